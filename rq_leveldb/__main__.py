@@ -1,0 +1,28 @@
+"""python -m rq_leveldb: the command line; the store's own command without anything that it does not need."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ['main']
+
+
+def main() -> int:
+    """Run the command line with the process' arguments and return its exit code."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ['store']:
+        if '--detached' in arguments:
+            from rq_leveldb.process import detach
+
+            # Here, where nothing was opened and no module was loaded that forking could disturb.
+            detach()
+        from rq_leveldb.store.server import main as store
+
+        return store(arguments[1:])
+    from rq_leveldb.cli.main import main as command_line
+
+    return command_line(arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Errors that a user sees: what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+__all__ = [
+    'BadAddress',
+    'CorruptDatabase',
+    'DiskFull',
+    'DurabilityMismatch',
+    'ForeignOwner',
+    'NewerFormat',
+    'NotAStore',
+    'StoreError',
+    'StoreInUse',
+    'StoreNotStarting',
+    'UnwritableDirectory',
+]
+
+
+class StoreError(Exception):
+    """Something about the store that a person has to know or decide.
+
+    Args:
+        where: the path or URL that it is about.
+        title: what happened, one short sentence without a full stop; each class has a default.
+        advice: what to do next; each class has a default.
+    """
+
+    default_title: ClassVar[str] = 'The store has a problem'
+    default_advice: ClassVar[str] = 'See store.log in the data directory.'
+
+    def __init__(self, where: str, *, title: str | None = None, advice: str | None = None) -> None:
+        self.where = where
+        self.title = title or self.default_title
+        self.advice = advice or self.default_advice
+        super().__init__(where)
+
+    def __str__(self) -> str:
+        return f'{self.title}: {self.where}. {self.advice}'
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own pickling would call the class without the keyword arguments.
+        return _rebuild, (type(self).__name__, self.title, self.where, self.advice)
+
+    def to_json(self) -> str:
+        """Return this error as one line of JSON, as `from_json` reads it."""
+        return json.dumps(
+            {'kind': type(self).__name__, 'title': self.title, 'where': self.where, 'advice': self.advice}
+        )
+
+    @staticmethod
+    def from_json(text: str) -> StoreError:
+        """Return the error that `to_json` wrote; of the base class where the kind is not known here.
+
+        Args:
+            text: JSON object with `title`, `where`, `advice` and optionally `kind`.
+
+        Raises:
+            ValueError: the text is not such an object.
+        """
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError(f'not an error: {text!r}')
+        return _rebuild(
+            str(fields.get('kind', '')),
+            str(fields.get('title', '')),
+            str(fields.get('where', '')),
+            str(fields.get('advice', '')),
+        )
+
+
+class BadAddress(StoreError, ValueError):
+    """A URL that names no place."""
+
+    default_title = 'This URL names no store'
+    default_advice = 'Write leveldb:///absolute/path, or redis://, rediss:// or unix:// for a real Redis server.'
+
+
+class UnwritableDirectory(StoreError):
+    """The data directory cannot be made or written to."""
+
+    default_title = 'The data directory cannot be written'
+    default_advice = 'Give its owner write permission, or name another directory in RQ_LEVELDB_URL.'
+
+
+class NotAStore(StoreError):
+    """The directory holds other things, and no store."""
+
+    default_title = 'This directory is not empty and holds no store'
+    default_advice = 'Name an empty or new directory.'
+
+
+class ForeignOwner(StoreError):
+    """The directory belongs to another user."""
+
+    default_title = 'The data directory belongs to another user'
+    default_advice = 'Jobs are code: use the store as its owner, or name a directory of your own.'
+
+
+class CorruptDatabase(StoreError):
+    """LevelDB cannot read its files, or what is in them contradicts itself."""
+
+    default_title = 'The database is damaged'
+    default_advice = 'Keep a copy of the directory, then restore a snapshot or move the directory away.'
+
+
+class NewerFormat(StoreError):
+    """The database was written by a later version of rq-leveldb."""
+
+    default_title = 'This database was written by a newer version of rq-leveldb'
+    default_advice = 'Upgrade rq-leveldb here, or name another directory.'
+
+
+class DiskFull(StoreError):
+    """There is no room for another write."""
+
+    default_title = 'The disk is full'
+    default_advice = 'Make room; writes then work again by themselves.'
+
+
+class StoreInUse(StoreError):
+    """Another process holds the data directory."""
+
+    default_title = 'Another store already runs on this directory'
+    default_advice = 'Connect to it, or stop it first (rq-leveldb status shows its pid).'
+
+
+class StoreNotStarting(StoreError):
+    """The store's process came to no good before it answered."""
+
+    default_title = 'The store did not start'
+
+
+class DurabilityMismatch(StoreError):
+    """The running store is less durable than the URL asks for."""
+
+    default_title = 'The running store does not write with the fsync that this URL asks for'
+    default_advice = 'Stop it (rq-leveldb status shows its pid) and let it start again, or change the URL.'
+
+
+_KINDS: dict[str, type[StoreError]] = {
+    kind.__name__: kind
+    for kind in (
+        BadAddress,
+        CorruptDatabase,
+        DiskFull,
+        DurabilityMismatch,
+        ForeignOwner,
+        NewerFormat,
+        NotAStore,
+        StoreInUse,
+        StoreNotStarting,
+        UnwritableDirectory,
+    )
+}
+
+
+def _rebuild(kind: str, title: str, where: str, advice: str) -> StoreError:
+    return _KINDS.get(kind, StoreError)(where, title=title, advice=advice)

@@ -1,0 +1,352 @@
+"""Where a store is: URLs, environment, XDG; and the paths inside a data directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import socket
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from rq_leveldb.errors import BadAddress, ForeignOwner, NewerFormat, NotAStore, UnwritableDirectory
+
+__all__ = [
+    'DATABASES',
+    'DEFAULT_FSYNC',
+    'DEFAULT_IDLE',
+    'FORMAT_VERSION',
+    'FSYNC_POLICIES',
+    'URL_VARIABLES',
+    'DataDirectory',
+    'Location',
+    'bind_unix',
+    'configured_url',
+    'connect_unix',
+    'default_directory',
+    'is_redis_url',
+    'parse',
+]
+
+FORMAT_VERSION = 1
+FSYNC_POLICIES = ('everysec', 'always')
+DEFAULT_FSYNC = 'everysec'
+DEFAULT_IDLE = 60.0
+DATABASES = 16
+URL_VARIABLES = ('RQ_LEVELDB_URL', 'RQ_REDIS_URL')
+
+_SCHEME = 'leveldb'
+_REDIS_SCHEMES = ('redis', 'rediss', 'unix')
+_MARKER = re.compile(r'rq-leveldb (\d+)\s*\Z')
+# sizeof(sun_path), less one for the closing zero: unix(7), and <sys/un.h> on the BSDs.
+_SUN_PATH_BYTES = 107 if sys.platform == 'linux' else 103
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """The names inside a data directory; see docs/internals.rst for who owns which.
+
+    Args:
+        path: absolute path of the directory, whether or not it exists.
+    """
+
+    path: Path
+
+    @property
+    def marker(self) -> Path:
+        """Text `rq-leveldb VERSION`: what tells a data directory from any other."""
+        return self.path / 'format'
+
+    @property
+    def socket(self) -> Path:
+        """The store's unix socket."""
+        return self.path / 'store.sock'
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the running store for as long as it lives; says which process that is."""
+        return self.path / 'store.lock'
+
+    @property
+    def start_lock(self) -> Path:
+        """Locked by a client while it starts the store."""
+        return self.path / 'start.lock'
+
+    @property
+    def log(self) -> Path:
+        """The store's log."""
+        return self.path / 'store.log'
+
+    @property
+    def database(self) -> Path:
+        """LevelDB's own directory."""
+        return self.path / 'leveldb'
+
+    @property
+    def token(self) -> Path:
+        """The bearer token of the HTTP front."""
+        return self.path / 'http.token'
+
+    def check(self) -> bool:
+        """Say whether a store lives here, without changing anything.
+
+        Returns:
+            True for a data directory, False for one that is missing or empty.
+
+        Raises:
+            NotAStore: it is no directory, or holds other things.
+            ForeignOwner: it belongs to another user.
+            NewerFormat: a later version wrote it.
+            UnwritableDirectory: it cannot be looked into.
+        """
+        where = str(self.path)
+        try:
+            status = self.path.stat()
+            if not self.path.is_dir():
+                raise NotAStore(where, title='This is a file and not a directory')
+            if status.st_uid != os.geteuid():
+                raise ForeignOwner(where)
+            try:
+                text = self.marker.read_text('utf-8')
+            except FileNotFoundError:
+                if all(map(_may_precede_marker, os.listdir(self.path))):
+                    return False
+                raise NotAStore(where) from None
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError as error:
+            raise NotAStore(where, title='A part of this path is a file and not a directory') from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnwritableDirectory(where, title=f'The data directory cannot be read ({_reason(error)})') from error
+        match = _MARKER.match(text)
+        if match is None:
+            raise NotAStore(where, title='The file "format" in this directory is not of a store')
+        if int(match[1]) > FORMAT_VERSION:
+            raise NewerFormat(where)
+        return True
+
+    def create(self) -> None:
+        """Make the directory a data directory, private to its owner. Harmless where it already is one.
+
+        Raises:
+            NotAStore, ForeignOwner, NewerFormat: as `check`.
+            UnwritableDirectory: it cannot be made, or not be written to.
+        """
+        try:
+            is_store = self.check()
+            if not is_store:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.mkdir(mode=0o700, exist_ok=True)
+            if self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o700)
+            if not is_store:
+                self._write_marker()
+            elif not os.access(self.path, os.W_OK | os.X_OK):
+                raise UnwritableDirectory(str(self.path))
+        except OSError as error:
+            raise UnwritableDirectory(
+                str(self.path), title=f'The data directory cannot be written ({_reason(error)})'
+            ) from error
+
+    def _write_marker(self) -> None:
+        # Written aside and renamed: many clients may do this at once, and none may read half of it.
+        descriptor, name = tempfile.mkstemp(prefix='format.', dir=self.path)
+        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+            file.write(f'rq-leveldb {FORMAT_VERSION}\n')
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, self.marker)
+
+
+def _may_precede_marker(name: str) -> bool:
+    """Say whether a name may stand in a directory that is about to become a data directory."""
+    return name in ('start.lock', 'lost+found') or name.startswith('format.')
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A store's place and how to open it.
+
+    Args:
+        directory: the data directory.
+        db: number of the logical database, 0 to 15.
+        fsync: 'everysec' or 'always' if the URL asks for it; None leaves it to the store that runs or to the default.
+        idle: seconds without a client after which a store that is started for this place exits; 0 for never.
+        extra: further query options of the URL, for the client library.
+    """
+
+    directory: DataDirectory
+    db: int = 0
+    fsync: str | None = None
+    idle: float = DEFAULT_IDLE
+    extra: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The URL that `parse` reads back as this place."""
+        options: dict[str, object] = {}
+        if self.db:
+            options['db'] = self.db
+        if self.fsync:
+            options['fsync'] = self.fsync
+        if self.idle != DEFAULT_IDLE:
+            options['idle'] = f'{self.idle:g}'
+        options.update(self.extra)
+        query = f'?{urlencode(options)}' if options else ''
+        return f'{_SCHEME}://{quote(str(self.directory.path))}{query}'
+
+
+def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory that is used where nobody names one: rq-leveldb in the user's XDG state directory.
+
+    Args:
+        environ: environment variables.
+    """
+    # A relative value must be ignored: XDG Base Directory Specification.
+    state = environ.get('XDG_STATE_HOME', '')
+    base = Path(state) if os.path.isabs(state) else Path.home() / '.local' / 'state'
+    return base / 'rq-leveldb'
+
+
+def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the URL that the environment names, if any: RQ_LEVELDB_URL, else RQ_REDIS_URL.
+
+    Args:
+        environ: environment variables.
+    """
+    return next((environ[name] for name in URL_VARIABLES if environ.get(name)), None)
+
+
+def is_redis_url(url: str) -> bool:
+    """Say whether a URL means a real Redis server (redis://, rediss://, unix://)."""
+    scheme, separator, _ = url.partition('://')
+    return bool(separator) and scheme.lower() in _REDIS_SCHEMES
+
+
+def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Location:
+    """Read a leveldb:// URL.
+
+    Args:
+        url: `leveldb:///absolute/path?db=1&fsync=always&idle=60`; `leveldb://` or None is the default directory.
+        environ: environment variables, for the default directory.
+
+    Raises:
+        BadAddress: it is another URL, names no absolute path, or has an option out of range.
+    """
+    if url is None:
+        return Location(DataDirectory(default_directory(environ)))
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadAddress(url) from error
+    if parts.scheme.lower() != _SCHEME or '://' not in url:
+        raise BadAddress(url)
+    if parts.netloc:
+        raise BadAddress(url, advice='The path must be absolute: three slashes, as in leveldb:///var/lib/app/jobs.')
+    if parts.fragment:
+        raise BadAddress(url, advice='Write # in a path as %23, and ? as %3F.')
+    path = unquote(parts.path)
+    if '\0' in path:
+        raise BadAddress(url, advice='A path cannot hold a zero byte.')
+    if path in ('', '/'):
+        directory = default_directory(environ)
+    elif path.startswith('/~'):
+        directory = Path(path[1:]).expanduser()
+    else:
+        directory = Path(os.path.normpath(path))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    fsync = options.pop('fsync', None)
+    if fsync is not None and fsync not in FSYNC_POLICIES:
+        raise BadAddress(url, advice=f'fsync is one of {", ".join(FSYNC_POLICIES)}.')
+    return Location(
+        DataDirectory(directory),
+        db=int(_number(url, options, 'db', 0, int, f'0 to {DATABASES - 1}', lambda value: 0 <= value < DATABASES)),
+        fsync=fsync,
+        idle=_number(url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', lambda value: value >= 0),
+        extra=options,
+    )
+
+
+def _number(
+    url: str,
+    options: dict[str, str],
+    name: str,
+    default: float,
+    convert: Callable[[str], float],
+    expected: str,
+    valid: Callable[[float], bool],
+) -> float:
+    text = options.pop(name, None)
+    if text is None:
+        return default
+    try:
+        value = convert(text)
+    except ValueError:
+        value = -1.0
+    if not valid(value):
+        raise BadAddress(url, advice=f'{name} is a number ({expected}).')
+    return value
+
+
+def bind_unix(sock: socket.socket, path: Path) -> None:
+    """Bind a unix socket to a path of any length.
+
+    Args:
+        sock: an AF_UNIX stream socket, not bound yet.
+        path: absolute path; nothing may exist there, its directory must.
+
+    Raises:
+        OSError: as socket.bind.
+    """
+    _with_short_path(path, sock.bind)
+
+
+def connect_unix(sock: socket.socket, path: Path, timeout: float | None = None) -> None:
+    """Connect a unix socket to a path of any length; the socket is a blocking one afterwards.
+
+    Args:
+        sock: an AF_UNIX stream socket.
+        path: absolute path of a listening socket.
+        timeout: seconds to wait while the listener's backlog is full; None waits for ever.
+
+    Raises:
+        OSError: as socket.connect; BlockingIOError when the time is up.
+    """
+    # A non-blocking connect fails at once when the backlog is full, a blocking one waits for SO_SNDTIMEO: unix(7).
+    sock.setblocking(True)
+    if timeout is None:
+        _with_short_path(path, sock.connect)
+        return
+    seconds, fraction = divmod(max(timeout, 0.001), 1.0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('@ll', int(seconds), int(fraction * 1e6)))
+    try:
+        _with_short_path(path, sock.connect)
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('@ll', 0, 0))
+
+
+def _with_short_path(path: Path, use: Callable[[str], object]) -> None:
+    """Call `use` with a name of the same socket that fits into a socket address."""
+    if len(os.fsencode(path)) <= _SUN_PATH_BYTES:
+        use(str(path))
+        return
+    if sys.platform == 'linux':
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            use(f'/proc/self/fd/{directory}/{path.name}')
+        finally:
+            os.close(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix='rql') as short:
+        link = Path(short) / 'd'
+        link.symlink_to(path.parent)
+        use(str(link / path.name))

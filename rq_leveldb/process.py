@@ -1,0 +1,139 @@
+"""Processes: which one it is, whether it lives, how it dies with its parent, how it leaves its terminal."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ['Identity', 'boot_id', 'detach', 'die_with_parent', 'identify', 'is_alive', 'pidfd_open']
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_DEAD_STATES = ('Z', 'X', 'x')
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One process of one boot; a number that is used again is another process.
+
+    Args:
+        pid: process id.
+        started: when it started, in the kernel's own notation, comparable for equality only.
+        boot_id: which boot of the machine.
+    """
+
+    pid: int
+    started: str
+    boot_id: str
+
+    def to_dict(self) -> dict[str, int | str]:
+        """Return the three fields, for JSON."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Return what tells this boot of the machine from every other."""
+    try:
+        return Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()
+    except OSError:
+        return _output('sysctl', '-n', 'kern.boottime')
+
+
+def identify(pid: int | None = None) -> Identity:
+    """Return the identity of a process.
+
+    Args:
+        pid: process id; None for the calling process.
+
+    Raises:
+        ProcessLookupError: there is no such process, or it has ended and waits to be reaped.
+    """
+    number = os.getpid() if pid is None else pid
+    started = _start_time(number)
+    if started is None:
+        raise ProcessLookupError(f'no process {number}')
+    return Identity(number, started, boot_id())
+
+
+def is_alive(identity: Identity) -> bool:
+    """Say whether exactly this process still runs; one that ended and was not reaped yet does not."""
+    return identity.boot_id == boot_id() and _start_time(identity.pid) == identity.started
+
+
+def _start_time(pid: int) -> str | None:
+    if sys.platform != 'linux':
+        return _output('ps', '-o', 'lstart=', '-p', str(pid)) or None
+    try:
+        text = Path(f'/proc/{pid}/stat').read_text('utf-8', 'surrogateescape')
+    except OSError:
+        return None
+    # The command's name stands in parentheses and may itself hold any of them: proc_pid_stat(5).
+    fields = text.rpartition(')')[2].split()
+    return None if fields[0] in _DEAD_STATES else fields[19]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def pidfd_open(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when the process ends; None where the system has no such thing.
+
+    Args:
+        pid: process id.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    if sys.platform == 'linux':
+        return os.pidfd_open(pid)
+    return None
+
+
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Make the calling process receive a signal when the thread that forked it ends; first thing after the fork.
+
+    Does nothing where the system cannot (anything but Linux).
+
+    Args:
+        parent: process id of the parent, taken before the fork.
+        number: the signal.
+    """
+    if sys.platform != 'linux':
+        return
+    _libc().prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    # The parent may have ended before the request was made, and then no signal comes: prctl(2).
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def detach() -> None:
+    """Go on in a grandchild that has no terminal, session, working directory or signal mask of its parents.
+
+    The calling process exits with 0. To be called before threads, sockets or databases exist.
+    """
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir('/')
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    # A client's thread may have had signals blocked, and a mask survives fork and exec.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
