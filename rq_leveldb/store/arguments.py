@@ -1,0 +1,127 @@
+"""Arguments as Redis reads them: integers, floats, ranges of scores, time-outs."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from rq_leveldb.store.replies import ReplyError, not_a_float, not_an_integer, syntax_error
+
+MIN_INTEGER = -(1 << 63)
+MAX_INTEGER = (1 << 63) - 1
+
+_INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
+_FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
+
+
+def integer(argument: bytes) -> int:
+    """:raises ReplyError: not a whole number of 64 bits, written the one way Redis accepts: no plus, no leading zero"""
+    if _INTEGER.fullmatch(argument):
+        number = int(argument)
+        if MIN_INTEGER <= number <= MAX_INTEGER:
+            return number
+    raise not_an_integer()
+
+
+def is_integer(argument: bytes) -> bool:
+    return bool(_INTEGER.fullmatch(argument)) and MIN_INTEGER <= int(argument) <= MAX_INTEGER
+
+
+def floating(argument: bytes) -> float:
+    """:raises ReplyError: not a number"""
+    if not _FLOAT.fullmatch(argument):
+        raise not_a_float()
+    return float(argument)
+
+
+def score(argument: bytes) -> float:
+    return floating(argument)
+
+
+def score_bound(argument: bytes) -> tuple[float, bool]:
+    """:returns: the bound and whether it is exclusive: ``(1.5``
+    :raises ReplyError: as ZRANGEBYSCORE does
+    """
+    exclusive = argument[:1] == b'('
+    try:
+        return floating(argument[1:] if exclusive else argument), exclusive
+    except ReplyError:
+        raise ReplyError('ERR min or max is not a float') from None
+
+
+def timeout(argument: bytes) -> float:
+    """:returns: seconds, 0 for ever
+    :raises ReplyError: as BLPOP does
+    """
+    try:
+        seconds = floating(argument)
+    except ReplyError:
+        raise ReplyError('ERR timeout is not a float or out of range') from None
+    if math.isinf(seconds) or seconds * 1000 > MAX_INTEGER:
+        raise ReplyError('ERR timeout is out of range')
+    if seconds < 0:
+        raise ReplyError('ERR timeout is negative')
+    return seconds
+
+
+def float_reply(number: float) -> bytes:
+    """:returns: the shortest text that reads back as the same number, as Redis writes scores in RESP2"""
+    if math.isinf(number):
+        return b'inf' if number > 0 else b'-inf'
+    if math.isnan(number):
+        return b'nan'
+    if number == int(number) and abs(number) < 1e17:
+        whole = int(number)
+        return b'-0' if whole == 0 and math.copysign(1, number) < 0 else b'%d' % whole
+    text = repr(number)
+    mantissa, _, exponent = text.partition('e')
+    if not exponent:
+        return text.encode()
+    return f'{mantissa}e{int(exponent):+d}'.encode()
+
+
+def long_double_reply(text: str) -> bytes:
+    """:param text: a decimal number
+    :returns: it without an exponent and without trailing zeros, as INCRBYFLOAT answers
+    """
+    if '.' in text:
+        text = text.rstrip('0').rstrip('.')
+    return b'0' if text == '-0' else text.encode()
+
+
+def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
+    """:param start: first index, from the end if negative
+    :param stop: last index, inclusive, from the end if negative
+    :returns: start and end (exclusive) within 0..length; equal if nothing lies between
+    """
+    if start < 0:
+        start = max(start + length, 0)
+    if stop < 0:
+        stop += length
+    stop = min(stop, length - 1)
+    if start > stop or start >= length:
+        return 0, 0
+    return start, stop + 1
+
+
+def options(argv: list[bytes], start: int, flags: frozenset[bytes], valued: frozenset[bytes]) -> dict[bytes, bytes]:
+    """Read the trailing options of a command, in any order and case.
+
+    :param flags: names that stand alone
+    :param valued: names that a value follows
+    :returns: what was given, by name in upper case; flags map to an empty value
+    :raises ReplyError: anything else
+    """
+    found: dict[bytes, bytes] = {}
+    index = start
+    while index < len(argv):
+        name = argv[index].upper()
+        if name in flags:
+            found[name] = b''
+            index += 1
+        elif name in valued and index + 1 < len(argv):
+            found[name] = argv[index + 1]
+            index += 2
+        else:
+            raise syntax_error()
+    return found

@@ -1,0 +1,53 @@
+"""What the store knows of one connected client: who it is, and the state that commands set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rq_leveldb.store.replies import Push, Reply
+
+
+@dataclass(slots=True)
+class ClientState:
+    """One client.
+
+    :ivar number: CLIENT ID
+    :ivar address: how CLIENT LIST shows it
+    :ivar send: deliver a message outside of any reply (pub/sub, MONITOR)
+    :ivar close: disconnect once what was sent has gone out
+    :ivar queue: the commands since MULTI, None outside
+    :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
+    :ivar watched: database, key and whether it lived, for each WATCH
+    :ivar dirty: a watched key changed
+    """
+
+    number: int
+    address: str
+    descriptor: int
+    send: Callable[[Push], None]
+    close: Callable[[], None]
+    pid: int = 0
+    uid: int = 0
+    name: bytes = b''
+    library: bytes = b''
+    library_version: bytes = b''
+    created: float = field(default_factory=time.monotonic)
+    last_active: float = field(default_factory=time.monotonic)
+    last_command: str = 'NULL'
+    protocol: int = 2
+    db: int = 0
+    queue: list[list[bytes]] | None = None
+    failed: bool = False
+    watched: dict[tuple[int, bytes], bool] = field(default_factory=dict)
+    dirty: bool = False
+    blocked: bool = False
+    monitor: bool = False
+    no_evict: bool = False
+    no_touch: bool = False
+    reply_mode: str = 'on'
+    channels: set[bytes] = field(default_factory=set)
+    patterns: set[bytes] = field(default_factory=set)
+    unsent_bytes: Callable[[], int] = lambda: 0
+    last_reply: Reply = None

@@ -1,0 +1,106 @@
+"""What a command receives: the open transaction, its client's state, the clock, and the store's services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.replies import Reply
+from rq_leveldb.store.types.value import Value
+
+if TYPE_CHECKING:
+    from rq_leveldb.store.client_state import ClientState
+
+V = TypeVar('V', bound=Value)
+
+
+class Services(Protocol):
+    """What a command may ask of the rest of the store, which it does not know."""
+
+    def call(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Execute one command in the open transaction, as EXEC and scripts do.
+
+        :raises ReplyError: what the client would have got as an error
+        """
+
+    def block(
+        self,
+        ctx: Context,
+        keys: list[bytes],
+        timeout: float,
+        attempt: Callable[[], Reply],
+        timeout_reply: Reply,
+    ) -> Reply:
+        """Let the client wait; see :meth:`Context.block`."""
+
+
+class Context:
+    """One client's view of the store while a command runs.
+
+    :ivar db: number of the selected database
+    :ivar keys: all databases, with the open transaction
+    :ivar client: who asks
+    :ivar resp3: whether replies may use RESP3's types
+    :ivar may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over
+    """
+
+    __slots__ = ('client', 'db', 'keys', 'may_block', 'resp3', 'services')
+
+    def __init__(self, keys: Keyspace, client: ClientState, services: Services) -> None:
+        self.keys = keys
+        self.client = client
+        self.services = services
+        self.db = 0
+        self.resp3 = False
+        self.may_block = True
+
+    @property
+    def now(self) -> int:
+        """Unix time in ms; it stands still during a transaction or a script."""
+        return self.keys.now
+
+    def find(self, key: bytes) -> Value | None:
+        """:returns: what lives under `key`, of whatever type"""
+        return self.keys.find(self.db, key)
+
+    def typed(self, key: bytes, type_: type[V]) -> V | None:
+        """:raises ReplyError: WRONGTYPE"""
+        return self.keys.typed(self.db, key, type_)
+
+    def typed_or_new(self, key: bytes, type_: type[V]) -> V:
+        """:returns: the key's value, or an empty one that becomes the key's when it is marked as changed
+        :raises ReplyError: WRONGTYPE
+        """
+        return self.keys.typed_or_new(self.db, key, type_)
+
+    def changed(self, value: Value) -> None:
+        """Mark a value as changed. One that became empty goes away with its key."""
+        self.keys.changed(value)
+
+    def put(self, key: bytes, value: Value) -> None:
+        """Let `key` hold `value` whatever it held before, without an expiry unless `value` has one."""
+        self.keys.put(self.db, key, value)
+
+    def delete(self, key: bytes) -> bool:
+        """:returns: whether there was such a key"""
+        return self.keys.delete(self.db, key)
+
+    def call(self, argv: list[bytes]) -> Reply:
+        """Execute one command in the open transaction."""
+        return self.services.call(self, argv)
+
+    def block(self, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply) -> Reply:
+        """Wait until `attempt` succeeds. The command has tried once already, in vain.
+
+        :param keys: `attempt` is worth another try when one of these changes; who waits longest for a key comes first
+        :param timeout: seconds, 0 for ever
+        :param attempt: does the command's work and returns its reply; None if there is still nothing to be had (then
+            it must not have changed anything). It must bear with a key of another type by returning None. A ReplyError
+            that it raises is the reply.
+        :param timeout_reply: the reply when the time is over, or at once where a command may not block
+        :returns: what the command has to return
+        """
+        if not self.may_block:
+            return timeout_reply
+        return self.services.block(self, keys, timeout, attempt, timeout_reply)

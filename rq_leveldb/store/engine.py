@@ -1,0 +1,158 @@
+"""LevelDB, and nothing else here imports plyvel: open, read, write a batch, make it durable.
+
+The durable part follows what LevelDB does and does not do by itself (LevelDB's `doc/impl.md`, and measurements in
+docs/internals.rst): it never syncs the log that it leaves at a switch, nor the directory in which a log or CURRENT
+appeared, and it goes on accepting writes after an append to its log failed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import plyvel
+
+from rq_leveldb import errors
+from rq_leveldb.store import encoding
+
+WRITE_BUFFER_BYTES = 8 << 20
+BLOCK_CACHE_BYTES = 8 << 20
+MAX_OPEN_FILES = 500
+"""Each open table keeps its index and its filter in memory."""
+
+
+class WriteRefused(Exception):
+    """LevelDB did not take a batch: nothing of it may be acknowledged, nor anything later, until it was reopened.
+
+    :param reason: what LevelDB or the operating system said
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Engine:
+    """One open LevelDB.
+
+    :param directory: LevelDB's own directory, made if it is missing
+    :raises errors.StoreError: it cannot be opened: corrupt, unreadable, or of a newer format
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._db: Any = None
+        self._synced_logs: frozenset[str] = frozenset()
+        self.open()
+
+    def open(self) -> None:
+        try:
+            self._db = plyvel.DB(
+                str(self.directory),
+                create_if_missing=True,
+                write_buffer_size=WRITE_BUFFER_BYTES,
+                lru_cache_size=BLOCK_CACHE_BYTES,
+                max_open_files=MAX_OPEN_FILES,
+                bloom_filter_bits=10,
+                paranoid_checks=False,
+            )
+        except plyvel.CorruptionError as error:
+            raise errors.CorruptDatabase(self.directory, str(error)) from error
+        except plyvel.IOError as error:
+            raise errors.CannotOpenDatabase(self.directory, str(error)) from error
+        except plyvel.Error as error:
+            raise errors.CorruptDatabase(self.directory, str(error)) from error
+        found = self._db.get(encoding.FORMAT_KEY)
+        if found is None:
+            with self._db.write_batch(transaction=True, sync=True) as batch:
+                batch.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION)
+        elif int(found) > encoding.FORMAT_VERSION:
+            self.close()
+            raise errors.NewerFormat(self.directory, int(found), encoding.FORMAT_VERSION)
+        self._synced_logs = frozenset()
+        self.get = self._db.get
+        sync_directory(self.directory)
+        sync_directory(self.directory.parent)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def reopen(self) -> None:
+        """Close LevelDB and open it again, so that only what its log really holds is seen."""
+        self._db.close()
+        self.open()
+
+    def get(self, key: bytes) -> bytes | None:  # replaced on open by LevelDB's own bound method: one call less
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def write(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write all records or none.
+
+        :param records: keys with their new values, None to delete
+        :raises WriteRefused: LevelDB or the disk refused
+        """
+        batch = self._db.write_batch()
+        put, delete = batch.put, batch.delete
+        for key, value in records:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        try:
+            batch.write()
+        except (plyvel.Error, OSError) as error:
+            raise WriteRefused(str(error)) from error
+
+    def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
+        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(start=start, stop=stop, reverse=reverse)
+        return iterator
+
+    def sync(self) -> None:
+        """Make every batch written so far survive a power cut; may run in a thread beside writes.
+
+        Syncs every live log through a descriptor of its own, oldest first: what is left after a cut is then always a
+        beginning of what was written. The directory is synced before, whenever its logs changed.
+        """
+        logs = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        if frozenset(logs) != self._synced_logs:
+            sync_directory(self.directory)
+        for name in logs:
+            try:
+                descriptor = os.open(self.directory / name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # its contents are in a table, which LevelDB syncs before it removes the log
+            try:
+                os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self._synced_logs = frozenset(logs)
+
+    def compact(self, start: bytes, stop: bytes) -> None:
+        self._db.compact_range(start=start, stop=stop)
+
+    def property(self, name: bytes) -> bytes | None:
+        value: bytes | None = self._db.get_property(name)
+        return value
+
+    def size_on_disk(self) -> int:
+        """:returns: bytes"""
+        total = 0
+        for entry in os.scandir(self.directory):
+            try:
+                total += entry.stat().st_size
+            except FileNotFoundError:
+                continue
+        return total
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

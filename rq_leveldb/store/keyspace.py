@@ -1,0 +1,396 @@
+"""Keys and what they hold: lookup with expiry and type check, creation, deletion, renaming, the transaction's end.
+
+A few thousand values stay in memory between transactions, as objects that only their owner here hands out: a job's
+hash is read and changed some twenty times within milliseconds. Everything else is read from LevelDB when it is needed.
+
+The keyspace tells what happened to keys (`touched`), since WATCH and blocking commands depend on it; it does not know
+them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.replies import wrong_type
+from rq_leveldb.store.types.hash import Hash
+from rq_leveldb.store.types.list import List
+from rq_leveldb.store.types.set import Set
+from rq_leveldb.store.types.sorted_set import SortedSet
+from rq_leveldb.store.types.stream import Stream
+from rq_leveldb.store.types.string import String
+from rq_leveldb.store.types.value import Value
+
+DATABASES = 16
+MAX_CACHED_VALUES = 2048
+MAX_CACHED_WEIGHT = 8192
+"""Bytes of payload above which a value does not stay in memory."""
+
+
+class _Loadable(Protocol):
+    @classmethod
+    def load(cls, overlay: Overlay, record: bytes) -> Value: ...
+
+
+_LOADERS: dict[int, type[_Loadable]] = {
+    encoding.TYPE_STRING: String,
+    encoding.TYPE_LIST: List,
+    encoding.TYPE_SET: Set,
+    encoding.TYPE_SORTED_SET: SortedSet,
+    encoding.TYPE_SMALL_HASH: Hash,
+    encoding.TYPE_LARGE_HASH: Hash,
+    encoding.TYPE_STREAM: Stream,
+}
+
+V = TypeVar('V', bound=Value)
+
+
+class Keyspace:
+    """All databases of one store, and the one transaction that is open on them.
+
+    :param engine: an open LevelDB
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.now = 0
+        self.touched: list[bytes] = []
+        self.next_due = 0
+        self.expired_keys = 0
+        self._load()
+
+    def _load(self) -> None:
+        self.overlay = Overlay(self.engine)
+        self._cache: dict[bytes, Value | None] = {}
+        self._dirty: dict[bytes, Value | None] = {}
+        self._counts: dict[bytes, int] = {}
+        self._counts_changed: set[bytes] = set()
+        self.prefixes: list[bytes] = []
+        for db in range(DATABASES):
+            namespace = self.engine.get(encoding.namespace_key(db))
+            self.prefixes.append(encoding.meta_prefix(namespace if namespace is not None else encoding.u32(db)))
+        self.tick()
+        first = next(self.engine.scan(encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)), None)
+        self.next_due = encoding.split_expiry_key(first[0])[0] if first else 0
+
+    def tick(self) -> None:
+        """Let the clock go on; between two calls it stands still, as it does inside Redis' transactions."""
+        self.now = time.time_ns() // 1_000_000
+
+    # -- lookup
+
+    def find(self, db: int, key: bytes) -> Value | None:
+        """:returns: what lives under `key`, of whatever type, or None"""
+        return self._lookup(self.prefixes[db] + key)
+
+    def _lookup(self, meta_key: bytes) -> Value | None:
+        try:
+            value = self._cache[meta_key]
+        except KeyError:
+            record = self.engine.get(meta_key)
+            if record is None:
+                self._cache[meta_key] = None
+                return None
+            value = _LOADERS[record[0]].load(self.overlay, record)
+            value.meta_key = meta_key
+            _, value.expire, value.indexed = encoding.meta_header(record)
+            self._cache[meta_key] = value
+        if value is not None and value.expire and value.expire <= self.now:
+            self.expired_keys += 1
+            self.remove(value)
+            return None
+        return value
+
+    def typed(self, db: int, key: bytes, type_: type[V]) -> V | None:
+        """:raises ReplyError: the key holds another type"""
+        value = self._lookup(self.prefixes[db] + key)
+        if value is None:
+            return None
+        if type(value) is not type_:
+            raise wrong_type()
+        return value
+
+    def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
+        """:returns: the key's value, or an empty one that becomes the key's as soon as it is marked as changed
+        :raises ReplyError: the key holds another type
+        """
+        meta_key = self.prefixes[db] + key
+        value = self._lookup(meta_key)
+        if value is None:
+            new = type_(self.overlay, self.overlay.new_version())
+            new.meta_key = meta_key
+            return new
+        if type(value) is not type_:
+            raise wrong_type()
+        return value
+
+    def count(self, db: int) -> int:
+        """:returns: how many keys the database holds, those included that expired and were not yet removed"""
+        return self._count(self.prefixes[db])
+
+    def _count(self, prefix: bytes) -> int:
+        count = self._counts.get(prefix)
+        if count is None:
+            stored = self.engine.get(encoding.count_key(prefix[1:]))
+            count = self._counts[prefix] = 0 if stored is None else encoding.read_u64(stored)
+        return count
+
+    def keys(self, db: int, start: bytes | None = None) -> Iterator[bytes]:
+        """:param start: only keys behind this one
+        :returns: the keys that live now, in an order that stays
+        """
+        self._write_dirty()
+        prefix = self.prefixes[db]
+        first = prefix if start is None else prefix + start + b'\x00'
+        now = self.now
+        for meta_key, record in self.overlay.scan(first, encoding.after(prefix)):
+            _, expire, _ = encoding.meta_header(record)
+            if not expire or expire > now:
+                yield meta_key[encoding.META_PREFIX_SIZE :]
+
+    # -- change
+
+    def changed(self, value: Value) -> None:
+        """Mark a value as changed; an empty one is removed, a new one becomes its key's."""
+        meta_key = value.meta_key
+        if value.is_empty() and type(value) is not Stream:
+            self.remove(value)
+            return
+        if self._cache.get(meta_key) is not value:
+            self._adopt(value)
+        self._dirty[meta_key] = value
+        self.touched.append(meta_key)
+
+    def _adopt(self, value: Value) -> None:
+        meta_key = value.meta_key
+        old = self._lookup(meta_key)
+        if old is None:
+            self._add_to_count(meta_key, 1)
+        else:
+            self._abandon(old)
+        self._cache[meta_key] = value
+
+    def put(self, db: int, key: bytes, value: Value) -> None:
+        """Let `key` hold `value`, whatever it held before."""
+        value.meta_key = self.prefixes[db] + key
+        self.changed(value)
+
+    def expire_at(self, value: Value, when: int) -> None:
+        """:param when: Unix time in ms, 0 for never; one that has passed removes the key"""
+        if when and when <= self.now:
+            self.remove(value)
+            return
+        value.expire = when
+        self.changed(value)
+
+    def remove(self, value: Value) -> None:
+        meta_key = value.meta_key
+        if self._cache.get(meta_key) is not value:
+            return
+        self._abandon(value)
+        self._cache[meta_key] = None
+        self._dirty[meta_key] = None
+        self._add_to_count(meta_key, -1)
+        self.touched.append(meta_key)
+
+    def delete(self, db: int, key: bytes) -> bool:
+        """:returns: whether there was such a key"""
+        value = self._lookup(self.prefixes[db] + key)
+        if value is None:
+            return False
+        self.remove(value)
+        return True
+
+    def rename(self, value: Value, db: int, key: bytes) -> None:
+        """Move a value to another key or database, over whatever is there; its members stay where they are."""
+        old_key = value.meta_key
+        self._cache[old_key] = None
+        self._dirty[old_key] = None
+        self._add_to_count(old_key, -1)
+        self.touched.append(old_key)
+        if value.indexed:
+            self.overlay.delete(encoding.expiry_key(value.indexed, old_key))
+            value.indexed = 0
+        self.put(db, key, value)
+
+    def copy(self, value: Value, db: int, key: bytes) -> None:
+        """Let `key` hold a copy of `value`, with its expiry."""
+        record = value.record()
+        version = encoding.meta_version(record)
+        if version:
+            new_version = self.overlay.new_version()
+            old_prefix = encoding.members_prefix(version)
+            new_prefix = encoding.members_prefix(new_version)
+            for member, data in list(self.overlay.scan_prefix(old_prefix)):
+                self.overlay.put(new_prefix + member[len(old_prefix) :], data)
+        twin = _LOADERS[record[0]].load(self.overlay, record)
+        if version:
+            twin.version = new_version
+        twin.expire = value.expire
+        self.put(db, key, twin)
+
+    def flush(self, db: int) -> None:
+        """Remove every key of a database, whatever its size: its keys get another namespace, and no owner."""
+        prefix = self.prefixes[db]
+        if self._count(prefix) == 0:
+            return
+        self._write_dirty()
+        for meta_key in [key for key in self._cache if key.startswith(prefix)]:
+            if self._cache.pop(meta_key) is not None:
+                self.touched.append(meta_key)
+            self._dirty.pop(meta_key, None)
+        self.touched.append(prefix)
+        self.overlay.put(encoding.garbage_namespace_key(prefix[1:]), b'')
+        self._counts.pop(prefix, None)
+        self._counts_changed.discard(prefix)
+        self.overlay.delete(encoding.count_key(prefix[1:]))
+        self._set_namespace(db, encoding.u32((self.overlay.new_version() + DATABASES) & 0xFFFFFFFF))
+
+    def swap(self, one: int, other: int) -> None:
+        """Exchange two databases."""
+        first, second = self.prefixes[one][1:], self.prefixes[other][1:]
+        self._set_namespace(one, second)
+        self._set_namespace(other, first)
+
+    def _set_namespace(self, db: int, namespace: bytes) -> None:
+        self.prefixes[db] = encoding.meta_prefix(namespace)
+        self.overlay.put(encoding.namespace_key(db), namespace)
+
+    def _add_to_count(self, meta_key: bytes, change: int) -> None:
+        prefix = meta_key[: encoding.META_PREFIX_SIZE]
+        self._counts[prefix] = self._count(prefix) + change
+        self._counts_changed.add(prefix)
+
+    def _abandon(self, value: Value) -> None:
+        if value.has_members():
+            self.overlay.put(encoding.garbage_key(value.version), b'')
+        if value.indexed:
+            self.overlay.delete(encoding.expiry_key(value.indexed, value.meta_key))
+            value.indexed = 0
+
+    # -- the end of a transaction
+
+    def _write_dirty(self) -> None:
+        overlay = self.overlay
+        for meta_key, value in self._dirty.items():
+            if value is None:
+                overlay.delete(meta_key)
+                continue
+            expire = value.expire
+            if not expire:
+                if value.indexed:
+                    overlay.delete(encoding.expiry_key(value.indexed, meta_key))
+                    value.indexed = 0
+            elif not value.indexed or expire < value.indexed:
+                if value.indexed:
+                    overlay.delete(encoding.expiry_key(value.indexed, meta_key))
+                overlay.put(encoding.expiry_key(expire, meta_key), b'')
+                value.indexed = expire
+                if not self.next_due or expire < self.next_due:
+                    self.next_due = expire
+            overlay.put(meta_key, value.record())
+        self._dirty.clear()
+        for prefix in self._counts_changed:
+            overlay.put(encoding.count_key(prefix[1:]), encoding.u64(self._counts[prefix]))
+        self._counts_changed.clear()
+
+    def has_changes(self) -> bool:
+        return bool(self._dirty or self.overlay.pending)
+
+    def commit(self) -> None:
+        """Write everything since the last commit, as one batch.
+
+        :raises WriteRefused: nothing was written; the caller rolls back and reopens
+        """
+        if self._dirty:
+            heavy = [
+                key for key, value in self._dirty.items() if value is not None and value.weight() > MAX_CACHED_WEIGHT
+            ]
+            self._write_dirty()
+            for meta_key in heavy:
+                del self._cache[meta_key]
+        if self.overlay.pending:
+            self.engine.write(self.overlay.pending.items())
+            self.overlay.clear()
+        if len(self._cache) > MAX_CACHED_VALUES:
+            self.trim()
+
+    def trim(self) -> None:
+        """Forget the values that were looked up first; only between transactions."""
+        excess = len(self._cache) - MAX_CACHED_VALUES // 2
+        for meta_key in list(self._cache)[:excess]:
+            del self._cache[meta_key]
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+        self._load()
+        self.touched.clear()
+
+    # -- what a sweeper does
+
+    def take_due(self, limit: int) -> int:
+        """Remove keys whose time has come.
+
+        :param limit: how many entries of the index to look at
+        :returns: how many were looked at
+        """
+        start = encoding.EXPIRY_PREFIX + encoding.u64(self.next_due)
+        # One entry beyond what is due tells when the next look is needed.
+        stop = encoding.after(encoding.EXPIRY_PREFIX)
+        seen = 0
+        self._write_dirty()
+        self.next_due, next_due = 0, 0
+        for key, _ in self.overlay.scan(start, stop):
+            due, meta_key = encoding.split_expiry_key(key)
+            if due > self.now or seen >= limit:
+                next_due = due
+                break
+            seen += 1
+            self.overlay.delete(key)
+            value = self._lookup(meta_key) if meta_key[: encoding.META_PREFIX_SIZE] in self.prefixes else None
+            if value is not None and value.indexed == due:
+                # It was put off since: only its meta record knows.
+                value.indexed = 0
+                self._dirty[meta_key] = value
+        self._write_dirty()
+        if next_due and (not self.next_due or next_due < self.next_due):
+            self.next_due = next_due
+        return seen
+
+    def sweep(self, limit: int) -> int:
+        """Remove records that have no owner.
+
+        :param limit: how many to remove
+        :returns: how many were removed; less than `limit` when nothing is left
+        """
+        overlay = self.overlay
+        removed = 0
+        stop = encoding.after(encoding.GARBAGE_PREFIX)
+        for key, _ in overlay.scan(encoding.GARBAGE_PREFIX, stop):
+            for member, _ in overlay.scan_prefix(encoding.members_prefix(encoding.read_u64(key, 1))):
+                if removed >= limit:
+                    return removed
+                overlay.delete(member)
+                removed += 1
+            overlay.delete(key)
+            removed += 1
+        stop = encoding.after(encoding.GARBAGE_NAMESPACE_PREFIX)
+        for key, _ in overlay.scan(encoding.GARBAGE_NAMESPACE_PREFIX, stop):
+            for meta_key, record in overlay.scan_prefix(encoding.meta_prefix(key[1:])):
+                if removed >= limit:
+                    return removed
+                _, _, indexed = encoding.meta_header(record)
+                if indexed:
+                    overlay.delete(encoding.expiry_key(indexed, meta_key))
+                version = encoding.meta_version(record)
+                if version:
+                    overlay.put(encoding.garbage_key(version), b'')
+                overlay.delete(meta_key)
+                removed += 1
+            overlay.delete(key)
+            removed += 1
+        return removed

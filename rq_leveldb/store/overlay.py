@@ -1,0 +1,97 @@
+"""Pending writes over the database: what a command, a transaction or a script has written and not yet committed.
+
+Reads see the pending writes. A scan sees the records as they were when it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sortedcontainers import SortedSet
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.engine import Engine
+
+_MISSING = b'\x00 no pending write'
+_VERSIONS_RESERVED = 1 << 20
+"""Incarnations reserved by one write; what a killed store leaves unused is never used."""
+
+
+class Overlay:
+    """:param engine: what lies below, and where `commit` writes to"""
+
+    __slots__ = ('_next_version', '_ordered', '_versions_end', 'engine', 'pending')
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pending: dict[bytes, bytes | None] = {}
+        # Only a scan needs the order, and most transactions never scan.
+        self._ordered: SortedSet[bytes] | None = None
+        self._next_version = self._versions_end = self._stored_version()
+
+    def _stored_version(self) -> int:
+        stored = self.engine.get(encoding.NEXT_VERSION_KEY)
+        return 1 if stored is None else encoding.read_u64(stored)
+
+    def new_version(self) -> int:
+        """:returns: an incarnation that no value ever had"""
+        if self._next_version >= self._versions_end:
+            # By itself, not as part of the transaction, which may be rolled back.
+            end = self._next_version + _VERSIONS_RESERVED
+            self.engine.write([(encoding.NEXT_VERSION_KEY, encoding.u64(end))])
+            self._versions_end = end
+        version = self._next_version
+        self._next_version += 1
+        return version
+
+    def get(self, key: bytes) -> bytes | None:
+        value = self.pending.get(key, _MISSING)
+        if value is _MISSING:
+            return self.engine.get(key)
+        return value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.pending[key] = value
+        if self._ordered is not None:
+            self._ordered.add(key)
+
+    def delete(self, key: bytes) -> None:
+        self.pending[key] = None
+        if self._ordered is not None:
+            self._ordered.add(key)
+
+    def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """:returns: the records with start <= key < stop, in order, as they are now"""
+        below = self.engine.scan(start, stop, reverse)
+        if not self.pending:
+            return below
+        if self._ordered is None:
+            self._ordered = SortedSet(self.pending)
+        keys = list(self._ordered.irange(start, stop, inclusive=(True, False), reverse=reverse))
+        if not keys:
+            return below
+        return _merge(below, [(key, self.pending[key]) for key in keys], reverse)
+
+    def scan_prefix(self, prefix: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        return self.scan(prefix, encoding.after(prefix), reverse)
+
+    def clear(self) -> None:
+        self.pending.clear()
+        self._ordered = None
+
+
+def _merge(
+    below: Iterator[tuple[bytes, bytes]], above: list[tuple[bytes, bytes | None]], reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    record = next(below, None)
+    for key, value in above:
+        while record is not None and (record[0] > key if reverse else record[0] < key):
+            yield record
+            record = next(below, None)
+        if record is not None and record[0] == key:
+            record = next(below, None)
+        if value is not None:
+            yield key, value
+    while record is not None:
+        yield record
+        record = next(below, None)

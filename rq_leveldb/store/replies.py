@@ -1,0 +1,184 @@
+"""What a command may answer, and the texts of the errors.
+
+A reply is a plain Python value where its meaning is plain:
+
+=================  ==========================  ===========================
+Python             RESP2                       RESP3
+=================  ==========================  ===========================
+bytes              bulk string                 bulk string
+int                integer                     integer
+None               null bulk string            null
+float              bulk string                 double
+list, tuple        array                       array
+dict               array of keys and values    map
+bool               integer 1 or 0              boolean
+Status             simple string               simple string
+SetReply           array                       set
+NullArray          null array                  null
+Verbatim           bulk string                 verbatim string (txt)
+Push               array                       push
+Pieces             array                       array (or set, map), made while it is sent
+StoreReplyError    error                       error
+=================  ==========================  ===========================
+
+Errors are exceptions, so that a command raises them; inside an array (EXEC) they are elements.
+Codes and words are Redis's own, since clients match on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Union
+
+Reply = Union[
+    bytes,
+    int,
+    None,
+    float,
+    'list[Any]',
+    'tuple[Any, ...]',
+    'dict[Any, Any]',
+    'Status',
+    'NullArray',
+    'Verbatim',
+    'Pieces',
+    'ReplyError',
+    'NoReply',
+]
+
+
+class Status:
+    """A simple string, such as OK."""
+
+    __slots__ = ('text',)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f'Status({self.text!r})'
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Status) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class SetReply(list[Any]):
+    """An array in RESP2 and a set in RESP3; its elements are distinct."""
+
+
+class Push(list[Any]):
+    """An out-of-band message: pub/sub. An ordinary array in RESP2."""
+
+
+class NullArray:
+    """Redis's null array, where a client of RESP2 tells it from a null bulk string."""
+
+
+class NoReply:
+    """The command answers nothing now: it waits for a key, or has answered through its session itself."""
+
+
+class Verbatim:
+    """Text for people (INFO, CLIENT LIST): a bulk string in RESP2."""
+
+    __slots__ = ('text',)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+class Pieces:
+    """An array of known length whose elements are produced while it is sent, so that a reply of a million elements
+    does not have to be in memory at once.
+
+    :param count: how many elements `elements` yields (for a map: keys and values counted apart)
+    :param elements: yields the elements; it must not depend on later changes of the database
+    :param kind: ``array``, ``set`` or ``map``
+    """
+
+    __slots__ = ('count', 'elements', 'kind')
+
+    def __init__(self, count: int, elements: Iterator[Any], kind: str = 'array') -> None:
+        self.count = count
+        self.elements = elements
+        self.kind = kind
+
+
+class ReplyError(Exception):
+    """An error that goes to the client: the first word is its code.
+
+    :param text: code and words, without the leading minus and without line ends
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+OK = Status(b'OK')
+QUEUED = Status(b'QUEUED')
+PONG = Status(b'PONG')
+NULL_ARRAY = NullArray()
+NO_REPLY = NoReply()
+
+
+def wrong_type() -> ReplyError:
+    return ReplyError('WRONGTYPE Operation against a key holding the wrong kind of value')
+
+
+def syntax_error() -> ReplyError:
+    return ReplyError('ERR syntax error')
+
+
+def not_an_integer() -> ReplyError:
+    return ReplyError('ERR value is not an integer or out of range')
+
+
+def not_a_float() -> ReplyError:
+    return ReplyError('ERR value is not a valid float')
+
+
+def wrong_arity(name: str) -> ReplyError:
+    """:param name: the command's name in lower case, with a subcommand as ``client|list``"""
+    return ReplyError(f"ERR wrong number of arguments for '{name}' command")
+
+
+def no_such_key() -> ReplyError:
+    return ReplyError('ERR no such key')
+
+
+def index_out_of_range() -> ReplyError:
+    return ReplyError('ERR index out of range')
+
+
+def out_of_range(what: str = 'value') -> ReplyError:
+    return ReplyError(f'ERR {what} is out of range')
+
+
+def overflow() -> ReplyError:
+    return ReplyError('ERR increment or decrement would overflow')
+
+
+def invalid_cursor() -> ReplyError:
+    return ReplyError('ERR invalid cursor')
+
+
+def unknown_subcommand(name: str, command: str) -> ReplyError:
+    """:param name: what the client sent; :param command: the container command in upper case"""
+    shown = name[:128]
+    return ReplyError(f"ERR unknown subcommand '{shown}'. Try {command} HELP.")
+
+
+def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:
+    shown = name[:128].decode('latin-1')
+    beginning = ''
+    for argument in arguments:
+        if len(beginning) >= 128:
+            break
+        beginning += "'" + argument[: 128 - len(beginning)].decode('latin-1') + "' "
+    return ReplyError(
+        f"ERR unknown command '{shown}', with args beginning with: {beginning}".replace('\r', ' ').replace('\n', ' ')
+    )

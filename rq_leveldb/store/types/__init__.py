@@ -1,0 +1,1 @@
+"""The structure of each of Redis' types over the database: no syntax, no replies, no bytes."""

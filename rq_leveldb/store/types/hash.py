@@ -1,0 +1,123 @@
+"""Hashes. A small one, as every RQ job is, lives in its meta record; a large one has a record per field.
+
+A small hash is rewritten whole when a field changes, which is cheaper than a record per field up to some size and lets
+the many HSETs of one transaction become one put. It turns large when it outgrows the limits below and never turns back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types.value import Value
+
+MAX_SMALL_FIELDS = 128
+MAX_SMALL_BYTES = 4096
+
+
+class Hash(Value):
+    __slots__ = ('_bytes', '_count', '_fields')
+    type_name = 'hash'
+    needs_version = False
+
+    def __init__(self, overlay: Overlay, version: int) -> None:
+        super().__init__(overlay, version)
+        self._fields: dict[bytes, bytes] | None = {}
+        self._count = 0  # of a large hash
+        self._bytes = 0  # of a small hash: fields and values together
+
+    @classmethod
+    def load(cls, overlay: Overlay, record: bytes) -> Hash:
+        if record[0] == encoding.TYPE_SMALL_HASH:
+            self = cls(overlay, 0)
+            self._fields = encoding.read_small_hash(record)
+            self._bytes = len(record)
+        else:
+            version, count = encoding.read_counted_body(record)
+            self = cls(overlay, version)
+            self._fields = None
+            self._count = count
+        return self
+
+    def record(self) -> bytes:
+        if self._fields is not None:
+            body = encoding.small_hash_body(self._fields)
+            return encoding.meta_record(encoding.TYPE_SMALL_HASH, self.expire, self.indexed, body)
+        body = encoding.counted_body(self.version, self._count)
+        return encoding.meta_record(encoding.TYPE_LARGE_HASH, self.expire, self.indexed, body)
+
+    def weight(self) -> int:
+        return self._bytes if self._fields is not None else 0
+
+    def is_empty(self) -> bool:
+        return not self._fields if self._fields is not None else self._count == 0
+
+    def has_members(self) -> bool:
+        return self._fields is None and self._count > 0
+
+    def encoding_name(self) -> bytes:
+        return b'listpack' if self._fields is not None else b'hashtable'
+
+    def __len__(self) -> int:
+        return len(self._fields) if self._fields is not None else self._count
+
+    def get(self, field: bytes) -> bytes | None:
+        if self._fields is not None:
+            return self._fields.get(field)
+        return self.overlay.get(encoding.hash_field(self.version, field))
+
+    def set(self, field: bytes, value: bytes) -> bool:
+        """:returns: whether the field is new"""
+        if self._fields is not None:
+            old = self._fields.get(field)
+            self._fields[field] = value
+            self._bytes += len(value) + (len(field) if old is None else -len(old))
+            if self._bytes > MAX_SMALL_BYTES or len(self._fields) > MAX_SMALL_FIELDS:
+                self._enlarge()
+            return old is None
+        key = encoding.hash_field(self.version, field)
+        new = self.overlay.get(key) is None
+        self.overlay.put(key, value)
+        self._count += new
+        return new
+
+    def delete(self, field: bytes) -> bool:
+        """:returns: whether there was such a field"""
+        if self._fields is not None:
+            old = self._fields.pop(field, None)
+            if old is None:
+                return False
+            self._bytes -= len(field) + len(old)
+            return True
+        key = encoding.hash_field(self.version, field)
+        if self.overlay.get(key) is None:
+            return False
+        self.overlay.delete(key)
+        self._count -= 1
+        return True
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """:returns: fields and values as they are now"""
+        if self._fields is not None:
+            return iter(list(self._fields.items()))
+        prefix = encoding.hash_fields(self.version)
+        size = len(prefix)
+        return ((key[size:], value) for key, value in self.overlay.scan_prefix(prefix))
+
+    def items_after(self, field: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """:returns: fields behind `field`, with their values, in an order that stays; all of them for None"""
+        if self._fields is not None:
+            return ((name, self._fields[name]) for name in sorted(self._fields) if field is None or name > field)
+        prefix = encoding.hash_fields(self.version)
+        size = len(prefix)
+        start = prefix if field is None else prefix + field + b'\x00'
+        return ((key[size:], value) for key, value in self.overlay.scan(start, encoding.after(prefix)))
+
+    def _enlarge(self) -> None:
+        fields = self._fields or {}
+        self._fields = None
+        self._count = len(fields)
+        self.version = self.overlay.new_version()
+        for field, value in fields.items():
+            self.overlay.put(encoding.hash_field(self.version, field), value)
