@@ -10,13 +10,16 @@ import ast
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from compat_tests.real_redis import RealRedis
 
 APPLICATION = Path(__file__).with_name('application')
 OURS, THEIRS = 'from rq_leveldb import Redis\n', 'from redis import Redis\n'
@@ -51,7 +54,15 @@ def move_by_one_line(target: Path) -> Path:
 
 
 @pytest.fixture(scope='module')
-def run_in(tmp_path_factory: pytest.TempPathFactory, real_redis: Any) -> Callable[..., Outcome]:
+def real_redis() -> Iterator[RealRedis]:
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        port = probe.getsockname()[1]
+    with RealRedis(port=port) as server:
+        yield server
+
+
+@pytest.fixture(scope='module')
+def run_in(tmp_path_factory: pytest.TempPathFactory, real_redis: RealRedis) -> Callable[..., Outcome]:
     """Runs the application once in a place with a worker class, and remembers what came out."""
     remembered: dict[tuple[str, str], Outcome] = {}
 
