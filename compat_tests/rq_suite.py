@@ -1,0 +1,214 @@
+"""RQ's own test suite, from its source distribution, unmodified, against the store or a real Redis on port 6379.
+
+``python -m compat_tests.rq_suite [--against store|redis] [--slow] [-- PYTEST ARGUMENT...]`` from the checkout;
+the arguments say what to run instead of everything.
+
+The tests are those of the installed rq release: pip downloads its source distribution once, into ``.cache`` in the
+checkout. They run in a copy of its directory without its ``rq`` package, so that the installed one is tested. The suite
+speaks to localhost:6379 and nothing else, so everything runs in a private network where this machine allows one, and
+on the machine's own port 6379 if that is free where it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from compat_tests import private_network
+from compat_tests.real_redis import RealRedis
+from compat_tests.store_process import StoreProcess
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PORT = 6379
+TIME_LIMIT = 900
+
+
+class SuiteUnavailableError(RuntimeError):
+    """RQ's test suite cannot be had or cannot be run here."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the suite came to.
+
+    Attributes:
+        status: pytest's exit status.
+        passed, skipped, failed: names of tests, as ``module.Class::test``.
+        output: all that pytest printed.
+    """
+
+    status: int
+    passed: frozenset[str]
+    skipped: frozenset[str]
+    failed: frozenset[str]
+    output: str
+
+    @property
+    def closing_line(self) -> str:
+        """The last line that pytest printed."""
+        return self.output.strip().rpartition('\n')[2]
+
+    def arguments_to_repeat(self) -> list[str]:
+        """Return pytest's arguments for running what failed again."""
+        parts = (name.split('::') for name in sorted(self.failed))
+        found = ((*module.rpartition('.')[::2], test) for module, test in parts)
+        return [f'{module.replace(".", "/")}.py::{group}::{test}' for module, group, test in found]
+
+
+def source_distribution(release: str) -> Path:
+    """Return the path of the source distribution of an rq release, downloaded if it is not there yet.
+
+    Raises:
+        SuiteUnavailableError: if it cannot be downloaded; carries pip's own words.
+    """
+    cache = CHECKOUT / '.cache'
+    try:
+        cache.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError:
+        cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'rq-leveldb-tests')
+        cache.mkdir(parents=True, exist_ok=True)
+    wanted = cache / f'rq-{release}.tar.gz'
+    if not wanted.exists():
+        command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check']
+        command += ['--no-deps', '--no-binary', 'rq', f'rq=={release}']
+        with tempfile.TemporaryDirectory(dir=cache) as target:
+            pip = subprocess.run([*command, '--dest', target], capture_output=True, text=True)
+            got = next(Path(target).glob('rq-*.tar.gz'), None)
+            if got is None:
+                raise SuiteUnavailableError(
+                    f"the source distribution of rq {release}, which holds RQ's tests, cannot be downloaded. Put it at "
+                    f'{wanted} and try again. pip said:\n{pip.stderr}'
+                )
+            got.replace(wanted)
+    return wanted
+
+
+def unpack(release: str, target: Path) -> Path:
+    """Lay out RQ's tests in ``target``; return the directory to run them in."""
+    with tarfile.open(source_distribution(release)) as archive:
+        if hasattr(tarfile, 'data_filter'):
+            archive.extractall(target, filter='data')
+        else:
+            archive.extractall(target)
+    root = target / f'rq-{release}'
+    shutil.rmtree(root / 'rq')
+    return root
+
+
+def run(against: str, arguments: list[str], *, slow: bool = False) -> Outcome:
+    """Run the suite against ``store`` or ``redis`` in a network where port 6379 is free.
+
+    Raises:
+        SuiteUnavailableError: if the suite cannot be had, or port 6379 is taken and no private network is given here.
+    """
+    with tempfile.TemporaryDirectory(prefix='rq-suite-') as work:
+        report = Path(work, 'report.xml')
+        root = unpack(version('rq'), Path(work))
+        command = [sys.executable, '-m', 'compat_tests.rq_suite', '--inside', str(root), '--against', against]
+        command += ['--', f'--junit-xml={report}', *(arguments or ['tests'])]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(('RQ_', 'PYTEST_'))}
+        # RQ's tests start `rqworker`, which stands beside the interpreter.
+        environment['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), environment.get('PATH', os.defpath)])
+        if slow:
+            environment['RUN_SLOW_TESTS_TOO'] = '1'
+        done = _in_private_network(command, environment)
+        if done.returncode == private_network.UNAVAILABLE:
+            if _port_is_taken():
+                raise SuiteUnavailableError(
+                    f"RQ's test suite needs port {PORT} of this machine, where something listens already (a Redis?), and "
+                    f'this machine gives no private network: {done.stdout.strip()}\nStop what listens there, or allow '
+                    'unprivileged user namespaces.'
+                )
+            done = _run(command, environment)
+        passed, skipped, failed = _read_report(report) if report.exists() else (frozenset(),) * 3
+    return Outcome(done.returncode, passed, skipped, failed, done.stdout)
+
+
+def _in_private_network(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return _run([sys.executable, private_network.__file__, *command], environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+        timeout=TIME_LIMIT,
+    )
+
+
+def _port_is_taken() -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(('127.0.0.1', PORT))
+        except OSError:
+            return True
+    return False
+
+
+def _read_report(path: Path) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    passed, skipped, failed = set(), set(), set()
+    for case in ElementTree.parse(path).iter('testcase'):
+        name = f'{case.get("classname")}::{case.get("name")}'
+        kinds = {child.tag for child in case}
+        if kinds & {'failure', 'error'}:
+            failed.add(name)
+        elif 'skipped' in kinds:
+            skipped.add(name)
+        else:
+            passed.add(name)
+    return frozenset(passed - failed), frozenset(skipped - failed), frozenset(failed)
+
+
+def _inside(root: Path, against: str, arguments: list[str]) -> int:
+    """Start the server, then run the suite in ``root``; return pytest's exit status."""
+    command = [sys.executable, '-m', 'pytest', '-q', '-ra', '-p', 'no:cacheprovider', *arguments]
+    with tempfile.TemporaryDirectory(prefix='rq-suite-server-') as directory:
+        server: RealRedis | StoreProcess
+        if against == 'redis':
+            server = RealRedis(port=PORT)
+        else:
+            server = StoreProcess(Path(directory, 'store'), port=PORT)
+        with server:
+            return subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL).returncode
+
+
+def main() -> int:
+    """Run from the command line; return pytest's exit status."""
+    parser = argparse.ArgumentParser(prog='python -m compat_tests.rq_suite', description="Run RQ's own test suite.")
+    parser.add_argument('--against', choices=['store', 'redis'], default='store')
+    parser.add_argument('--slow', action='store_true', help="run RQ's slow tests, too")
+    parser.add_argument('--inside', type=Path, help=argparse.SUPPRESS)
+    parser.add_argument('arguments', nargs='*', metavar='-- PYTEST ARGUMENT')
+    options = parser.parse_args()
+    if options.inside is not None:
+        return _inside(options.inside, options.against, options.arguments)
+    try:
+        outcome = run(options.against, options.arguments, slow=options.slow)
+    except SuiteUnavailableError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(outcome.output)
+    return outcome.status
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
