@@ -1,0 +1,1 @@
+"""How fast rq-leveldb is, beside its peers: `python -m benchmarks --help`."""

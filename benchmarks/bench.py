@@ -1,0 +1,179 @@
+"""Runs peers and clients in turn, shows how far it is, and profiles on request. What is measured stands in scenarios."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.progress import Progress
+
+from benchmarks.peers import PEERS, Peer
+from benchmarks.report import OURS, Row
+
+
+class Scenario(Protocol):
+    """Something that can be measured; modules offer theirs in a list `SCENARIOS`.
+
+    Args:
+        name: the word by which it is selected.
+        about: a line for the list of scenarios.
+    """
+
+    name: str
+    about: str
+
+    def run(self, bench: Bench) -> list[Row]:
+        """Measure all peers, in turns, and return the lines of the table."""
+
+
+class Bench:
+    """What scenarios measure with.
+
+    Args:
+        directory: where peers keep their files.
+        runs: how often each peer is measured.
+        quick: small numbers, to see that all works; goals that need size are not judged.
+        progress: where to show how far it is.
+        profile: a directory for profiles of our store and client, or None.
+        own: the peer measured in our column; another one shows whether the benchmark itself is fair.
+        only: the columns to measure; all if empty.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        runs: int,
+        quick: bool,
+        progress: Progress,
+        profile: Path | None = None,
+        own: Callable[[Path, bool], Peer] = PEERS[OURS],
+        only: Sequence[str] = (),
+    ) -> None:
+        self.directory = directory
+        self.runs = runs
+        self.quick = quick
+        self.progress = progress
+        self.profile = profile
+        self.only = only
+        self._own = own
+        self._started = 0
+
+    def wants(self, column: str) -> bool:
+        return not self.only or column in self.only
+
+    def size(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    @contextmanager
+    def peer(self, column: str, always: bool = False) -> Iterator[Peer]:
+        """A running peer in a fresh directory, which goes with it."""
+        self._started += 1
+        make = self._own if column == OURS else PEERS[column]
+        peer = make(self.directory / f'{self._started}', always)
+        try:
+            with peer:
+                yield peer
+        finally:
+            shutil.rmtree(peer.directory, ignore_errors=True)
+            peer.directory.with_suffix('.log').unlink(missing_ok=True)
+
+    def alternate(self, what: str, columns: Sequence[str], measure: Callable[[str], float]) -> dict[str, list[float]]:
+        """Measure the columns in turns: A B A B, so that a slow minute of the machine meets all of them."""
+        columns = [column for column in columns if self.wants(column)]
+        values: dict[str, list[float]] = {column: [] for column in columns}
+        task = self.progress.add_task(what, total=self.runs * len(columns))
+        for turn in range(self.runs):
+            # The order changes too, or the same peer always follows the heaviest one.
+            for column in columns if turn % 2 == 0 else columns[::-1]:
+                self.progress.update(task, description=f'{what}: {column}')
+                values[column].append(measure(column))
+                self.progress.advance(task)
+        self.progress.remove_task(task)
+        return values
+
+    def clients(
+        self, peer: Peer, task: str, number: int = 1, progress: str | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Let so many clients do a task at the same moment and return what each of them found.
+
+        Args:
+            peer: where they connect to.
+            task: a method of the client's tasks.
+            number: how many processes.
+            progress: what to show while it runs, if the client reports numbers of jobs out of `options['count']`.
+        """
+        command = [sys.executable, '-m', 'benchmarks.client', peer.url, task, json.dumps(options)]
+        environment = dict(os.environ)
+        profiled = self.profile is not None and type(peer) is PEERS[OURS]
+        if profiled and self.profile is not None:
+            environment['BENCHMARKS_CLIENT_PROFILE'] = str(self.profile / f'client-{task}.txt')
+        processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            for _ in range(number)
+        ]
+        bar = self.progress.add_task(progress, total=number * options['count']) if progress else None
+        try:
+            for process in processes:
+                assert process.stdout is not None
+                if process.stdout.readline() != 'ready\n':
+                    raise RuntimeError(f'a client of {peer.url} could not get ready for {task}')
+            with self._store_profile(peer, task) if profiled else nothing_else():
+                for process in processes:
+                    assert process.stdin is not None
+                    process.stdin.write('go\n')
+                    process.stdin.flush()
+                return [self._result(process, bar) for process in processes]
+        finally:
+            if bar is not None:
+                self.progress.remove_task(bar)
+            for process in processes:
+                process.kill()
+                process.wait()
+
+    def _result(self, process: subprocess.Popen[str], bar: Any) -> dict[str, Any]:
+        assert process.stdout is not None
+        done = 0
+        for line in process.stdout:
+            if line.startswith('{'):
+                found: dict[str, Any] = json.loads(line)
+                return found
+            if bar is not None:
+                self.progress.advance(bar, int(line) - done)
+                done = int(line)
+        raise RuntimeError(f'a client ended without a result: {process.args!r}')
+
+    def rate(self, peer: Peer, task: str, number: int = 1, **options: Any) -> float:
+        """Jobs a second of `number` clients that do `options['count']` jobs each."""
+        found = self.clients(peer, task, number, **options)
+        seconds = max(one['ended'] for one in found) - min(one['began'] for one in found)
+        return number * int(options['count']) / float(seconds)
+
+    @contextmanager
+    def _store_profile(self, peer: Peer, task: str) -> Iterator[None]:
+        """py-spy on the store while the task runs: collapsed stacks in the profile directory."""
+        assert self.profile is not None
+        command = ['py-spy', 'record', '--pid', str(peer.pid), '--format', 'raw', '--rate', '500', '--native']
+        output = self.profile / f'store-{task}.stacks'
+        spy = subprocess.Popen(
+            [*command, '--output', str(output)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert spy.stdout is not None
+        spy.stdout.readline()  # it samples by now
+        try:
+            yield
+        finally:
+            spy.send_signal(signal.SIGINT)
+            spy.communicate()
+
+
+@contextmanager
+def nothing_else() -> Iterator[None]:
+    yield

@@ -1,0 +1,58 @@
+"""Enqueueing: one by one, in batches, by several processes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.bench import Bench, Scenario
+from benchmarks.report import HUEY, OURS, TCP, UNIX, Goal, Row
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Clients that call `queue.enqueue()` in a loop."""
+
+    name: str
+    about: str
+    always: bool
+    clients: int
+    full: int
+    goals: tuple[Goal, ...]
+
+    def run(self, bench: Bench) -> list[Row]:
+        count = bench.size(self.full, self.full // 10)
+
+        def measure(column: str) -> float:
+            with bench.peer(column, self.always) as peer:
+                return bench.rate(peer, 'enqueue', self.clients, count=count)
+
+        values = bench.alternate(self.about, [OURS, TCP, UNIX, HUEY], measure)
+        return [Row(self.about, 'jobs/s', values, goals=self.goals)]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """`queue.enqueue_many()` with a thousand jobs at a time."""
+
+    name: str = 'many'
+    about: str = 'enqueue_many, batches of 1000'
+
+    def run(self, bench: Bench) -> list[Row]:
+        count = bench.size(20_000, 2_000)
+
+        def measure(column: str) -> float:
+            with bench.peer(column) as peer:
+                return bench.rate(peer, 'enqueue_many', count=count, batch=1000)
+
+        values = bench.alternate(self.about, [OURS, TCP, UNIX], measure)
+        note = 'Huey has no such call'
+        return [Row(self.about, 'jobs/s', values, goals=(Goal(at_least=1.0, against=TCP),), note=note)]
+
+
+SCENARIOS: list[Scenario] = [
+    OneByOne('one', 'enqueue one by one, everysec', False, 1, 5_000, (Goal(at_least=1.2, against=TCP),)),
+    OneByOne('one-always', 'enqueue one by one, fsync always', True, 1, 2_000, ()),
+    OneByOne('eight-always', 'enqueue, 8 clients, fsync always', True, 8, 1_000, (Goal(at_least=1.5, against=TCP),)),
+    OneByOne('eight', 'enqueue, 8 clients, everysec', False, 8, 1_000, ()),
+    Batches(),
+]
