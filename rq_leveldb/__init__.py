@@ -1,7 +1,188 @@
-"""RQ without Redis: background jobs on one machine, stored in LevelDB."""
+"""RQ without Redis: background jobs on one machine, stored in LevelDB.
+
+The public names, each loaded when it is first asked for: `python -m rq_leveldb store` must start without RQ
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rq_leveldb.version import __version__
 
-__all__ = ['__version__']
+if TYPE_CHECKING:
+    from rq.callbacks import Callback
+    from rq.command import (
+        send_kill_horse_command,
+        send_shutdown_command,
+        send_stop_execution_command,
+        send_stop_job_command,
+    )
+    from rq.cron import CronJob, CronScheduler
+    from rq.exceptions import (
+        DeserializationError,
+        DuplicateJobError,
+        InvalidJobDependency,
+        InvalidJobOperation,
+        NoSuchGroupError,
+        NoSuchJobError,
+        ShutDownImminentException,
+    )
+    from rq.executions import Execution
+    from rq.group import Group
+    from rq.job import Dependency, Job, JobStatus, Retry, cancel_job, get_current_job, requeue_job
+    from rq.queue import EnqueueData
+    from rq.rate_limit import RateLimit
+    from rq.registry import (
+        CanceledJobRegistry,
+        DeferredJobRegistry,
+        FailedJobRegistry,
+        FinishedJobRegistry,
+        ScheduledJobRegistry,
+        StartedJobRegistry,
+        clean_registries,
+    )
+    from rq.repeat import Repeat
+    from rq.results import Result
+    from rq.serializers import DefaultSerializer, JSONSerializer
+    from rq.suspension import is_suspended, resume, suspend
+    from rq.timeouts import JobTimeoutException
+    from rq.webhook import Webhook
+    from rq.worker import DequeueStrategy, WorkerStatus
+    from rq.worker_pool import WorkerPool
+
+    from rq_leveldb.api import Queue, SimpleWorker, SpawnWorker, Worker, default_connection, job
+    from rq_leveldb.client.aio import AsyncRedis
+    from rq_leveldb.client.connection import Redis, UnusedSettingWarning
+    from rq_leveldb.client.retry import StoreUnavailable
+    from rq_leveldb.errors import StoreError
+
+__all__ = [
+    'AsyncRedis',
+    'Callback',
+    'CanceledJobRegistry',
+    'CronJob',
+    'CronScheduler',
+    'DefaultSerializer',
+    'DeferredJobRegistry',
+    'Dependency',
+    'DequeueStrategy',
+    'DeserializationError',
+    'DuplicateJobError',
+    'EnqueueData',
+    'Execution',
+    'FailedJobRegistry',
+    'FinishedJobRegistry',
+    'Group',
+    'InvalidJobDependency',
+    'InvalidJobOperation',
+    'JSONSerializer',
+    'Job',
+    'JobStatus',
+    'JobTimeoutException',
+    'NoSuchGroupError',
+    'NoSuchJobError',
+    'Queue',
+    'RateLimit',
+    'Redis',
+    'Repeat',
+    'Result',
+    'Retry',
+    'ScheduledJobRegistry',
+    'ShutDownImminentException',
+    'SimpleWorker',
+    'SpawnWorker',
+    'StartedJobRegistry',
+    'StoreError',
+    'StoreUnavailable',
+    'UnusedSettingWarning',
+    'Webhook',
+    'Worker',
+    'WorkerPool',
+    'WorkerStatus',
+    '__version__',
+    'cancel_job',
+    'clean_registries',
+    'default_connection',
+    'get_current_job',
+    'is_suspended',
+    'job',
+    'requeue_job',
+    'resume',
+    'send_kill_horse_command',
+    'send_shutdown_command',
+    'send_stop_execution_command',
+    'send_stop_job_command',
+    'suspend',
+]
+
+_HOMES = {
+    'AsyncRedis': 'rq_leveldb.client.aio',
+    'Callback': 'rq.callbacks',
+    'CanceledJobRegistry': 'rq.registry',
+    'CronJob': 'rq.cron',
+    'CronScheduler': 'rq.cron',
+    'DefaultSerializer': 'rq.serializers',
+    'DeferredJobRegistry': 'rq.registry',
+    'Dependency': 'rq.job',
+    'DequeueStrategy': 'rq.worker',
+    'DeserializationError': 'rq.exceptions',
+    'DuplicateJobError': 'rq.exceptions',
+    'EnqueueData': 'rq.queue',
+    'Execution': 'rq.executions',
+    'FailedJobRegistry': 'rq.registry',
+    'FinishedJobRegistry': 'rq.registry',
+    'Group': 'rq.group',
+    'InvalidJobDependency': 'rq.exceptions',
+    'InvalidJobOperation': 'rq.exceptions',
+    'JSONSerializer': 'rq.serializers',
+    'Job': 'rq.job',
+    'JobStatus': 'rq.job',
+    'JobTimeoutException': 'rq.timeouts',
+    'NoSuchGroupError': 'rq.exceptions',
+    'NoSuchJobError': 'rq.exceptions',
+    'Queue': 'rq_leveldb.api',
+    'RateLimit': 'rq.rate_limit',
+    'Redis': 'rq_leveldb.client.connection',
+    'Repeat': 'rq.repeat',
+    'Result': 'rq.results',
+    'Retry': 'rq.job',
+    'ScheduledJobRegistry': 'rq.registry',
+    'ShutDownImminentException': 'rq.exceptions',
+    'SimpleWorker': 'rq_leveldb.api',
+    'SpawnWorker': 'rq_leveldb.api',
+    'StartedJobRegistry': 'rq.registry',
+    'StoreError': 'rq_leveldb.errors',
+    'StoreUnavailable': 'rq_leveldb.client.retry',
+    'UnusedSettingWarning': 'rq_leveldb.client.connection',
+    'Webhook': 'rq.webhook',
+    'Worker': 'rq_leveldb.api',
+    'WorkerPool': 'rq.worker_pool',
+    'WorkerStatus': 'rq.worker',
+    'cancel_job': 'rq.job',
+    'clean_registries': 'rq.registry',
+    'default_connection': 'rq_leveldb.api',
+    'get_current_job': 'rq.job',
+    'is_suspended': 'rq.suspension',
+    'job': 'rq_leveldb.api',
+    'requeue_job': 'rq.job',
+    'resume': 'rq.suspension',
+    'send_kill_horse_command': 'rq.command',
+    'send_shutdown_command': 'rq.command',
+    'send_stop_execution_command': 'rq.command',
+    'send_stop_job_command': 'rq.command',
+    'suspend': 'rq.suspension',
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

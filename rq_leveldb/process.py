@@ -121,7 +121,8 @@ def _libc() -> ctypes.CDLL:
 def detach() -> None:
     """Go on in a grandchild that has no terminal, session, working directory or signal mask of its parents.
 
-    The calling process exits with 0. To be called before threads, sockets or databases exist.
+    Standard input becomes empty; where output and errors go is for whoever started the calling process, which exits
+    with 0. To be called before threads, sockets or databases exist.
     """
     if os.fork():
         os._exit(0)
@@ -132,8 +133,7 @@ def detach() -> None:
         signal.signal(number, signal.SIG_DFL)
     # A client's thread may have had signals blocked, and a mask survives fork and exec.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    if null > 2:
+    null = os.open(os.devnull, os.O_RDONLY)
+    if null != 0:
+        os.dup2(null, 0)
         os.close(null)

@@ -1,0 +1,142 @@
+"""RQ's Queue, job and workers, with the default connection filled in where none is given."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import rq
+import rq.decorators
+from rq.utils import get_connection_from_queues
+
+from rq_leveldb.client.connection import Redis
+from rq_leveldb.location import configured_url, parse
+
+__all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'Worker', 'default_connection', 'job']
+
+
+def default_connection() -> Redis:
+    """Return this process' client for the configured place: RQ_LEVELDB_URL, else RQ_REDIS_URL, else the default.
+
+    Raises:
+        BadAddress: the configured URL names no place.
+    """
+    return _client(configured_url() or parse(None).url)
+
+
+@lru_cache(maxsize=8)
+def _client(url: str) -> Redis:
+    return Redis.from_url(url)
+
+
+class Queue(rq.Queue):
+    """rq.Queue whose connection may be left out.
+
+    Args:
+        name: the queue's name.
+        connection: a client; the default one if None.
+        args, options: as rq.Queue.
+    """
+
+    def __init__(self, name: str = 'default', connection: Any = None, *args: Any, **options: Any) -> None:
+        super().__init__(name, default_connection() if connection is None else connection, *args, **options)
+
+    @classmethod
+    def all(cls, connection: Any = None, *args: Any, **options: Any) -> list[rq.Queue]:
+        """Return all queues; the arguments as rq.Queue.all, of which the connection may be left out."""
+        return super().all(default_connection() if connection is None else connection, *args, **options)
+
+
+class job(rq.decorators.job):
+    """rq.decorators.job whose connection may be left out, as in `@job('default')`.
+
+    Args:
+        queue: a queue, or the name of one.
+        connection: a client; the default one, looked up when a job is enqueued, if None.
+        args, options: as rq.decorators.job.
+    """
+
+    queue_class = Queue
+
+    def __init__(self, queue: rq.Queue | str, connection: Any = None, *args: Any, **options: Any) -> None:
+        super().__init__(queue, connection, *args, **options)
+
+    @property
+    def connection(self) -> Any:
+        """The client that jobs are enqueued with."""
+        # Not at decoration: an application may set its environment after its modules were imported.
+        return default_connection() if self._connection is None else self._connection
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
+
+
+class DefaultConnection:
+    """What makes a worker's connection one that may be left out; stands before RQ's class among the bases."""
+
+    def __init__(
+        self,
+        queues: Any,
+        name: str | None = None,
+        default_result_ttl: Any = ...,
+        connection: Any = None,
+        **options: Any,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            queues: names or queues.
+            name: the worker's name; made up if None.
+            default_result_ttl: seconds for which results are kept; RQ's default if left out.
+            connection: a client; that of the first given queue, else the default one, if None.
+            options: as rq.Worker.
+        """
+        if connection is None:
+            listed = queues if isinstance(queues, list | tuple | set | frozenset) else [queues]
+            connection = get_connection_from_queues(listed) or default_connection()
+        if default_result_ttl is not ...:
+            options['default_result_ttl'] = default_result_ttl
+        super().__init__(queues, name, connection=connection, **options)  # type: ignore[call-arg]
+
+    @classmethod
+    def all(
+        cls,
+        connection: Any = None,
+        job_class: Any = None,
+        queue_class: Any = None,
+        queue: Any = None,
+        serializer: Any = None,
+    ) -> list[Any]:
+        """Return all workers, or those of a queue; arguments as rq.Worker.all."""
+        connection = _connection_for(connection, queue)
+        workers: list[Any] = super().all(connection, job_class, queue_class, queue, serializer)  # type: ignore[misc]
+        return workers
+
+    @classmethod
+    def all_keys(cls, connection: Any = None, queue: Any = None) -> list[str]:
+        """Return the keys of all workers, or of those of a queue; arguments as rq.Worker.all_keys."""
+        keys: list[str] = super().all_keys(_connection_for(connection, queue), queue)  # type: ignore[misc]
+        return keys
+
+    @classmethod
+    def count(cls, connection: Any = None, queue: Any = None) -> int:
+        """Return how many workers there are, or how many for a queue; arguments as rq.Worker.count."""
+        number: int = super().count(_connection_for(connection, queue), queue)  # type: ignore[misc]
+        return number
+
+
+def _connection_for(connection: Any, queue: Any) -> Any:
+    return default_connection() if connection is None and queue is None else connection
+
+
+class SimpleWorker(DefaultConnection, rq.SimpleWorker):
+    """rq.SimpleWorker whose connection may be left out."""
+
+
+class SpawnWorker(DefaultConnection, rq.SpawnWorker):
+    """rq.SpawnWorker whose connection may be left out."""
+
+
+class Worker(DefaultConnection, rq.Worker):
+    """rq.Worker whose connection may be left out."""

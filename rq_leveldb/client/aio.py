@@ -1,0 +1,191 @@
+"""The client for asyncio: redis.asyncio's, over a connection that leads to the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import redis.asyncio
+from redis.asyncio.connection import ConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from rq_leveldb.client import autostart
+from rq_leveldb.client.connection import SocketPath, connection_options, warn_of_unused
+from rq_leveldb.client.retry import Progress, StoreUnavailable, unavailable
+from rq_leveldb.errors import DurabilityMismatch, StoreError
+from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
+
+__all__ = ['AsyncRedis', 'AsyncStoreConnection', 'AsyncUnsentRetry']
+
+R = TypeVar('R', bound='AsyncRedis')
+T = TypeVar('T')
+
+
+class AsyncUnsentRetry(Retry):
+    """What `rq_leveldb.client.retry.UnsentRetry` is for the synchronous client.
+
+    Args:
+        progress: the connection's.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(NoBackoff(), 1)
+        self._progress = progress
+
+    async def call_with_retry(
+        self,
+        do: Callable[[], Awaitable[T]],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        """Call `do`, and once more if it failed before it sent anything; arguments as redis.asyncio.retry.Retry."""
+        progress = self._progress
+        for attempt in (1, 2):
+            progress.sent = False
+            try:
+                return await do()
+            except self._supported_errors as error:
+                if is_retryable and not is_retryable(error):
+                    raise
+                last = attempt == 2 or progress.sent or isinstance(error, StoreUnavailable)
+                await (fail(error, 2 if last else 1) if with_failure_count else fail(error))
+                if last:
+                    raise
+        raise AssertionError('the second attempt returns or raises')
+
+
+class AsyncStoreConnection(UnixDomainSocketConnection):
+    """A connection to the store, which is started where none runs.
+
+    Args:
+        path: the store's socket: a `SocketPath`, or a plain string for the default options.
+        options: as redis.asyncio.connection.UnixDomainSocketConnection, less what concerns retries.
+    """
+
+    def __init__(self, *, path: str = '', **options: Any) -> None:
+        for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
+            options.pop(name, None)
+        options['driver_info'] = None
+        super().__init__(path=path, **options)
+        self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
+        self._progress = Progress()
+        self.retry = AsyncUnsentRetry(self._progress)
+
+    async def _connect(self) -> None:
+        # In a thread, since a store may have to be started, which takes a fraction of a second.
+        sock = await asyncio.to_thread(autostart.connect, self._location, self.socket_connect_timeout)
+        sock.setblocking(False)
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=sock)
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect, and have a store that an older version left running replaced; arguments as redis-py."""
+        if self.is_connected:
+            return
+        await self._connect_once(check_health, retry_socket_connect)
+        metadata: Mapping[Any, Any] = getattr(self, 'handshake_metadata', None) or {}
+        version = metadata.get(b'rq_leveldb_version', metadata.get('rq_leveldb_version'))
+        if version is None or not autostart.is_older(version.decode() if isinstance(version, bytes) else version):
+            return
+        await self.disconnect()
+        try:
+            await asyncio.to_thread(autostart.replace, self._location)
+        except StoreError as error:
+            raise unavailable(error) from error
+        await self._connect_once(check_health, retry_socket_connect)
+
+    async def _connect_once(self, check_health: bool, retry_socket_connect: bool) -> None:
+        try:
+            await super().connect_check_health(check_health, retry_socket_connect)
+        except redis.exceptions.ConnectionError as error:
+            # redis-py wraps whatever connecting raises.
+            if isinstance(error.__cause__, StoreError):
+                raise unavailable(error.__cause__) from error.__cause__
+            raise
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Shake hands, and see that the store is as durable as the URL asks for; arguments as redis-py."""
+        sent = self._progress.sent
+        try:
+            await super().on_connect_check_health(check_health)
+            if self._location.fsync == 'always':
+                await self.send_command('CONFIG', 'SET', 'appendfsync', 'always', check_health=False)
+                await self.read_response()
+        except ResponseError as error:
+            raise unavailable(DurabilityMismatch(self._location.url)) from error
+        finally:
+            # The handshake may be repeated on another socket: nothing of the user's was sent.
+            self._progress.sent = sent
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Send packed pieces, noting that they were handed over; arguments and errors as redis-py."""
+        progress = self._progress
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health and self.health_check_interval:
+            sent = progress.sent
+            await self.check_health()
+            progress.sent = sent
+        # A transport takes everything at once, and says only later that the other side has gone.
+        progress.sent = True
+        await super().send_packed_command(command, check_health=False)
+
+
+class AsyncRedis(redis.asyncio.Redis):
+    """redis.asyncio.Redis on the store.
+
+    Args:
+        host, port, password: accepted and not used, as by `rq_leveldb.Redis`.
+        db: number of the logical database, 0 to 15; with 0 the one that the configured URL names.
+        options: as redis.asyncio.Redis.
+
+    Raises:
+        BadAddress: the configured URL names no place.
+    """
+
+    def __init__(self, *, db: int = 0, **options: Any) -> None:
+        if options.get('connection_pool') is not None:
+            super().__init__(db=db, **options)
+            return
+        url = configured_url()
+        options.update(db=db)
+        pool: ConnectionPool
+        if url is not None and is_redis_url(url):
+            warn_of_unused(
+                {name: options[name] for name in ('host', 'port') if name in options},
+                'the configured URL names the server',
+            )
+            left_out = ('host', 'port', 'connection_pool', 'single_connection_client')
+            pool = ConnectionPool.from_url(
+                url,
+                **{name: value for name, value in options.items() if name not in left_out and (name != 'db' or value)},
+            )
+        else:
+            warn_of_unused(options, 'the store is on this machine')
+            pool = _pool(parse(url), options)
+        super().__init__(connection_pool=pool, single_connection_client=options.get('single_connection_client', False))
+        self.auto_close_connection_pool = True
+
+    @classmethod
+    def from_url(
+        cls: type[R],
+        url: str,
+        single_connection_client: bool = False,
+        auto_close_connection_pool: bool | None = None,
+        **options: Any,
+    ) -> R:
+        """Return a client for a URL; arguments and errors as `rq_leveldb.Redis.from_url`."""
+        if is_redis_url(url):
+            return cast(R, super().from_url(url, single_connection_client, auto_close_connection_pool, **options))
+        warn_of_unused(options, 'the store is on this machine')
+        client = cls(connection_pool=_pool(parse(url), options), single_connection_client=single_connection_client)
+        client.auto_close_connection_pool = auto_close_connection_pool is not False
+        return client
+
+
+def _pool(location: Location, options: Mapping[str, Any]) -> ConnectionPool:
+    return ConnectionPool(**{**connection_options(location, options), 'connection_class': AsyncStoreConnection})

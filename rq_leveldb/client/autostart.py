@@ -1,0 +1,306 @@
+"""Starting the store when a client finds none, exactly once whatever the race; replacing one that is too old.
+
+Whoever finds nobody listening takes a file lock, looks again, and starts a store as a detached process, which says
+over a pipe how it went. The others wait for the lock and find it running. The store's own lock settles what is left:
+a second store says `busy` and goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import rq_leveldb
+from rq_leveldb import process
+from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, UnwritableDirectory
+from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
+from rq_leveldb.version import __version__
+
+__all__ = ['connect', 'is_older', 'replace', 'running_store']
+
+# A store that must first recover a large log takes its time; nobody waits longer than this for it.
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_ATTEMPTS = 3
+_NOBODY_LISTENS = (FileNotFoundError, ConnectionRefusedError)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# A supervisor's sockets are meant for the client and not for a store that outlives it: sd_notify(3), sd_listen_fds(3).
+_SUPERVISORS_VARIABLES = (
+    'NOTIFY_SOCKET',
+    'WATCHDOG_PID',
+    'WATCHDOG_USEC',
+    'LISTEN_PID',
+    'LISTEN_FDS',
+    'LISTEN_FDNAMES',
+)
+
+
+def connect(location: Location, timeout: float | None = None) -> socket.socket:
+    """Connect to the store of a place, starting it where none runs.
+
+    Args:
+        location: the place.
+        timeout: seconds for connecting to a store that runs; starting one takes as long as it takes, up to 30 s.
+
+    Returns:
+        A connected blocking socket.
+
+    Raises:
+        StoreError: there is no store and none can be started, with the reason.
+        OSError: something listens and cannot be connected to.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _dial(location.directory, timeout)
+        except _NOBODY_LISTENS:
+            _start(location)
+        except (NotADirectoryError, PermissionError):
+            # The directory itself is what is wrong, and this says what.
+            location.directory.create()
+            raise
+    try:
+        return _dial(location.directory, timeout)
+    except _NOBODY_LISTENS as error:
+        raise StoreNotStarting(
+            str(location.directory.path), title='The store goes away as soon as it started'
+        ) from error
+
+
+def running_store(directory: DataDirectory) -> tuple[process.Identity, str] | None:
+    """Return the process that holds a data directory and its version; None where no such process lives.
+
+    Args:
+        directory: the data directory.
+    """
+    try:
+        fields = json.loads(directory.lock.read_text('utf-8'))
+        identity = process.Identity(int(fields['pid']), str(fields['started']), str(fields['boot_id']))
+        version = str(fields['version'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (identity, version) if process.is_alive(identity) else None
+
+
+def is_older(version: str) -> bool:
+    """Say whether a store's version is older than this client's.
+
+    Args:
+        version: numbers with dots; what follows them is not looked at.
+    """
+    return _numbers(version) < _numbers(__version__)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r'\d+(\.\d+)*', version)
+    return tuple(map(int, match[0].split('.'))) if match else ()
+
+
+def replace(location: Location) -> None:
+    """Stop the store of a place if it is older than this client; commands that it received are answered first.
+
+    Args:
+        location: the place.
+
+    Raises:
+        StoreNotStarting: the old store did not stop in 10 s.
+    """
+    directory = location.directory
+    with _locked(directory):
+        running = running_store(directory)
+        if running is None or not is_older(running[1]):
+            return
+        identity = running[0]
+        with contextlib.suppress(OSError), _dial(directory, _STOP_SECONDS) as sock:
+            sock.sendall(b'*1\r\n$8\r\nSHUTDOWN\r\n')
+        if not _ends(identity, _STOP_SECONDS):
+            raise StoreNotStarting(
+                str(directory.path),
+                title=f'The store of version {running[1]} did not make way for this version',
+                advice=f'Stop its process {identity.pid}.',
+            )
+
+
+def _dial(directory: DataDirectory, timeout: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connect_unix(sock, directory.socket, timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _start(location: Location) -> None:
+    """See that a store listens."""
+    directory = location.directory
+    directory.create()
+    deadline = time.monotonic() + _START_SECONDS
+    with _locked(directory):
+        while True:
+            with contextlib.suppress(*_NOBODY_LISTENS), _dial(directory, None):
+                return
+            if _spawn(location, deadline):
+                return
+            # Another store holds the lock and does not listen: it is about to, or it is going away.
+            holder = running_store(directory)
+            if holder is not None:
+                _ends(holder[0], 0.05)
+            if time.monotonic() > deadline:
+                raise StoreNotStarting(
+                    str(directory.path),
+                    title='A store runs and does not listen',
+                    advice='See store.log there'
+                    + (f', or stop its process {holder[0].pid}.' if holder is not None else '.'),
+                )
+
+
+@contextlib.contextmanager
+def _locked(directory: DataDirectory) -> Iterator[None]:
+    """Hold the lock under which stores are started; its holders never keep it longer than a start takes."""
+    descriptor = _open(directory, directory.start_lock, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(directory: DataDirectory, path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        kind = DiskFull if error.errno in _NO_ROOM else UnwritableDirectory
+        raise kind(str(directory.path)) from error
+
+
+def _ends(identity: process.Identity, seconds: float) -> bool:
+    """Wait until a process ends; say whether it did."""
+    try:
+        descriptor = process.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return True
+    if descriptor is None:
+        deadline = time.monotonic() + seconds
+        while process.is_alive(identity) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    else:
+        try:
+            if process.is_alive(identity):
+                select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
+    return not process.is_alive(identity)
+
+
+def _spawn(location: Location, deadline: float) -> bool:
+    """Start a store's process and wait for its word.
+
+    Returns:
+        True if it listens, False if another process holds the directory.
+
+    Raises:
+        StoreError: it says what is wrong, or ended without a word.
+    """
+    directory = location.directory
+    log = _open(directory, directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    told, tell = os.pipe()
+    try:
+        try:
+            size = os.fstat(log).st_size
+            starter = subprocess.Popen(
+                [
+                    _interpreter(),
+                    *('-m', 'rq_leveldb', 'store', '--dir', str(directory.path), '--detached', '--ready-fd', str(tell)),
+                    *('--fsync', location.fsync or DEFAULT_FSYNC, '--idle', f'{location.idle:g}'),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Not the caller's directory: python -m looks for modules there first.
+                cwd='/',
+                env=_environment(),
+                pass_fds=(tell,),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StoreNotStarting(
+                str(directory.path),
+                title=f'No process can be started ({error.strerror})',
+                advice='See ulimit -u and memory.',
+            ) from error
+        finally:
+            os.close(tell)
+            os.close(log)
+        line = _read_line(told, deadline)
+        if line is None:
+            starter.send_signal(signal.SIGKILL)
+        starter.wait()
+    finally:
+        os.close(told)
+    word, _, detail = (line or '').partition(' ')
+    if word in ('ready', 'busy'):
+        return word == 'ready'
+    if word == 'error':
+        with contextlib.suppress(ValueError):
+            raise StoreError.from_json(detail)
+    raise StoreNotStarting(
+        str(directory.path),
+        title='The store did not answer in time' if line is None else StoreNotStarting.default_title,
+        advice=_last_words(directory.log, size),
+    )
+
+
+def _read_line(descriptor: int, deadline: float) -> str | None:
+    """Return what comes before a line's end or the end of the pipe; None when the time is up."""
+    data = b''
+    while b'\n' not in data:
+        readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not readable:
+            return None
+        piece = os.read(descriptor, 4096)
+        if not piece:
+            break
+        data += piece
+    return data.partition(b'\n')[0].decode('utf-8', 'replace')
+
+
+def _last_words(log: Path, size: int) -> str:
+    """Return advice with the last line that the store wrote to its log after `size` bytes."""
+    text = ''
+    with contextlib.suppress(OSError), log.open('rb') as file:
+        file.seek(size)
+        text = file.read(1 << 16).decode('utf-8', 'replace').strip()
+    last = text.rpartition('\n')[2].strip()
+    return f'See {log}: {last}' if last else f'See {log}.'
+
+
+def _interpreter() -> str:
+    # An application server that embeds Python may name itself in sys.executable.
+    executable = sys.executable or ''
+    if re.match(r'(python|pypy)', os.path.basename(executable)):
+        return executable
+    return os.path.join(sys.exec_prefix, 'bin', 'python3')
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _SUPERVISORS_VARIABLES}
+    # The store runs in another directory, and this package may be found only through a change of sys.path.
+    root = str(Path(rq_leveldb.__file__).resolve().parent.parent)
+    paths = [os.path.abspath(path) for path in environment.get('PYTHONPATH', '').split(os.pathsep) if path]
+    if root in map(os.path.abspath, sys.path) and not root.endswith(('site-packages', 'dist-packages')):
+        paths.append(root)
+    if paths:
+        environment['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
+    return environment

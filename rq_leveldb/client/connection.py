@@ -1,0 +1,289 @@
+"""The synchronous client: redis-py's, over a connection that leads to the store."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from socket import socket
+from typing import Any, TypeVar, cast
+
+import redis
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, ConnectionPool, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from rq_leveldb.client import autostart
+from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
+from rq_leveldb.errors import BadAddress, DurabilityMismatch, StoreError
+from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
+
+__all__ = ['Redis', 'SocketPath', 'StoreConnection', 'UnusedSettingWarning', 'connection_options', 'warn_of_unused']
+
+_FALSE_WORDS = ('0', 'f', 'false', 'n', 'no', '')
+# What a URL may set besides the place; the others of redis-py's options make no sense for a store.
+_URL_OPTIONS: Mapping[str, Callable[[str], object]] = {
+    'client_name': str,
+    'encoding': str,
+    'encoding_errors': str,
+    'decode_responses': lambda text: text.lower() not in _FALSE_WORDS,
+    **{
+        name: cast(Callable[[str], object], URL_QUERY_ARGUMENT_PARSERS[name])
+        for name in (
+            'health_check_interval',
+            'legacy_responses',
+            'max_connections',
+            'protocol',
+            'socket_connect_timeout',
+            'socket_read_size',
+            'socket_timeout',
+        )
+    },
+}
+# Options of redis.Redis that speak of a server on a network, and values that say nothing.
+_UNUSED: Mapping[str, tuple[object, ...]] = {
+    'host': ('localhost', '127.0.0.1', '::1', None),
+    'port': (6379, '6379', None),
+    'ssl': (False, None),
+    'username': (None, ''),
+    'password': (None, ''),
+    'unix_socket_path': (None,),
+    'credential_provider': (None,),
+}
+_USED = frozenset(
+    (
+        'client_name',
+        'db',
+        'decode_responses',
+        'encoding',
+        'encoding_errors',
+        'health_check_interval',
+        'legacy_responses',
+        'max_connections',
+        'protocol',
+        'redis_connect_func',
+        'socket_connect_timeout',
+        'socket_read_size',
+        'socket_timeout',
+    )
+)
+_FOR_A_SERVER = frozenset(('credential_provider', 'retry', 'retry_on_error', 'retry_on_timeout', 'username'))
+
+R = TypeVar('R', bound='Redis')
+
+
+class UnusedSettingWarning(UserWarning):
+    """A setting for a Redis server was given to a client of the store, which has no use for it."""
+
+
+class SocketPath(str):
+    """The path of a store's socket, which also knows its place.
+
+    A string, because RQ carries a connection's keyword arguments into other processes as `repr` or pickle, and its
+    SpawnWorker hands `path` to redis.Redis.
+
+    Args:
+        location: the place; its number of a database is not kept.
+    """
+
+    location: Location
+
+    def __new__(cls, location: Location) -> SocketPath:
+        """Return the path of the socket in the place's directory."""
+        path = super().__new__(cls, location.directory.socket)
+        path.location = location
+        return path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return SocketPath, (self.location,)
+
+
+class StoreConnection(UnixDomainSocketConnection):
+    """A connection to the store, which is started where none runs.
+
+    Args:
+        path: the store's socket: a `SocketPath`, or a plain string for the default options.
+        options: as redis.connection.UnixDomainSocketConnection, less what concerns retries: `UnsentRetry` rules.
+    """
+
+    def __init__(self, path: str = '', **options: Any) -> None:
+        for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
+            options.pop(name, None)
+        # Without CLIENT SETINFO a connection costs two round trips less, and every job's process makes one.
+        options['driver_info'] = None
+        super().__init__(path=path, **options)
+        self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
+        self._progress = Progress()
+        self.retry = UnsentRetry(self._progress)
+
+    def _connect(self) -> socket:
+        try:
+            sock = autostart.connect(self._location, self.socket_connect_timeout)
+        except StoreError as error:
+            raise unavailable(error) from error
+        except BlockingIOError as error:
+            raise TimeoutError(str(error)) from error
+        sock.settimeout(self.socket_timeout)
+        return sock
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect, and have a store that an older version left running replaced; arguments as redis-py."""
+        if self._sock is not None:
+            return
+        super().connect_check_health(check_health, retry_socket_connect)
+        metadata: Mapping[Any, Any] = self.handshake_metadata or {}
+        version = metadata.get(b'rq_leveldb_version', metadata.get('rq_leveldb_version'))
+        if version is None or not autostart.is_older(version.decode() if isinstance(version, bytes) else version):
+            return
+        self.disconnect()
+        try:
+            autostart.replace(self._location)
+        except StoreError as error:
+            raise unavailable(error) from error
+        super().connect_check_health(check_health, retry_socket_connect)
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Shake hands, and see that the store is as durable as the URL asks for; arguments as redis-py."""
+        sent = self._progress.sent
+        try:
+            super().on_connect_check_health(check_health)
+            if self._location.fsync == 'always':
+                self._demand_fsync()
+        finally:
+            # The handshake may be repeated on another socket: nothing of the user's was sent.
+            self._progress.sent = sent
+
+    def _demand_fsync(self) -> None:
+        self.send_command('CONFIG', 'SET', 'appendfsync', 'always', check_health=False)
+        try:
+            self.read_response()
+        except ResponseError as error:
+            raise unavailable(DurabilityMismatch(self._location.url)) from error
+
+    def send_packed_command(self, command: Iterable[bytes] | str, check_health: bool = True) -> None:
+        """Send packed pieces, noting whether anything was handed over; arguments and errors as redis-py."""
+        progress = self._progress
+        if self._sock is None:
+            self.connect_check_health(check_health=False)
+        if check_health and self.health_check_interval:
+            sent = progress.sent
+            self.check_health()
+            progress.sent = sent
+        sock: Any = self._sock
+        pieces: Iterable[bytes] = (command.encode(),) if isinstance(command, str) else command
+        try:
+            for piece in pieces:
+                count = sock.send(piece)
+                progress.sent = True
+                if count < len(piece):
+                    sock.sendall(memoryview(piece)[count:])
+        except TimeoutError:
+            self.disconnect()
+            raise RedisTimeoutError('Timeout writing to socket') from None
+        except OSError as error:
+            self.disconnect()
+            raise RedisConnectionError(f'Error {error.errno} while writing to socket. {error.strerror}.') from error
+        except BaseException:
+            # A signal may have come between two pieces, and the rest would be taken for the next command.
+            self.disconnect()
+            raise
+
+
+class Redis(redis.Redis):
+    """redis.Redis on the store.
+
+    Args:
+        host, port: accepted, so that changing an import is enough, and not used; a warning says so once.
+        db: number of the logical database, 0 to 15; with 0 the one that the configured URL names.
+        password: as host.
+        options: as redis.Redis. `RQ_LEVELDB_URL`, else `RQ_REDIS_URL`, names the place, else it is the default
+            directory; where it names a real Redis server (redis://, rediss://, unix://), this is its client.
+
+    Raises:
+        BadAddress: the configured URL names no place.
+    """
+
+    def __init__(
+        self, host: str = 'localhost', port: int = 6379, db: int = 0, password: str | None = None, **options: Any
+    ) -> None:
+        if options.get('connection_pool') is None:
+            options.pop('connection_pool', None)
+            url = configured_url()
+            options.update(db=db)
+            pool: ConnectionPool
+            if url is not None and is_redis_url(url):
+                warn_of_unused({'host': host, 'port': port}, 'the configured URL names the server')
+                names = _USED | _FOR_A_SERVER
+                kept = {name: value for name, value in options.items() if name in names and (name != 'db' or value)}
+                if password is not None:
+                    kept['password'] = password
+                pool = ConnectionPool.from_url(url, **kept)
+            else:
+                warn_of_unused(
+                    {'host': host, 'port': port, 'password': password, **options}, 'the store is on this machine'
+                )
+                pool = ConnectionPool(**connection_options(parse(url), options))
+            super().__init__(
+                connection_pool=pool, single_connection_client=options.get('single_connection_client', False)
+            )
+            self.auto_close_connection_pool = True
+        else:
+            super().__init__(host, port, db, password, **options)
+
+    @classmethod
+    def from_url(cls: type[R], url: str, **options: Any) -> R:
+        """Return a client for a URL.
+
+        Args:
+            url: `leveldb:///dir?db=1&fsync=always&idle=60`, with further options of redis.Redis; or redis://,
+                rediss://, unix:// for a real server.
+            options: as redis.Redis; those in the URL win.
+
+        Raises:
+            BadAddress: the URL names no place, or has an option that a store has no use for.
+        """
+        if is_redis_url(url):
+            return cast(R, super().from_url(url, **options))
+        single = options.pop('single_connection_client', False)
+        warn_of_unused(options, 'the store is on this machine')
+        pool = ConnectionPool(**connection_options(parse(url), options))
+        client = cls(connection_pool=pool, single_connection_client=single)
+        client.auto_close_connection_pool = True
+        return client
+
+
+def connection_options(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments for a connection pool to a place.
+
+    Only such as redis.Redis itself has, and values that survive `repr`: RQ rebuilds connections from them.
+
+    Args:
+        location: the place.
+        options: of redis.Redis; those that a store has no use for are left out.
+
+    Raises:
+        BadAddress: the URL of the place has an option that is not known, or its value cannot be read.
+    """
+    kept = {name: value for name, value in options.items() if name in _USED}
+    for name, text in location.extra.items():
+        if name not in _URL_OPTIONS:
+            raise BadAddress(location.url, advice=f'A store has no option {name}.')
+        try:
+            kept[name] = _URL_OPTIONS[name](text)
+        except ValueError as error:
+            raise BadAddress(location.url, advice=f'{name} cannot be {text}.') from error
+    kept['db'] = int(kept.get('db') or 0) or location.db
+    return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, 'driver_info': None}
+
+
+def warn_of_unused(options: Mapping[str, Any], reason: str) -> None:
+    """Warn of options for a server on a network, if there are any.
+
+    Args:
+        options: of redis.Redis.
+        reason: why they are not used.
+    """
+    unused = [name for name, silent in _UNUSED.items() if name in options and options[name] not in silent]
+    if unused:
+        warnings.warn(f'{", ".join(unused)}: not used, {reason}', UnusedSettingWarning, stacklevel=3)

@@ -1,0 +1,88 @@
+"""The retry rule: a command is sent again only if not one byte of it was handed to the system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from rq_leveldb.errors import StoreError
+
+__all__ = ['Progress', 'StoreUnavailable', 'UnsentRetry', 'unavailable']
+
+T = TypeVar('T')
+
+
+class StoreUnavailable(StoreError, RedisConnectionError):
+    """There is no store and none can be started; the error that says why is its `__cause__`.
+
+    It is a redis.exceptions.ConnectionError, so that what handles an absent Redis handles this too.
+    """
+
+
+def unavailable(reason: StoreError) -> StoreUnavailable:
+    """Return the client's form of an error of the store.
+
+    Args:
+        reason: what is wrong.
+    """
+    return StoreUnavailable(reason.where, title=reason.title, advice=reason.advice)
+
+
+class Progress:
+    """Whether a connection has handed anything of the present operation to the system."""
+
+    __slots__ = ('sent',)
+
+    def __init__(self) -> None:
+        self.sent = False
+
+
+class UnsentRetry(Retry):
+    """redis-py's retry for one connection, in which only that is repeated which cannot have been executed.
+
+    redis-py's own would send a command again whose answer was lost, and so enqueue a job twice. There is nothing to
+    wait for between two attempts either: connecting waits for the store to start.
+
+    Args:
+        progress: the connection's.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(NoBackoff(), 1)
+        self._progress = progress
+
+    def call_with_retry(
+        self,
+        do: Callable[[], T],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        """Call `do`, and once more if it failed before it sent anything; arguments as redis.retry.Retry."""
+        progress = self._progress
+        progress.sent = False
+        try:
+            return do()
+        except self._supported_errors as error:
+            if is_retryable and not is_retryable(error):
+                raise
+            last = progress.sent or isinstance(error, StoreUnavailable)
+            self._tell(fail, error, 2 if last else 1, with_failure_count)
+            if last:
+                raise
+        progress.sent = False
+        try:
+            return do()
+        except self._supported_errors as error:
+            self._tell(fail, error, 2, with_failure_count)
+            raise
+
+    def _tell(self, fail: Callable[..., Any], error: Exception, count: int, with_count: bool) -> None:
+        if with_count:
+            fail(error, count)
+        else:
+            fail(error)
