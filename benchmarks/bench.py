@@ -1,4 +1,4 @@
-"""Runs peers and clients in turn, shows how far it is, and profiles on request. What is measured stands in scenarios."""
+"""Runs peers and clients in turn, shows how far it is, and profiles on request. Scenarios say what."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One client of a place for jobs, in a process of its own: `python -m benchmarks.client URL TASK JSON`.
 
-It gets ready, says so, waits for a line on its standard input, does its task, and prints a JSON object. Progress of long
-tasks goes to standard output too, as numbers of jobs.
+It gets ready, says so, waits for a line on its standard input, does its task, and prints a JSON object. Progress of
+long tasks goes to standard output too, as numbers of jobs.
 """
 
 from __future__ import annotations

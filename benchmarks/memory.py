@@ -6,7 +6,7 @@ import psutil
 
 
 def pss(pid: int) -> float:
-    """MB of a process' proportional set size: what would be free without it. Linux only; the resident size elsewhere."""
+    """MB of a process' proportional set size on Linux: what would be free without it; elsewhere its resident size."""
     process = psutil.Process(pid)
     full = process.memory_full_info()
     return float(getattr(full, 'pss', full.rss)) / 1e6

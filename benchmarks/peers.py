@@ -1,4 +1,4 @@
-"""What is measured: each peer is started afresh in its own directory for every run, so no run pays for another's data."""
+"""What is measured: each peer starts afresh in its own directory for every run, so no run pays for another's data."""
 
 from __future__ import annotations
 
