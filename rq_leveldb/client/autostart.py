@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import rq_leveldb
 from rq_leveldb import process
 from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, UnwritableDirectory
 from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
@@ -297,7 +296,7 @@ def _interpreter() -> str:
 def _environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _SUPERVISORS_VARIABLES}
     # The store runs in another directory, and this package may be found only through a change of sys.path.
-    root = str(Path(rq_leveldb.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = [os.path.abspath(path) for path in environment.get('PYTHONPATH', '').split(os.pathsep) if path]
     if root in map(os.path.abspath, sys.path) and not root.endswith(('site-packages', 'dist-packages')):
         paths.append(root)

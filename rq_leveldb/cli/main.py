@@ -1,0 +1,104 @@
+"""rq-leveldb: the table of commands, and what every command does with an error that is a user's to mend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import click
+
+from rq_leveldb.cli import render
+from rq_leveldb.errors import BadAddress, StoreError
+from rq_leveldb.version import __version__
+
+__all__ = ['COMMANDS', 'main']
+
+# Name of a command -> 'module:attribute'; in the order in which --help shows them.
+COMMANDS: Mapping[str, str] = {
+    'worker': 'rq_leveldb.cli.rq_commands:worker',
+    'worker-pool': 'rq_leveldb.cli.rq_commands:worker_pool',
+    'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
+    'info': 'rq_leveldb.cli.rq_commands:info',
+    'status': 'rq_leveldb.cli.status:status',
+    'requeue': 'rq_leveldb.cli.rq_commands:requeue',
+    'empty': 'rq_leveldb.cli.rq_commands:empty',
+    'suspend': 'rq_leveldb.cli.rq_commands:suspend',
+    'resume': 'rq_leveldb.cli.rq_commands:resume',
+    'cron': 'rq_leveldb.cli.rq_commands:cron',
+    'store': 'rq_leveldb.cli.store:store',
+}
+
+_EPILOG = """\b
+Where the data is: --url, else RQ_LEVELDB_URL, else RQ_REDIS_URL, else
+leveldb:// (a directory under ~/.local/state). leveldb:///dir is a store on
+this machine, which starts by itself; redis://, rediss:// and unix:// are a
+real Redis server.
+
+\b
+Exit codes: 0 done; 1 failed, and the message says what to do; 2 the command
+was not understood; 130 interrupted.
+"""
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(':')
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={'help_option_names': ['-h', '--help']})
+@click.version_option(__version__, prog_name='rq-leveldb')
+def _group() -> None:
+    """RQ without Redis: background jobs on one machine, stored in LevelDB."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what follows the program's name; the process' own if None.
+
+    Returns:
+        The exit code, as --help lists them.
+    """
+    try:
+        result = _group.main(args=arguments, prog_name='rq-leveldb', standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BadAddress as error:
+        render.fail(error)
+        return 2
+    except StoreError as error:
+        render.fail(error)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more when it flushes at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not _is_lost_connection(error):
+            raise
+        render.complain(str(error), 'Is the server running, and is this its URL?')
+        return 1
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    # redis-py is imported by the commands that need it, and by then it is there.
+    exceptions = sys.modules.get('redis.exceptions')
+    return exceptions is not None and isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError))

@@ -1,0 +1,91 @@
+"""RQ's own commands, with the store as the default place.
+
+They are RQ's click commands: its callbacks, arguments, options and output. Copied are only the options whose defaults
+differ, and a check comes first, so that a mistake in the URL is told in words.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import click
+from rq.cli.cli import main as rq_group
+from rq.cli.cli_cron import cron as rq_cron
+from rq.cli.workers import worker as rq_worker
+from rq.cli.workers import worker_pool as rq_worker_pool
+
+from rq_leveldb.client import autostart
+from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
+
+__all__ = ['cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'url_option', 'worker', 'worker_pool']
+
+_URL_HELP = 'leveldb:///dir of a store, or redis://, rediss://, unix:// of a server.  [default: leveldb://]'
+
+
+def url_option() -> click.Option:
+    """Return the option that names the place, for any command."""
+    return click.Option(['--url', '-u'], envvar=list(URL_VARIABLES), help=_URL_HELP)
+
+
+class _Command(click.Command):
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params.get('url') is None and not ctx.params.get('config'):
+            ctx.params['url'] = parse(None).url
+        url = ctx.params.get('url')
+        if url is not None and not is_redis_url(url):
+            # Before RQ's own code, which answers whatever happens with a traceback.
+            autostart.connect(parse(url)).close()
+        return super().invoke(ctx)
+
+
+def _adopt(original: click.Command, *replaced: click.Option, **defaults: Any) -> click.Command:
+    """Return RQ's command with other defaults.
+
+    Args:
+        original: RQ's command.
+        replaced: options that take the place of RQ's of the same name.
+        defaults: option's name to default.
+    """
+    by_name: dict[str | None, click.Parameter] = {option.name: option for option in (*replaced, url_option())}
+    parameters = []
+    for parameter in original.params:
+        chosen = by_name.get(parameter.name)
+        if chosen is None and parameter.name in defaults:
+            chosen = copy.copy(parameter)
+            chosen.default = defaults[parameter.name]
+        parameters.append(chosen or parameter)
+    return _Command(
+        original.name,
+        callback=original.callback,
+        params=parameters,
+        help=original.help,
+        epilog=original.epilog,
+        context_settings={'help_option_names': ['-h', '--help']},
+    )
+
+
+_CONNECTION = 'rq_leveldb.Redis'
+_WORKER = 'rq_leveldb.Worker'
+
+_commands = rq_group.commands
+
+enqueue = _adopt(_commands['enqueue'], connection_class=_CONNECTION)
+info = _adopt(_commands['info'], connection_class=_CONNECTION, worker_class=_WORKER)
+requeue = _adopt(_commands['requeue'], connection_class=_CONNECTION)
+empty = _adopt(_commands['empty'], connection_class=_CONNECTION)
+suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
+resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
+cron = _adopt(rq_cron, connection_class=_CONNECTION)
+worker_pool = _adopt(rq_worker_pool, connection_class=_CONNECTION, worker_class=_WORKER)
+worker = _adopt(
+    rq_worker,
+    click.Option(
+        ['--with-scheduler/--without-scheduler', '-s'],
+        default=True,
+        show_default=True,
+        help='Run worker with scheduler',
+    ),
+    connection_class=_CONNECTION,
+    worker_class=_WORKER,
+)

@@ -1,0 +1,145 @@
+"""rq-leveldb status: where the data is, whether a store runs, how many jobs there are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rq_leveldb.cli import render
+from rq_leveldb.location import URL_VARIABLES, Location, is_redis_url, parse
+
+__all__ = ['status']
+
+_STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
+
+
+@click.command(short_help='Shows where the data is, whether a store runs, and the number of jobs.')
+@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
+def status(url: str | None, as_json: bool) -> None:
+    """Show where the data is, whether a store runs (pid, version, uptime, sizes), and the jobs per queue and state.
+
+    Starts nothing: of a store that does not run, only the place and the size on disk are known.
+    """
+    if url is not None and is_redis_url(url):
+        report = _server(url)
+    else:
+        report = _store(parse(url))
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _show(report)
+
+
+def _store(location: Location) -> dict[str, Any]:
+    from rq_leveldb.client import autostart
+
+    directory = location.directory
+    exists = directory.check()
+    running = autostart.running_store(directory)
+    report: dict[str, Any] = {
+        'url': location.url,
+        'directory': str(directory.path),
+        'exists': exists,
+        'running': running is not None,
+        'pid': running[0].pid if running else None,
+        'version': running[1] if running else None,
+        'disk_bytes': _tree_size(directory.path) if exists else 0,
+        'database_bytes': _tree_size(directory.database) if exists else 0,
+    }
+    if running is not None:
+        report.update(_contents(location.url))
+    return report
+
+
+def _server(url: str) -> dict[str, Any]:
+    return {'url': url, 'running': True, **_contents(url)}
+
+
+def _contents(url: str) -> dict[str, Any]:
+    """Return what only a running store or server knows."""
+    import rq
+    from rq import worker_registration
+    from rq.suspension import is_suspended
+
+    from rq_leveldb.client.connection import Redis
+
+    with Redis.from_url(url) as connection:
+        info = connection.info()
+        fsync = connection.config_get('appendfsync').get('appendfsync')
+        queues = rq.Queue.all(connection)
+        counts = {
+            queue.name: {
+                'queued': queue.count,
+                'started': queue.started_job_registry.count,
+                'finished': queue.finished_job_registry.count,
+                'failed': queue.failed_job_registry.count,
+                'deferred': queue.deferred_job_registry.count,
+                'scheduled': queue.scheduled_job_registry.count,
+                'canceled': queue.canceled_job_registry.count,
+            }
+            for queue in sorted(queues, key=lambda queue: queue.name)
+        }
+        return {
+            'pid': info.get('process_id'),
+            'version': info.get('rq_leveldb_version') or info.get('redis_version'),
+            'uptime_seconds': info.get('uptime_in_seconds'),
+            'fsync': fsync,
+            # Without this command's own connection.
+            'clients': max(0, int(info.get('connected_clients', 1)) - 1),
+            'memory_bytes': info.get('used_memory_rss'),
+            'workers': len(worker_registration.get_keys(connection=connection)),
+            'suspended': bool(is_suspended(connection)),
+            'queues': counts,
+        }
+
+
+def _tree_size(path: Path) -> int:
+    """Return how many bytes the files under a path take; they may come and go meanwhile."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
+def _show(report: dict[str, Any]) -> None:
+    lines = []
+    if 'directory' in report:
+        lines.append(('Data', report['directory'] if report['exists'] else f'{report["directory"]} (not made yet)'))
+    lines.append(('URL', report['url']))
+    if report['running']:
+        lines.append(
+            (
+                'Store',
+                f'{click.style("running", fg="green")}, pid {report["pid"]}, version {report["version"]}, '
+                f'up {render.duration(report["uptime_seconds"] or 0)}',
+            )
+        )
+        lines.append(('Durability', f'fsync {report["fsync"]}'))
+        lines.append(('Clients', str(report['clients'])))
+        if report['memory_bytes']:
+            lines.append(('Memory', render.size(report['memory_bytes'])))
+    else:
+        lines.append(('Store', f'{click.style("not running", fg="yellow")}; it starts with the next command'))
+    if report.get('exists'):
+        lines.append(('Disk', f'{render.size(report["disk_bytes"])}, {render.size(report["database_bytes"])} database'))
+    if report['running']:
+        suspended = click.style(', suspended (rq-leveldb resume)', fg='yellow') if report['suspended'] else ''
+        lines.append(('Workers', f'{report["workers"]}{suspended}'))
+    render.fields(lines)
+    if report.get('queues'):
+        click.echo()
+        render.table(
+            ('queue', *_STATES),
+            [(name, *(counts[state] for state in _STATES)) for name, counts in report['queues'].items()],
+        )
+    elif report['running']:
+        click.echo('\nNo queues yet.')
