@@ -13,19 +13,21 @@
     N namespace                    -> the keys of `namespace` have no owner: to be swept
 
 Numbers are big-endian, so that their order is LevelDB's. A meta record is ``type expire indexed body``: one byte,
-then twice 8 bytes of Unix time in ms (0: never). `indexed` is the `due` of the key's one valid entry under X; it may lie
-before `expire`, since putting an expiry off writes nothing but the meta record.
+then twice 8 bytes of Unix time in ms (0: never). `indexed` is the `due` of the key's one valid entry under X; it may
+lie before `expire`, since putting an expiry off writes nothing but the meta record.
 
 ====  ==============================================================================
 type  body
 ====  ==============================================================================
  1    string: its bytes
  2    list: version, head, tail, count (8 bytes each); head <= position < tail
- 3    set: version, count
+ 3    set, large: version, count
  4    sorted set: version, count, then a score-and-member below which there is none
  5    hash, small: count of fields and values (4 bytes), their lengths (4 bytes each), their bytes
  6    hash, large: version, count
- 7    stream: version, count, last id, entries added, greatest deleted id
+ 7    stream, large: version, count, last id, entries added, greatest deleted id, an id below which there is none
+ 8    set, small: its members, as a small hash's fields
+ 9    stream, small: as 7, then for each entry its id (16 bytes) and its fields and values, as a small hash's
 ====  ==============================================================================
 
 Members, under ``D version``:
@@ -33,23 +35,33 @@ Members, under ``D version``:
 ==========  =====================================================  ====================
 of          key                                                    value
 ==========  =====================================================  ====================
-hash        ``f field``                                            the field's value
-set         ``m member``                                           nothing
-list        ``p position``                                         the element
-list        ``v digest position``                                  nothing
-list        ``h level block``                                      holes in the block, 8 bytes
-sorted set  ``s member``                                           score, 8 bytes
+hash        ``f checksum field``                                   the field's value
+set         ``m checksum member``                                  nothing
+list        ``p position``                                         1 byte: 1 if the element may occur twice; the element
+list        ``v element-id``                                       its position; or, if it may occur twice, how often it
+                                                                   does and a position below which it does not
+list        ``w element-id position``                              nothing; only of elements that may occur twice
+list        ``h level block``                                      which positions, or how many below, are holes
+sorted set  ``s checksum member``                                  score, 8 bytes
 sorted set  ``z score member``                                     nothing
 stream      ``x ms seq``                                           fields and values, as a small hash
-stream      ``g`` ...                                              consumer groups
+stream      ``g group``                                            group's number, last id, entries read, pending
+stream      ``c number consumer``                                  seen, active, pending
+stream      ``p number ms seq``                                    delivered, times delivered, consumer
+stream      ``q number size consumer ms seq``                      nothing
 ==========  =====================================================  ====================
+
+An id is two numbers, ms and seq. A checksum is the CRC-32 of what follows it (4 bytes): in its order, whatever the
+names are, a random place is a random member, and where a client's HSCAN or SSCAN has come to is a number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from zlib import crc32
 
 FORMAT_VERSION = 1
 
@@ -60,6 +72,8 @@ TYPE_SORTED_SET = 4
 TYPE_SMALL_HASH = 5
 TYPE_LARGE_HASH = 6
 TYPE_STREAM = 7
+TYPE_SMALL_SET = 8
+TYPE_SMALL_STREAM = 9
 
 FORMAT_KEY = b'\x00format'
 NEXT_VERSION_KEY = b'\x00version'
@@ -85,8 +99,13 @@ _TWO = struct.Struct('>QQ')
 _FOUR = struct.Struct('>QQQQ')
 _DOUBLE = struct.Struct('>d')
 
+_WITHOUT_MEMBERS = frozenset((TYPE_STRING, TYPE_SMALL_HASH, TYPE_SMALL_SET, TYPE_SMALL_STREAM))
+
 u64 = _U64.pack
 u32 = _U32.pack
+_U64_TAG = struct.Struct('>Qc').pack
+_U64_TAG_U32 = struct.Struct('>QcI').pack
+_U64_TAG_U64 = struct.Struct('>QcQ').pack
 
 
 def read_u64(data: bytes, offset: int = 0) -> int:
@@ -173,7 +192,7 @@ def read_counted_body(record: bytes) -> tuple[int, int]:
 
 def meta_version(record: bytes) -> int:
     """:returns: the incarnation that the record's members live under, 0 if it has none"""
-    if record[0] in (TYPE_STRING, TYPE_SMALL_HASH):
+    if record[0] in _WITHOUT_MEMBERS:
         return 0
     return read_u64(record, _HEADER_SIZE)
 
@@ -196,16 +215,48 @@ def read_sorted_set_body(record: bytes) -> tuple[int, int, bytes]:
     return version, count, record[_HEADER_SIZE + 16 :]
 
 
-_STREAM = struct.Struct('>QQQQQQQ')
+_STREAM = struct.Struct('>9Q')
+StreamId = tuple[int, int]
+"""Milliseconds and sequence number."""
 
 
-def stream_body(version: int, count: int, last: tuple[int, int], added: int, deleted: tuple[int, int]) -> bytes:
-    return _STREAM.pack(version, count, *last, added, *deleted)
+@dataclass(frozen=True, slots=True)
+class StreamBody:
+    """What a stream's meta record says.
+
+    :param last: the greatest id that was ever added, or set
+    :param added: how many entries were ever added
+    :param deleted: the greatest id that was deleted
+    :param floor: no entry has a smaller id
+    """
+
+    version: int
+    count: int
+    last: StreamId
+    added: int
+    deleted: StreamId
+    floor: StreamId
 
 
-def read_stream_body(record: bytes) -> tuple[int, int, tuple[int, int], int, tuple[int, int]]:
-    version, count, last_ms, last_seq, added, deleted_ms, deleted_seq = _STREAM.unpack_from(record, _HEADER_SIZE)
-    return version, count, (last_ms, last_seq), added, (deleted_ms, deleted_seq)
+def stream_body(body: StreamBody) -> bytes:
+    return _STREAM.pack(body.version, body.count, *body.last, body.added, *body.deleted, *body.floor)
+
+
+def read_stream_body(record: bytes) -> StreamBody:
+    numbers = _STREAM.unpack_from(record, _HEADER_SIZE)
+    return StreamBody(
+        numbers[0], numbers[1], (numbers[2], numbers[3]), numbers[4], (numbers[5], numbers[6]), (numbers[7], numbers[8])
+    )
+
+
+def stream_entries_body(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """:param entries: ids (16 bytes) and what the entries hold"""
+    return strings_body([part for entry in entries for part in entry])
+
+
+def read_stream_entries_body(record: bytes) -> list[tuple[bytes, bytes]]:
+    parts = read_strings_body(record, _HEADER_SIZE + _STREAM.size)
+    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def strings_body(items: Sequence[bytes]) -> bytes:
@@ -241,11 +292,15 @@ def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
     return struct.pack(f'>{count + 1}I', count, *map(len, items)) + b''.join(items)
 
 
+def read_small_set(record: bytes) -> dict[bytes, None]:
+    return dict.fromkeys(read_strings_body(record, _HEADER_SIZE))
+
+
 # -- members
 
 
 def hash_field(version: int, field: bytes) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'f' + field
+    return MEMBER_PREFIX + _U64_TAG_U32(version, b'f', crc32(field)) + field
 
 
 def hash_fields(version: int) -> bytes:
@@ -253,30 +308,79 @@ def hash_fields(version: int) -> bytes:
 
 
 def set_member(version: int, member: bytes) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'm' + member
+    return MEMBER_PREFIX + _U64_TAG_U32(version, b'm', crc32(member)) + member
 
 
 def set_members(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'm'
 
 
-def list_positions(version: int) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'p'
+CHECKSUM_SIZE = 4
+CHECKSUM_END = 1 << 32
+"""Every checksum is smaller."""
 
 
 def list_position(version: int, position: int) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'p' + u64(position)
+    return MEMBER_PREFIX + _U64_TAG_U64(version, b'p', position)
 
 
-def list_value(version: int, element: bytes) -> bytes:
-    """:returns: the prefix under which the positions of `element` stand"""
+LIST_ELEMENT_OFFSET = 1
+"""Where the element begins in the value of a list's position."""
+LIST_ONCE = b'\x00'
+LIST_OFTEN = b'\x01'
+"""What stands before an element: whether its value record holds its one position, or counts its positions."""
+
+
+def list_element_id(element: bytes) -> bytes:
+    """:returns: what identifies an element in a key, without end or length of its own being in doubt"""
     if len(element) <= 64:
-        return MEMBER_PREFIX + u64(version) + b'v' + bytes((len(element),)) + element
-    return MEMBER_PREFIX + u64(version) + b'v\xff' + hashlib.blake2b(element, digest_size=24).digest()
+        return bytes((len(element),)) + element
+    return b'\xff' + hashlib.blake2b(element, digest_size=24).digest()
+
+
+def list_value(version: int, element_id: bytes) -> bytes:
+    return MEMBER_PREFIX + _U64_TAG(version, b'v') + element_id
+
+
+def list_occurrences(version: int, element_id: bytes) -> bytes:
+    """:returns: the prefix under which the positions of an element stand"""
+    return MEMBER_PREFIX + _U64_TAG(version, b'w') + element_id
+
+
+def occurrences_record(count: int, floor: int) -> bytes:
+    """:param floor: no smaller position holds the element"""
+    return _TWO.pack(count, floor)
+
+
+def read_occurrences_record(record: bytes) -> tuple[int, int] | None:
+    """:returns: count and floor; None if the record holds the element's one position"""
+    if len(record) == 8:
+        return None
+    count, floor = _TWO.unpack(record)
+    return count, floor
+
+
+LIST_HOLES_FANOUT = 64
+LIST_HOLES_LEVELS = 4
+_HOLES = (None, None, struct.Struct('>64B'), struct.Struct('>64H'), struct.Struct('>64I'))
 
 
 def list_holes(version: int, level: int, block: int) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'h' + bytes((level,)) + u64(block)
+    """:param level: 1 for blocks of 64 positions, 2 for blocks of 64 of those, and so on"""
+    return MEMBER_PREFIX + _U64_TAG(version, b'h') + bytes((level,)) + u64(block)
+
+
+def holes_record(level: int, counts: Sequence[int]) -> bytes:
+    """:param counts: how many holes each of the block's 64 parts has; level 2 and above"""
+    layout = _HOLES[level]
+    assert layout is not None
+    return layout.pack(*counts)
+
+
+def read_holes_record(level: int, record: bytes) -> list[int]:
+    layout = _HOLES[level]
+    assert layout is not None
+    return list(layout.unpack(record))
 
 
 ZERO_SCORE = 1 << 63
@@ -302,25 +406,94 @@ def read_score(data: bytes, offset: int = 0) -> float:
     return score
 
 
+SCORE_SIZE = 8
+
+
 def sorted_set_member(version: int, member: bytes) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b's' + member
+    return MEMBER_PREFIX + _U64_TAG_U32(version, b's', crc32(member)) + member
 
 
 def sorted_set_members(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b's'
 
 
-def sorted_set_entry(version: int, score: float, member: bytes) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'z' + score_bytes(score) + member
-
-
 def sorted_set_entries(version: int) -> bytes:
+    """:returns: the prefix under which entries stand; an entry is the bytes of its score and its member"""
     return MEMBER_PREFIX + u64(version) + b'z'
+
+
+STREAM_ID_SIZE = 16
+_GROUP = struct.Struct('>QQQQQ')
+_CONSUMER = struct.Struct('>QQQ')
+_PENDING = struct.Struct('>QQ')
+_NOT_KNOWN = (1 << 64) - 1
 
 
 def stream_entries(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'x'
 
 
+def stream_id(ms: int, seq: int) -> bytes:
+    return _TWO.pack(ms, seq)
+
+
+def read_stream_id(data: bytes, offset: int = 0) -> StreamId:
+    ms, seq = _TWO.unpack_from(data, offset)
+    return ms, seq
+
+
 def stream_entry(version: int, ms: int, seq: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'x' + _TWO.pack(ms, seq)
+
+
+def stream_groups(version: int) -> bytes:
+    return MEMBER_PREFIX + u64(version) + b'g'
+
+
+def group_record(number: int, last: StreamId, read: int | None, pending: int) -> bytes:
+    """:param number: what the group's consumers and pending entries are found by
+    :param read: how many entries it has read, None if that is not known
+    """
+    return _GROUP.pack(number, *last, _NOT_KNOWN if read is None else read, pending)
+
+
+def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int]:
+    number, ms, seq, read, pending = _GROUP.unpack(record)
+    return number, (ms, seq), None if read == _NOT_KNOWN else read, pending
+
+
+def group_consumers(version: int, group: int) -> bytes:
+    return MEMBER_PREFIX + u64(version) + b'c' + u64(group)
+
+
+def consumer_record(seen: int, active: int | None, pending: int) -> bytes:
+    """:param seen: Unix time in ms; :param active: likewise, None for never"""
+    return _CONSUMER.pack(seen, _NOT_KNOWN if active is None else active, pending)
+
+
+def read_consumer_record(record: bytes) -> tuple[int, int | None, int]:
+    seen, active, pending = _CONSUMER.unpack(record)
+    return seen, None if active == _NOT_KNOWN else active, pending
+
+
+def group_pending(version: int, group: int) -> bytes:
+    return MEMBER_PREFIX + u64(version) + b'p' + u64(group)
+
+
+def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
+    """:param delivered: Unix time in ms"""
+    return _PENDING.pack(delivered, times) + consumer
+
+
+def read_pending_record(record: bytes) -> tuple[int, int, bytes]:
+    delivered, times = _PENDING.unpack_from(record)
+    return delivered, times, record[_PENDING.size :]
+
+
+def consumer_pending(version: int, group: int, consumer: bytes) -> bytes:
+    return MEMBER_PREFIX + u64(version) + b'q' + u64(group) + u32(len(consumer)) + consumer
+
+
+def group_consumers_pending(version: int, group: int) -> bytes:
+    """:returns: what :func:`consumer_pending` begins with, whoever the consumer is"""
+    return MEMBER_PREFIX + u64(version) + b'q' + u64(group)

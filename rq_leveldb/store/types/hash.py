@@ -1,4 +1,5 @@
-"""Hashes. A small one, as every RQ job is, lives in its meta record; a large one has a record per field.
+"""Hashes. A small one, as every RQ job is, lives in its meta record; a large one has a record per
+field, ordered by checksum.
 
 A small hash is rewritten whole when a field changes, which is cheaper than a record per field up to some size and lets
 the many HSETs of one transaction become one put. It turns large when it outgrows the limits below and never turns back.
@@ -6,10 +7,12 @@ the many HSETs of one transaction become one put. It turns large when it outgrow
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
 
 MAX_SMALL_FIELDS = 128
@@ -101,18 +104,33 @@ class Hash(Value):
         """:returns: fields and values as they are now"""
         if self._fields is not None:
             return iter(list(self._fields.items()))
-        prefix = encoding.hash_fields(self.version)
-        size = len(prefix)
-        return ((key[size:], value) for key, value in self.overlay.scan_prefix(prefix))
+        return scattered.scan(self.overlay, encoding.hash_fields(self.version))
 
-    def items_after(self, field: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: fields behind `field`, with their values, in an order that stays; all of them for None"""
+    def as_dict(self) -> dict[bytes, bytes]:
+        """:returns: fields and values as they are now; only for a hash that fits into memory"""
+        return dict(self._fields) if self._fields is not None else dict(self.items())
+
+    def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """One step through the hash, whatever changes between the steps.
+
+        :param position: where the step before ended, 0 for the first
+        :param count: about how many fields
+        :returns: where this step ended, 0 for the end; fields and values
+        """
         if self._fields is not None:
-            return ((name, self._fields[name]) for name in sorted(self._fields) if field is None or name > field)
-        prefix = encoding.hash_fields(self.version)
-        size = len(prefix)
-        start = prefix if field is None else prefix + field + b'\x00'
-        return ((key[size:], value) for key, value in self.overlay.scan(start, encoding.after(prefix)))
+            return 0, list(self._fields.items())
+        return scattered.page(self.overlay, encoding.hash_fields(self.version), position, count)
+
+    def draw(self, count: int) -> list[tuple[bytes, bytes]]:
+        """:param count: how many
+        :returns: so many different fields at random with their values, or all if there are not more
+        """
+        if self._fields is not None:
+            items = list(self._fields.items())
+            return items if count >= len(items) else random.sample(items, count)
+        if count >= self._count:
+            return list(self.items())
+        return scattered.draw(self.overlay, encoding.hash_fields(self.version), count)
 
     def _enlarge(self) -> None:
         fields = self._fields or {}

@@ -1,12 +1,146 @@
-"""Placeholder: being written."""
+"""Sets. A small one lives in its meta record, a large one has a record per member, ordered by checksum.
+
+As with hashes, a small set turns large when it outgrows the limits and never turns back.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+
+from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
+
+MAX_SMALL_MEMBERS = 128
+MAX_SMALL_BYTES = 4096
 
 
 class Set(Value):
+    __slots__ = ('_bytes', '_count', '_members')
+    type_name = 'set'
+    needs_version = False
+
+    def __init__(self, overlay: Overlay, version: int) -> None:
+        super().__init__(overlay, version)
+        self._members: dict[bytes, None] | None = {}
+        self._count = 0  # of a large set
+        self._bytes = 0  # of a small set
+
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Set:
-        raise NotImplementedError
+        if record[0] == encoding.TYPE_SMALL_SET:
+            self = cls(overlay, 0)
+            self._members = encoding.read_small_set(record)
+            self._bytes = len(record)
+        else:
+            version, count = encoding.read_counted_body(record)
+            self = cls(overlay, version)
+            self._members = None
+            self._count = count
+        return self
+
+    def record(self) -> bytes:
+        if self._members is not None:
+            body = encoding.strings_body(list(self._members))
+            return encoding.meta_record(encoding.TYPE_SMALL_SET, self.expire, self.indexed, body)
+        body = encoding.counted_body(self.version, self._count)
+        return encoding.meta_record(encoding.TYPE_SET, self.expire, self.indexed, body)
+
+    def weight(self) -> int:
+        return self._bytes if self._members is not None else 0
+
+    def is_empty(self) -> bool:
+        return not self._members if self._members is not None else self._count == 0
+
+    def has_members(self) -> bool:
+        return self._members is None and self._count > 0
+
+    def encoding_name(self) -> bytes:
+        if self._members is None:
+            return b'hashtable'
+        return b'intset' if all(_is_integer(member) for member in self._members) else b'listpack'
+
+    def __len__(self) -> int:
+        return len(self._members) if self._members is not None else self._count
+
+    def __contains__(self, member: bytes) -> bool:
+        if self._members is not None:
+            return member in self._members
+        return self.overlay.get(encoding.set_member(self.version, member)) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """:returns: the members as they are now"""
+        if self._members is not None:
+            return iter(list(self._members))
+        return (member for member, _ in scattered.scan(self.overlay, encoding.set_members(self.version)))
+
+    def add(self, member: bytes) -> bool:
+        """:returns: whether the member is new"""
+        members = self._members
+        if members is not None:
+            if member in members:
+                return False
+            members[member] = None
+            self._bytes += len(member)
+            if self._bytes > MAX_SMALL_BYTES or len(members) > MAX_SMALL_MEMBERS:
+                self._enlarge()
+            return True
+        key = encoding.set_member(self.version, member)
+        if self.overlay.get(key) is not None:
+            return False
+        self.overlay.put(key, b'')
+        self._count += 1
+        return True
+
+    def remove(self, member: bytes) -> bool:
+        """:returns: whether there was such a member"""
+        members = self._members
+        if members is not None:
+            if member not in members:
+                return False
+            del members[member]
+            self._bytes -= len(member)
+            return True
+        key = encoding.set_member(self.version, member)
+        if self.overlay.get(key) is None:
+            return False
+        self.overlay.delete(key)
+        self._count -= 1
+        return True
+
+    def page(self, position: int, count: int) -> tuple[int, list[bytes]]:
+        """One step through the set, whatever changes between the steps.
+
+        :param position: where the step before ended, 0 for the first
+        :param count: about how many members
+        :returns: where this step ended, 0 for the end; members
+        """
+        if self._members is not None:
+            return 0, list(self._members)
+        end, found = scattered.page(self.overlay, encoding.set_members(self.version), position, count)
+        return end, [member for member, _ in found]
+
+    def draw(self, count: int) -> list[bytes]:
+        """:param count: how many
+        :returns: so many different members at random, or all if there are not more
+        """
+        if self._members is not None:
+            members = list(self._members)
+            return members if count >= len(members) else random.sample(members, count)
+        if count >= self._count:
+            return list(self)
+        return [member for member, _ in scattered.draw(self.overlay, encoding.set_members(self.version), count)]
+
+    def _enlarge(self) -> None:
+        members = self._members or {}
+        self._members = None
+        self._count = len(members)
+        self.version = self.overlay.new_version()
+        for member in members:
+            self.overlay.put(encoding.set_member(self.version, member), b'')
+
+
+def _is_integer(member: bytes) -> bool:
+    return len(member) <= 20 and member.lstrip(b'-').isdigit() and b'%d' % int(member) == member

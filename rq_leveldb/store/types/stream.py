@@ -1,12 +1,295 @@
-"""Placeholder: being written."""
+"""Streams. A small one, as the results of an RQ job are, lives in its meta record; a large one has a record per entry.
+
+A stream turns large when it outgrows the limits below or gets a consumer group, and never turns back. An empty stream
+is still a stream: its last id must not be given out again.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types.consumer_group import Group
 from rq_leveldb.store.types.value import Value
+
+MAX_SMALL_ENTRIES = 16
+MAX_SMALL_BYTES = 2048
+
+MIN_ID: StreamId = (0, 0)
+MAX_NUMBER = (1 << 64) - 1
+MAX_ID: StreamId = (MAX_NUMBER, MAX_NUMBER)
+
+Entry = tuple[StreamId, list[bytes]]
+"""Its id, and its fields and values in turn."""
+
+
+def next_id(id_: StreamId) -> StreamId | None:
+    """:returns: the least greater id, None behind the last"""
+    ms, seq = id_
+    if seq < MAX_NUMBER:
+        return ms, seq + 1
+    return (ms + 1, 0) if ms < MAX_NUMBER else None
+
+
+def previous_id(id_: StreamId) -> StreamId | None:
+    ms, seq = id_
+    if seq > 0:
+        return ms, seq - 1
+    return (ms - 1, MAX_NUMBER) if ms > 0 else None
 
 
 class Stream(Value):
+    """:ivar last: the greatest id that was ever added, or set
+    :ivar added: how many entries were ever added
+    :ivar deleted: the greatest id that was deleted other than by trimming
+    """
+
+    __slots__ = ('_bytes', '_count', '_entries', '_floor', 'added', 'deleted', 'last')
+    type_name = 'stream'
+
+    def __init__(self, overlay: Overlay, version: int) -> None:
+        super().__init__(overlay, version)
+        self.last: StreamId = MIN_ID
+        self.added = 0
+        self.deleted: StreamId = MIN_ID
+        self._count = 0
+        self._entries: list[tuple[bytes, bytes]] | None = []  # of a small stream
+        self._bytes = 0  # of a small stream
+        # Trimming leaves tombstones behind it, which no seek from the stream's beginning should have to walk.
+        self._floor: StreamId = MIN_ID
+
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Stream:
-        raise NotImplementedError
+        body = encoding.read_stream_body(record)
+        self = cls(overlay, body.version)
+        self.last = body.last
+        self.added = body.added
+        self.deleted = body.deleted
+        self._count = body.count
+        self._floor = body.floor
+        if record[0] == encoding.TYPE_SMALL_STREAM:
+            self._entries = encoding.read_stream_entries_body(record)
+            self._bytes = len(record)
+        else:
+            self._entries = None
+        return self
+
+    def record(self) -> bytes:
+        entries = self._entries
+        version = self.version if entries is None else 0
+        body = encoding.stream_body(
+            encoding.StreamBody(version, self._count, self.last, self.added, self.deleted, self._floor)
+        )
+        if entries is None:
+            return encoding.meta_record(encoding.TYPE_STREAM, self.expire, self.indexed, body)
+        body += encoding.stream_entries_body(entries)
+        return encoding.meta_record(encoding.TYPE_SMALL_STREAM, self.expire, self.indexed, body)
+
+    def weight(self) -> int:
+        return self._bytes
+
+    def is_empty(self) -> bool:
+        return False
+
+    def has_members(self) -> bool:
+        return self._entries is None
+
+    def encoding_name(self) -> bytes:
+        return b'stream'
+
+    def __len__(self) -> int:
+        return self._count
+
+    # -- entries
+
+    def append(self, id_: StreamId, parts: list[bytes]) -> None:
+        """:param id_: greater than `last`
+        :param parts: fields and values in turn
+        """
+        self._put(encoding.stream_id(*id_), encoding.strings_body(parts))
+        if self._count == 0:
+            self._floor = id_
+        self._count += 1
+        self.added += 1
+        self.last = id_
+
+    def get(self, id_: StreamId) -> list[bytes] | None:
+        """:returns: fields and values in turn"""
+        key = encoding.stream_id(*id_)
+        if self._entries is not None:
+            index = bisect_left(self._entries, (key,))
+            if index < len(self._entries) and self._entries[index][0] == key:
+                return encoding.read_strings_body(self._entries[index][1])
+            return None
+        data = self.overlay.get(encoding.stream_entries(self.version) + key)
+        return None if data is None else encoding.read_strings_body(data)
+
+    def delete(self, id_: StreamId) -> bool:
+        """:returns: whether there was such an entry"""
+        if not self._remove(encoding.stream_id(*id_)):
+            return False
+        self.deleted = max(self.deleted, id_)
+        if id_ == self._floor:
+            self._floor = next_id(id_) or id_
+        return True
+
+    def range(self, start: StreamId, stop: StreamId, reverse: bool = False) -> Iterator[Entry]:
+        """:returns: the entries with start <= id <= stop, as they are now"""
+        return (
+            (encoding.read_stream_id(key), encoding.read_strings_body(data))
+            for key, data in self._records(start, stop, reverse)
+        )
+
+    def ids(self, start: StreamId = MIN_ID, stop: StreamId = MAX_ID, reverse: bool = False) -> Iterator[StreamId]:
+        return (encoding.read_stream_id(key) for key, _ in self._records(start, stop, reverse))
+
+    def first_id(self) -> StreamId | None:
+        if self._count == 0:
+            return None
+        first = next(self.ids(), None)
+        if first is not None:
+            self._floor = first
+        return first
+
+    def last_entry(self) -> Entry | None:
+        return next(self.range(MIN_ID, MAX_ID, reverse=True), None)
+
+    def trim_to_length(self, length: int, limit: int) -> int:
+        """Remove the oldest entries but `length`.
+
+        :param limit: how many to remove at most, 0 for any number
+        :returns: how many were removed
+        """
+        excess = self._count - length
+        if limit:
+            excess = min(excess, limit)
+        return self._trim(excess, MAX_ID)
+
+    def trim_to_id(self, id_: StreamId, limit: int) -> int:
+        """Remove the entries with smaller ids; parameters and result as above."""
+        return self._trim(min(self._count, limit) if limit else self._count, id_)
+
+    def _trim(self, count: int, below: StreamId) -> int:
+        if count <= 0:
+            return 0
+        removed = 0
+        floor = None
+        for id_ in self.ids():
+            if removed >= count or id_ >= below:
+                floor = id_
+                break
+            self._remove(encoding.stream_id(*id_))
+            removed += 1
+        if floor is not None:
+            self._floor = floor
+        return removed
+
+    def _records(self, start: StreamId, stop: StreamId, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        start = max(start, self._floor)
+        if start > stop or self._count == 0:
+            return iter(())
+        first = encoding.stream_id(*start)
+        last = encoding.stream_id(*stop)
+        entries = self._entries
+        if entries is not None:
+            # (key,) sorts before, (last + b'\0',) behind the entry with that key.
+            found = entries[bisect_left(entries, (first,)) : bisect_right(entries, (last + b'\x00',))]
+            return reversed(found) if reverse else iter(found)
+        prefix = encoding.stream_entries(self.version)
+        size = len(prefix)
+        records = self.overlay.scan(prefix + first, prefix + last + b'\x00', reverse)
+        return ((key[size:], data) for key, data in records)
+
+    def _put(self, key: bytes, data: bytes) -> None:
+        entries = self._entries
+        if entries is None:
+            self.overlay.put(encoding.stream_entries(self.version) + key, data)
+            return
+        insort(entries, (key, data))
+        self._bytes += encoding.STREAM_ID_SIZE + len(data)
+        if self._bytes > MAX_SMALL_BYTES or len(entries) > MAX_SMALL_ENTRIES:
+            self._enlarge()
+
+    def _remove(self, key: bytes) -> bool:
+        entries = self._entries
+        if entries is None:
+            key = encoding.stream_entries(self.version) + key
+            if self.overlay.get(key) is None:
+                return False
+            self.overlay.delete(key)
+        else:
+            index = bisect_left(entries, (key,))
+            if index >= len(entries) or entries[index][0] != key:
+                return False
+            self._bytes -= encoding.STREAM_ID_SIZE + len(entries[index][1])
+            del entries[index]
+        self._count -= 1
+        return True
+
+    def _enlarge(self) -> None:
+        entries = self._entries
+        if entries is None:
+            return
+        self._entries = None
+        self._bytes = 0
+        self.version = self.overlay.new_version()
+        prefix = encoding.stream_entries(self.version)
+        for key, data in entries:
+            self.overlay.put(prefix + key, data)
+
+    # -- consumer groups
+
+    def group(self, name: bytes) -> Group | None:
+        if self._entries is not None:
+            return None
+        return Group.load(self.overlay, self.version, name)
+
+    def groups(self) -> list[Group]:
+        """:returns: all groups, by name"""
+        if self._entries is not None:
+            return []
+        return Group.load_all(self.overlay, self.version)
+
+    def create_group(self, name: bytes, last: StreamId, read: int | None) -> Group:
+        """:param name: of a group that does not exist
+        :param last: the id up to which nothing will be delivered
+        :param read: how many entries have been delivered, None if that is not known
+        """
+        self._enlarge()
+        group = Group(self.overlay, self.version, name, self.overlay.new_version(), last, read, 0)
+        group.save()
+        return group
+
+    # -- what is known about how far a reader has come (as Redis estimates a group's lag)
+
+    def has_deletions_after(self, id_: StreamId) -> bool:
+        """:returns: whether an entry behind `id_` may have been deleted out of the middle"""
+        if self._count == 0 or self.deleted == MIN_ID:
+            return False
+        first = self.first_id()
+        if first is not None and first > self.deleted:
+            return False
+        return id_ <= self.deleted
+
+    def added_up_to(self, id_: StreamId) -> int | None:
+        """:returns: how many entries were ever added up to `id_`, None if nobody knows any more"""
+        if self.added == 0:
+            return 0
+        if self._count == 0 and id_ <= self.last:
+            return self.added
+        if id_ != MIN_ID and id_ < self.deleted:
+            return None
+        if id_ == self.last:
+            return self.added
+        first = self.first_id()
+        if id_ > self.last or first is None:
+            return None
+        if self.deleted == MIN_ID or self.deleted < first:
+            if id_ < first:
+                return self.added - self._count
+            if id_ == first:
+                return self.added - self._count + 1
+        return None

@@ -1,0 +1,198 @@
+"""A stream's consumer groups: who reads, up to where, and what was delivered and not yet acknowledged.
+
+A group is loaded, changed and saved within one command; its pending entries go to the overlay at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.encoding import StreamId
+from rq_leveldb.store.overlay import Overlay
+
+
+@dataclass(slots=True)
+class Consumer:
+    """:ivar seen: when it last tried to read, Unix time in ms
+    :ivar active: when it last got something, Unix time in ms; None for never
+    :ivar pending: how many of its entries are not acknowledged
+    """
+
+    name: bytes
+    seen: int
+    active: int | None
+    pending: int
+
+
+@dataclass(slots=True)
+class Pending:
+    """An entry that was delivered and not acknowledged.
+
+    :ivar delivered: when, Unix time in ms
+    :ivar times: how often
+    """
+
+    delivered: int
+    times: int
+    consumer: bytes
+
+
+class Group:
+    """:ivar number: what its records are found by
+    :ivar last: the id of the last entry that was delivered
+    :ivar read: how many entries were delivered, None if that is not known
+    :ivar pending: how many entries are not acknowledged
+    """
+
+    __slots__ = ('_consumers', '_overlay', '_version', 'last', 'name', 'number', 'pending', 'read')
+
+    def __init__(
+        self,
+        overlay: Overlay,
+        version: int,
+        name: bytes,
+        number: int,
+        last: StreamId,
+        read: int | None,
+        pending: int,
+    ) -> None:
+        self._overlay = overlay
+        self._version = version
+        self.name = name
+        self.number = number
+        self.last = last
+        self.read = read
+        self.pending = pending
+        self._consumers: dict[bytes, Consumer | None] = {}
+
+    @classmethod
+    def load(cls, overlay: Overlay, version: int, name: bytes) -> Group | None:
+        record = overlay.get(encoding.stream_groups(version) + name)
+        return None if record is None else cls(overlay, version, name, *encoding.read_group_record(record))
+
+    @classmethod
+    def load_all(cls, overlay: Overlay, version: int) -> list[Group]:
+        prefix = encoding.stream_groups(version)
+        return [
+            cls(overlay, version, key[len(prefix) :], *encoding.read_group_record(record))
+            for key, record in overlay.scan_prefix(prefix)
+        ]
+
+    def save(self) -> None:
+        """Write the group and the consumers that were looked at."""
+        record = encoding.group_record(self.number, self.last, self.read, self.pending)
+        self._overlay.put(encoding.stream_groups(self._version) + self.name, record)
+        prefix = encoding.group_consumers(self._version, self.number)
+        for consumer in self._consumers.values():
+            if consumer is not None:
+                record = encoding.consumer_record(consumer.seen, consumer.active, consumer.pending)
+                self._overlay.put(prefix + consumer.name, record)
+
+    def destroy(self) -> None:
+        overlay = self._overlay
+        for prefix in (
+            encoding.group_consumers(self._version, self.number),
+            encoding.group_pending(self._version, self.number),
+            encoding.group_consumers_pending(self._version, self.number),
+        ):
+            for key, _ in overlay.scan_prefix(prefix):
+                overlay.delete(key)
+        overlay.delete(encoding.stream_groups(self._version) + self.name)
+
+    # -- consumers
+
+    def consumer(self, name: bytes) -> Consumer | None:
+        if name in self._consumers:
+            return self._consumers[name]
+        record = self._overlay.get(encoding.group_consumers(self._version, self.number) + name)
+        consumer = None if record is None else Consumer(name, *encoding.read_consumer_record(record))
+        self._consumers[name] = consumer
+        return consumer
+
+    def add_consumer(self, name: bytes, now: int) -> Consumer:
+        """:param now: Unix time in ms"""
+        consumer = self._consumers[name] = Consumer(name, now, None, 0)
+        return consumer
+
+    def consumers(self) -> list[Consumer]:
+        """:returns: all consumers that were saved, by name"""
+        prefix = encoding.group_consumers(self._version, self.number)
+        return [
+            Consumer(key[len(prefix) :], *encoding.read_consumer_record(record))
+            for key, record in self._overlay.scan_prefix(prefix)
+        ]
+
+    def delete_consumer(self, consumer: Consumer) -> None:
+        """Remove a consumer, and with it what it has not acknowledged."""
+        for id_, _ in list(self.entries_of(consumer)):
+            self.acknowledge(id_)
+        self._consumers[consumer.name] = None
+        self._overlay.delete(encoding.group_consumers(self._version, self.number) + consumer.name)
+
+    # -- pending entries
+
+    def pending_entry(self, id_: StreamId) -> Pending | None:
+        record = self._overlay.get(encoding.group_pending(self._version, self.number) + encoding.stream_id(*id_))
+        return None if record is None else Pending(*encoding.read_pending_record(record))
+
+    def entries(self, start: StreamId, stop: StreamId, reverse: bool = False) -> Iterator[tuple[StreamId, Pending]]:
+        """:returns: the pending entries with start <= id <= stop, as they are now"""
+        prefix = encoding.group_pending(self._version, self.number)
+        first = prefix + encoding.stream_id(*start)
+        last = prefix + encoding.stream_id(*stop) + b'\x00'
+        return (
+            (encoding.read_stream_id(key, len(prefix)), Pending(*encoding.read_pending_record(record)))
+            for key, record in self._overlay.scan(first, last, reverse)
+        )
+
+    def entries_of(
+        self, consumer: Consumer, start: StreamId = (0, 0), stop: StreamId | None = None
+    ) -> Iterator[tuple[StreamId, Pending]]:
+        """:returns: the consumer's pending entries with start <= id <= stop"""
+        prefix = encoding.consumer_pending(self._version, self.number, consumer.name)
+        first = prefix + encoding.stream_id(*start)
+        last = encoding.after(prefix) if stop is None else prefix + encoding.stream_id(*stop) + b'\x00'
+        for key, _ in self._overlay.scan(first, last):
+            id_ = encoding.read_stream_id(key, len(prefix))
+            pending = self.pending_entry(id_)
+            if pending is not None:
+                yield id_, pending
+
+    def deliver(self, id_: StreamId, consumer: Consumer, delivered: int, times: int) -> None:
+        """Let an entry be pending at a consumer, wherever it was pending before.
+
+        :param delivered: Unix time in ms
+        :param times: how often it has been delivered now
+        """
+        key = encoding.stream_id(*id_)
+        old = self.pending_entry(id_)
+        if old is None:
+            self.pending += 1
+        if old is None or old.consumer != consumer.name:
+            if old is not None:
+                self._take_from(old.consumer, key)
+            consumer.pending += 1
+            self._overlay.put(encoding.consumer_pending(self._version, self.number, consumer.name) + key, b'')
+        self._overlay.put(
+            encoding.group_pending(self._version, self.number) + key,
+            encoding.pending_record(delivered, times, consumer.name),
+        )
+
+    def acknowledge(self, id_: StreamId) -> bool:
+        """:returns: whether the entry was pending"""
+        old = self.pending_entry(id_)
+        if old is None:
+            return False
+        key = encoding.stream_id(*id_)
+        self._overlay.delete(encoding.group_pending(self._version, self.number) + key)
+        self._take_from(old.consumer, key)
+        self.pending -= 1
+        return True
+
+    def _take_from(self, name: bytes, key: bytes) -> None:
+        self._overlay.delete(encoding.consumer_pending(self._version, self.number, name) + key)
+        consumer = self.consumer(name)
+        if consumer is not None:
+            consumer.pending -= 1

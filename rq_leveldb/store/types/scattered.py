@@ -1,0 +1,77 @@
+"""Members in the order of their checksums: those of a large set, and the fields of a large hash.
+
+Since that order has nothing to do with the members, a place in it can be drawn at random, and removing random members
+never leaves the long stretch of tombstones that LevelDB would have to walk.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.overlay import Overlay
+
+_DISTURBANCE = 16
+
+
+def scan(overlay: Overlay, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """:returns: members and their values, as they are now"""
+    start = len(prefix) + encoding.CHECKSUM_SIZE
+    return ((key[start:], value) for key, value in overlay.scan_prefix(prefix))
+
+
+def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """:param position: the least checksum wanted
+    :returns: checksums, members and their values, as they are now
+    """
+    size = len(prefix)
+    start = size + encoding.CHECKSUM_SIZE
+    stop = encoding.after(prefix)
+    if position >= encoding.CHECKSUM_END:
+        return
+    for key, value in overlay.scan(prefix + encoding.u32(position), stop):
+        yield encoding.read_u32(key, size), key[start:], value
+
+
+def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """One step of HSCAN or SSCAN.
+
+    :param position: where the step before ended, 0 for the first
+    :param count: about how many members
+    :returns: where this step ended, 0 for the end; members and their values
+    """
+    found: list[tuple[bytes, bytes]] = []
+    last = -1
+    for checksum, member, value in scan_from(overlay, prefix, position):
+        # Members with the same checksum stay together, since nothing else tells where the next step begins.
+        if len(found) >= count and checksum != last:
+            return checksum, found
+        last = checksum
+        found.append((member, value))
+    return 0, found
+
+
+def draw(overlay: Overlay, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """:param count: how many
+    :returns: so many different members with their values, or all that there are; neighbours from a random place
+    """
+    size = len(prefix) + encoding.CHECKSUM_SIZE
+    start = prefix + random.randbytes(encoding.CHECKSUM_SIZE)
+    # A member behind a wide gap would be drawn more often than others.
+    skip = random.randrange(_DISTURBANCE)
+    found: dict[bytes, bytes] = {}
+    skipped: list[tuple[bytes, bytes]] = []
+    for first, stop in ((start, encoding.after(prefix)), (prefix, start)):
+        for key, value in overlay.scan(first, stop):
+            if len(skipped) < skip:
+                skipped.append((key[size:], value))
+                continue
+            found[key[size:]] = value
+            if len(found) >= count:
+                return list(found.items())
+    for member, value in skipped:
+        if len(found) >= count:
+            break
+        found[member] = value
+    return list(found.items())
