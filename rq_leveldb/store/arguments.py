@@ -125,3 +125,48 @@ def options(argv: list[bytes], start: int, flags: frozenset[bytes], valued: froz
         else:
             raise syntax_error()
     return found
+
+
+def positive(argument: bytes, error: str = 'value is out of range, must be positive') -> int:
+    """:param error: the words of the error, whatever is wrong
+    :raises ReplyError: not a whole number of 64 bits, or below 0
+    """
+    try:
+        number = integer(argument)
+    except ReplyError:
+        number = -1
+    if number < 0:
+        raise ReplyError(f'ERR {error}')
+    return number
+
+
+def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
+    """Read a number of keys and the keys, as LMPOP and ZMPOP do.
+
+    :param index: where the number stands
+    :returns: the keys, and the index behind them
+    :raises ReplyError: the number is not positive, or there are fewer keys
+    """
+    count = positive(argv[index], 'numkeys should be greater than 0')
+    if count == 0:
+        raise ReplyError('ERR numkeys should be greater than 0')
+    end = index + 1 + count
+    if end > len(argv):
+        raise syntax_error()
+    return argv[index + 1 : end], end
+
+
+def pop_count(argv: list[bytes], index: int) -> int:
+    """Read ``[COUNT count]``, as LMPOP and ZMPOP end in it.
+
+    :returns: 1 if it is not there
+    """
+    count: int | None = None
+    while index < len(argv):
+        if count is not None or argv[index].upper() != b'COUNT' or index + 1 == len(argv):
+            raise syntax_error()
+        count = positive(argv[index + 1], 'count should be greater than 0')
+        if count == 0:
+            raise ReplyError('ERR count should be greater than 0')
+        index += 2
+    return 1 if count is None else count

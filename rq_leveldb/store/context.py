@@ -11,12 +11,29 @@ from rq_leveldb.store.types.value import Value
 
 if TYPE_CHECKING:
     from rq_leveldb.store.client_state import ClientState
+    from rq_leveldb.store.command import Command
+    from rq_leveldb.store.info import Settings, Statistics
+    from rq_leveldb.store.multi import Watches
+    from rq_leveldb.store.pubsub import PubSub
+    from rq_leveldb.store.scripting import Sandbox
 
 V = TypeVar('V', bound=Value)
 
 
 class Services(Protocol):
-    """What a command may ask of the rest of the store, which it does not know."""
+    """What a command may ask of the rest of the store, which it does not know.
+
+    :ivar commands: every command by its name in lower case
+    :ivar clients: every connected client by its number
+    """
+
+    commands: dict[bytes, Command]
+    clients: dict[int, ClientState]
+    watches: Watches
+    pubsub: PubSub
+    sandbox: Sandbox
+    settings: Settings
+    statistics: Statistics
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command in the open transaction, as EXEC and scripts do.
@@ -33,6 +50,27 @@ class Services(Protocol):
         timeout_reply: Reply,
     ) -> Reply:
         """Let the client wait; see :meth:`Context.block`."""
+
+    def unblock(self, client: ClientState, with_error: bool) -> bool:
+        """End a client's waiting, as if its time were over or with an error.
+
+        :returns: whether it was waiting
+        """
+
+    def blocked_clients(self) -> int:
+        """:returns: how many clients wait for a key"""
+
+    def waited_places(self, db: int) -> list[tuple[int, bytes]]:
+        """:returns: the keys of a database that somebody waits for"""
+
+    def monitor(self, client: ClientState) -> None:
+        """Show the client every command from now on."""
+
+    def forget_statistics(self) -> None:
+        """The counters per command were reset."""
+
+    def shutdown(self) -> None:
+        """Stop the store once the commands that have arrived are answered."""
 
 
 class Context:

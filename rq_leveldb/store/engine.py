@@ -8,7 +8,7 @@ appeared, and it goes on accepting writes after an append to its log failed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ class Engine:
         self.directory = directory
         self._db: Any = None
         self._synced_logs: frozenset[str] = frozenset()
+        self._last_written: dict[bytes, bytes | None] = {}
+        # LevelDB's own bound method: this is the hottest call of all.
+        self.get: Callable[[bytes], bytes | None]
         self.open()
 
     def open(self) -> None:
@@ -58,19 +61,17 @@ class Engine:
                 bloom_filter_bits=10,
                 paranoid_checks=False,
             )
-        except plyvel.CorruptionError as error:
-            raise errors.CorruptDatabase(self.directory, str(error)) from error
         except plyvel.IOError as error:
-            raise errors.CannotOpenDatabase(self.directory, str(error)) from error
+            raise errors.StoreError(str(self.directory), title=f'LevelDB cannot open its files ({error})') from error
         except plyvel.Error as error:
-            raise errors.CorruptDatabase(self.directory, str(error)) from error
+            raise errors.CorruptDatabase(str(self.directory), title=f'The database is damaged ({error})') from error
         found = self._db.get(encoding.FORMAT_KEY)
         if found is None:
             with self._db.write_batch(transaction=True, sync=True) as batch:
                 batch.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION)
         elif int(found) > encoding.FORMAT_VERSION:
             self.close()
-            raise errors.NewerFormat(self.directory, int(found), encoding.FORMAT_VERSION)
+            raise errors.NewerFormat(str(self.directory))
         self._synced_logs = frozenset()
         self.get = self._db.get
         sync_directory(self.directory)
@@ -80,23 +81,28 @@ class Engine:
         self._db.close()
 
     def reopen(self) -> None:
-        """Close LevelDB and open it again, so that only what its log really holds is seen."""
+        """Close LevelDB and open it again, so that only what its log really holds is seen.
+
+        :raises errors.StoreError: it cannot be opened, or the last batch that it took is not there. LevelDB replays its
+            log in order up to the first fault, so whatever came before that batch is there if the batch is.
+        """
         self._db.close()
         self.open()
+        for key, value in self._last_written.items():
+            if self.get(key) != value:
+                raise errors.CorruptDatabase(
+                    str(self.directory), title='Writes that were acknowledged are missing after LevelDB was reopened'
+                )
 
-    def get(self, key: bytes) -> bytes | None:  # replaced on open by LevelDB's own bound method: one call less
-        value: bytes | None = self._db.get(key)
-        return value
-
-    def write(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def write(self, records: dict[bytes, bytes | None]) -> None:
         """Write all records or none.
 
-        :param records: keys with their new values, None to delete
+        :param records: keys with their new values, None to delete; kept as they are until the next write
         :raises WriteRefused: LevelDB or the disk refused
         """
         batch = self._db.write_batch()
         put, delete = batch.put, batch.delete
-        for key, value in records:
+        for key, value in records.items():
             if value is None:
                 delete(key)
             else:
@@ -105,6 +111,7 @@ class Engine:
             batch.write()
         except (plyvel.Error, OSError) as error:
             raise WriteRefused(str(error)) from error
+        self._last_written = records
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
@@ -137,6 +144,10 @@ class Engine:
     def property(self, name: bytes) -> bytes | None:
         value: bytes | None = self._db.get_property(name)
         return value
+
+    def approximate_size(self, start: bytes, stop: bytes) -> int:
+        """:returns: bytes on disk of the records with start <= key < stop, without those in LevelDB's log"""
+        return int(self._db.approximate_size(start, stop))
 
     def size_on_disk(self) -> int:
         """:returns: bytes"""

@@ -44,6 +44,8 @@ _LOADERS: dict[int, type[_Loadable]] = {
     encoding.TYPE_SMALL_HASH: Hash,
     encoding.TYPE_LARGE_HASH: Hash,
     encoding.TYPE_STREAM: Stream,
+    encoding.TYPE_SMALL_SET: Set,
+    encoding.TYPE_SMALL_STREAM: Stream,
 }
 
 V = TypeVar('V', bound=Value)
@@ -61,6 +63,7 @@ class Keyspace:
         self.touched: list[bytes] = []
         self.next_due = 0
         self.expired_keys = 0
+        self.garbage_added = False
         self._load()
 
     def _load(self) -> None:
@@ -234,17 +237,18 @@ class Keyspace:
         self.put(db, key, twin)
 
     def flush(self, db: int) -> None:
-        """Remove every key of a database, whatever its size: its keys get another namespace, and no owner."""
+        """Remove every key of a database, whatever its size: its keys keep their namespace, which loses its database.
+
+        What was removed is not told in `touched`.
+        """
         prefix = self.prefixes[db]
         if self._count(prefix) == 0:
             return
         self._write_dirty()
         for meta_key in [key for key in self._cache if key.startswith(prefix)]:
-            if self._cache.pop(meta_key) is not None:
-                self.touched.append(meta_key)
-            self._dirty.pop(meta_key, None)
-        self.touched.append(prefix)
+            del self._cache[meta_key]
         self.overlay.put(encoding.garbage_namespace_key(prefix[1:]), b'')
+        self.garbage_added = True
         self._counts.pop(prefix, None)
         self._counts_changed.discard(prefix)
         self.overlay.delete(encoding.count_key(prefix[1:]))
@@ -268,6 +272,7 @@ class Keyspace:
     def _abandon(self, value: Value) -> None:
         if value.has_members():
             self.overlay.put(encoding.garbage_key(value.version), b'')
+            self.garbage_added = True
         if value.indexed:
             self.overlay.delete(encoding.expiry_key(value.indexed, value.meta_key))
             value.indexed = 0
@@ -298,6 +303,14 @@ class Keyspace:
             overlay.put(encoding.count_key(prefix[1:]), encoding.u64(self._counts[prefix]))
         self._counts_changed.clear()
 
+    def place(self, meta_key: bytes) -> tuple[int, bytes] | None:
+        """:returns: database and key of one of `touched`; None if its database was flushed since"""
+        try:
+            db = self.prefixes.index(meta_key[: encoding.META_PREFIX_SIZE])
+        except ValueError:
+            return None
+        return db, meta_key[encoding.META_PREFIX_SIZE :]
+
     def has_changes(self) -> bool:
         return bool(self._dirty or self.overlay.pending)
 
@@ -313,9 +326,7 @@ class Keyspace:
             self._write_dirty()
             for meta_key in heavy:
                 del self._cache[meta_key]
-        if self.overlay.pending:
-            self.engine.write(self.overlay.pending.items())
-            self.overlay.clear()
+        self.overlay.commit()
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
 

@@ -38,7 +38,7 @@ class Overlay:
         if self._next_version >= self._versions_end:
             # By itself, not as part of the transaction, which may be rolled back.
             end = self._next_version + _VERSIONS_RESERVED
-            self.engine.write([(encoding.NEXT_VERSION_KEY, encoding.u64(end))])
+            self.engine.write({encoding.NEXT_VERSION_KEY: encoding.u64(end)})
             self._versions_end = end
         version = self._next_version
         self._next_version += 1
@@ -75,9 +75,15 @@ class Overlay:
     def scan_prefix(self, prefix: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self.scan(prefix, encoding.after(prefix), reverse)
 
-    def clear(self) -> None:
-        self.pending.clear()
-        self._ordered = None
+    def commit(self) -> None:
+        """Write what is pending, as one batch.
+
+        :raises WriteRefused: nothing was written
+        """
+        if self.pending:
+            self.engine.write(self.pending)
+            self.pending = {}
+            self._ordered = None
 
 
 def _merge(

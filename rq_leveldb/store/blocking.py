@@ -1,0 +1,72 @@
+"""Who waits for which key, first come first served; pure: time-outs and sending are the server's.
+
+A waiter stands in line at each of its keys. When a key changed, those in its line try in order; one that succeeds
+leaves all its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rq_leveldb.store.replies import Reply
+
+Place = tuple[int, bytes]
+"""Number of the database, and key."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One blocked command.
+
+    :ivar places: the keys waited for
+    :ivar attempt: tries the command again; None if it still has to wait
+    :ivar deliver: sends the reply and lets the client go on
+    :ivar timeout_reply: the reply when the time is over
+    :ivar cancel_timer: called when the waiter leaves
+    """
+
+    places: tuple[Place, ...]
+    attempt: Callable[[], Reply]
+    deliver: Callable[[Reply], None]
+    timeout_reply: Reply
+    cancel_timer: Callable[[], None] = lambda: None
+
+
+class WaitingRoom:
+    """All lines."""
+
+    def __init__(self) -> None:
+        # Dictionaries as ordered sets: leaving from the middle of a line is cheap.
+        self._lines: dict[Place, dict[Waiter, None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __len__(self) -> int:
+        return len({waiter for line in self._lines.values() for waiter in line})
+
+    def enter(self, waiter: Waiter) -> None:
+        for place in waiter.places:
+            self._lines.setdefault(place, {})[waiter] = None
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take the waiter out of all its lines; nothing happens if it stands in none."""
+        for place in waiter.places:
+            line = self._lines.get(place)
+            if line is not None:
+                line.pop(waiter, None)
+                if not line:
+                    del self._lines[place]
+        waiter.cancel_timer()
+
+    def has_line(self, place: Place) -> bool:
+        return place in self._lines
+
+    def line(self, place: Place) -> Iterator[Waiter]:
+        """:returns: who waits now at `place`, longest first"""
+        return iter(list(self._lines.get(place, ())))
+
+    def places(self, db: int) -> list[Place]:
+        """:returns: the keys of a database that somebody waits for"""
+        return [place for place in self._lines if place[0] == db]

@@ -1,0 +1,364 @@
+"""Commands of the connection group."""
+
+from __future__ import annotations
+
+import time
+
+from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import row
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.info import REDIS_VERSION
+from rq_leveldb.store.keyspace import DATABASES
+from rq_leveldb.store.replies import (
+    OK,
+    PONG,
+    Reply,
+    ReplyError,
+    Status,
+    Verbatim,
+    syntax_error,
+    unknown_subcommand,
+    wrong_arity,
+)
+
+
+def ping(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 2:
+        raise wrong_arity('ping')
+    if (ctx.client.channels or ctx.client.patterns) and not ctx.resp3:
+        return [b'pong', argv[1] if len(argv) == 2 else b'']
+    return argv[1] if len(argv) == 2 else PONG
+
+
+def echo(ctx: Context, argv: list[bytes]) -> Reply:
+    return argv[1]
+
+
+def quit_(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.client.close()
+    return OK
+
+
+def select(ctx: Context, argv: list[bytes]) -> Reply:
+    try:
+        db = integer(argv[1])
+    except ReplyError:
+        raise ReplyError('ERR value is not an integer or out of range') from None
+    if not 0 <= db < DATABASES:
+        raise ReplyError('ERR DB index is out of range')
+    ctx.db = ctx.client.db = db
+    return OK
+
+
+def auth(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 3:
+        raise syntax_error()
+    if len(argv) == 2:
+        raise ReplyError(
+            'ERR AUTH <password> called without any password configured for the default user. '
+            'Are you sure your configuration is correct?'
+        )
+    _authenticate(argv[1])
+    return OK
+
+
+def _authenticate(user: bytes) -> None:
+    # As a Redis without ACLs: the default user has no password and every password is right.
+    if user != b'default':
+        raise ReplyError('WRONGPASS invalid username-password pair or user is disabled.')
+
+
+def hello(ctx: Context, argv: list[bytes]) -> Reply:
+    client = ctx.client
+    protocol, name = client.protocol, client.name
+    index = 1
+    if len(argv) > 1:
+        try:
+            protocol = integer(argv[1])
+        except ReplyError:
+            raise ReplyError('ERR Protocol version is not an integer or out of range') from None
+        if protocol not in (2, 3):
+            raise ReplyError('NOPROTO unsupported protocol version')
+        index = 2
+    while index < len(argv):
+        option = argv[index].upper()
+        if option == b'AUTH' and index + 2 < len(argv):
+            _authenticate(argv[index + 1])
+            index += 3
+        elif option == b'SETNAME' and index + 1 < len(argv):
+            name = argv[index + 1]
+            _check_name(name)
+            index += 2
+        else:
+            raise ReplyError(f"ERR Syntax error in HELLO option '{argv[index].decode('latin-1')}'")
+    client.protocol, client.name = protocol, name
+    ctx.resp3 = protocol == 3
+    return {
+        b'server': b'redis',
+        b'version': REDIS_VERSION.encode(),
+        b'proto': protocol,
+        b'id': client.number,
+        b'mode': b'standalone',
+        b'role': b'master',
+        b'modules': [],
+    }
+
+
+def reset(ctx: Context, argv: list[bytes]) -> Reply:
+    client = ctx.client
+    client.queue = None
+    client.failed = False
+    ctx.services.watches.unwatch(client)
+    ctx.services.pubsub.leave(client)
+    client.protocol = 2
+    client.name = b''
+    client.monitor = False
+    ctx.resp3 = False
+    ctx.db = client.db = 0
+    return Status(b'RESET')
+
+
+# -- CLIENT
+
+
+def client(ctx: Context, argv: list[bytes]) -> Reply:
+    handler = _CLIENT.get(argv[1].lower())
+    if handler is None:
+        raise unknown_subcommand(argv[1].decode('latin-1'), 'CLIENT')
+    return handler(ctx, argv)
+
+
+def _check_name(name: bytes) -> None:
+    if any(not 33 <= byte <= 126 for byte in name):
+        raise ReplyError('ERR Client names cannot contain spaces, newlines or special characters.')
+
+
+def _exactly(argv: list[bytes], count: int) -> None:
+    if len(argv) != count:
+        raise wrong_arity(f'client|{argv[1].decode("latin-1").lower()}')
+
+
+def client_id(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 2)
+    return ctx.client.number
+
+
+def client_getname(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 2)
+    return ctx.client.name or None
+
+
+def client_setname(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 3)
+    _check_name(argv[2])
+    ctx.client.name = argv[2]
+    return OK
+
+
+def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 4)
+    attribute = argv[2].lower()
+    if attribute not in (b'lib-name', b'lib-ver'):
+        raise ReplyError(f"ERR Unrecognized option '{argv[2].decode('latin-1')}'")
+    if any(not 33 <= byte <= 126 for byte in argv[3]):
+        name = attribute.decode()
+        raise ReplyError(f'ERR {name} cannot contain spaces, newlines or special characters.')
+    if attribute == b'lib-name':
+        ctx.client.library = argv[3]
+    else:
+        ctx.client.library_version = argv[3]
+    return OK
+
+
+def client_info(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 2)
+    return Verbatim(describe(ctx.client, ctx.client) + b'\n')
+
+
+def describe(state: ClientState, asking: ClientState) -> bytes:
+    """:returns: a client's line of CLIENT LIST"""
+    now = time.monotonic()
+    letters = b''
+    if state.blocked:
+        letters += b'b'
+    if state.dirty:
+        letters += b'd'
+    if state.monitor:
+        letters += b'O'
+    if state.channels or state.patterns:
+        letters += b'P'
+    if state.queue is not None:
+        letters += b'x'
+    queued = len(state.queue) if state.queue is not None else -1
+    is_tcp = not state.address.endswith(':0')
+    if not is_tcp:
+        letters += b'U'
+    local = b'127.0.0.1:0' if is_tcp else state.address.encode()
+    return (
+        b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d '
+        b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '
+        b'cmd=%b user=default redir=-1 resp=%d lib-name=%b lib-ver=%b pid=%d'
+    ) % (
+        state.number,
+        state.address.encode(),
+        local,
+        state.descriptor,
+        state.name,
+        int(now - state.created),
+        0 if state is asking else int(now - state.last_active),
+        letters or b'N',
+        state.db,
+        len(state.channels),
+        len(state.patterns),
+        queued,
+        len(state.watched),
+        state.unsent_bytes(),
+        state.last_command.encode(),
+        state.protocol,
+        state.library,
+        state.library_version,
+        state.pid,
+    )
+
+
+def _type_of(state: ClientState) -> bytes:
+    return b'pubsub' if state.channels or state.patterns else b'normal'
+
+
+def client_list(ctx: Context, argv: list[bytes]) -> Reply:
+    clients = list(ctx.services.clients.values())
+    if len(argv) == 4 and argv[2].lower() == b'type':
+        if argv[3].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
+            raise ReplyError(f"ERR Unknown client type '{argv[3].decode('latin-1')}'")
+        clients = [state for state in clients if _type_of(state) == argv[3].lower()]
+    elif len(argv) > 3 and argv[2].lower() == b'id':
+        numbers = []
+        for argument in argv[3:]:
+            try:
+                numbers.append(integer(argument))
+            except ReplyError:
+                raise ReplyError('ERR Invalid client ID') from None
+        clients = [ctx.services.clients[number] for number in numbers if number in ctx.services.clients]
+    elif len(argv) != 2:
+        raise syntax_error()
+    return Verbatim(b''.join(describe(state, ctx.client) + b'\n' for state in clients))
+
+
+def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 3:
+        for state in ctx.services.clients.values():
+            if state.address.encode() == argv[2]:
+                state.close()
+                return OK
+        raise ReplyError('ERR No such client')
+    filters: dict[bytes, bytes] = {}
+    index = 2
+    while index < len(argv):
+        option = argv[index].lower()
+        if index + 1 >= len(argv) or option not in (b'id', b'addr', b'laddr', b'type', b'user', b'skipme', b'maxage'):
+            raise syntax_error()
+        filters[option] = argv[index + 1]
+        index += 2
+    if not filters:
+        raise syntax_error()
+    number = age = None
+    if b'id' in filters:
+        try:
+            number = integer(filters[b'id'])
+        except ReplyError:
+            number = 0
+        if number <= 0:
+            raise ReplyError('ERR client-id should be greater than 0')
+    if b'maxage' in filters:
+        age = integer(filters[b'maxage'])
+    skip = filters.get(b'skipme', b'yes').lower()
+    if skip not in (b'yes', b'no'):
+        raise syntax_error()
+    if b'user' in filters and filters[b'user'] != b'default':
+        raise ReplyError(f"ERR No such user '{filters[b'user'].decode('latin-1')}'")
+    if b'type' in filters and filters[b'type'].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
+        raise ReplyError(f"ERR Unknown client type '{filters[b'type'].decode('latin-1')}'")
+    killed = 0
+    for state in list(ctx.services.clients.values()):
+        if (
+            (number is None or state.number == number)
+            and (b'addr' not in filters or state.address.encode() == filters[b'addr'])
+            and b'laddr' not in filters
+            and (b'type' not in filters or _type_of(state) == filters[b'type'].lower())
+            and (age is None or time.monotonic() - state.created >= age)
+            and not (skip == b'yes' and state is ctx.client)
+        ):
+            state.close()
+            killed += 1
+    return killed
+
+
+def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) not in (3, 4):
+        raise wrong_arity('client|unblock')
+    with_error = False
+    if len(argv) == 4:
+        reason = argv[3].lower()
+        if reason not in (b'timeout', b'error'):
+            raise ReplyError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
+        with_error = reason == b'error'
+    state = ctx.services.clients.get(integer(argv[2]))
+    return int(state is not None and ctx.services.unblock(state, with_error))
+
+
+def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 3)
+    if argv[2].lower() not in (b'on', b'off'):
+        raise syntax_error()
+    return OK
+
+
+def client_reply(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 3)
+    if argv[2].lower() != b'on':
+        raise ReplyError('ERR this store always replies: CLIENT REPLY OFF and SKIP are not supported')
+    return OK
+
+
+def client_tracking(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) >= 3 and argv[2].lower() == b'off':
+        return OK
+    raise ReplyError('ERR this store does not track keys: client side caching is not supported')
+
+
+def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
+    return {b'flags': [b'off'], b'redirect': -1, b'prefixes': []}
+
+
+def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
+    return -1
+
+
+_CLIENT = {
+    b'id': client_id,
+    b'getname': client_getname,
+    b'setname': client_setname,
+    b'setinfo': client_setinfo,
+    b'info': client_info,
+    b'list': client_list,
+    b'kill': client_kill,
+    b'unblock': client_unblock,
+    b'no-evict': client_no_evict,
+    b'no-touch': client_no_evict,
+    b'reply': client_reply,
+    b'tracking': client_tracking,
+    b'trackinginfo': client_trackinginfo,
+    b'getredir': client_getredir,
+}
+
+COMMANDS = (
+    row('ping', ping, -1, 'fast in_subscription'),
+    row('echo', echo, 2, 'fast loading stale'),
+    row('quit', quit_, -1, 'noscript loading stale fast in_subscription skip_queue'),
+    row('select', select, 2, 'loading stale fast'),
+    row('auth', auth, -2, 'noscript loading stale fast'),
+    row('hello', hello, -1, 'noscript loading stale fast no_multi'),
+    row('reset', reset, 1, 'noscript loading stale fast in_subscription skip_queue'),
+    row('client', client, -2, 'admin noscript loading stale'),
+)

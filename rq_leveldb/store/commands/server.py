@@ -1,0 +1,360 @@
+"""Commands of the server group."""
+
+from __future__ import annotations
+
+import time
+from fnmatch import fnmatchcase
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.command import Command, row
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.info import Snapshot, sections
+from rq_leveldb.store.keyspace import DATABASES
+from rq_leveldb.store.replies import (
+    OK,
+    Reply,
+    ReplyError,
+    SetReply,
+    Status,
+    Verbatim,
+    no_such_key,
+    syntax_error,
+    unknown_subcommand,
+    wrong_arity,
+)
+
+# -- INFO
+
+
+def info(ctx: Context, argv: list[bytes]) -> Reply:
+    services = ctx.services
+    snapshot = Snapshot(
+        clients=len(services.clients),
+        blocked_clients=services.blocked_clients(),
+        subscribers=sum(bool(state.channels or state.patterns) for state in services.clients.values()),
+        databases=[(db, count) for db in range(DATABASES) if (count := ctx.keys.count(db))],
+        disk_bytes=ctx.keys.engine.size_on_disk(),
+        expired_keys=ctx.keys.expired_keys,
+        channels=services.pubsub.channel_count(),
+        patterns=services.pubsub.pattern_count(),
+        write_refused='',
+    )
+    found = sections(services.settings, services.statistics, snapshot)
+    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
+    if 'all' in asked or 'everything' in asked:
+        names = list(found)
+    else:
+        names = [
+            name
+            for name in found
+            if name in asked or ('default' in asked and name not in ('commandstats', 'latencystats'))
+        ]
+    text = '\r\n'.join(
+        f'# {name.capitalize()}\r\n' + ''.join(f'{key}:{value}\r\n' for key, value in found[name].items())
+        for name in names
+    )
+    return Verbatim(text.encode())
+
+
+def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.keys.count(ctx.db)
+
+
+def time_(ctx: Context, argv: list[bytes]) -> Reply:
+    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return [b'%d' % seconds, b'%d' % microseconds]
+
+
+def lastsave(ctx: Context, argv: list[bytes]) -> Reply:
+    return int(time.time())
+
+
+def save(ctx: Context, argv: list[bytes]) -> Reply:
+    return OK
+
+
+def bgsave(ctx: Context, argv: list[bytes]) -> Reply:
+    return Status(b'Background saving started')
+
+
+def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
+    for argument in argv[1:]:
+        if argument.upper() not in (b'NOSAVE', b'SAVE', b'NOW', b'FORCE', b'ABORT'):
+            raise syntax_error()
+    ctx.services.shutdown()
+    ctx.client.close()
+    return OK
+
+
+# -- FLUSHDB, FLUSHALL, SWAPDB
+
+
+def _touch_watched(ctx: Context, db: int) -> None:
+    for place in ctx.services.watches.places(db):
+        if ctx.keys.find(*place) is not None:
+            ctx.services.watches.touch(place)
+
+
+def _check_flush(argv: list[bytes]) -> None:
+    if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() not in (b'SYNC', b'ASYNC')):
+        raise syntax_error()
+
+
+def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
+    _check_flush(argv)
+    _touch_watched(ctx, ctx.db)
+    ctx.keys.flush(ctx.db)
+    return OK
+
+
+def flushall(ctx: Context, argv: list[bytes]) -> Reply:
+    _check_flush(argv)
+    for db in range(DATABASES):
+        _touch_watched(ctx, db)
+        ctx.keys.flush(db)
+    return OK
+
+
+def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
+    numbers = []
+    for which, argument in (('first', argv[1]), ('second', argv[2])):
+        try:
+            numbers.append(integer(argument))
+        except ReplyError:
+            raise ReplyError(f'ERR invalid {which} DB index') from None
+    if not all(0 <= number < DATABASES for number in numbers):
+        raise ReplyError('ERR DB index is out of range')
+    one, other = numbers
+    if one != other:
+        places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
+        before = {place: ctx.keys.find(*place) for place in places}
+        ctx.keys.swap(one, other)
+        for place in places:
+            if before[place] is not None or ctx.keys.find(*place) is not None:
+                ctx.services.watches.touch(place)
+        for db in (one, other):
+            for place in ctx.services.waited_places(db):
+                value = ctx.keys.find(*place)
+                if value is not None:
+                    ctx.keys.touched.append(value.meta_key)
+    return OK
+
+
+# -- CONFIG
+
+
+def config(ctx: Context, argv: list[bytes]) -> Reply:
+    subcommand = argv[1].lower()
+    if subcommand == b'get':
+        if len(argv) < 3:
+            raise wrong_arity('config|get')
+        return _config_get(ctx, argv[2:])
+    if subcommand == b'set':
+        if len(argv) < 4 or len(argv) % 2:
+            raise wrong_arity('config|set')
+        return _config_set(ctx, argv[2:])
+    if subcommand == b'resetstat':
+        ctx.services.statistics.reset()
+        ctx.services.forget_statistics()
+        return OK
+    if subcommand == b'rewrite':
+        raise ReplyError('ERR The server is running without a config file')
+    raise unknown_subcommand(argv[1].decode('latin-1'), 'CONFIG')
+
+
+def _settings(ctx: Context) -> dict[str, str]:
+    settings = ctx.services.settings
+    return {
+        'appendfsync': settings.fsync,
+        'appendonly': 'yes',
+        'bind': '127.0.0.1',
+        'databases': str(DATABASES),
+        'dir': str(settings.directory.path),
+        'maxclients': '10000',
+        'maxmemory': '0',
+        'maxmemory-policy': 'noeviction',
+        'notify-keyspace-events': '',
+        'port': str(settings.port),
+        'proto-max-bulk-len': str(512 << 20),
+        'save': '',
+        'slowlog-log-slower-than': str(settings.slower_than),
+        'slowlog-max-len': str(settings.slowlog_length),
+        'timeout': '0',
+        'unixsocket': str(settings.directory.socket),
+        'unixsocketperm': '600',
+    }
+
+
+def _config_get(ctx: Context, patterns: list[bytes]) -> Reply:
+    wanted = [pattern.decode('latin-1').lower() for pattern in patterns]
+    return {
+        name.encode(): value.encode()
+        for name, value in _settings(ctx).items()
+        if any(fnmatchcase(name, pattern) for pattern in wanted)
+    }
+
+
+def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
+    settings = ctx.services.settings
+    known = _settings(ctx)
+    for name, value in zip(pairs[::2], pairs[1::2], strict=True):
+        text = name.decode('latin-1').lower()
+        if text not in known:
+            raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{name.decode('latin-1')}'")
+        if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
+            try:
+                number = integer(value)
+            except ReplyError:
+                raise ReplyError(
+                    f"ERR CONFIG SET failed (possibly related to argument '{text}') - argument couldn't be parsed into "
+                    'an integer'
+                ) from None
+            if text == 'slowlog-max-len':
+                settings.slowlog_length = max(number, 0)
+            else:
+                settings.slower_than = number
+        elif value.decode('latin-1') != known[text]:
+            raise ReplyError(
+                f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config"
+            )
+    return OK
+
+
+# -- COMMAND
+
+
+def command(ctx: Context, argv: list[bytes]) -> Reply:
+    commands = ctx.services.commands
+    if len(argv) == 1:
+        return [_describe(found) for found in commands.values()]
+    subcommand = argv[1].lower()
+    if subcommand == b'count':
+        return len(commands)
+    if subcommand == b'list':
+        return list(commands)
+    if subcommand == b'info':
+        names = [name.lower() for name in argv[2:]] or list(commands)
+        return [_describe(commands[name]) if name in commands else None for name in names]
+    if subcommand == b'docs':
+        names = [name.lower() for name in argv[2:]] or list(commands)
+        return {name: _document(commands[name]) for name in names if name in commands}
+    if subcommand == b'getkeys':
+        if len(argv) < 3:
+            raise wrong_arity('command|getkeys')
+        found = commands.get(argv[2].lower())
+        if found is None:
+            raise ReplyError('ERR Invalid command specified')
+        if not found.accepts(len(argv) - 2):
+            raise ReplyError('ERR Invalid number of arguments specified for command')
+        keys = _keys(found, argv[2:])
+        if not keys:
+            raise ReplyError('ERR The command has no key arguments')
+        return keys
+    raise unknown_subcommand(argv[1].decode('latin-1'), 'COMMAND')
+
+
+def _keys(found: Command, argv: list[bytes]) -> list[bytes]:
+    first, last, step = found.keys
+    if not first:
+        return []
+    end = len(argv) + last if last < 0 else last
+    return argv[first : end + 1 : step]
+
+
+def _describe(found: Command) -> Reply:
+    own = {'no_multi', 'in_subscription', 'skip_queue'}
+    names = SetReply(Status(flag.encode()) for flag in sorted(found.flags - own))
+    return [found.name.encode(), found.arity, names, *found.keys, SetReply(), [], [], []]
+
+
+def _document(found: Command) -> Reply:
+    group = found.handler.__module__.rpartition('.')[2].replace('_', '-').encode()
+    return {b'group': group, b'arity': found.arity}
+
+
+# -- SLOWLOG, MONITOR, MEMORY, DEBUG
+
+
+def slowlog(ctx: Context, argv: list[bytes]) -> Reply:
+    slow = ctx.services.statistics.slow
+    subcommand = argv[1].lower()
+    if subcommand == b'get' and len(argv) <= 3:
+        count = integer(argv[2]) if len(argv) == 3 else 10
+        if count < -1:
+            raise ReplyError('ERR count should be greater than or equal to -1')
+        shown = list(slow)[: None if count == -1 else count]
+        return [[one.number, one.started, one.duration, one.argv, one.address.encode(), one.name] for one in shown]
+    if subcommand == b'len' and len(argv) == 2:
+        return len(slow)
+    if subcommand == b'reset' and len(argv) == 2:
+        slow.clear()
+        return OK
+    raise unknown_subcommand(argv[1].decode('latin-1'), 'SLOWLOG')
+
+
+def monitor(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.client.monitor = True
+    ctx.services.monitor(ctx.client)
+    return OK
+
+
+def memory(ctx: Context, argv: list[bytes]) -> Reply:
+    subcommand = argv[1].lower()
+    if subcommand == b'usage':
+        if len(argv) < 3:
+            raise wrong_arity('memory|usage')
+        value = ctx.find(argv[2])
+        if value is None:
+            return None
+        record = value.record()
+        size = len(value.meta_key) + len(record)
+        version = encoding.meta_version(record)
+        if version:
+            prefix = encoding.members_prefix(version)
+            size += ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+        return size
+    if subcommand == b'doctor':
+        return Verbatim(b'The data is on disk; see INFO memory for this process.')
+    if subcommand == b'purge':
+        return OK
+    raise unknown_subcommand(argv[1].decode('latin-1'), 'MEMORY')
+
+
+def debug(ctx: Context, argv: list[bytes]) -> Reply:
+    subcommand = argv[1].lower()
+    if subcommand == b'object' and len(argv) == 3:
+        value = ctx.find(argv[2])
+        if value is None:
+            raise no_such_key()
+        name = value.encoding_name().decode()
+        return Status(f'Value at:0x0 refcount:1 encoding:{name} serializedlength:{len(value.record())}'.encode())
+    raise ReplyError('ERR DEBUG has only OBJECT here')
+
+
+def wait(ctx: Context, argv: list[bytes]) -> Reply:
+    integer(argv[1])
+    if integer(argv[2]) < 0:
+        raise ReplyError('ERR timeout is negative')
+    return 0
+
+
+COMMANDS = (
+    row('info', info, -1, 'loading stale'),
+    row('dbsize', dbsize, 1, 'readonly fast'),
+    row('time', time_, 1, 'loading stale fast'),
+    row('lastsave', lastsave, 1, 'loading stale fast'),
+    row('save', save, 1, 'admin noscript no_multi'),
+    row('bgsave', bgsave, -1, 'admin noscript'),
+    row('shutdown', shutdown, -1, 'admin noscript loading stale no_multi'),
+    row('flushdb', flushdb, -1, 'write'),
+    row('flushall', flushall, -1, 'write'),
+    row('swapdb', swapdb, 3, 'write fast'),
+    row('config', config, -2, 'admin noscript loading stale'),
+    row('command', command, -1, 'loading stale'),
+    row('slowlog', slowlog, -2, 'admin loading stale'),
+    row('monitor', monitor, 1, 'admin noscript loading stale no_multi'),
+    row('memory', memory, -2, 'readonly'),
+    row('debug', debug, -2, 'admin noscript loading stale'),
+    row('wait', wait, 3, 'noscript'),
+)

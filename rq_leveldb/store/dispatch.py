@@ -1,0 +1,247 @@
+"""From a command to its reply: gates, execution, statistics, and what a change sets off in others.
+
+A *unit* is what is committed as one batch: the commands of one client that arrived together, with what they set off in
+waiting clients. No reply of a unit leaves before the unit is committed; if it cannot be committed, each reply becomes
+an error and nothing of the unit was done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rq_leveldb.store import command as flags
+from rq_leveldb.store.blocking import WaitingRoom
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import Command
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.replies import (
+    QUEUED,
+    Pieces,
+    Reply,
+    ReplyError,
+    SetReply,
+    unknown_command,
+    wrong_arity,
+)
+from rq_leveldb.store.scripting import ScriptAborted
+
+if TYPE_CHECKING:
+    pass
+
+logger = logging.getLogger(__name__)
+
+SHOWN_ARGUMENTS = 32
+SHOWN_BYTES = 128
+
+
+class UnitAborted(Exception):
+    """Nothing of the open unit may be kept.
+
+    :param error: what its clients are told
+    """
+
+    def __init__(self, error: ReplyError) -> None:
+        super().__init__(error.text)
+        self.error = error
+
+
+class Dispatcher:
+    """Executes commands.
+
+    :param commands: every command there is
+    :param keyspace: the data
+    :param services: what commands may ask for; usually the server
+    """
+
+    def __init__(
+        self,
+        commands: Iterable[Command],
+        keyspace: Keyspace,
+        settings: Settings,
+        statistics: Statistics,
+        watches: Watches,
+        waiting: WaitingRoom,
+    ) -> None:
+        self.keyspace = keyspace
+        self.settings = settings
+        self.statistics = statistics
+        self.watches = watches
+        self.waiting = waiting
+        self.commands: dict[bytes, Command] = {}
+        self._rows: dict[bytes, tuple[Command, CommandStatistics]] = {}
+        self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
+        self.monitors: dict[int, ClientState] = {}
+        self.show_to_monitors: Callable[[Context, list[bytes]], None] = lambda ctx, argv: None
+        for row in commands:
+            self.commands[row.name.encode()] = row
+
+    def _row(self, name: bytes) -> tuple[Command, CommandStatistics] | None:
+        row = self._rows.get(name)
+        if row is None:
+            command = self.commands.get(name.lower())
+            if command is None:
+                return None
+            statistics = self.statistics.by_command.setdefault(command.name, CommandStatistics())
+            # As spelled by clients; two spellings are in use, the bound is for those who play with the others.
+            if len(self._rows) > 4 * len(self.commands):
+                self._rows.clear()
+            row = self._rows[name] = (command, statistics)
+        return row
+
+    def forget_statistics(self) -> None:
+        """After the counters were reset."""
+        self._rows.clear()
+
+    def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Execute or queue one command that a client sent.
+
+        :returns: its reply, errors included
+        :raises UnitAborted: the open unit has to be rolled back
+        """
+        client = ctx.client
+        row = self._row(argv[0])
+        if row is None:
+            client.failed = client.queue is not None
+            return self._rejected(unknown_command(argv[0], argv[1:]))
+        command, statistics = row
+        if not command.accepts(len(argv)):
+            client.failed = client.queue is not None
+            return self._rejected(wrong_arity(command.name))
+        if client.channels or client.patterns:
+            if client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
+                return self._rejected(
+                    ReplyError(
+                        f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                        'RESET are allowed in this context'
+                    )
+                )
+        if client.queue is not None and flags.SKIP_QUEUE not in command.flags:
+            if flags.NO_MULTI in command.flags:
+                client.failed = True
+                return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
+            client.queue.append(argv)
+            return QUEUED
+        keyspace = self.keyspace
+        keyspace.tick()
+        if self.monitors and flags.ADMIN not in command.flags:
+            self.show_to_monitors(ctx, argv)
+        started = time.perf_counter()
+        try:
+            reply = self._run(ctx, command, argv)
+        except ReplyError as error:
+            statistics.failed += 1
+            self.statistics.count_error(error.text)
+            reply = error
+        elapsed = time.perf_counter() - started
+        statistics.calls += 1
+        statistics.seconds += elapsed
+        self.statistics.commands += 1
+        client.last_command = command.name
+        if elapsed * 1e6 >= self.settings.slower_than >= 0:
+            self._remember_slow(client, argv, elapsed)
+        if keyspace.touched:
+            self.notify()
+        return reply
+
+    def call(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Execute one command of a transaction or a script, inside the open unit.
+
+        :raises ReplyError: its error
+        """
+        row = self._row(argv[0])
+        if row is None:
+            raise unknown_command(argv[0], argv[1:])
+        command, statistics = row
+        if not command.accepts(len(argv)):
+            raise wrong_arity(command.name)
+        statistics.calls += 1
+        try:
+            reply = self._run(ctx, command, argv)
+        except ReplyError:
+            statistics.failed += 1
+            raise
+        return _whole(reply) if type(reply) is Pieces else reply
+
+    def _run(self, ctx: Context, command: Command, argv: list[bytes]) -> Reply:
+        if flags.DENYOOM in command.flags:
+            refusal = self.refuse_growth()
+            if refusal is not None:
+                raise refusal
+        try:
+            return command.handler(ctx, argv)
+        except (ReplyError, UnitAborted):
+            raise
+        except ScriptAborted as error:
+            raise UnitAborted(ReplyError(error.text)) from error
+        except Exception as error:
+            # A fault of ours: whatever the command did so far is undone, the client is told, the others go on.
+            logger.exception('internal error in %s', command.name)
+            raise UnitAborted(
+                ReplyError(f"ERR internal error in '{command.name}' ({type(error).__name__}), see store.log")
+            ) from error
+
+    def notify(self) -> None:
+        """Tell those who watch or wait for the keys that changed."""
+        keyspace, watches, waiting = self.keyspace, self.watches, self.waiting
+        while keyspace.touched:
+            touched, keyspace.touched = keyspace.touched, []
+            if not watches and not waiting:
+                return
+            for meta_key in dict.fromkeys(touched):
+                place = keyspace.place(meta_key)
+                if place is None:
+                    continue
+                if watches:
+                    watches.touch(place)
+                if waiting.has_line(place):
+                    self._serve(place)
+
+    def _serve(self, place: tuple[int, bytes]) -> None:
+        for waiter in self.waiting.line(place):
+            if self.keyspace.find(*place) is None:
+                return
+            try:
+                reply = waiter.attempt()
+            except ReplyError as error:
+                reply = error
+            if reply is not None:
+                self.waiting.leave(waiter)
+                waiter.deliver(reply)
+
+    def _rejected(self, error: ReplyError) -> ReplyError:
+        self.statistics.count_error(error.text)
+        return error
+
+    def _remember_slow(self, client: ClientState, argv: list[bytes], elapsed: float) -> None:
+        statistics = self.statistics
+        shown = [
+            argument
+            if len(argument) <= SHOWN_BYTES
+            else argument[:SHOWN_BYTES] + b'... (%d more bytes)' % (len(argument) - SHOWN_BYTES)
+            for argument in islice(argv, SHOWN_ARGUMENTS)
+        ]
+        if len(argv) > SHOWN_ARGUMENTS:
+            shown[-1] = b'... (%d more arguments)' % (len(argv) - SHOWN_ARGUMENTS + 1)
+        statistics.slow.appendleft(
+            SlowCommand(
+                statistics.slow_number, int(time.time()), int(elapsed * 1e6), shown, client.address, client.name
+            )
+        )
+        statistics.slow_number += 1
+        while len(statistics.slow) > self.settings.slowlog_length:
+            statistics.slow.pop()
+
+
+def _whole(reply: Pieces) -> Reply:
+    if reply.kind == 'map':
+        return dict(zip(reply.elements, reply.elements, strict=True))
+    if reply.kind == 'set':
+        return SetReply(reply.elements)
+    return list(reply.elements)

@@ -1,0 +1,101 @@
+"""When a reply may leave: at once (everysec), or when what it acknowledges has been synced (always).
+
+With ``always`` one sync serves everybody who waits for it (group commit), and nothing overtakes: a reply that shows data
+which is not synced yet waits as well. With ``everysec`` a sync follows within a second of the first write after the
+last one. The sync itself runs in one thread beside the event loop; it touches no state but the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from rq_leveldb.store.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+Release = Callable[[], None]
+
+
+class Durability:
+    """
+    :param always: every acknowledged write is synced
+    :param loop: where `release` callbacks run
+    :param on_failure: called when a sync failed, with its reason; what waits is not released
+    """
+
+    def __init__(
+        self, engine: Engine, always: bool, loop: asyncio.AbstractEventLoop, on_failure: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._always = always
+        self._loop = loop
+        self._on_failure = on_failure
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
+        self._unsynced = False
+        self._running = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: list[Release] = []
+        self.syncs = 0
+
+    def committed(self, wrote: bool, release: Release) -> None:
+        """A unit was committed.
+
+        :param wrote: whether it changed anything
+        :param release: sends its replies
+        """
+        if wrote:
+            self._unsynced = True
+        if not self._always:
+            release()
+            if self._unsynced and self._timer is None:
+                self._timer = self._loop.call_later(1.0, self._start)
+        elif self._unsynced or self._running:
+            self._waiting.append(release)
+            if not self._running:
+                self._start()
+        else:
+            release()
+
+    def _start(self) -> None:
+        self._timer = None
+        if self._running or not self._unsynced:
+            return
+        self._running = True
+        self._unsynced = False
+        released, self._waiting = self._waiting, []
+        future = self._loop.run_in_executor(self._thread, self._engine.sync)
+        future.add_done_callback(lambda done: self._finished(done, released))
+
+    def _finished(self, done: asyncio.Future[None], released: list[Release]) -> None:
+        self._running = False
+        self.syncs += 1
+        error = done.exception()
+        if error is not None:
+            logger.error('cannot sync the database: %s', error)
+            self._on_failure(str(error))
+            return
+        for release in released:
+            release()
+        if self._waiting or (self._unsynced and self._always):
+            self._unsynced = True
+            self._start()
+        elif self._unsynced and self._timer is None:
+            self._timer = self._loop.call_later(1.0, self._start)
+
+    async def drain(self) -> None:
+        """Wait for a running sync, then sync what is left and release whoever waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._running:
+            await asyncio.sleep(0.001)
+        if self._unsynced:
+            await self._loop.run_in_executor(self._thread, self._engine.sync)
+            self._unsynced = False
+        released, self._waiting = self._waiting, []
+        for release in released:
+            release()
+        self._thread.shutdown()

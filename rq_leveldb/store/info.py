@@ -1,0 +1,194 @@
+"""What the store counts, and what it was told: INFO, CONFIG GET, SLOWLOG."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from rq_leveldb.location import DataDirectory
+from rq_leveldb.version import __version__
+
+REDIS_VERSION = '7.4.0'
+"""What INFO tells to clients that ask what the server can do: the commands here are those of this version."""
+
+
+@dataclass
+class Settings:
+    """How this store was started.
+
+    :ivar directory: the data directory
+    :ivar fsync: ``everysec`` or ``always``
+    :ivar idle: seconds without a client after which the store exits, 0 for never
+    :ivar port: loopback TCP port, 0 for none
+    :ivar slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none
+    :ivar slowlog_length: how many of them are kept
+    """
+
+    directory: DataDirectory
+    fsync: str = 'everysec'
+    idle: float = 0
+    port: int = 0
+    slower_than: int = 10_000
+    slowlog_length: int = 128
+
+
+@dataclass(frozen=True)
+class SlowCommand:
+    """One row of SLOWLOG.
+
+    :ivar started: Unix time in seconds
+    :ivar duration: microseconds
+    """
+
+    number: int
+    started: int
+    duration: int
+    argv: list[bytes]
+    address: str
+    name: bytes
+
+
+@dataclass
+class CommandStatistics:
+    """:ivar seconds: all calls together"""
+
+    calls: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+
+
+@dataclass
+class Statistics:
+    """Counters since the store's start."""
+
+    started: float = field(default_factory=time.time)
+    connections: int = 0
+    commands: int = 0
+    commits: int = 0
+    syncs: int = 0
+    write_errors: int = 0
+    last_write_error: str = ''
+    input_bytes: int = 0
+    output_bytes: int = 0
+    by_command: dict[str, CommandStatistics] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    slow: deque[SlowCommand] = field(default_factory=deque)
+    slow_number: int = 0
+
+    def reset(self) -> None:
+        self.connections = self.commands = self.commits = self.syncs = 0
+        self.input_bytes = self.output_bytes = 0
+        self.by_command.clear()
+        self.errors.clear()
+
+    def count_error(self, text: str) -> None:
+        code = text.partition(' ')[0]
+        if code in self.errors or len(self.errors) < 128:
+            self.errors[code] = self.errors.get(code, 0) + 1
+
+
+def resident_bytes() -> int:
+    """:returns: this process's resident memory"""
+    try:
+        with open('/proc/self/statm', 'rb') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What INFO shows beside the counters.
+
+    :ivar databases: number, keys and keys with an expiry of each database that holds keys
+    :ivar levels: LevelDB's own table of its levels
+    """
+
+    clients: int
+    blocked_clients: int
+    subscribers: int
+    databases: list[tuple[int, int]]
+    disk_bytes: int
+    expired_keys: int
+    channels: int
+    patterns: int
+    write_refused: str
+
+
+def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
+    """:returns: INFO's sections in order, each with its lines"""
+    now = time.time()
+    uptime = int(now - statistics.started)
+    resident = resident_bytes()
+    usage = os.times()
+    return {
+        'server': {
+            'redis_version': REDIS_VERSION,
+            'redis_mode': 'standalone',
+            'rq_leveldb_version': __version__,
+            'os': ' '.join((os.uname().sysname, os.uname().release, os.uname().machine)),
+            'arch_bits': 64,
+            'process_id': os.getpid(),
+            'tcp_port': settings.port,
+            'server_time_usec': int(now * 1e6),
+            'uptime_in_seconds': uptime,
+            'uptime_in_days': uptime // 86400,
+            'executable': '',
+            'config_file': '',
+            'data_directory': settings.directory.path,
+        },
+        'clients': {
+            'connected_clients': snapshot.clients,
+            'maxclients': 10000,
+            'blocked_clients': snapshot.blocked_clients,
+            'pubsub_clients': snapshot.subscribers,
+        },
+        'memory': {
+            'used_memory': resident,
+            'used_memory_human': f'{resident / 2**20:.2f}M',
+            'used_memory_rss': resident,
+            'used_memory_peak': resident,
+            'maxmemory': 0,
+            'maxmemory_policy': 'noeviction',
+        },
+        'persistence': {
+            'loading': 0,
+            'fsync': settings.fsync,
+            'aof_enabled': 1,
+            'aof_last_write_status': 'err' if snapshot.write_refused else 'ok',
+            'rdb_bgsave_in_progress': 0,
+            'disk_bytes': snapshot.disk_bytes,
+            'commits': statistics.commits,
+            'syncs': statistics.syncs,
+            'write_errors': statistics.write_errors,
+            'last_write_error': statistics.last_write_error,
+        },
+        'stats': {
+            'total_connections_received': statistics.connections,
+            'total_commands_processed': statistics.commands,
+            'total_net_input_bytes': statistics.input_bytes,
+            'total_net_output_bytes': statistics.output_bytes,
+            'expired_keys': snapshot.expired_keys,
+            'evicted_keys': 0,
+            'pubsub_channels': snapshot.channels,
+            'pubsub_patterns': snapshot.patterns,
+            'total_error_replies': sum(statistics.errors.values()),
+        },
+        'replication': {'role': 'master', 'connected_slaves': 0},
+        'cpu': {'used_cpu_sys': f'{usage.system:.6f}', 'used_cpu_user': f'{usage.user:.6f}'},
+        'commandstats': {
+            f'cmdstat_{name}': (
+                f'calls={row.calls},usec={int(row.seconds * 1e6)},'
+                f'usec_per_call={row.seconds * 1e6 / max(row.calls, 1):.2f},'
+                f'rejected_calls=0,failed_calls={row.failed}'
+            )
+            for name, row in sorted(statistics.by_command.items())
+        },
+        'errorstats': {f'errorstat_{code}': f'count={count}' for code, count in sorted(statistics.errors.items())},
+        'cluster': {'cluster_enabled': 0},
+        'keyspace': {f'db{db}': f'keys={keys},expires=0,avg_ttl=0' for db, keys in snapshot.databases},
+    }

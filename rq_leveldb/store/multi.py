@@ -1,0 +1,43 @@
+"""WATCH: who wants to know that a key changed before its EXEC. (MULTI's queue is part of the client's state.)"""
+
+from __future__ import annotations
+
+from rq_leveldb.store.client_state import ClientState
+
+Place = tuple[int, bytes]
+"""Number of the database, and key."""
+
+
+class Watches:
+    """All WATCHes of all clients."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[Place, dict[int, ClientState]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._watchers)
+
+    def watch(self, client: ClientState, place: Place, lived: bool) -> None:
+        """:param lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail"""
+        if place not in client.watched:
+            client.watched[place] = lived
+            self._watchers.setdefault(place, {})[client.number] = client
+
+    def unwatch(self, client: ClientState) -> None:
+        for place in client.watched:
+            watchers = self._watchers.get(place)
+            if watchers is not None:
+                watchers.pop(client.number, None)
+                if not watchers:
+                    del self._watchers[place]
+        client.watched.clear()
+        client.dirty = False
+
+    def touch(self, place: Place) -> None:
+        """A key changed."""
+        for client in self._watchers.get(place, {}).values():
+            client.dirty = True
+
+    def places(self, db: int) -> list[Place]:
+        """:returns: the watched keys of a database"""
+        return [place for place in self._watchers if place[0] == db]

@@ -1,0 +1,314 @@
+"""The Redis protocol, in and out, without sockets: bytes to commands, replies to bytes (RESP2 and RESP3).
+
+The parser is our own because hiredis's is made for replies of a trusted server: it neither bounds counts nor checks a
+bulk string's end. For ordinary commands it is as quick: the input is split at line ends at once, which is right if
+and only if every announced length equals the length found; anything else takes the careful way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from rq_leveldb.store.arguments import float_reply
+from rq_leveldb.store.replies import (
+    NullArray,
+    Pieces,
+    Push,
+    Reply,
+    ReplyError,
+    SetReply,
+    Status,
+    Verbatim,
+)
+
+MAX_INLINE = 64 * 1024
+MAX_ARGUMENTS = 1024 * 1024
+MAX_BULK = 512 * 1024 * 1024
+MAX_QUERY = 1024 * 1024 * 1024
+"""Bytes; Redis' limits (proto-max-bulk-len, client-query-buffer-limit)."""
+
+_SHORT = 4096
+_LENGTH_LINES = [b'$%d' % length for length in range(_SHORT)]
+_PIECE = 512
+_HEXADECIMAL = b'0123456789abcdefABCDEF'
+
+
+class ProtocolError(Exception):
+    """What was sent is no command; the client is told and disconnected, as Redis does."""
+
+
+class Parser:
+    """One client's bytes, turned into commands."""
+
+    __slots__ = ('_argv', '_buffer', '_missing', '_needed', '_remaining')
+
+    def __init__(self) -> None:
+        self._buffer = b''
+        self._argv: list[bytes] | None = None  # of a command that has not arrived whole
+        self._remaining = 0  # how many of its arguments have not
+        self._needed = 0  # bytes of the argument that is arriving
+        self._missing: list[bytes] = []  # its parts so far
+
+    def buffered(self) -> int:
+        """:returns: bytes that belong to a command that has not arrived whole"""
+        return len(self._buffer) + sum(map(len, self._missing)) + sum(map(len, self._argv or ()))
+
+    def feed(self, data: bytes) -> list[list[bytes]]:
+        """
+        :param data: what arrived
+        :returns: the commands that are complete now, name first; an empty one is dropped, as Redis does
+        :raises ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``
+        """
+        if self._argv is None and data[:1] == b'*' and not self._buffer:
+            parts = data.split(b'\r\n')
+            if parts[-1] == b'':
+                commands = _split(parts)
+                if commands is not None:
+                    return commands
+        return self._feed_slowly(data)
+
+    def _feed_slowly(self, data: bytes) -> list[list[bytes]]:
+        commands: list[list[bytes]] = []
+        try:
+            self._scan(data, commands)
+        except ProtocolError as error:
+            error.args = (error.args[0], commands)
+            raise
+        return commands
+
+    def _scan(self, data: bytes, commands: list[list[bytes]]) -> None:
+        if self._missing:
+            # A long argument is collected in parts, so that its bytes are copied once and not at every arrival.
+            self._missing.append(data)
+            self._needed -= len(data)
+            if self._needed > 0:
+                return
+            data = b''.join(self._missing)
+            self._missing = []
+        elif self._buffer:
+            data = self._buffer + data
+        self._buffer = b''
+        position = 0
+        while position < len(data):
+            if self._argv is None:
+                if data[position] != 0x2A:  # '*'
+                    end = data.find(b'\n', position)
+                    if end < 0:
+                        if len(data) - position > MAX_INLINE:
+                            raise ProtocolError('ERR Protocol error: too big inline request')
+                        break
+                    words = split_inline(data[position:end].rstrip(b'\r'))
+                    position = end + 1
+                    if words:
+                        commands.append(words)
+                    continue
+                end = data.find(b'\r\n', position)
+                if end < 0:
+                    if len(data) - position > MAX_INLINE:
+                        raise ProtocolError('ERR Protocol error: too big mbulk count string')
+                    break
+                count = _length(data[position + 1 : end])
+                if count is None or count > MAX_ARGUMENTS:
+                    raise ProtocolError('ERR Protocol error: invalid multibulk length')
+                position = end + 2
+                if count <= 0:
+                    continue
+                self._argv = []
+                self._remaining = count
+            while self._remaining:
+                end = data.find(b'\r\n', position)
+                if end < 0:
+                    if len(data) - position > MAX_INLINE:
+                        raise ProtocolError('ERR Protocol error: too big bulk count string')
+                    if position < len(data) and data[position] != 0x24:
+                        raise _expected_dollar(data[position])
+                    self._buffer = data[position:]
+                    return
+                if data[position] != 0x24:  # '$'
+                    raise _expected_dollar(data[position])
+                length = _length(data[position + 1 : end])
+                if length is None or length < 0 or length > MAX_BULK:
+                    raise ProtocolError('ERR Protocol error: invalid bulk length')
+                start = end + 2
+                end = start + length
+                if len(data) < end + 2:
+                    rest = data[position:]
+                    missing = end + 2 - len(data)
+                    if missing > MAX_INLINE:
+                        self._missing = [rest]
+                        self._needed = missing
+                    else:
+                        self._buffer = rest
+                    if self.buffered() > MAX_QUERY:
+                        raise ProtocolError('ERR Protocol error: query too large')
+                    return
+                if data[end : end + 2] != b'\r\n':
+                    raise ProtocolError('ERR Protocol error: a bulk string does not end where its length says')
+                self._argv.append(data[start:end])
+                position = end + 2
+                self._remaining -= 1
+            commands.append(self._argv)
+            self._argv = None
+        self._buffer = data[position:]
+
+
+def _expected_dollar(got: int) -> ProtocolError:
+    shown = chr(got) if 32 <= got < 127 else f'\\x{got:02x}'
+    return ProtocolError(f"ERR Protocol error: expected '$', got '{shown}'")
+
+
+def _length(digits: bytes) -> int | None:
+    if not digits or len(digits) > 20:
+        return None
+    body = digits[1:] if digits[:1] == b'-' else digits
+    return int(digits) if body.isdigit() else None
+
+
+def _split(parts: list[bytes]) -> list[list[bytes]] | None:
+    commands = []
+    index = 0
+    last = len(parts) - 1
+    while index < last:
+        header = parts[index]
+        count_text = header[1:]
+        if header[:1] != b'*' or not count_text.isdigit() or len(count_text) > 7:
+            return None
+        count = int(count_text)
+        stop = index + 1 + 2 * count
+        if count == 0 or stop > last:
+            return None
+        argv = parts[index + 2 : stop : 2]
+        try:
+            if [_LENGTH_LINES[len(argument)] for argument in argv] != parts[index + 1 : stop : 2]:
+                return None
+        except IndexError:
+            return None
+        commands.append(argv)
+        index = stop
+    return commands
+
+
+def split_inline(line: bytes) -> list[bytes]:
+    """Split a line as typed into telnet: blanks separate, quotes and backslashes work as in Redis.
+
+    :raises ProtocolError: a quote is not closed
+    """
+    words: list[bytes] = []
+    index, size = 0, len(line)
+    while True:
+        while index < size and line[index : index + 1].isspace():
+            index += 1
+        if index >= size:
+            return words
+        word = bytearray()
+        while index < size and not line[index : index + 1].isspace():
+            quote = line[index : index + 1]
+            if quote not in (b'"', b"'"):
+                word += quote
+                index += 1
+                continue
+            index += 1
+            while True:
+                if index >= size:
+                    raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
+                char = line[index : index + 1]
+                index += 1
+                if char == quote:
+                    if index < size and not line[index : index + 1].isspace():
+                        raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
+                    break
+                if char == b'\\' and quote == b'"' and index < size:
+                    escaped = line[index : index + 1]
+                    hexadecimal = line[index + 1 : index + 3]
+                    if escaped == b'x' and len(hexadecimal) == 2 and all(c in _HEXADECIMAL for c in hexadecimal):
+                        word.append(int(hexadecimal, 16))
+                        index += 3
+                    else:
+                        word += {b'n': b'\n', b'r': b'\r', b't': b'\t', b'b': b'\b', b'a': b'\a'}.get(escaped, escaped)
+                        index += 1
+                elif char == b'\\' and quote == b"'" and line[index : index + 1] == b"'":
+                    word += b"'"
+                    index += 1
+                else:
+                    word += char
+        words.append(bytes(word))
+
+
+# -- replies
+
+
+def error_line(text: str) -> bytes:
+    return b'-' + text.replace('\r', ' ').replace('\n', ' ').encode('utf-8', 'surrogateescape') + b'\r\n'
+
+
+def encode(reply: Reply, resp3: bool) -> bytes:
+    """
+    :param reply: anything of :mod:`rq_leveldb.store.replies` but `Pieces`, which :func:`encode_pieces` is for
+    :param resp3: whether the client said HELLO 3
+    """
+    kind = type(reply)
+    if kind is bytes:
+        return b'$%d\r\n%b\r\n' % (len(reply), reply)  # type: ignore[arg-type]
+    if kind is int:
+        return b':%d\r\n' % reply  # type: ignore[operator]
+    if reply is None:
+        return b'_\r\n' if resp3 else b'$-1\r\n'
+    if kind is Status:
+        return b'+' + reply.text + b'\r\n'  # type: ignore[union-attr]
+    if kind is list or kind is tuple:
+        out = [b'*%d\r\n' % len(reply)]  # type: ignore[arg-type]
+        for item in reply:  # type: ignore[union-attr]
+            if type(item) is bytes:
+                out.append(b'$%d\r\n%b\r\n' % (len(item), item))
+            else:
+                out.append(encode(item, resp3))
+        return b''.join(out)
+    return _encode_other(reply, resp3)
+
+
+def _encode_other(reply: Reply, resp3: bool) -> bytes:
+    if isinstance(reply, ReplyError):
+        return error_line(reply.text)
+    if isinstance(reply, bool):
+        if resp3:
+            return b'#t\r\n' if reply else b'#f\r\n'
+        return b':1\r\n' if reply else b':0\r\n'
+    if isinstance(reply, float):
+        text = float_reply(reply)
+        if resp3:
+            return b',%b\r\n' % text
+        return b'$%d\r\n%b\r\n' % (len(text), text)
+    if isinstance(reply, dict):
+        out = [b'%%%d\r\n' % len(reply) if resp3 else b'*%d\r\n' % (2 * len(reply))]
+        for key, value in reply.items():
+            out.append(encode(key, resp3))
+            out.append(encode(value, resp3))
+        return b''.join(out)
+    if isinstance(reply, NullArray):
+        return b'_\r\n' if resp3 else b'*-1\r\n'
+    if isinstance(reply, Verbatim):
+        if resp3:
+            return b'=%d\r\ntxt:%b\r\n' % (len(reply.text) + 4, reply.text)
+        return b'$%d\r\n%b\r\n' % (len(reply.text), reply.text)
+    if isinstance(reply, list):
+        sign = b'*'
+        if resp3:
+            sign = b'~' if isinstance(reply, SetReply) else b'>' if isinstance(reply, Push) else b'*'
+        return b'%b%d\r\n' % (sign, len(reply)) + b''.join([encode(item, resp3) for item in reply])
+    if isinstance(reply, Pieces):
+        return b''.join(encode_pieces(reply, resp3))
+    raise TypeError(f'no reply: {reply!r}')
+
+
+def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
+    """:returns: the reply's bytes, some hundred elements at a time"""
+    if resp3 and reply.kind == 'map':
+        yield b'%%%d\r\n' % (reply.count // 2)
+    else:
+        yield b'%b%d\r\n' % (b'~' if resp3 and reply.kind == 'set' else b'*', reply.count)
+    while True:
+        piece = [encode(item, resp3) for item in islice(reply.elements, _PIECE)]
+        if not piece:
+            return
+        yield b''.join(piece)

@@ -1,0 +1,564 @@
+"""The store's process: socket, peer check, timers, idle exit; it wires everything else together.
+
+It never forks and never runs code of its users. One thread does everything but the syncs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+import uvloop
+
+from rq_leveldb import errors, location, process, systemd
+from rq_leveldb.store import commands as command_tables
+from rq_leveldb.store.blocking import Waiter, WaitingRoom
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
+from rq_leveldb.store.durability import Durability
+from rq_leveldb.store.engine import Engine, WriteRefused
+from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.pubsub import PubSub
+from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
+from rq_leveldb.store.scripting import Sandbox
+from rq_leveldb.store.session import Session
+from rq_leveldb.version import __version__
+
+logger = logging.getLogger(__name__)
+
+MAX_CLIENTS = 10_000
+SWEEP_SLICE = 500
+"""Records that the sweeper removes before others get their turn."""
+
+FREE_SPACE_FLOOR = 64 << 20
+FREE_SPACE_SHARE = 20
+"""Commands that add data are refused when less than so many bytes are free, or 1/20 of the file system if that is
+less: LevelDB must not run into a full disk, and what shrinks the data must still work then."""
+
+REOPEN_INTERVAL = 0.5
+"""Seconds between attempts to open the database again after it refused a write."""
+
+
+class Server:
+    """One store on one data directory.
+
+    :param settings: what it was told
+    :param engine: its open database
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.loop = loop
+        self.statistics = Statistics()
+        self.keyspace = Keyspace(engine)
+        self.watches = Watches()
+        self.waiting = WaitingRoom()
+        self.pubsub = PubSub()
+        self.sandbox = Sandbox()
+        self.dispatcher = Dispatcher(
+            command_tables.all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
+        )
+        self.commands = self.dispatcher.commands
+        self.dispatcher.refuse_growth = self._refuse_growth
+        self.durability = Durability(engine, settings.fsync == 'always', loop, self._sync_failed)
+        self.clients: dict[int, ClientState] = {}
+        self.sessions: dict[int, Session] = {}
+        self.outbox: dict[Session, None] = {}
+        self.closing: dict[Session, None] = {}
+        self.refused = ''  # why LevelDB takes no writes, as long as it does not
+        self._refused_at = 0.0
+        self._free_checked = 0.0
+        self._low_space = ''
+        self._next_number = 0
+        self._waiters: dict[int, Waiter] = {}
+        self._sweeping = True
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._expiry_due = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self.stopped = loop.create_future()
+
+    # -- clients
+
+    def admit(self, session: Session) -> bool:
+        """Take a new client in.
+
+        :returns: whether it may stay: same user, not too many
+        """
+        sock = session.transport.get_extra_info('socket')
+        pid = uid = 0
+        address = self._address(sock)
+        if sock is not None and sock.family == socket.AF_UNIX:
+            pid, uid = _peer(sock)
+            if uid not in (os.getuid(), 0):
+                logger.warning('refused a client of user %d', uid)
+                session.transport.write(b'-NOPERM this store belongs to another user\r\n')
+                return False
+        if len(self.clients) >= MAX_CLIENTS:
+            session.transport.write(b'-ERR max number of clients reached\r\n')
+            return False
+        self._next_number += 1
+        session.client = ClientState(
+            number=self._next_number,
+            address=address,
+            descriptor=sock.fileno() if sock is not None else -1,
+            send=session.message,
+            close=session.close,
+            pid=pid,
+            uid=uid,
+            unsent_bytes=session.unsent_bytes,
+        )
+        session.ctx = Context(self.keyspace, session.client, self)
+        self.clients[self._next_number] = session.client
+        self.sessions[self._next_number] = session
+        self.statistics.connections += 1
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        return True
+
+    def _address(self, sock: socket.socket | None) -> str:
+        if sock is not None and sock.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                host, port = sock.getpeername()[:2]
+                return f'{host}:{port}'
+        return f'{self.settings.directory.socket}:0'
+
+    def leave(self, session: Session) -> None:
+        """A client has gone."""
+        self.outbox.pop(session, None)
+        self.closing.pop(session, None)
+        client = getattr(session, 'client', None)
+        if client is None or self.clients.pop(client.number, None) is None:
+            return
+        del self.sessions[client.number]
+        self.watches.unwatch(client)
+        self.pubsub.leave(client)
+        self.dispatcher.monitors.pop(client.number, None)
+        waiter = self._waiters.pop(client.number, None)
+        if waiter is not None:
+            self.waiting.leave(waiter)
+        if not self.clients:
+            self._watch_idleness()
+
+    def _watch_idleness(self) -> None:
+        if self.settings.idle and not self.clients and self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.settings.idle, self._idle)
+
+    def _idle(self) -> None:
+        self._idle_timer = None
+        if not self.clients:
+            logger.info('no client for %g s', self.settings.idle)
+            self.shutdown()
+
+    # -- units
+
+    def execute(self, session: Session, argv: list[bytes]) -> Reply:
+        """Execute one command of a client, inside the open unit."""
+        if self.refused:
+            refusal = self._reopen()
+            if refusal is not None:
+                return refusal
+        try:
+            return self.dispatcher.execute(session.ctx, argv)
+        except UnitAborted as abort:
+            self._abort(abort.error)
+            return abort.error
+
+    def commit(self) -> None:
+        """End the open unit: write it, then let its replies go."""
+        keyspace = self.keyspace
+        wrote = keyspace.has_changes()
+        try:
+            if wrote:
+                self.statistics.commits += 1
+            keyspace.commit()
+        except WriteRefused as error:
+            self._refuse(error.reason)
+            return
+        if keyspace.next_due != self._expiry_due:
+            self._schedule_expiry()
+        if self.outbox or self.closing:
+            released = [(session, session.take()) for session in self.outbox]
+            closing = list(self.closing)
+            self.outbox.clear()
+            self.closing.clear()
+
+            def release() -> None:
+                for session, data in released:
+                    session.write(data)
+                for session in closing:
+                    session.finish()
+
+            self.durability.committed(wrote, release)
+        elif wrote:
+            self.durability.committed(wrote, lambda: None)
+        if not self._sweeping and keyspace.garbage_added:
+            self._sweeping = True
+            self.loop.call_later(0.05, self._sweep)
+
+    def after_replies(self, action: Callable[[], None]) -> None:
+        """Do something behind the replies of the unit that was just committed."""
+        self.durability.committed(False, action)
+
+    def _abort(self, error: ReplyError) -> None:
+        self.keyspace.rollback()
+        for session in self.outbox:
+            session.refuse(error)
+
+    def _refuse(self, reason: str) -> None:
+        logger.error('LevelDB refused a write: %s', reason)
+        self.statistics.write_errors += 1
+        self.statistics.last_write_error = reason
+        self.refused = reason
+        self._refused_at = 0.0
+        error = self._refusal()
+        for session in self.outbox:
+            session.refuse(error)
+        for session in list(self.outbox):
+            session.write(session.take())
+        self.outbox.clear()
+        for session in self.closing:
+            session.finish()
+        self.closing.clear()
+        self._reopen()
+
+    def _refusal(self) -> ReplyError:
+        return ReplyError(
+            f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this command was '
+            'done. Make room on the disk or repair the directory: the store goes on by itself then'
+        )
+
+    def _reopen(self) -> ReplyError | None:
+        # After a failed append LevelDB would go on accepting writes that no restart finds again, so nothing is
+        # acknowledged until it was closed, opened, and its last acknowledged batch found.
+        now = time.monotonic()
+        if now - self._refused_at < REOPEN_INTERVAL:
+            return self._refusal()
+        self._refused_at = now
+        try:
+            self.engine.reopen()
+            self.keyspace.rollback()
+        except (errors.StoreError, WriteRefused, OSError) as error:
+            logger.error('cannot reopen the database: %s', error)
+            return self._refusal()
+        logger.warning('the database is open again after: %s', self.refused)
+        self.refused = ''
+        return None
+
+    def _sync_failed(self, reason: str) -> None:
+        # What was promised to be durable may not be: those who wait for it must not be told that it is.
+        self._refuse(f'fsync: {reason}')
+        for session in list(self.sessions.values()):
+            session.transport.abort()
+
+    def _refuse_growth(self) -> ReplyError | None:
+        now = time.monotonic()
+        if now - self._free_checked > 0.1:
+            self._free_checked = now
+            status = os.statvfs(self.engine.directory)
+            free = status.f_bavail * status.f_frsize
+            floor = min(FREE_SPACE_FLOOR, status.f_blocks * status.f_frsize // FREE_SPACE_SHARE)
+            self._low_space = f'only {free >> 20} MiB are free' if free < floor else ''
+        if self._low_space:
+            return ReplyError(
+                f'MISCONF the disk of {self.settings.directory.path} is almost full ({self._low_space}): commands that add data '
+                'are refused until there is room'
+            )
+        return None
+
+    # -- what commands ask for
+
+    def call(self, ctx: Context, argv: list[bytes]) -> Reply:
+        return self.dispatcher.call(ctx, argv)
+
+    def block(
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+    ) -> Reply:
+        client = ctx.client
+        session = self.sessions[client.number]
+
+        def deliver(reply: Reply) -> None:
+            client.blocked = False
+            self._waiters.pop(client.number, None)
+            session.answer(reply)
+            self.loop.call_soon(session.run)
+
+        def expire() -> None:
+            self.waiting.leave(waiter)
+            deliver(timeout_reply)
+            self.commit()
+
+        waiter = Waiter(tuple((ctx.db, key) for key in dict.fromkeys(keys)), attempt, deliver, timeout_reply)
+        if timeout > 0:
+            waiter.cancel_timer = self.loop.call_later(timeout, expire).cancel
+        client.blocked = True
+        self._waiters[client.number] = waiter
+        self.waiting.enter(waiter)
+        return NO_REPLY
+
+    def unblock(self, client: ClientState, with_error: bool) -> bool:
+        waiter = self._waiters.get(client.number)
+        if waiter is None:
+            return False
+        self.waiting.leave(waiter)
+        waiter.deliver(
+            ReplyError('UNBLOCKED client unblocked via CLIENT UNBLOCK') if with_error else waiter.timeout_reply
+        )
+        return True
+
+    def blocked_clients(self) -> int:
+        return len(self._waiters)
+
+    def waited_places(self, db: int) -> list[tuple[int, bytes]]:
+        return self.waiting.places(db)
+
+    def forget_statistics(self) -> None:
+        self.dispatcher.forget_statistics()
+
+    def monitor(self, client: ClientState) -> None:
+        """Show the client every command from now on."""
+        self.dispatcher.monitors[client.number] = client
+
+    def shutdown(self) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(None)
+
+    # -- timers
+
+    def _schedule_expiry(self) -> None:
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        self._expiry_due = self.keyspace.next_due
+        if self._expiry_due:
+            delay = max(self._expiry_due / 1000 - time.time(), 0.0)
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._expiry_timer = self.loop.call_later(min(delay + 0.001, 60.0), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry_timer = None
+        self._expiry_due = -1
+        if self.refused:
+            self._expiry_timer = self.loop.call_later(1.0, self._expire)
+            return
+        self.keyspace.tick()
+        self.keyspace.take_due(SWEEP_SLICE)
+        if self.keyspace.touched:
+            self.dispatcher.notify()
+        self.commit()
+
+    def _sweep(self) -> None:
+        if self.refused:
+            self.loop.call_later(1.0, self._sweep)
+            return
+        self.keyspace.garbage_added = False
+        removed = self.keyspace.sweep(SWEEP_SLICE)
+        self.commit()
+        if removed >= SWEEP_SLICE:
+            self.loop.call_later(0.005, self._sweep)
+        else:
+            self._sweeping = False
+
+    # -- life
+
+    def start_timers(self) -> None:
+        self._schedule_expiry()
+        self.loop.call_soon(self._sweep)
+        self._watch_idleness()
+
+    async def finish(self) -> None:
+        """Answer what has arrived, then close everything."""
+        for session in list(self.sessions.values()):
+            session.run()
+        with contextlib.suppress(OSError):
+            await self.durability.drain()
+        for session in list(self.sessions.values()):
+            session.transport.close()
+        await asyncio.sleep(0)
+        self.engine.close()
+
+
+def _peer(sock: socket.socket) -> tuple[int, int]:
+    """:returns: pid (0 where the system does not tell) and uid of the process at the other end"""
+    if hasattr(socket, 'SO_PEERCRED'):
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+        pid, uid, _ = struct.unpack('3i', data)
+        return pid, uid
+    # macOS: LOCAL_PEERCRED gives a struct xucred, whose second field is the uid.
+    data = sock.getsockopt(0, 1, 76)
+    return 0, struct.unpack_from('I', data, 4)[0]
+
+
+# -- the command
+
+
+def parser() -> argparse.ArgumentParser:
+    """:returns: the options of ``rq-leveldb store``"""
+    made = argparse.ArgumentParser(
+        prog='rq-leveldb store',
+        description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by themselves '
+        'where none runs, so most people never need this command.',
+        epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
+        'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
+    )
+    made.add_argument(
+        '--url', help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, else the state directory)'
+    )
+    made.add_argument('--dir', help='the data directory, instead of --url')
+    made.add_argument('--fsync', choices=location.FSYNC_POLICIES, help='everysec (default) or always')
+    made.add_argument('--idle', type=float, default=0.0, metavar='SECONDS', help='exit after so long without a client')
+    made.add_argument('--port', type=int, default=0, help='listen on this TCP port of the loopback interface as well')
+    made.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
+    made.add_argument('--ready-fd', type=int, default=-1, help=argparse.SUPPRESS)
+    return made
+
+
+def main(argv: list[str]) -> int:
+    """Run a store.
+
+    :param argv: the command line behind ``store``
+    :returns: the exit code
+    """
+    options = parser().parse_args(argv)
+    ready = _Ready(options.ready_fd)
+    try:
+        place = _place(options)
+        directory = place.directory
+        directory.create()
+        lock = _lock(directory)
+    except errors.StoreInUse as error:
+        if options.detached:
+            ready.tell('busy')
+            return 0
+        print(f'rq-leveldb store: {error}', file=sys.stderr)
+        return 3
+    except errors.StoreError as error:
+        return ready.fail(error)
+    except OSError as error:
+        return ready.fail(
+            errors.StoreError(str(error.filename or ''), title=f'The store cannot start ({error.strerror})')
+        )
+    _log_to(directory, foreground=not options.detached)
+    settings = Settings(directory, options.fsync or place.fsync or location.DEFAULT_FSYNC, options.idle, options.port)
+    try:
+        loop = uvloop.new_event_loop()
+        return loop.run_until_complete(_serve(settings, ready))
+    except errors.StoreError as error:
+        logger.error('%s', error)
+        return ready.fail(error)
+    finally:
+        lock.close()
+
+
+class _Ready:
+    """Tells whoever started the store how that went."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def tell(self, line: str) -> None:
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):  # the starter may be gone
+                os.write(self._descriptor, line.encode() + b'\n')
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def fail(self, error: errors.StoreError) -> int:
+        if self._descriptor >= 0:
+            self.tell(f'error {error.to_json()}')
+        else:
+            print(f'rq-leveldb store: {error}', file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: Settings, ready: _Ready) -> int:
+    loop = asyncio.get_running_loop()
+    engine = Engine(settings.directory.database)
+    server = Server(settings, engine, loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.shutdown)
+    sock = _listen(settings.directory)
+    listeners = [await loop.create_unix_server(lambda: Session(server), sock=sock, backlog=1024)]
+    if settings.port:
+        listeners.append(await loop.create_server(lambda: Session(server), '127.0.0.1', settings.port, backlog=1024))
+    server.start_timers()
+    logger.info('store %s ready, pid %d, fsync %s', __version__, os.getpid(), settings.fsync)
+    ready.tell('ready')
+    systemd.notify('READY=1')
+    await server.stopped
+    systemd.notify('STOPPING=1')
+    # First the name: whoever comes now starts another store, which waits for the lock.
+    with contextlib.suppress(OSError):
+        settings.directory.socket.unlink()
+    for listener in listeners:
+        listener.close()
+    await server.finish()
+    logger.info('store stopped')
+    return 0
+
+
+def _place(options: argparse.Namespace) -> location.Location:
+    if options.dir:
+        return location.Location(location.DataDirectory(Path(options.dir).absolute()))
+    return location.parse(options.url)
+
+
+def _lock(directory: location.DataDirectory) -> TextIO:
+    file = open(directory.lock, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise errors.StoreInUse(str(directory.path)) from None
+    file.truncate(0)
+    file.write(json.dumps({**process.identify().to_dict(), 'version': __version__}))
+    file.flush()
+    return file
+
+
+def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
+    handler: logging.Handler
+    if foreground:
+        handler = logging.StreamHandler()
+    else:
+        handler = logging.handlers.RotatingFileHandler(directory.log, maxBytes=1 << 20, backupCount=3)
+        # What the interpreter itself has to say before it dies belongs there as well.
+        os.dup2(handler.stream.fileno(), 1)
+        os.dup2(handler.stream.fileno(), 2)
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+def _listen(directory: location.DataDirectory) -> socket.socket:
+    # The lock is ours, so a socket that is there was left by a store that was killed.
+    with contextlib.suppress(FileNotFoundError):
+        directory.socket.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        location.bind_unix(sock, directory.socket)
+    finally:
+        os.umask(mask)
+    sock.listen(1024)
+    sock.setblocking(False)
+    return sock

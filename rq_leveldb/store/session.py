@@ -1,0 +1,233 @@
+"""One client: from bytes that arrive to commands, from replies to bytes that leave, with limits on both.
+
+A client that sends faster than it reads is not read any further until it has caught up (back-pressure). What cannot be
+held back, the messages of its subscriptions, has a limit above which the client is disconnected, as Redis does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.replies import NoReply, Pieces, Push, Reply, ReplyError
+from rq_leveldb.store.resp import Parser, ProtocolError, encode, encode_pieces, error_line
+
+if TYPE_CHECKING:
+    from rq_leveldb.store.server import Server
+
+UNIT_COMMANDS = 1000
+UNIT_BYTES = 1 << 20
+"""A unit is committed at the latest after so many commands, or bytes of replies."""
+
+MAX_BACKLOG = 10_000
+MAX_UNSENT_MESSAGES = 32 << 20
+"""Bytes of subscriptions' messages that may wait for a client (client-output-buffer-limit pubsub)."""
+
+HIGH_WATER = 1 << 20
+STREAMED_FROM = 1000
+"""Elements above which a reply is sent in pieces."""
+
+
+class Session(asyncio.Protocol):
+    """:param server: the store, which executes and commits"""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.parser = Parser()
+        self.backlog: deque[list[bytes]] = deque()
+        self.pending: list[bytes] = []
+        self.pending_messages: list[int] = []
+        self.transport: asyncio.Transport
+        self.ctx: Context
+        self.client: ClientState
+        self._pieces: Iterator[bytes] | None = None
+        self._streaming = False  # a reply in pieces is being sent, or will be once what came before it has left
+        self._fault = ''
+        self._held: list[bytes] = []  # replies behind one that is being sent in pieces
+        self._paused = False
+        self._reading = True
+        self._closing = False
+        self._running = False
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        admitted = self.server.admit(self)
+        if not admitted:
+            self._closing = True
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self.backlog.clear()
+        self._pieces = None
+        self.server.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self.server.statistics.input_bytes += len(data)
+        try:
+            commands = self.parser.feed(data)
+        except ProtocolError as error:
+            self.backlog.extend(error.args[1])
+            self.backlog.append([])  # stands for the fault: whatever came before it is answered first
+            self._fault = error.args[0]
+            self._stop_reading()
+            self.run()
+            return
+        if commands:
+            self.backlog.extend(commands)
+            self.run()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._pieces is not None:
+            self._pump()
+        else:
+            self.run()
+
+    # -- execution
+
+    def run(self) -> None:
+        """Execute what has arrived, as far as the client may go on."""
+        if self._running:
+            return
+        self._running = True
+        server, backlog = self.server, self.backlog
+        count = size = 0
+        try:
+            while backlog and not self.client.blocked and not self._paused and not self._streaming:
+                if self._closing:
+                    backlog.clear()
+                    break
+                argv = backlog.popleft()
+                if not argv:
+                    self.answer(ReplyError(self._fault))
+                    self.close()
+                    break
+                reply = server.execute(self, argv)
+                if type(reply) is NoReply:
+                    continue
+                if type(reply) is Pieces and reply.count > STREAMED_FROM:
+                    # The unit ends here, so that the reply shows nothing that is not committed.
+                    server.commit()
+                    self._send_in_pieces(reply)
+                    break
+                size += self.answer(reply)
+                count += 1
+                if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
+                    server.commit()
+                    count = size = 0
+        finally:
+            self._running = False
+            server.commit()
+        if len(backlog) > MAX_BACKLOG or (backlog and (self._paused or self._streaming)):
+            self._stop_reading()
+        elif not self._reading and not self._closing:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def answer(self, reply: Reply) -> int:
+        """Put a reply behind those of the open unit.
+
+        :returns: its size in bytes
+        """
+        data = encode(reply, self.ctx.resp3)
+        self.pending.append(data)
+        self.server.outbox[self] = None
+        return len(data)
+
+    def message(self, push: Push) -> None:
+        """Put a message (pub/sub) behind the replies of the open unit."""
+        if self._closing:
+            return
+        if self.unsent_bytes() > MAX_UNSENT_MESSAGES:
+            self.transport.abort()
+            return
+        self.pending_messages.append(len(self.pending))
+        self.pending.append(encode(push, self.ctx.resp3))
+        self.server.outbox[self] = None
+
+    def take(self) -> bytes:
+        """:returns: the bytes of the unit that ends"""
+        data = self.pending[0] if len(self.pending) == 1 else b''.join(self.pending)
+        self.pending.clear()
+        self.pending_messages.clear()
+        return data
+
+    def refuse(self, error: ReplyError) -> None:
+        """Let every reply of the open unit be this error, and drop its messages: it was not committed."""
+        replies = len(self.pending) - len(self.pending_messages)
+        self.pending.clear()
+        self.pending_messages.clear()
+        self.pending.append(error_line(error.text) * replies)
+
+    def write(self, data: bytes) -> None:
+        """Send; behind a reply that is still being sent in pieces."""
+        if not data or self.transport.is_closing():
+            return
+        self.server.statistics.output_bytes += len(data)
+        if self._pieces is not None:
+            self._held.append(data)
+        else:
+            self.transport.write(data)
+
+    def _send_in_pieces(self, reply: Pieces) -> None:
+        self._streaming = True
+        pieces = encode_pieces(reply, self.ctx.resp3)
+
+        def start() -> None:
+            self._pieces = pieces
+            self._pump()
+
+        self.server.after_replies(start)
+
+    def _pump(self) -> None:
+        # A slice at a time, so that others get their turn.
+        for _ in range(16):
+            if self._pieces is None or self._paused:
+                return
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._pieces = None
+                self._streaming = False
+                held, self._held = self._held, []
+                self.write(b''.join(held))
+                self.run()
+                return
+            if self.transport.is_closing():
+                self._pieces = None
+                return
+            self.server.statistics.output_bytes += len(piece)
+            self.transport.write(piece)
+        self.server.loop.call_soon(self._pump)
+
+    def unsent_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() + sum(map(len, self.pending)) + sum(map(len, self._held))
+
+    def close(self) -> None:
+        """Disconnect when what was answered has been sent."""
+        self._closing = True
+        self.server.closing[self] = None
+
+    def finish(self) -> None:
+        """What was answered has been handed over: the transport sends it and closes."""
+        self.transport.close()
