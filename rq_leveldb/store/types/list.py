@@ -1,12 +1,393 @@
-"""Placeholder: being written."""
+"""Lists: elements at 64-bit positions between a head and a tail, and for each element where it stands.
+
+Both ends are found by number, never by a scan, since LevelDB walks the remains of whatever was removed: a queue is
+exactly that. Removing from the middle leaves a hole (:mod:`rq_leveldb.store.types.holes`); the positions at the two
+ends may be holes too, until the next pop skips them. A list without holes pays nothing for them.
+
+An element that occurs once has its position in its value record, so that finding it, or finding that it is not there,
+is one lookup; taking it out needs no lookup at all, since the flag beside the element says so. When an element occurs a
+second time, its positions get records of their own, counted in its value record, until the last one is gone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.encoding import LIST_ONCE, LIST_ORIGIN
 from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types import holes
 from rq_leveldb.store.types.value import Value
+
+_ELEMENT = encoding.LIST_ELEMENT_OFFSET
+_MANY_HOLES = 4
+"""Holes per element above which elements are looked up one by one instead of scanned."""
 
 
 class List(Value):
+    __slots__ = ('_count', '_head', '_tail')
+    type_name = 'list'
+
+    def __init__(self, overlay: Overlay, version: int) -> None:
+        super().__init__(overlay, version)
+        self._head = self._tail = LIST_ORIGIN
+        self._count = 0
+
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> List:
-        raise NotImplementedError
+        version, head, tail, count = encoding.read_list_body(record)
+        self = cls(overlay, version)
+        self._head, self._tail, self._count = head, tail, count
+        return self
+
+    def record(self) -> bytes:
+        body = encoding.list_body(self.version, self._head, self._tail, self._count)
+        return encoding.meta_record(encoding.TYPE_LIST, self.expire, self.indexed, body)
+
+    def is_empty(self) -> bool:
+        return self._count == 0
+
+    def encoding_name(self) -> bytes:
+        return b'listpack' if self._count <= 128 else b'quicklist'
+
+    def __len__(self) -> int:
+        return self._count
+
+    # -- the ends
+
+    def push_left(self, element: bytes) -> None:
+        position = self._head - 1
+        self._put(position, element)
+        self._head = position
+        self._count += 1
+
+    def push_right(self, element: bytes) -> None:
+        position = self._tail
+        self._put(position, element)
+        self._tail = position + 1
+        self._count += 1
+
+    def push(self, element: bytes, left: bool) -> None:
+        if left:
+            self.push_left(element)
+        else:
+            self.push_right(element)
+
+    def pop_left(self) -> bytes | None:
+        if not self._count:
+            return None
+        position = self._head
+        key = encoding.list_position(self.version, position)
+        stored = self.overlay.get(key)
+        if stored is None:
+            position = self._skip_to_first()
+            key = encoding.list_position(self.version, position)
+            stored = self._stored(key)
+        self._forget(position, key, stored)
+        self._head = position + 1
+        self._count -= 1
+        if not self._count:
+            self._clear_holes()
+        return stored[_ELEMENT:]
+
+    def pop_right(self) -> bytes | None:
+        if not self._count:
+            return None
+        position = self._tail - 1
+        key = encoding.list_position(self.version, position)
+        stored = self.overlay.get(key)
+        if stored is None:
+            position = self._skip_to_last()
+            key = encoding.list_position(self.version, position)
+            stored = self._stored(key)
+        self._forget(position, key, stored)
+        self._tail = position
+        self._count -= 1
+        if not self._count:
+            self._clear_holes()
+        return stored[_ELEMENT:]
+
+    def pop(self, left: bool) -> bytes | None:
+        return self.pop_left() if left else self.pop_right()
+
+    # -- by index
+
+    def get(self, index: int) -> bytes | None:
+        """:param index: from the end if negative"""
+        if index < 0:
+            index += self._count
+        if not 0 <= index < self._count:
+            return None
+        return self._stored(encoding.list_position(self.version, self._position(index)))[_ELEMENT:]
+
+    def set(self, index: int, element: bytes) -> bool:
+        """:param index: from the end if negative
+        :returns: whether there is such an index
+        """
+        if index < 0:
+            index += self._count
+        if not 0 <= index < self._count:
+            return False
+        position = self._position(index)
+        key = encoding.list_position(self.version, position)
+        self._forget(position, key, self._stored(key))
+        self._put(position, element)
+        return True
+
+    def range(self, start: int, stop: int) -> list[bytes]:
+        """:param start: 0 <= start <= stop <= length; `stop` is exclusive"""
+        count = stop - start
+        if count <= 0:
+            return []
+        first = self._position(start)
+        version, overlay = self.version, self.overlay
+        if count <= 2:
+            found = [self._stored(encoding.list_position(version, first))[_ELEMENT:]]
+            if count == 2:
+                found.append(self._stored(encoding.list_position(version, self._position(start + 1)))[_ELEMENT:])
+            return found
+        last = self._position(stop - 1)
+        if last - first > _MANY_HOLES * count + 64:
+            return [
+                self._stored(encoding.list_position(version, self._position(index)))[_ELEMENT:]
+                for index in range(start, stop)
+            ]
+        records = overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
+        # Never one step further than needed: behind the last element may lie what was popped there.
+        return [stored[_ELEMENT:] for _, stored in islice(records, count)]
+
+    def iterate(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
+        """As :meth:`range`, in constant memory; what is yielded is what was there when this was called."""
+        first, last = self._position(start), self._position(stop - 1)
+        version = self.version
+        records = self.overlay.scan(
+            encoding.list_position(version, first), encoding.list_position(version, last + 1), reverse
+        )
+        return (stored[_ELEMENT:] for _, stored in islice(records, stop - start))
+
+    def trim(self, start: int, stop: int) -> None:
+        """Keep only the elements with start <= index < stop; costs what is removed or what stays, whatever is less."""
+        if start >= stop:
+            self.clear()
+            return
+        kept = stop - start
+        if kept < self._count - kept:
+            elements = self.iterate(start, stop)
+            self.clear()
+            for element in elements:
+                self.push_right(element)
+            return
+        for _ in range(self._count - stop):
+            self.pop_right()
+        for _ in range(start):
+            self.pop_left()
+
+    def clear(self) -> None:
+        """Remove all elements at once, whatever their number; a sweeper removes the records."""
+        if self._count:
+            self.overlay.put(encoding.garbage_key(self.version), b'')
+            self.version = self.overlay.new_version()
+            self._head = self._tail = LIST_ORIGIN
+            self._count = 0
+
+    # -- by element
+
+    def indices(self, element: bytes, reverse: bool = False, limit: int = 0) -> Iterator[int]:
+        """:param reverse: from the end
+        :param limit: look only at so many elements, 0 for all
+        :returns: the indices at which the element stands, counted from the beginning; ends when the list changes
+        """
+        first, last = self._head, self._tail
+        if 0 < limit < self._count:
+            if reverse:
+                first = self._position(self._count - limit)
+            else:
+                last = self._position(limit)
+        for position in self._positions(element, reverse):
+            if position < first or position >= last:
+                return
+            yield self._index(position)
+
+    def remove(self, element: bytes, count: int) -> int:
+        """:param count: how many at most, from the end if negative, 0 for all
+        :returns: how many were removed
+        """
+        positions = list(islice(self._positions(element, count < 0), abs(count) or None))
+        for position in positions:
+            self._remove(position)
+        return len(positions)
+
+    def insert(self, pivot: bytes, element: bytes, after: bool) -> bool:
+        """:returns: whether the pivot was found; its first occurrence counts. Costs O(n): the shorter side moves."""
+        position = next(self._positions(pivot, False), None)
+        if position is None:
+            return False
+        index = self._index(position) + after
+        if index == 0:
+            self.push_left(element)
+        elif index == self._count:
+            self.push_right(element)
+        elif index <= self._count - index:
+            self._make_room_left(position if after else position - 1)
+            self._put(position if after else position - 1, element)
+            self._count += 1
+        else:
+            self._make_room_right(position + after)
+            self._put(position + after, element)
+            self._count += 1
+        return True
+
+    # -- positions
+
+    def _has_holes(self) -> bool:
+        return self._tail - self._head != self._count
+
+    def _position(self, index: int) -> int:
+        if self._has_holes():
+            return holes.select(self.overlay, self.version, self._head, index)
+        return self._head + index
+
+    def _index(self, position: int) -> int:
+        index = position - self._head
+        if self._has_holes():
+            index -= holes.before(self.overlay, self.version, self._head, position)
+        return index
+
+    def _skip_to_first(self) -> int:
+        first = self._position(0)
+        holes.fill(self.overlay, self.version, self._head, first, False)
+        self._head = first
+        return first
+
+    def _skip_to_last(self) -> int:
+        last = self._position(self._count - 1)
+        holes.fill(self.overlay, self.version, last + 1, self._tail, False)
+        self._tail = last + 1
+        return last
+
+    def _clear_holes(self) -> None:
+        if self._head != self._tail:
+            holes.fill(self.overlay, self.version, self._head, self._tail, False)
+            self._head = self._tail
+
+    def _stored(self, key: bytes) -> bytes:
+        stored = self.overlay.get(key)
+        assert stored is not None, 'a position that is no hole has an element'
+        return stored
+
+    def _remove(self, position: int) -> None:
+        key = encoding.list_position(self.version, position)
+        self._forget(position, key, self._stored(key))
+        self._count -= 1
+        if position == self._head:
+            self._head += 1
+        elif position == self._tail - 1:
+            self._tail -= 1
+        else:
+            holes.fill(self.overlay, self.version, position, position + 1, True)
+        if not self._count:
+            self._clear_holes()
+
+    def _make_room_left(self, position: int) -> None:
+        """Let `position` be free, by moving the elements up to it towards the head, as far as the next hole."""
+        moved = []
+        free = position
+        while free >= self._head:
+            key = encoding.list_position(self.version, free)
+            stored = self.overlay.get(key)
+            if stored is None:
+                break
+            moved.append(stored)
+            self._forget(free, key, stored)
+            free -= 1
+        if free < self._head:
+            self._head = free
+        else:
+            holes.fill(self.overlay, self.version, free, free + 1, False)
+        for stored in reversed(moved):
+            self._put(free, stored[_ELEMENT:])
+            free += 1
+
+    def _make_room_right(self, position: int) -> None:
+        moved = []
+        free = position
+        while free < self._tail:
+            key = encoding.list_position(self.version, free)
+            stored = self.overlay.get(key)
+            if stored is None:
+                break
+            moved.append(stored)
+            self._forget(free, key, stored)
+            free += 1
+        if free >= self._tail:
+            self._tail = free + 1
+        else:
+            holes.fill(self.overlay, self.version, free, free + 1, False)
+        for stored in reversed(moved):
+            self._put(free, stored[_ELEMENT:])
+            free -= 1
+
+    # -- records of elements
+
+    def _put(self, position: int, element: bytes) -> None:
+        version, overlay = self.version, self.overlay
+        identity = encoding.list_element_id(element)
+        value_key = encoding.list_value(version, identity)
+        found = overlay.get(value_key)
+        if found is None:
+            overlay.put(value_key, encoding.u64(position))
+            overlay.put(encoding.list_position(version, position), LIST_ONCE + element)
+            return
+        occurrences = encoding.read_occurrences_record(found)
+        prefix = encoding.list_occurrences(version, identity)
+        if occurrences is None:
+            count, floor = 1, encoding.read_u64(found)
+            overlay.put(prefix + found, b'')
+            overlay.put(encoding.list_position(version, floor), encoding.LIST_OFTEN + element)
+        else:
+            count, floor = occurrences
+        overlay.put(prefix + encoding.u64(position), b'')
+        overlay.put(encoding.list_position(version, position), encoding.LIST_OFTEN + element)
+        overlay.put(value_key, encoding.occurrences_record(count + 1, min(floor, position)))
+
+    def _forget(self, position: int, key: bytes, stored: bytes) -> None:
+        version, overlay = self.version, self.overlay
+        overlay.delete(key)
+        identity = encoding.list_element_id(stored[_ELEMENT:])
+        value_key = encoding.list_value(version, identity)
+        if stored[:_ELEMENT] == LIST_ONCE:
+            overlay.delete(value_key)
+            return
+        found = overlay.get(value_key)
+        occurrences = None if found is None else encoding.read_occurrences_record(found)
+        assert occurrences is not None, 'an element that may occur twice has its positions counted'
+        count, floor = occurrences
+        overlay.delete(encoding.list_occurrences(version, identity) + encoding.u64(position))
+        if count == 1:
+            overlay.delete(value_key)
+        else:
+            floor = position + 1 if position == floor else floor
+            overlay.put(value_key, encoding.occurrences_record(count - 1, floor))
+
+    def _positions(self, element: bytes, reverse: bool) -> Iterator[int]:
+        """:returns: where the element stands, in order"""
+        version, overlay = self.version, self.overlay
+        identity = encoding.list_element_id(element)
+        value_key = encoding.list_value(version, identity)
+        found = overlay.get(value_key)
+        if found is None:
+            return
+        occurrences = encoding.read_occurrences_record(found)
+        if occurrences is None:
+            yield encoding.read_u64(found)
+            return
+        count, floor = occurrences
+        prefix = encoding.list_occurrences(version, identity)
+        size = len(prefix)
+        records = overlay.scan(
+            prefix + encoding.u64(max(floor, self._head)), prefix + encoding.u64(self._tail), reverse
+        )
+        # Counted, so that no step is taken behind the last one, where other elements' remains may lie.
+        for key, _ in islice(records, count):
+            yield encoding.read_u64(key, size)

@@ -1,0 +1,361 @@
+"""Commands of the list group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from rq_leveldb.store import arguments
+from rq_leveldb.store.command import row
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.replies import (
+    NULL_ARRAY,
+    OK,
+    Pieces,
+    Reply,
+    ReplyError,
+    index_out_of_range,
+    no_such_key,
+    syntax_error,
+    wrong_arity,
+)
+from rq_leveldb.store.types.list import List
+
+MAX_WHOLE_REPLY = 1000
+"""How many elements a reply may have that is in memory at once."""
+
+
+# -- the ends
+
+
+def lpush(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed_or_new(argv[1], List)
+    for element in argv[2:]:
+        value.push_left(element)
+    ctx.changed(value)
+    return len(value)
+
+
+def rpush(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed_or_new(argv[1], List)
+    for element in argv[2:]:
+        value.push_right(element)
+    ctx.changed(value)
+    return len(value)
+
+
+def lpushx(ctx: Context, argv: list[bytes]) -> Reply:
+    return 0 if ctx.typed(argv[1], List) is None else lpush(ctx, argv)
+
+
+def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
+    return 0 if ctx.typed(argv[1], List) is None else rpush(ctx, argv)
+
+
+def lpop(ctx: Context, argv: list[bytes]) -> Reply:
+    return _pop(ctx, argv, True)
+
+
+def rpop(ctx: Context, argv: list[bytes]) -> Reply:
+    return _pop(ctx, argv, False)
+
+
+def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
+    if len(argv) > 3:
+        raise wrong_arity('lpop' if left else 'rpop')
+    count = None if len(argv) == 2 else arguments.positive(argv[2])
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return None if count is None else NULL_ARRAY
+    if count is None:
+        element = value.pop(left)
+        ctx.changed(value)
+        return element
+    return _pop_many(ctx, value, left, count)
+
+
+def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
+    count = min(count, len(value))
+    if count == 0:
+        return []
+    reply: Reply
+    if count > MAX_WHOLE_REPLY:
+        # The elements are read while they are sent, from the database as it is now.
+        if left:
+            reply = Pieces(count, value.iterate(0, count))
+            value.trim(count, len(value))
+        else:
+            reply = Pieces(count, value.iterate(len(value) - count, len(value), reverse=True))
+            value.trim(0, len(value) - count)
+    else:
+        reply = [value.pop(left) for _ in range(count)]
+    ctx.changed(value)
+    return reply
+
+
+def llen(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], List)
+    return 0 if value is None else len(value)
+
+
+# -- by index
+
+
+def lindex(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return None
+    return value.get(arguments.integer(argv[2]))
+
+
+def lset(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        raise no_such_key()
+    if not value.set(arguments.integer(argv[2]), argv[3]):
+        raise index_out_of_range()
+    ctx.changed(value)
+    return OK
+
+
+def lrange(ctx: Context, argv: list[bytes]) -> Reply:
+    first, last = arguments.integer(argv[2]), arguments.integer(argv[3])
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return []
+    start, stop = arguments.slice_bounds(first, last, len(value))
+    if stop - start > MAX_WHOLE_REPLY:
+        return Pieces(stop - start, value.iterate(start, stop))
+    return value.range(start, stop)
+
+
+def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
+    first, last = arguments.integer(argv[2]), arguments.integer(argv[3])
+    value = ctx.typed(argv[1], List)
+    if value is not None:
+        value.trim(*arguments.slice_bounds(first, last, len(value)))
+        ctx.changed(value)
+    return OK
+
+
+# -- by element
+
+
+def lrem(ctx: Context, argv: list[bytes]) -> Reply:
+    count = arguments.integer(argv[2])
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return 0
+    removed = value.remove(argv[3], count)
+    if removed:
+        ctx.changed(value)
+    return removed
+
+
+def linsert(ctx: Context, argv: list[bytes]) -> Reply:
+    where = argv[2].upper()
+    if where not in (b'BEFORE', b'AFTER'):
+        raise syntax_error()
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return 0
+    if not value.insert(argv[3], argv[4], where == b'AFTER'):
+        return -1
+    ctx.changed(value)
+    return len(value)
+
+
+def lpos(ctx: Context, argv: list[bytes]) -> Reply:
+    rank, limit = 1, 0
+    count: int | None = None
+    index = 3
+    while index < len(argv):
+        option = argv[index].upper()
+        if index + 1 == len(argv):
+            raise syntax_error()
+        if option == b'RANK':
+            rank = arguments.integer(argv[index + 1])
+            if rank == arguments.MIN_INTEGER:
+                raise ReplyError(
+                    'ERR value is out of range, must be between -9223372036854775807 and 9223372036854775807'
+                )
+            if rank == 0:
+                raise ReplyError(
+                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+                    'or use negative to start from the end of the list'
+                )
+        elif option == b'COUNT':
+            count = arguments.positive(argv[index + 1], "COUNT can't be negative")
+        elif option == b'MAXLEN':
+            limit = arguments.positive(argv[index + 1], "MAXLEN can't be negative")
+        else:
+            raise syntax_error()
+        index += 2
+    value = ctx.typed(argv[1], List)
+    if value is None:
+        return None if count is None else []
+    found = value.indices(argv[2], rank < 0, limit)
+    skipped = islice(found, min(abs(rank) - 1, len(value)), None)
+    if count is None:
+        return next(skipped, None)
+    return list(islice(skipped, count or None))
+
+
+# -- from list to list
+
+
+def lmove(ctx: Context, argv: list[bytes]) -> Reply:
+    return _move(ctx, argv[1], argv[2], _is_left(argv[3]), _is_left(argv[4]))
+
+
+def rpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
+    return _move(ctx, argv[1], argv[2], False, True)
+
+
+def _is_left(argument: bytes) -> bool:
+    side = argument.upper()
+    if side not in (b'LEFT', b'RIGHT'):
+        raise syntax_error()
+    return side == b'LEFT'
+
+
+def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, to_left: bool) -> bytes | None:
+    source = ctx.typed(source_key, List)
+    if source is None:
+        return None
+    target = ctx.typed_or_new(target_key, List)
+    element = source.pop(from_left)
+    if element is not None:
+        target.push(element, to_left)
+    if source is not target:
+        ctx.changed(source)
+    ctx.changed(target)
+    return element
+
+
+# -- blocking
+
+
+def blpop(ctx: Context, argv: list[bytes]) -> Reply:
+    return _blocking_pop(ctx, argv, True)
+
+
+def brpop(ctx: Context, argv: list[bytes]) -> Reply:
+    return _blocking_pop(ctx, argv, False)
+
+
+def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
+    timeout = arguments.timeout(argv[-1])
+    keys = argv[1:-1]
+    for key in keys:
+        value = ctx.typed(key, List)
+        if value is not None:
+            return _pop_with_key(ctx, key, value, left)
+
+    def attempt() -> Reply:
+        for key, value in _lists(ctx, keys):
+            return _pop_with_key(ctx, key, value, left)
+        return None
+
+    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+
+
+def _pop_with_key(ctx: Context, key: bytes, value: List, left: bool) -> Reply:
+    element = value.pop(left)
+    ctx.changed(value)
+    return [key, element]
+
+
+def _lists(ctx: Context, keys: list[bytes]) -> Iterator[tuple[bytes, List]]:
+    """:returns: those of the keys that hold a list"""
+    for key in keys:
+        value = ctx.find(key)
+        if isinstance(value, List):
+            yield key, value
+
+
+def blmove(ctx: Context, argv: list[bytes]) -> Reply:
+    from_left, to_left = _is_left(argv[3]), _is_left(argv[4])
+    return _blocking_move(ctx, argv, from_left, to_left, arguments.timeout(argv[5]))
+
+
+def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
+    return _blocking_move(ctx, argv, False, True, arguments.timeout(argv[3]))
+
+
+def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bool, timeout: float) -> Reply:
+    source_key, target_key = argv[1], argv[2]
+    element = _move(ctx, source_key, target_key, from_left, to_left)
+    if element is not None:
+        return element
+
+    def attempt() -> Reply:
+        if not isinstance(ctx.find(source_key), List):
+            return None
+        return _move(ctx, source_key, target_key, from_left, to_left)
+
+    # Redis answers one null where it may not wait and the other where it has waited.
+    return ctx.block([source_key], timeout, attempt, NULL_ARRAY if ctx.may_block else None)
+
+
+def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
+    keys, left, count = _many_pop_arguments(argv, 1)
+    return _pop_first(ctx, keys, left, count) or NULL_ARRAY
+
+
+def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
+    timeout = arguments.timeout(argv[1])
+    keys, left, count = _many_pop_arguments(argv, 2)
+    reply = _pop_first(ctx, keys, left, count)
+    if reply is not None:
+        return reply
+
+    def attempt() -> Reply:
+        for key, value in _lists(ctx, keys):
+            return [key, _pop_many(ctx, value, left, count)]
+        return None
+
+    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+
+
+def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
+    """:returns: keys, whether from the left, count"""
+    keys, index = arguments.counted_keys(argv, start)
+    if index >= len(argv):
+        raise syntax_error()
+    left = _is_left(argv[index])
+    return keys, left, arguments.pop_count(argv, index + 1)
+
+
+def _pop_first(ctx: Context, keys: list[bytes], left: bool, count: int) -> Reply:
+    for key in keys:
+        value = ctx.typed(key, List)
+        if value is not None:
+            return [key, _pop_many(ctx, value, left, count)]
+    return None
+
+
+COMMANDS = (
+    row('lpush', lpush, -3, 'write denyoom fast', 1, 1, 1),
+    row('rpush', rpush, -3, 'write denyoom fast', 1, 1, 1),
+    row('lpushx', lpushx, -3, 'write denyoom fast', 1, 1, 1),
+    row('rpushx', rpushx, -3, 'write denyoom fast', 1, 1, 1),
+    row('lpop', lpop, -2, 'write fast', 1, 1, 1),
+    row('rpop', rpop, -2, 'write fast', 1, 1, 1),
+    row('llen', llen, 2, 'readonly fast', 1, 1, 1),
+    row('lindex', lindex, 3, 'readonly', 1, 1, 1),
+    row('lset', lset, 4, 'write denyoom', 1, 1, 1),
+    row('lrange', lrange, 4, 'readonly', 1, 1, 1),
+    row('lrem', lrem, 4, 'write', 1, 1, 1),
+    row('ltrim', ltrim, 4, 'write', 1, 1, 1),
+    row('linsert', linsert, 5, 'write denyoom', 1, 1, 1),
+    row('lpos', lpos, -3, 'readonly', 1, 1, 1),
+    row('lmove', lmove, 5, 'write denyoom', 1, 2, 1),
+    row('rpoplpush', rpoplpush, 3, 'write denyoom', 1, 2, 1),
+    row('lmpop', lmpop, -4, 'write movablekeys'),
+    row('blpop', blpop, -3, 'write blocking', 1, -2, 1),
+    row('brpop', brpop, -3, 'write blocking', 1, -2, 1),
+    row('blmove', blmove, 6, 'write denyoom blocking', 1, 2, 1),
+    row('brpoplpush', brpoplpush, 4, 'write denyoom blocking', 1, 2, 1),
+    row('blmpop', blmpop, -5, 'write blocking movablekeys'),
+)

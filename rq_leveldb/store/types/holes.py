@@ -1,0 +1,171 @@
+"""Which positions of a list are holes: elements that were removed from the middle.
+
+A radix tree of records. A block of the lowest level says in 64 bits which of its positions are holes; a block above
+says how many holes each of its 64 parts has. A part that is all holes or has none needs no record of its own, so that
+skipping, or removing, a run of a million holes touches a few records. Blocks of the highest level stand side by side.
+
+The list guarantees that no position outside of its head and tail is ever a hole.
+"""
+
+from __future__ import annotations
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.overlay import Overlay
+
+FANOUT = encoding.LIST_HOLES_FANOUT
+TOP = encoding.LIST_HOLES_LEVELS
+SHIFTS = tuple(6 * level for level in range(TOP + 1))
+SIZES = tuple(1 << shift for shift in SHIFTS)
+"""How many positions a block of each level has."""
+ALL_BITS = (1 << FANOUT) - 1
+
+
+def fill(overlay: Overlay, version: int, start: int, stop: int, holes: bool) -> None:
+    """Let start <= position < stop all be holes, or none of them."""
+    for block in range(start >> SHIFTS[TOP], ((stop - 1) >> SHIFTS[TOP]) + 1):
+        key = encoding.list_holes(version, TOP, block)
+        record = overlay.get(key)
+        if record is None:
+            if not holes:
+                continue
+            counts = [0] * FANOUT
+        else:
+            counts = encoding.read_holes_record(TOP, record)
+        _fill_parts(overlay, version, TOP, block, counts, start, stop, holes)
+        if any(counts):
+            overlay.put(key, encoding.holes_record(TOP, counts))
+        elif record is not None:
+            overlay.delete(key)
+
+
+def _fill_parts(
+    overlay: Overlay, version: int, level: int, block: int, counts: list[int], start: int, stop: int, holes: bool
+) -> None:
+    part_size = SIZES[level - 1]
+    shift = SHIFTS[level - 1]
+    base = block << SHIFTS[level]
+    start = max(start, base)
+    stop = min(stop, base + SIZES[level])
+    for slot in range((start - base) >> shift, ((stop - 1 - base) >> shift) + 1):
+        count = counts[slot]
+        if count == (part_size if holes else 0):
+            continue
+        part_start = base + (slot << shift)
+        if start <= part_start and part_start + part_size <= stop and count in (0, part_size):
+            counts[slot] = part_size if holes else 0
+        else:
+            counts[slot] = _fill(overlay, version, level - 1, (block << 6) + slot, count, start, stop, holes)
+
+
+def _fill(
+    overlay: Overlay, version: int, level: int, block: int, count: int, start: int, stop: int, holes: bool
+) -> int:
+    """:param count: how many holes the block has
+    :returns: how many it has now
+    """
+    size = SIZES[level]
+    key = encoding.list_holes(version, level, block)
+    if level == 1:
+        bits = 0 if count == 0 else ALL_BITS if count == size else _read_bits(overlay, key)
+        base = block << SHIFTS[1]
+        first = max(start - base, 0)
+        mask = (1 << min(stop - base, size)) - (1 << first)
+        bits = bits | mask if holes else bits & ~mask
+        new = bits.bit_count()
+        data = encoding.u64(bits)
+    else:
+        part_size = SIZES[level - 1]
+        counts = [0] * FANOUT if count == 0 else [part_size] * FANOUT if count == size else _read(overlay, level, key)
+        _fill_parts(overlay, version, level, block, counts, start, stop, holes)
+        new = sum(counts)
+        data = encoding.holes_record(level, counts)
+    if 0 < new < size:
+        overlay.put(key, data)
+    elif 0 < count < size:
+        overlay.delete(key)
+    return new
+
+
+def before(overlay: Overlay, version: int, head: int, position: int) -> int:
+    """:returns: how many holes lie before `position`, in O(log n)"""
+    total = 0
+    top = position >> SHIFTS[TOP]
+    for block in range(head >> SHIFTS[TOP], top):
+        total += sum(_top(overlay, version, block))
+    block = top
+    counts = _top(overlay, version, block)
+    for level in range(TOP - 1, 0, -1):
+        slot = (position >> SHIFTS[level]) & (FANOUT - 1)
+        total += sum(counts[:slot])
+        count = counts[slot]
+        if count == 0:
+            return total
+        if count == SIZES[level]:
+            return total + (position & (SIZES[level] - 1))
+        block = (block << 6) + slot
+        key = encoding.list_holes(version, level, block)
+        if level == 1:
+            bits = _read_bits(overlay, key)
+            return total + (bits & ((1 << (position & (FANOUT - 1))) - 1)).bit_count()
+        counts = _read(overlay, level, key)
+    raise AssertionError('level 1 ends the loop')
+
+
+def select(overlay: Overlay, version: int, head: int, index: int) -> int:
+    """:param index: of an element that exists, from 0
+    :returns: its position, in O(log n)
+    """
+    block = head >> SHIFTS[TOP]
+    # Positions before the head are no holes, so they count as if they were elements.
+    rest = index + (head & (SIZES[TOP] - 1))
+    while True:
+        counts = _top(overlay, version, block)
+        elements = SIZES[TOP] - sum(counts)
+        if rest < elements:
+            break
+        rest -= elements
+        block += 1
+    for level in range(TOP - 1, 0, -1):
+        size = SIZES[level]
+        slot = 0
+        for count in counts:
+            elements = size - count
+            if rest < elements:
+                break
+            rest -= elements
+            slot += 1
+        block = (block << 6) + slot
+        if count == 0:
+            return (block << SHIFTS[level]) + rest
+        key = encoding.list_holes(version, level, block)
+        if level == 1:
+            return (block << SHIFTS[1]) + _zero_bit(_read_bits(overlay, key), rest)
+        counts = _read(overlay, level, key)
+    raise AssertionError('level 1 ends the loop')
+
+
+def _zero_bit(bits: int, index: int) -> int:
+    """:returns: the number of the zero bit before which there are `index` others"""
+    for number in range(FANOUT):
+        if not bits >> number & 1:
+            if index == 0:
+                return number
+            index -= 1
+    raise AssertionError('fewer zero bits than the block above says')
+
+
+def _top(overlay: Overlay, version: int, block: int) -> list[int]:
+    record = overlay.get(encoding.list_holes(version, TOP, block))
+    return [0] * FANOUT if record is None else encoding.read_holes_record(TOP, record)
+
+
+def _read(overlay: Overlay, level: int, key: bytes) -> list[int]:
+    record = overlay.get(key)
+    assert record is not None, 'a block with holes and elements has a record'
+    return encoding.read_holes_record(level, record)
+
+
+def _read_bits(overlay: Overlay, key: bytes) -> int:
+    record = overlay.get(key)
+    assert record is not None, 'a block with holes and elements has a record'
+    return encoding.read_u64(record)
