@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from rq_leveldb.client import autostart
+from rq_leveldb.client.pipeline import Pipeline, RepliesParser
 from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
 from rq_leveldb.errors import BadAddress, DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
@@ -112,6 +113,7 @@ class StoreConnection(UnixDomainSocketConnection):
             options.pop(name, None)
         # Without CLIENT SETINFO a connection costs two round trips less, and every job's process makes one.
         options['driver_info'] = None
+        options.setdefault('parser_class', RepliesParser)
         super().__init__(path=path, **options)
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
         self._progress = Progress()
@@ -230,6 +232,10 @@ class Redis(redis.Redis):
             self.auto_close_connection_pool = True
         else:
             super().__init__(host, port, db, password, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: object = None) -> Pipeline:
+        """Return a pipeline; arguments as redis.Redis."""
+        return Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     @classmethod
     def from_url(cls: type[R], url: str, **options: Any) -> R:
