@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     'resume': 'rq_leveldb.cli.rq_commands:resume',
     'cron': 'rq_leveldb.cli.rq_commands:cron',
     'store': 'rq_leveldb.cli.store:store',
+    'stop': 'rq_leveldb.cli.store:stop',
 }
 
 _EPILOG = """\b

@@ -1,4 +1,4 @@
-"""rq-leveldb store: the store in the foreground, for a supervisor."""
+"""rq-leveldb store and stop: the store in the foreground, for a supervisor; and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import sys
 
 import click
 
-__all__ = ['store']
+from rq_leveldb.cli import render
+from rq_leveldb.location import URL_VARIABLES, parse
+
+__all__ = ['stop', 'store']
 
 
 @click.command(
@@ -19,3 +22,19 @@ def store(arguments: tuple[str, ...]) -> None:
     from rq_leveldb.store.server import main
 
     sys.exit(main(list(arguments)))
+
+
+@click.command(short_help='Stops the store of this machine; it starts again with the next command.')
+@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+def stop(url: str | None) -> None:
+    """Stop the store, after it has answered what it received. It starts again when a client comes."""
+    from rq_leveldb.client import autostart
+
+    location = parse(url)
+    if autostart.running_store(location.directory) is None:
+        click.echo('No store runs there.')
+    elif autostart.stop(location.directory):
+        click.echo('Stopped.')
+    else:
+        render.complain('The store did not stop in time', 'Its pid is in rq-leveldb status, its log beside the data.')
+        sys.exit(1)

@@ -27,7 +27,7 @@ from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, Unwritable
 from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
 from rq_leveldb.version import __version__
 
-__all__ = ['connect', 'is_older', 'replace', 'running_store']
+__all__ = ['connect', 'is_older', 'replace', 'running_store', 'stop']
 
 # A store that must first recover a large log takes its time; nobody waits longer than this for it.
 _START_SECONDS = 30.0
@@ -118,17 +118,33 @@ def replace(location: Location) -> None:
     directory = location.directory
     with _locked(directory):
         running = running_store(directory)
-        if running is None or not is_older(running[1]):
-            return
-        identity = running[0]
-        with contextlib.suppress(OSError), _dial(directory, _STOP_SECONDS) as sock:
-            sock.sendall(b'*1\r\n$8\r\nSHUTDOWN\r\n')
-        if not _ends(identity, _STOP_SECONDS):
+        if running is not None and is_older(running[1]) and not _shut_down(directory, running[0]):
             raise StoreNotStarting(
                 str(directory.path),
                 title=f'The store of version {running[1]} did not make way for this version',
-                advice=f'Stop its process {identity.pid}.',
+                advice=f'Stop its process {running[0].pid}.',
             )
+
+
+def stop(directory: DataDirectory) -> bool:
+    """Stop the store of a data directory; commands that it received are answered first.
+
+    Args:
+        directory: the data directory.
+
+    Returns:
+        Whether none runs now; False if it did not stop in 10 s.
+    """
+    running = running_store(directory)
+    return running is None or _shut_down(directory, running[0])
+
+
+def _shut_down(directory: DataDirectory, identity: process.Identity) -> bool:
+    with contextlib.suppress(OSError), _dial(directory, _STOP_SECONDS) as sock:
+        sock.sendall(b'*1\r\n$8\r\nSHUTDOWN\r\n')
+        # Until it has read this: a store forgets what a client sent that has gone.
+        return _ends(identity, _STOP_SECONDS)
+    return _ends(identity, _STOP_SECONDS)
 
 
 def _dial(directory: DataDirectory, timeout: float | None) -> socket.socket:
