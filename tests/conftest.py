@@ -1,0 +1,47 @@
+"""Stores in directories of their own, stopped when the test is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rq_leveldb import Redis
+from rq_leveldb.client import autostart
+from rq_leveldb.location import DataDirectory
+
+
+@pytest.fixture(autouse=True)
+def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep every test off the user's own store: the default place is in the test's directory."""
+    for name in ('RQ_LEVELDB_URL', 'RQ_REDIS_URL', 'REDIS_URL', 'RQ_CONFIG', 'NOTIFY_SOCKET'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'state'))
+    yield
+    stop_store(tmp_path / 'state' / 'rq-leveldb')
+
+
+@pytest.fixture
+def store_dir(tmp_path: Path) -> Iterator[Path]:
+    """Return a data directory that is not made yet; its store is stopped at the end."""
+    path = tmp_path / 'store'
+    yield path
+    stop_store(path)
+
+
+@pytest.fixture
+def redis(store_dir: Path) -> Iterator[Redis]:
+    """Return a client of a new store."""
+    with Redis.from_url(f'leveldb://{store_dir}') as client:
+        yield client
+
+
+def stop_store(path: Path) -> None:
+    """Stop the store of a directory, whatever state it is in."""
+    directory = DataDirectory(path)
+    running = autostart.running_store(directory)
+    if running is not None and not autostart.stop(directory):
+        os.kill(running[0].pid, signal.SIGKILL)
