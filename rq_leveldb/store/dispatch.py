@@ -114,14 +114,13 @@ class Dispatcher:
         if not command.accepts(len(argv)):
             client.failed = client.queue is not None
             return self._rejected(wrong_arity(command.name))
-        if client.channels or client.patterns:
-            if client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
-                return self._rejected(
-                    ReplyError(
-                        f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                        'RESET are allowed in this context'
-                    )
+        if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
+            return self._rejected(
+                ReplyError(
+                    f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                    'RESET are allowed in this context'
                 )
+            )
         if client.queue is not None and flags.SKIP_QUEUE not in command.flags:
             if flags.NO_MULTI in command.flags:
                 client.failed = True
@@ -176,10 +175,10 @@ class Dispatcher:
                 raise refusal
         try:
             return command.handler(ctx, argv)
+        except ScriptAborted as error:
+            raise UnitAborted(error) from error
         except (ReplyError, UnitAborted):
             raise
-        except ScriptAborted as error:
-            raise UnitAborted(ReplyError(error.text)) from error
         except Exception as error:
             # A fault of ours: whatever the command did so far is undone, the client is told, the others go on.
             logger.exception('internal error in %s', command.name)

@@ -330,6 +330,10 @@ class Keyspace:
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
 
+    def cached(self) -> int:
+        """:returns: how many lookups are remembered"""
+        return len(self._cache)
+
     def trim(self) -> None:
         """Forget the values that were looked up first; only between transactions."""
         excess = len(self._cache) - MAX_CACHED_VALUES // 2

@@ -242,8 +242,8 @@ class Server:
 
     def _refusal(self) -> ReplyError:
         return ReplyError(
-            f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this command was '
-            'done. Make room on the disk or repair the directory: the store goes on by itself then'
+            f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this command '
+            'was done. Make room on the disk or repair the directory: the store goes on by itself then'
         )
 
     def _reopen(self) -> ReplyError | None:
@@ -279,8 +279,8 @@ class Server:
             self._low_space = f'only {free >> 20} MiB are free' if free < floor else ''
         if self._low_space:
             return ReplyError(
-                f'MISCONF the disk of {self.settings.directory.path} is almost full ({self._low_space}): commands that add data '
-                'are refused until there is room'
+                f'MISCONF the disk of {self.settings.directory.path} is almost full ({self._low_space}): commands that '
+                'add data are refused until there is room'
             )
         return None
 
@@ -414,8 +414,8 @@ def parser() -> argparse.ArgumentParser:
     """:returns: the options of ``rq-leveldb store``"""
     made = argparse.ArgumentParser(
         prog='rq-leveldb store',
-        description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by themselves '
-        'where none runs, so most people never need this command.',
+        description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
+        'themselves where none runs, so most people never need this command.',
         epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
         'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
     )
@@ -441,7 +441,10 @@ def main(argv: list[str]) -> int:
     ready = _Ready(options.ready_fd)
     try:
         place = _place(options)
-        directory = place.directory
+    except errors.StoreError as error:
+        return ready.fail(error)
+    directory = place.directory
+    try:
         directory.create()
         lock = _lock(directory)
     except errors.StoreInUse as error:
@@ -541,8 +544,9 @@ def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
     else:
         handler = logging.handlers.RotatingFileHandler(directory.log, maxBytes=1 << 20, backupCount=3)
         # What the interpreter itself has to say before it dies belongs there as well.
-        os.dup2(handler.stream.fileno(), 1)
-        os.dup2(handler.stream.fileno(), 2)
+        with open(directory.log, 'ab') as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     root = logging.getLogger()
     root.addHandler(handler)

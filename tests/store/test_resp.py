@@ -1,0 +1,121 @@
+"""The protocol, fed with bytes: every way of cutting the input gives the same commands."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rq_leveldb.store import replies
+from rq_leveldb.store.resp import Parser, ProtocolError, encode, encode_pieces, split_inline
+
+arguments = st.lists(
+    st.binary(max_size=40) | st.sampled_from([b'\r\n', b'*1\r\n$1\r\na\r\n', b'$3']), min_size=1, max_size=6
+)
+
+
+def packed(argv: list[bytes]) -> bytes:
+    return b'*%d\r\n' % len(argv) + b''.join(b'$%d\r\n%b\r\n' % (len(item), item) for item in argv)
+
+
+@given(st.lists(arguments, min_size=1, max_size=5), st.lists(st.integers(0, 400), max_size=8))
+def test_commands_arrive_whole_however_they_were_cut(commands: list[list[bytes]], cuts: list[int]) -> None:
+    data = b''.join(map(packed, commands))
+    parser = Parser()
+    found = []
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, end in zip(edges, edges[1:], strict=False):
+        found += parser.feed(data[start:end])
+    assert found == commands
+    assert parser.buffered() == 0
+
+
+@given(arguments)
+def test_one_byte_at_a_time(argv: list[bytes]) -> None:
+    parser = Parser()
+    found = [command for byte in packed(argv) for command in parser.feed(bytes((byte,)))]
+    assert found == [argv]
+
+
+def test_a_long_argument_is_collected_in_parts() -> None:
+    value = bytes(range(256)) * 4096
+    data = packed([b'SET', b'k', value])
+    parser = Parser()
+    found = []
+    for start in range(0, len(data), 65536):
+        found += parser.feed(data[start : start + 65536])
+    assert found == [[b'SET', b'k', value]]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_anything_but_parse_or_fail_as_the_protocol_says(data: bytes) -> None:
+    parser = Parser()
+    try:
+        for command in parser.feed(data):
+            assert command
+            assert all(type(item) is bytes for item in command)
+    except ProtocolError as error:
+        assert str(error.args[0]).startswith('ERR Protocol error')
+
+
+@pytest.mark.parametrize(
+    ('data', 'words'),
+    [
+        (b'*2147483647\r\n', 'invalid multibulk length'),
+        (b'*100000000\r\n', 'invalid multibulk length'),
+        (b'*a\r\n', 'invalid multibulk length'),
+        (b'*1\r\n$-5\r\n', 'invalid bulk length'),
+        (b'*1\r\n$9223372036854775807\r\n', 'invalid bulk length'),
+        (b'*1\r\n$99999999999999999999999\r\n', 'invalid bulk length'),
+        (b'*1\r\n:5\r\n', "expected '$', got ':'"),
+        (b'*1\r\n$2\r\nabcdef\r\n', 'does not end where its length says'),
+        (b'set "a\r\n', 'unbalanced quotes'),
+        (b'a' * 70000, 'too big inline request'),
+        (b'*' + b'1' * 70000, 'too big mbulk count string'),
+    ],
+)
+def test_what_is_no_command_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(ProtocolError, match='ERR Protocol error') as caught:
+        Parser().feed(data)
+    assert words in caught.value.args[0]
+
+
+def test_commands_before_a_fault_are_not_lost() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        Parser().feed(packed([b'PING']) + b'*1\r\n:1\r\n')
+    assert caught.value.args[1] == [[b'PING']]
+
+
+def test_lines_as_typed() -> None:
+    assert split_inline(b"set  key \"a b\\x41\\n\" 'it\\'s'") == [b'set', b'key', b'a bA\n', b"it's"]
+    assert Parser().feed(b'PING\r\n\r\nGET a\n') == [[b'PING'], [b'GET', b'a']]
+
+
+@pytest.mark.parametrize(
+    ('reply', 'two', 'three'),
+    [
+        (b'a\r\nb', b'$4\r\na\r\nb\r\n', b'$4\r\na\r\nb\r\n'),
+        (-7, b':-7\r\n', b':-7\r\n'),
+        (None, b'$-1\r\n', b'_\r\n'),
+        (replies.NULL_ARRAY, b'*-1\r\n', b'_\r\n'),
+        (replies.OK, b'+OK\r\n', b'+OK\r\n'),
+        (1.5, b'$3\r\n1.5\r\n', b',1.5\r\n'),
+        (float('inf'), b'$3\r\ninf\r\n', b',inf\r\n'),
+        ([b'a', 1, None], b'*3\r\n$1\r\na\r\n:1\r\n$-1\r\n', b'*3\r\n$1\r\na\r\n:1\r\n_\r\n'),
+        ({b'a': 1}, b'*2\r\n$1\r\na\r\n:1\r\n', b'%1\r\n$1\r\na\r\n:1\r\n'),
+        (replies.SetReply([b'a']), b'*1\r\n$1\r\na\r\n', b'~1\r\n$1\r\na\r\n'),
+        (replies.Push([b'a']), b'*1\r\n$1\r\na\r\n', b'>1\r\n$1\r\na\r\n'),
+        (replies.Verbatim(b'hi'), b'$2\r\nhi\r\n', b'=6\r\ntxt:hi\r\n'),
+        (replies.ReplyError('ERR no\r\nline ends'), b'-ERR no  line ends\r\n', b'-ERR no  line ends\r\n'),
+    ],
+)
+def test_replies_in_both_protocols(reply: replies.Reply, two: bytes, three: bytes) -> None:
+    assert encode(reply, resp3=False) == two
+    assert encode(reply, resp3=True) == three
+
+
+def test_a_reply_in_pieces_equals_the_whole() -> None:
+    items = [b'%d' % number for number in range(2000)]
+    pieces = list(encode_pieces(replies.Pieces(2000, iter(items)), resp3=True))
+    assert len(pieces) > 2
+    assert b''.join(pieces) == encode(items, resp3=True)
