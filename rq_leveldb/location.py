@@ -114,7 +114,11 @@ class DataDirectory:
             try:
                 text = self.marker.read_text('utf-8')
             except FileNotFoundError:
-                if all(map(_may_precede_marker, os.listdir(self.path))):
+                names = os.listdir(self.path)
+                if self.marker.name in names:
+                    # Another process wrote it in between.
+                    return self.check()
+                if all(map(_may_precede_marker, names)):
                     return False
                 raise NotAStore(where) from None
         except FileNotFoundError:
