@@ -9,11 +9,14 @@ them.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from rq_leveldb.store import encoding
+from rq_leveldb.store.cursors import Cursors
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.replies import wrong_type
@@ -32,6 +35,8 @@ MAX_CACHED_WEIGHT = 8192
 
 
 class _Loadable(Protocol):
+    type_name: str
+
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Value: ...
 
@@ -49,6 +54,11 @@ _LOADERS: dict[int, type[_Loadable]] = {
 }
 
 V = TypeVar('V', bound=Value)
+_RANDOM_STEPS = 100
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data.ljust(8, b'\x00'), 'big')
 
 
 class Keyspace:
@@ -59,6 +69,7 @@ class Keyspace:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.cursors = Cursors()
         self.now = 0
         self.touched: list[bytes] = []
         self.next_due = 0
@@ -142,18 +153,43 @@ class Keyspace:
             count = self._counts[prefix] = 0 if stored is None else encoding.read_u64(stored)
         return count
 
-    def keys(self, db: int, start: bytes | None = None) -> Iterator[bytes]:
-        """:param start: only keys behind this one
+    def keys(self, db: int, prefix: bytes = b'') -> Iterator[bytes]:
+        """:param prefix: only keys that begin with it
         :returns: the keys that live now, in an order that stays
         """
+        return (key for key, _ in self.typed_keys(db, None, prefix))
+
+    def typed_keys(self, db: int, after: bytes | None = None, prefix: bytes = b'') -> Iterator[tuple[bytes, str]]:
+        """:param after: only keys behind this one
+        :param prefix: only keys that begin with it
+        :returns: the keys that live now and the names of their types, in an order that stays
+        """
         self._write_dirty()
-        prefix = self.prefixes[db]
-        first = prefix if start is None else prefix + start + b'\x00'
-        now = self.now
-        for meta_key, record in self.overlay.scan(first, encoding.after(prefix)):
-            _, expire, _ = encoding.meta_header(record)
+        whole_prefix = self.prefixes[db] + prefix
+        first = whole_prefix if after is None else max(whole_prefix, self.prefixes[db] + after + b'\x00')
+        return self._living(self.overlay.scan(first, encoding.after(whole_prefix)), self.now)
+
+    def _living(self, records: Iterator[tuple[bytes, bytes]], now: int) -> Iterator[tuple[bytes, str]]:
+        names = {code: loader.type_name for code, loader in _LOADERS.items()}
+        for meta_key, record in records:
+            type_code, expire, _ = encoding.meta_header(record)
             if not expire or expire > now:
-                yield meta_key[encoding.META_PREFIX_SIZE :]
+                yield meta_key[encoding.META_PREFIX_SIZE :], names[type_code]
+
+    def random_key(self, db: int) -> bytes | None:
+        """:returns: one of the keys, not each equally likely in a large database: one near a random place"""
+        self._write_dirty()
+        first = next(self.keys(db), None)
+        if first is None:
+            return None
+        prefix = self.prefixes[db]
+        last = next(self.overlay.scan(prefix, encoding.after(prefix), reverse=True))[0][encoding.META_PREFIX_SIZE :]
+        size = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        between = random.randint(_number(first[size : size + 8]), _number(last[size : size + 8]))
+        after = first[:size] + between.to_bytes(8, 'big')
+        near = list(islice(self.typed_keys(db, after), _RANDOM_STEPS))
+        near = near or list(islice(self.typed_keys(db), _RANDOM_STEPS))
+        return random.choice(near)[0]
 
     # -- change
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+
+from rq_leveldb.store import long_double
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.scanning import ScanOptions
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import Reply, wrong_arity
+from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
 from rq_leveldb.store.types.hash import Hash
+
+_MAX_COUNT = (1 << 63) - 1
+_LARGE = 1000
+"""Elements from which on a reply is made while it is sent."""
 
 
 def hset(ctx: Context, argv: list[bytes]) -> Reply:
@@ -19,18 +29,192 @@ def hset(ctx: Context, argv: list[bytes]) -> Reply:
     return new
 
 
+def hmset(ctx: Context, argv: list[bytes]) -> Reply:
+    hset(ctx, argv)
+    return OK
+
+
+def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed_or_new(argv[1], Hash)
+    if value.get(argv[2]) is not None:
+        return 0
+    value.set(argv[2], argv[3])
+    ctx.changed(value)
+    return 1
+
+
 def hget(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
     return None if value is None else value.get(argv[2])
 
 
+def hmget(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    if value is None:
+        return [None] * (len(argv) - 2)
+    return [value.get(field) for field in argv[2:]]
+
+
 def hgetall(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
-    return {} if value is None else dict(value.items())
+    if value is None:
+        return {}
+    if len(value) > _LARGE:
+        return Pieces(2 * len(value), (part for item in value.items() for part in item), 'map')
+    return value.as_dict()
+
+
+def hkeys(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    if value is None:
+        return []
+    if len(value) > _LARGE:
+        return Pieces(len(value), (field for field, _ in value.items()))
+    return [field for field, _ in value.items()]
+
+
+def hvals(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    if value is None:
+        return []
+    if len(value) > _LARGE:
+        return Pieces(len(value), (data for _, data in value.items()))
+    return [data for _, data in value.items()]
+
+
+def hlen(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    return 0 if value is None else len(value)
+
+
+def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    data = None if value is None else value.get(argv[2])
+    return 0 if data is None else len(data)
+
+
+def hexists(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    return int(value is not None and value.get(argv[2]) is not None)
+
+
+def hdel(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    if value is None:
+        return 0
+    removed = 0
+    for field in argv[2:]:
+        removed += value.delete(field)
+    if removed:
+        ctx.changed(value)
+    return removed
+
+
+def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
+    increment = integer(argv[3])
+    value = ctx.typed_or_new(argv[1], Hash)
+    old = value.get(argv[2])
+    if old is None:
+        number = increment
+    else:
+        if not is_integer(old):
+            raise ReplyError('ERR hash value is not an integer')
+        number = int(old) + increment
+        if not MIN_INTEGER <= number <= MAX_INTEGER:
+            raise overflow()
+    value.set(argv[2], b'%d' % number)
+    ctx.changed(value)
+    return number
+
+
+def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
+    increment = long_double.parse(argv[3])
+    if increment is None:
+        raise ReplyError('ERR value is not a valid float')
+    if not long_double.is_finite(increment):
+        raise ReplyError('ERR value is NaN or Infinity')
+    value = ctx.typed_or_new(argv[1], Hash)
+    old = value.get(argv[2])
+    number = long_double.ZERO if old is None else long_double.parse(old)
+    if number is None:
+        raise ReplyError('ERR hash value is not a float')
+    total = long_double.add(number, increment)
+    if not long_double.is_finite(total):
+        raise ReplyError('ERR increment would produce NaN or Infinity')
+    text = long_double.write(total)
+    value.set(argv[2], text)
+    ctx.changed(value)
+    return text
+
+
+def hscan(ctx: Context, argv: list[bytes]) -> Reply:
+    options = ScanOptions.read(argv, 2, frozenset((b'NOVALUES',)))
+    value = ctx.typed(argv[1], Hash)
+    if value is None:
+        return [b'0', []]
+    end, items = value.page(options.cursor, options.count)
+    found = [item for item in items if options.matches(item[0])]
+    if b'NOVALUES' in options.flags:
+        return [b'%d' % end, [field for field, _ in found]]
+    return [b'%d' % end, [part for item in found for part in item]]
+
+
+def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 2:
+        value = ctx.typed(argv[1], Hash)
+        return None if value is None else value.draw(1)[0][0]
+    count = integer(argv[2])
+    if count < -_MAX_COUNT:
+        raise out_of_range()
+    with_values = len(argv) > 3
+    if len(argv) > 4 or (with_values and argv[3].upper() != b'WITHVALUES'):
+        raise syntax_error()
+    if with_values and abs(count) > _MAX_COUNT // 2:
+        raise out_of_range()
+    value = ctx.typed(argv[1], Hash)
+    if value is None or count == 0:
+        return []
+    if count > 0:
+        return _fields_reply(ctx, value.draw(count), with_values)
+    # With repetitions, as many as asked for: made while it is sent.
+    items = list(value.items())
+    drawn = (random.choice(items) for _ in range(-count))
+    if not with_values:
+        return Pieces(-count, (field for field, _ in drawn))
+    if ctx.resp3:
+        return Pieces(-count, (list(item) for item in drawn))
+    return Pieces(-2 * count, (part for item in drawn for part in item))
+
+
+def _fields_reply(ctx: Context, items: list[tuple[bytes, bytes]], with_values: bool) -> Reply:
+    if not with_values:
+        return [field for field, _ in items]
+    if ctx.resp3:
+        return [list(item) for item in items]
+    return list(_flat(items))
+
+
+def _flat(items: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    for field, value in items:
+        yield field
+        yield value
 
 
 COMMANDS = (
     row('hset', hset, -4, 'write denyoom fast', 1, 1, 1),
+    row('hmset', hmset, -4, 'write denyoom fast', 1, 1, 1),
+    row('hsetnx', hsetnx, 4, 'write denyoom fast', 1, 1, 1),
     row('hget', hget, 3, 'readonly fast', 1, 1, 1),
+    row('hmget', hmget, -3, 'readonly fast', 1, 1, 1),
     row('hgetall', hgetall, 2, 'readonly', 1, 1, 1),
+    row('hkeys', hkeys, 2, 'readonly', 1, 1, 1),
+    row('hvals', hvals, 2, 'readonly', 1, 1, 1),
+    row('hlen', hlen, 2, 'readonly fast', 1, 1, 1),
+    row('hstrlen', hstrlen, 3, 'readonly fast', 1, 1, 1),
+    row('hexists', hexists, 3, 'readonly fast', 1, 1, 1),
+    row('hdel', hdel, -3, 'write fast', 1, 1, 1),
+    row('hincrby', hincrby, 4, 'write denyoom fast', 1, 1, 1),
+    row('hincrbyfloat', hincrbyfloat, 4, 'write denyoom fast', 1, 1, 1),
+    row('hscan', hscan, -3, 'readonly', 1, 1, 1),
+    row('hrandfield', hrandfield, -2, 'readonly', 1, 1, 1),
 )

@@ -1,0 +1,326 @@
+"""Commands of the generic group: keys, whatever they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer
+from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.expiry_times import invalid_expire_time
+from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.glob import Glob
+from rq_leveldb.store.keyspace import DATABASES
+from rq_leveldb.store.replies import (
+    OK,
+    Pieces,
+    Reply,
+    ReplyError,
+    Status,
+    no_such_key,
+    syntax_error,
+    unknown_subcommand,
+    wrong_arity,
+)
+
+_LARGE = 10_000
+"""Keys from which on the reply to KEYS is made while it is sent."""
+_RANDOM_STEPS = 100
+
+
+def delete(ctx: Context, argv: list[bytes]) -> Reply:
+    removed = 0
+    for key in argv[1:]:
+        removed += ctx.delete(key)
+    return removed
+
+
+def exists(ctx: Context, argv: list[bytes]) -> Reply:
+    found = 0
+    for key in argv[1:]:
+        found += ctx.find(key) is not None
+    return found
+
+
+def type_(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.find(argv[1])
+    return Status(b'none' if value is None else value.type_name.encode())
+
+
+def rename(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.find(argv[1])
+    if value is None:
+        raise no_such_key()
+    if argv[1] != argv[2]:
+        ctx.keys.rename(value, ctx.db, argv[2])
+    return OK
+
+
+def renamenx(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.find(argv[1])
+    if value is None:
+        raise no_such_key()
+    if ctx.find(argv[2]) is not None:
+        return 0
+    ctx.keys.rename(value, ctx.db, argv[2])
+    return 1
+
+
+def copy(ctx: Context, argv: list[bytes]) -> Reply:
+    db = ctx.db
+    replace = False
+    index = 3
+    while index < len(argv):
+        option = argv[index].upper()
+        if option == b'REPLACE':
+            replace = True
+        elif option == b'DB' and index + 1 < len(argv):
+            index += 1
+            db = integer(argv[index])
+            if not 0 <= db < DATABASES:
+                raise ReplyError('ERR DB index is out of range')
+        else:
+            raise syntax_error()
+        index += 1
+    if db == ctx.db and argv[1] == argv[2]:
+        raise ReplyError('ERR source and destination objects are the same')
+    value = ctx.find(argv[1])
+    if value is None or (not replace and ctx.keys.find(db, argv[2]) is not None):
+        return 0
+    ctx.keys.copy(value, db, argv[2])
+    return 1
+
+
+def move(ctx: Context, argv: list[bytes]) -> Reply:
+    try:
+        db = integer(argv[2])
+    except ReplyError:
+        raise ReplyError('ERR value is not an integer or out of range') from None
+    if not 0 <= db < DATABASES:
+        raise ReplyError('ERR DB index is out of range')
+    if db == ctx.db:
+        raise ReplyError('ERR source and destination objects are the same')
+    value = ctx.find(argv[1])
+    if value is None or ctx.keys.find(db, argv[1]) is not None:
+        return 0
+    ctx.keys.rename(value, db, argv[1])
+    return 1
+
+
+# -- the clock
+
+
+def expire(ctx: Context, argv: list[bytes]) -> Reply:
+    return _expire(ctx, argv, 1000, ctx.keys.now)
+
+
+def pexpire(ctx: Context, argv: list[bytes]) -> Reply:
+    return _expire(ctx, argv, 1, ctx.keys.now)
+
+
+def expireat(ctx: Context, argv: list[bytes]) -> Reply:
+    return _expire(ctx, argv, 1000, 0)
+
+
+def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
+    return _expire(ctx, argv, 1, 0)
+
+
+def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
+    """:param unit: milliseconds per unit
+    :param base: Unix time in ms that the argument counts from
+    """
+    conditions = _conditions(argv) if len(argv) > 3 else ()
+    when = integer(argv[2])
+    if unit > 1 and not MIN_INTEGER // unit < when <= MAX_INTEGER // unit:
+        raise invalid_expire_time(argv[0].decode('latin-1').lower())
+    when = when * unit + base
+    if when > MAX_INTEGER:
+        raise invalid_expire_time(argv[0].decode('latin-1').lower())
+    value = ctx.find(argv[1])
+    if value is None:
+        return 0
+    for condition in conditions:
+        old = value.expire
+        if (
+            (condition == b'NX' and old)
+            or (condition == b'XX' and not old)
+            or (condition == b'GT' and (not old or when <= old))
+            or (condition == b'LT' and old and when >= old)
+        ):
+            return 0
+    if when <= ctx.keys.now:
+        ctx.keys.remove(value)
+    else:
+        value.expire = when
+        ctx.keys.changed(value)
+    return 1
+
+
+def _conditions(argv: list[bytes]) -> set[bytes]:
+    given: set[bytes] = set()
+    for argument in argv[3:]:
+        condition = argument.upper()
+        if condition not in (b'NX', b'XX', b'GT', b'LT'):
+            raise ReplyError(f'ERR Unsupported option {argument.decode("latin-1")}')
+        given.add(condition)
+    if b'NX' in given and len(given) > 1:
+        raise ReplyError('ERR NX and XX, GT or LT options at the same time are not compatible')
+    if b'GT' in given and b'LT' in given:
+        raise ReplyError('ERR GT and LT options at the same time are not compatible')
+    return given
+
+
+def ttl(ctx: Context, argv: list[bytes]) -> Reply:
+    left = _left(ctx, argv[1])
+    return left if left < 0 else (left + 500) // 1000
+
+
+def pttl(ctx: Context, argv: list[bytes]) -> Reply:
+    return _left(ctx, argv[1])
+
+
+def expiretime(ctx: Context, argv: list[bytes]) -> Reply:
+    when = _when(ctx, argv[1])
+    return when if when < 0 else (when + 500) // 1000
+
+
+def pexpiretime(ctx: Context, argv: list[bytes]) -> Reply:
+    return _when(ctx, argv[1])
+
+
+def _when(ctx: Context, key: bytes) -> int:
+    value = ctx.find(key)
+    if value is None:
+        return -2
+    return value.expire or -1
+
+
+def _left(ctx: Context, key: bytes) -> int:
+    when = _when(ctx, key)
+    return when if when < 0 else max(when - ctx.now, 0)
+
+
+def persist(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.find(argv[1])
+    if value is None or not value.expire:
+        return 0
+    value.expire = 0
+    ctx.changed(value)
+    return 1
+
+
+# -- walking through the keys
+
+
+def keys(ctx: Context, argv: list[bytes]) -> Reply:
+    glob = Glob(argv[1])
+    if glob.is_literal:
+        return [glob.prefix] if ctx.find(glob.prefix) is not None else []
+    found: list[bytes] = []
+    more = 0
+    names = ctx.keys.keys(ctx.db, prefix=glob.prefix)
+    for name in names if glob.is_prefix else filter(glob.matches, names):
+        if len(found) < _LARGE:
+            found.append(name)
+        else:
+            more += 1
+    if not more:
+        return found
+    again = _matching(ctx, glob)
+    return Pieces(len(found) + more, chain(found, islice(again, len(found), None)))
+
+
+def _matching(ctx: Context, glob: Glob) -> Iterator[bytes]:
+    return filter(glob.matches, ctx.keys.keys(ctx.db, prefix=glob.prefix))
+
+
+def scan(ctx: Context, argv: list[bytes]) -> Reply:
+    options = ScanOptions.read(argv, 1, with_type=True)
+    prefix = b'' if options.glob is None else options.glob.prefix
+    cursors = ctx.keys.cursors
+    after = cursors.resolve(options.cursor) if options.cursor else None
+    found: list[bytes] = []
+    last = b''
+    for looked_at, (name, type_name) in enumerate(ctx.keys.typed_keys(ctx.db, after, prefix)):
+        if looked_at == options.count:
+            return [b'%d' % cursors.issue(last), found]
+        last = name
+        if options.matches(name) and (options.type_name is None or type_name.encode() == options.type_name):
+            found.append(name)
+    return [b'0', found]
+
+
+def randomkey(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.keys.random_key(ctx.db)
+
+
+# -- OBJECT
+
+
+def object_(ctx: Context, argv: list[bytes]) -> Reply:
+    subcommand = argv[1].upper()
+    if subcommand == b'HELP' and len(argv) == 2:
+        return [Status(line) for line in _OBJECT_HELP]
+    if subcommand not in (b'ENCODING', b'REFCOUNT', b'IDLETIME', b'FREQ'):
+        raise unknown_subcommand(argv[1].decode('latin-1'), 'OBJECT')
+    if len(argv) != 3:
+        raise wrong_arity(f'object|{subcommand.decode().lower()}')
+    value = ctx.find(argv[2])
+    if value is None:
+        return None
+    if subcommand == b'ENCODING':
+        return value.encoding_name()
+    if subcommand == b'REFCOUNT':
+        return 1
+    if subcommand == b'IDLETIME':
+        return 0
+    raise ReplyError(
+        'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching '
+        'between policies at runtime LRU and LFU data will take some time to adjust.'
+    )
+
+
+_OBJECT_HELP = (
+    b'OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+    b'ENCODING <key>',
+    b'    Return the kind of internal representation used in order to store the value',
+    b'    associated with a <key>.',
+    b'FREQ <key>',
+    b'    Return the access frequency index of the <key>. The returned integer is',
+    b'    proportional to the logarithm of the recent access frequency of the key.',
+    b'IDLETIME <key>',
+    b'    Return the idle time of the <key>, that is the approximated number of',
+    b'    seconds elapsed since the last access to the key.',
+    b'REFCOUNT <key>',
+    b'    Return the number of references of the value associated with the specified',
+    b'    <key>.',
+    b'HELP',
+    b'    Print this help.',
+)
+
+COMMANDS = (
+    row('del', delete, -2, 'write', 1, -1, 1),
+    row('unlink', delete, -2, 'write fast', 1, -1, 1),
+    row('exists', exists, -2, 'readonly fast', 1, -1, 1),
+    row('touch', exists, -2, 'readonly fast', 1, -1, 1),
+    row('type', type_, 2, 'readonly fast', 1, 1, 1),
+    row('rename', rename, 3, 'write', 1, 2, 1),
+    row('renamenx', renamenx, 3, 'write fast', 1, 2, 1),
+    row('copy', copy, -3, 'write denyoom', 1, 2, 1),
+    row('move', move, 3, 'write fast', 1, 1, 1),
+    row('expire', expire, -3, 'write fast', 1, 1, 1),
+    row('pexpire', pexpire, -3, 'write fast', 1, 1, 1),
+    row('expireat', expireat, -3, 'write fast', 1, 1, 1),
+    row('pexpireat', pexpireat, -3, 'write fast', 1, 1, 1),
+    row('ttl', ttl, 2, 'readonly fast', 1, 1, 1),
+    row('pttl', pttl, 2, 'readonly fast', 1, 1, 1),
+    row('expiretime', expiretime, 2, 'readonly fast', 1, 1, 1),
+    row('pexpiretime', pexpiretime, 2, 'readonly fast', 1, 1, 1),
+    row('persist', persist, 2, 'write fast', 1, 1, 1),
+    row('keys', keys, 2, 'readonly'),
+    row('scan', scan, -2, 'readonly'),
+    row('randomkey', randomkey, 1, 'readonly'),
+    row('object', object_, -2, 'readonly', 2, 2, 1),
+)

@@ -1,0 +1,71 @@
+"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.glob import Glob
+from rq_leveldb.store.replies import invalid_cursor, syntax_error
+
+_CURSOR = re.compile(rb'[0-9]{1,20}')
+MAX_CURSOR = (1 << 64) - 1
+DEFAULT_COUNT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """:param cursor: 0 to begin
+    :param count: about how many elements to look at
+    :param glob: which to return; None for all
+    :param type_name: the type asked for with TYPE, in lower case
+    :param flags: which of the command's own options were given
+    """
+
+    cursor: int
+    count: int
+    glob: Glob | None
+    type_name: bytes | None
+    flags: frozenset[bytes]
+
+    @classmethod
+    def read(
+        cls, argv: list[bytes], cursor_at: int, flags: frozenset[bytes] = frozenset(), with_type: bool = False
+    ) -> ScanOptions:
+        """:param cursor_at: index of the cursor in `argv`; the options follow
+        :param flags: options of the command without a value, in upper case
+        :param with_type: whether the command knows TYPE
+        :raises ReplyError: as Redis does
+        """
+        cursor = argv[cursor_at]
+        if not _CURSOR.fullmatch(cursor) or int(cursor) > MAX_CURSOR:
+            raise invalid_cursor()
+        count = DEFAULT_COUNT
+        glob = None
+        type_name = None
+        given = set()
+        index = cursor_at + 1
+        while index < len(argv):
+            option = argv[index].upper()
+            more = index + 1 < len(argv)
+            if option == b'COUNT' and more:
+                count = integer(argv[index + 1])
+                if count < 1:
+                    raise syntax_error()
+                index += 2
+            elif option == b'MATCH' and more:
+                glob = None if argv[index + 1] == b'*' else Glob(argv[index + 1])
+                index += 2
+            elif option == b'TYPE' and with_type and more:
+                type_name = argv[index + 1].lower()
+                index += 2
+            elif option in flags:
+                given.add(option)
+                index += 1
+            else:
+                raise syntax_error()
+        return cls(int(cursor), count, glob, type_name, frozenset(given))
+
+    def matches(self, element: bytes) -> bool:
+        return self.glob is None or self.glob.matches(element)

@@ -1,0 +1,586 @@
+"""Commands of the stream group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.command import row
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.encoding import StreamId
+from rq_leveldb.store.replies import (
+    NULL_ARRAY,
+    OK,
+    Pieces,
+    Reply,
+    ReplyError,
+    no_such_key,
+    syntax_error,
+    wrong_arity,
+)
+from rq_leveldb.store.types.consumer_group import Consumer, Group
+from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Stream, next_id, previous_id
+
+_LARGE = 1000
+"""Entries from which on a reply is made while it is sent."""
+_NUMBER = re.compile(rb'\+?[0-9]{1,60}')
+
+
+def invalid_id() -> ReplyError:
+    return ReplyError('ERR Invalid stream ID specified as stream command argument')
+
+
+def no_group(key: bytes, group: bytes, context: str = '') -> ReplyError:
+    shown_key, shown_group = key.decode('latin-1'), group.decode('latin-1')
+    return ReplyError(f"NOGROUP No such key '{shown_key}' or consumer group '{shown_group}'{context}")
+
+
+# -- ids
+
+
+def _number(text: bytes) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_NUMBER:
+        raise invalid_id()
+    return int(text)
+
+
+def parse_id(text: bytes, missing_seq: int = 0) -> StreamId:
+    """:param missing_seq: the sequence number of an id that is only milliseconds"""
+    if len(text) > 127:
+        raise invalid_id()
+    ms, dash, seq = text.partition(b'-')
+    return _number(ms), _number(seq) if dash else missing_seq
+
+
+def _bound(text: bytes, missing_seq: int) -> StreamId:
+    """An id, or - or + for the first and the last."""
+    if text == b'-':
+        return MIN_ID
+    if text == b'+':
+        return MAX_ID
+    return parse_id(text, missing_seq)
+
+
+def _range_start(text: bytes) -> StreamId:
+    if text[:1] == b'(' and len(text) > 1:
+        start = next_id(_exclusive(text))
+        if start is None:
+            raise ReplyError('ERR invalid start ID for the interval')
+        return start
+    return _bound(text, 0)
+
+
+def _range_stop(text: bytes) -> StreamId:
+    if text[:1] == b'(' and len(text) > 1:
+        stop = previous_id(_exclusive(text, MAX_NUMBER))
+        if stop is None:
+            raise ReplyError('ERR invalid end ID for the interval')
+        return stop
+    return _bound(text, MAX_NUMBER)
+
+
+def _exclusive(text: bytes, missing_seq: int = 0) -> StreamId:
+    return parse_id(text[1:], missing_seq)
+
+
+def id_reply(id_: StreamId) -> bytes:
+    return b'%d-%d' % id_
+
+
+def entry_reply(entry: Entry) -> list[Reply]:
+    return [b'%d-%d' % entry[0], entry[1]]
+
+
+# -- XADD, XTRIM
+
+
+@dataclass(frozen=True, slots=True)
+class Trimming:
+    """How many entries may stay: MAXLEN or MINID, with its options.
+
+    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does.
+    """
+
+    length: int | None
+    id_: StreamId | None
+    limit: int
+
+    def apply(self, stream: Stream) -> int:
+        if self.length is not None:
+            return stream.trim_to_length(self.length, self.limit)
+        return stream.trim_to_id(self.id_ or MIN_ID, self.limit)
+
+
+@dataclass(slots=True)
+class _AddOptions:
+    trimming: Trimming | None
+    create: bool
+    at: int
+    """Index of the first argument that is no option."""
+
+
+def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
+    """Read the options of XADD, which end at the id, or all of XTRIM's."""
+    strategy = b''
+    length: int | None = None
+    id_: StreamId | None = None
+    limit: int | None = None
+    approximate = False
+    create = True
+    index = 2
+    while index < len(argv):
+        option = argv[index].upper()
+        more = len(argv) - 1 - index
+        if option in (b'MAXLEN', b'MINID') and more:
+            if strategy:
+                if strategy != option:
+                    raise ReplyError('ERR syntax error, MAXLEN and MINID options at the same time are not compatible')
+                raise ReplyError(f'ERR syntax error, {strategy.decode()} option specified multiple times')
+            strategy = option
+            approximate = False
+            if more >= 2 and argv[index + 1] in (b'~', b'='):
+                approximate = argv[index + 1] == b'~'
+                index += 1
+            index += 1
+            if option == b'MAXLEN':
+                length = integer(argv[index])
+                if length < 0:
+                    raise ReplyError('ERR The MAXLEN argument must be >= 0.')
+            else:
+                id_ = _bound(argv[index], 0)
+        elif option == b'LIMIT' and more:
+            index += 1
+            limit = integer(argv[index])
+            if limit < 0:
+                raise ReplyError('ERR The LIMIT argument must be >= 0.')
+        elif adding and option == b'NOMKSTREAM':
+            create = False
+        elif option == b'KEEPREF':
+            pass
+        elif adding:
+            break
+        else:
+            raise syntax_error()
+        index += 1
+    if limit is not None and not strategy:
+        raise ReplyError('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy')
+    if not adding and not strategy:
+        raise ReplyError('ERR syntax error, XTRIM must be called with a trimming strategy')
+    if limit is not None and not approximate:
+        raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
+    trimming = Trimming(length, id_, limit or 0) if strategy else None
+    return _AddOptions(trimming, create, index)
+
+
+def xadd(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _read_trimming(argv, adding=True)
+    at = options.at
+    # An id, and at least one pair.
+    if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
+        # Redis reads the id before it counts.
+        if at < len(argv) and argv[at] != b'*':
+            _new_id(argv[at])
+        raise wrong_arity('xadd')
+    wanted = None if argv[at] == b'*' else _new_id(argv[at])
+    if options.create:
+        stream = ctx.typed_or_new(argv[1], Stream)
+    else:
+        existing = ctx.typed(argv[1], Stream)
+        if existing is None:
+            return None
+        stream = existing
+    if stream.last == MAX_ID:
+        raise ReplyError('ERR The stream has exhausted the last possible ID, unable to add more items')
+    id_ = _next_free_id(ctx, stream) if wanted is None else _given_id(stream, *wanted)
+    stream.append(id_, argv[at + 1 :])
+    if options.trimming is not None:
+        options.trimming.apply(stream)
+    ctx.changed(stream)
+    return b'%d-%d' % id_
+
+
+def _new_id(text: bytes) -> tuple[int, int | None]:
+    """:returns: milliseconds and sequence number, None for ``*``"""
+    ms, dash, seq = text.partition(b'-')
+    if dash and seq == b'*' and len(text) <= 127:
+        return _number(ms), None
+    id_ = parse_id(text)
+    if id_ == MIN_ID:
+        raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
+    return id_
+
+
+def _next_free_id(ctx: Context, stream: Stream) -> StreamId:
+    now = ctx.now
+    if now > stream.last[0]:
+        return now, 0
+    id_ = next_id(stream.last)
+    assert id_ is not None
+    return id_
+
+
+def _given_id(stream: Stream, ms: int, seq: int | None) -> StreamId:
+    last_ms, last_seq = stream.last
+    if seq is None:
+        if ms == last_ms and (len(stream) or stream.last != MIN_ID or ms == 0):
+            seq = last_seq + 1
+            if seq > MAX_NUMBER:
+                raise _too_small()
+        else:
+            seq = 0
+    if (ms, seq) <= stream.last:
+        raise _too_small()
+    return ms, seq
+
+
+def _too_small() -> ReplyError:
+    return ReplyError('ERR The ID specified in XADD is equal or smaller than the target stream top item')
+
+
+def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
+    trimming = _read_trimming(argv, adding=False).trimming
+    stream = ctx.typed(argv[1], Stream)
+    if stream is None or trimming is None:
+        return 0
+    removed = trimming.apply(stream)
+    if removed:
+        ctx.changed(stream)
+    return removed
+
+
+def xlen(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = ctx.typed(argv[1], Stream)
+    return 0 if stream is None else len(stream)
+
+
+def xdel(ctx: Context, argv: list[bytes]) -> Reply:
+    ids = [parse_id(text) for text in argv[2:]]
+    stream = ctx.typed(argv[1], Stream)
+    if stream is None:
+        return 0
+    removed = 0
+    for id_ in ids:
+        removed += stream.delete(id_)
+    if removed:
+        ctx.changed(stream)
+    return removed
+
+
+def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
+    id_ = parse_id(argv[2])
+    added: int | None = None
+    deleted: StreamId | None = None
+    index = 3
+    while index < len(argv):
+        option = argv[index].upper()
+        if option == b'ENTRIESADDED' and index + 1 < len(argv):
+            added = integer(argv[index + 1])
+            if added < 0:
+                raise ReplyError('ERR entries_added must be positive')
+        elif option == b'MAXDELETEDID' and index + 1 < len(argv):
+            deleted = parse_id(argv[index + 1])
+            if id_ < deleted:
+                raise ReplyError('ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id')
+        else:
+            raise syntax_error()
+        index += 2
+    stream = ctx.typed(argv[1], Stream)
+    if stream is None:
+        raise no_such_key()
+    if id_ < stream.deleted:
+        raise ReplyError('ERR The ID specified in XSETID is smaller than current max_deleted_entry_id')
+    if len(stream):
+        last = stream.last_entry()
+        if last is not None and id_ < last[0]:
+            raise ReplyError('ERR The ID specified in XSETID is smaller than the target stream top item')
+        if added is not None and added < len(stream):
+            raise ReplyError('ERR The entries_added specified in XSETID is smaller than the target stream length')
+    stream.last = id_
+    if added is not None:
+        stream.added = added
+    if deleted is not None and deleted != MIN_ID:
+        stream.deleted = deleted
+    ctx.changed(stream)
+    return OK
+
+
+# -- XRANGE, XREAD
+
+
+def xrange(ctx: Context, argv: list[bytes]) -> Reply:
+    return _range(ctx, argv, argv[2], argv[3], False)
+
+
+def xrevrange(ctx: Context, argv: list[bytes]) -> Reply:
+    return _range(ctx, argv, argv[3], argv[2], True)
+
+
+def _range(ctx: Context, argv: list[bytes], first: bytes, last: bytes, reverse: bool) -> Reply:
+    start, stop = _range_start(first), _range_stop(last)
+    count = -1
+    index = 4
+    while index < len(argv):
+        if argv[index].upper() != b'COUNT' or index + 1 >= len(argv):
+            raise syntax_error()
+        count = max(integer(argv[index + 1]), 0)
+        index += 2
+    stream = ctx.typed(argv[1], Stream)
+    if stream is None:
+        return []
+    if count == 0:
+        return NULL_ARRAY
+    entries = stream.range(start, stop, reverse)
+    if len(stream) > _LARGE and start == MIN_ID and stop == MAX_ID and not 0 < count <= _LARGE:
+        size = len(stream) if count < 0 else min(count, len(stream))
+        return Pieces(size, map(entry_reply, islice(entries, size)))
+    return _entries_reply(entries, count)
+
+
+def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
+    """:param count: how many at most, not positive for all"""
+    return [entry_reply(entry) for entry in (islice(entries, count) if count > 0 else entries)]
+
+
+@dataclass(slots=True)
+class _ReadOptions:
+    """What XREAD and XREADGROUP are asked for.
+
+    :param block: milliseconds, None not to wait
+    """
+
+    count: int
+    block: int | None
+    no_ack: bool
+    group: bytes
+    consumer: bytes
+    keys: list[bytes]
+    ids: list[bytes]
+
+
+def _read_options(argv: list[bytes], command: str) -> _ReadOptions:
+    count = 0
+    block: int | None = None
+    no_ack = False
+    group: tuple[bytes, bytes] | None = None
+    with_group = command == 'xreadgroup'
+    index = 1
+    while index < len(argv):
+        option = argv[index].upper()
+        more = len(argv) - 1 - index
+        if option == b'BLOCK' and more:
+            index += 1
+            try:
+                block = integer(argv[index])
+            except ReplyError:
+                raise ReplyError('ERR timeout is not an integer or out of range') from None
+            if block < 0:
+                raise ReplyError('ERR timeout is negative')
+        elif option == b'COUNT' and more:
+            index += 1
+            count = max(integer(argv[index]), 0)
+        elif option == b'STREAMS' and more:
+            rest = argv[index + 1 :]
+            if len(rest) % 2:
+                each = "an ID or '>'" if with_group else "an ID, '+', or '$'"
+                raise ReplyError(
+                    f"ERR Unbalanced '{command}' list of streams: for each stream key {each} must be specified."
+                )
+            break
+        elif option == b'GROUP' and more >= 2:
+            if not with_group:
+                raise ReplyError('ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.')
+            group = argv[index + 1], argv[index + 2]
+            index += 2
+        elif option == b'NOACK':
+            if not with_group:
+                raise ReplyError('ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.')
+            no_ack = True
+        else:
+            raise syntax_error()
+        index += 1
+    else:
+        raise syntax_error()
+    if with_group and group is None:
+        raise ReplyError('ERR Missing GROUP option for XREADGROUP')
+    half = len(rest) // 2
+    name, consumer = group or (b'', b'')
+    return _ReadOptions(count, block, no_ack, name, consumer, rest[:half], rest[half:])
+
+
+def _streams_reply(ctx: Context, found: list[tuple[bytes, Reply]]) -> Reply:
+    if ctx.resp3:
+        return dict(found)
+    return [[key, entries] for key, entries in found]
+
+
+def xread(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _read_options(argv, 'xread')
+    after: list[StreamId | None] = []
+    for key, text in zip(options.keys, options.ids, strict=True):
+        if text == b'>':
+            raise ReplyError(
+                'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.'
+            )
+        if text == b'+':
+            after.append(None)
+            continue
+        if text != b'$':
+            after.append(parse_id(text))
+            continue
+        stream = ctx.typed(key, Stream)
+        after.append(MIN_ID if stream is None else stream.last)
+    found: list[tuple[bytes, Reply]] = []
+    waiting: list[tuple[bytes, StreamId]] = []
+    for key, id_ in zip(options.keys, after, strict=True):
+        stream = ctx.typed(key, Stream)
+        if id_ is None:
+            last = None if stream is None else stream.last_entry()
+            if last is not None:
+                found.append((key, [entry_reply(last)]))
+            waiting.append((key, MIN_ID if stream is None else stream.last))
+            continue
+        waiting.append((key, id_))
+        if stream is not None and stream.last > id_:
+            entries = _entries_after(stream, id_, options.count)
+            if entries:
+                found.append((key, entries))
+    if found:
+        return _streams_reply(ctx, found)
+    if options.block is None:
+        return NULL_ARRAY
+
+    def attempt() -> Reply:
+        for key, id_ in waiting:
+            stream = ctx.find(key)
+            if isinstance(stream, Stream) and stream.last > id_:
+                entries = _entries_after(stream, id_, options.count)
+                if entries:
+                    return _streams_reply(ctx, [(key, entries)])
+        return None
+
+    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+
+
+def _entries_after(stream: Stream, id_: StreamId, count: int) -> list[Reply]:
+    start = next_id(id_)
+    return [] if start is None else _entries_reply(stream.range(start, MAX_ID), count)
+
+
+# -- consumer groups
+
+
+def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _read_options(argv, 'xreadgroup')
+    after: list[StreamId | None] = []
+    for key, text in zip(options.keys, options.ids, strict=True):
+        stream = ctx.typed(key, Stream)
+        if stream is None or stream.group(options.group) is None:
+            raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
+        if text in (b'$', b'+'):
+            shown = text.decode()
+            raise ReplyError(
+                f'ERR The {shown} ID is meaningless in the context of XREADGROUP: you want to read the history of this '
+                f'consumer by specifying a proper ID, or use the > ID to get new messages. The {shown} ID would just '
+                'return an empty result set.'
+            )
+        after.append(None if text == b'>' else parse_id(text))
+    found: list[tuple[bytes, Reply]] = []
+    for key, id_ in zip(options.keys, after, strict=True):
+        stream = ctx.typed(key, Stream)
+        group = stream.group(options.group) if stream is not None else None
+        assert stream is not None
+        assert group is not None
+        if id_ is None:
+            entries = _deliver_new(ctx, stream, group, options)
+            if entries:
+                found.append((key, entries))
+        else:
+            found.append((key, _deliver_again(ctx, stream, group, options, id_)))
+    if found:
+        return _streams_reply(ctx, found)
+    if options.block is None:
+        return NULL_ARRAY
+
+    def attempt() -> Reply:
+        for key in options.keys:
+            stream = ctx.typed(key, Stream)
+            group = None if stream is None else stream.group(options.group)
+            if stream is None or group is None:
+                raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
+            if stream.last > group.last:
+                entries = _deliver_new(ctx, stream, group, options)
+                if entries:
+                    return _streams_reply(ctx, [(key, entries)])
+        return None
+
+    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+
+
+def _reader(ctx: Context, group: Group, name: bytes) -> Consumer:
+    """:returns: the consumer of that name, made if need be"""
+    consumer = group.consumer(name)
+    if consumer is None:
+        consumer = group.add_consumer(name, ctx.now)
+    consumer.seen = ctx.now
+    return consumer
+
+
+def _deliver_new(ctx: Context, stream: Stream, group: Group, options: _ReadOptions) -> list[Reply]:
+    consumer = _reader(ctx, group, options.consumer)
+    start = next_id(group.last)
+    entries = [] if start is None else stream.range(start, MAX_ID)
+    reply: list[Reply] = []
+    for id_, parts in islice(entries, options.count) if options.count else entries:
+        _advance(stream, group, id_)
+        if not options.no_ack:
+            group.deliver(id_, consumer, ctx.now, 1)
+        reply.append([id_reply(id_), parts])
+    if reply:
+        consumer.active = ctx.now
+    group.save()
+    return reply
+
+
+def _advance(stream: Stream, group: Group, id_: StreamId) -> None:
+    """Let the group have read up to `id_`, the next entry behind what it has read."""
+    first = stream.first_id()
+    if (
+        group.read is not None
+        and first is not None
+        and group.last >= first
+        and not stream.has_deletions_after(group.last)
+    ):
+        group.read += 1
+    elif stream.added:
+        group.read = stream.added_up_to(id_)
+    group.last = id_
+
+
+def _deliver_again(ctx: Context, stream: Stream, group: Group, options: _ReadOptions, after: StreamId) -> list[Reply]:
+    consumer = _reader(ctx, group, options.consumer)
+    reply: list[Reply] = []
+    start = next_id(after)
+    entries = list(islice(group.entries_of(consumer, start), options.count or None)) if start is not None else []
+    for id_, pending in entries:
+        parts = stream.get(id_)
+        reply.append([id_reply(id_), NULL_ARRAY if parts is None else parts])
+        if parts is not None:
+            group.deliver(id_, consumer, ctx.now, pending.times + 1)
+    group.save()
+    return reply
+
+
+COMMANDS = (
+    row('xadd', xadd, -5, 'write denyoom fast', 1, 1, 1),
+    row('xtrim', xtrim, -4, 'write', 1, 1, 1),
+    row('xlen', xlen, 2, 'readonly fast', 1, 1, 1),
+    row('xdel', xdel, -3, 'write fast', 1, 1, 1),
+    row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
+    row('xrange', xrange, -4, 'readonly', 1, 1, 1),
+    row('xrevrange', xrevrange, -4, 'readonly', 1, 1, 1),
+    row('xread', xread, -4, 'readonly blocking movablekeys'),
+    row('xreadgroup', xreadgroup, -7, 'write blocking movablekeys'),
+)
