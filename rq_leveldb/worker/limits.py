@@ -1,0 +1,111 @@
+"""What a job may use, what it used, and how it ended, in words."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+from pathlib import Path
+
+__all__ = ['JobMemoryExceeded', 'OutOfMemoryWatch', 'explain_exit', 'limit_memory', 'parse_size', 'unlimit_memory']
+
+_UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
+
+_WORDS = {
+    signal.SIGSEGV: 'segmentation fault: native code used memory that is not its own',
+    signal.SIGBUS: 'bus error: a mapped file was cut short, or memory is broken',
+    signal.SIGABRT: 'aborted: native code found itself in a state that it cannot go on from',
+    signal.SIGFPE: 'arithmetic error in native code',
+    signal.SIGILL: 'illegal instruction: native code was built for another processor',
+    signal.SIGKILL: 'killed by another process',
+    signal.SIGTERM: 'asked to terminate by another process',
+    signal.SIGXCPU: 'used more processor time than its limit',
+    signal.SIGALRM: 'time-out that was not handled',
+}
+
+
+class JobMemoryExceeded(MemoryError):
+    """A job asked for more memory than it may have."""
+
+
+def parse_size(text: str | int) -> int:
+    """Return a number of bytes.
+
+    Args:
+        text: bytes, or a number with a unit: '512M', '1.5 GiB', '64kb'; units are powers of 1024.
+
+    Raises:
+        ValueError: it is not a size, or not a positive one.
+    """
+    match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\s*', str(text).lower())
+    if match is None:
+        raise ValueError(f'{text!r} is not a size; write for example 512M or 2G')
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size <= 0:
+        raise ValueError(f'{text!r} is not a positive size')
+    return size
+
+
+def limit_memory(size: int) -> None:
+    """Let the calling process have no more than this many bytes of private writable memory.
+
+    RLIMIT_DATA counts what a program allocates (heap and anonymous mappings, setrlimit(2), Linux 4.7 and later);
+    RLIMIT_AS would also count libraries and mapped files, and refuse jobs that use little.
+
+    Args:
+        size: bytes.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        size = min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
+
+
+def unlimit_memory() -> None:
+    """Lift the limit again, so that what went wrong can be written down."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+class OutOfMemoryWatch:
+    """Tells whether the kernel killed something for want of memory since the last question."""
+
+    def __init__(self) -> None:
+        self._seen = self._count()
+
+    def happened(self) -> bool:
+        """Say whether the kernel's count has grown, and remember it."""
+        count = self._count()
+        grown = count > self._seen
+        self._seen = count
+        return grown
+
+    @staticmethod
+    def _count() -> int:
+        try:
+            lines = Path('/proc/vmstat').read_text('ascii').splitlines()
+        except OSError:
+            return 0
+        return sum(int(line.split()[1]) for line in lines if line.startswith('oom_kill '))
+
+
+def explain_exit(status: int, out_of_memory: bool = False) -> str:
+    """Say in words how a process ended.
+
+    Args:
+        status: what waitpid(2) returned.
+        out_of_memory: the kernel killed something for want of memory meanwhile.
+    """
+    if not os.WIFSIGNALED(status):
+        code = os.WEXITSTATUS(status)
+        return f'exited with code {code} without finishing the job'
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f'signal {number}'
+    if number == signal.SIGKILL and out_of_memory:
+        return f'{name}: out of memory, killed by the kernel'
+    words = _WORDS.get(signal.Signals(number)) if name.startswith('SIG') else None
+    return f'{name}: {words}' if words else f'ended by {name}'

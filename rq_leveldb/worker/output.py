@@ -1,0 +1,103 @@
+"""What a job writes to its standard output and error, kept with the job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from rq.defaults import RQ_KEY_PREFIX
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = ['Capture', 'output_key', 'read_output']
+
+# While a job runs, its output must outlive the pauses between two writes of it, and not much more.
+_RUNNING_TTL = 24 * 3600
+
+
+def output_key(job_id: str) -> str:
+    """Return the store's key of a job's output, a string."""
+    return f'{RQ_KEY_PREFIX}:output:{job_id}'
+
+
+def read_output(connection: Redis, job_id: str) -> bytes | None:
+    """Return what is kept of a job's output, also while it runs; None if nothing is kept."""
+    data: bytes | None = connection.get(output_key(job_id))  # type: ignore[assignment]
+    return data
+
+
+class Capture:
+    """Collects the output of one child.
+
+    Args:
+        limit: bytes to keep, the last ones.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._tail = bytearray()
+        self._left_out = 0
+        self._changed = False
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+
+    def forked(self) -> None:
+        """Close what only the child needs, in the parent."""
+        os.close(self.write_end)
+        self.write_end = -1
+
+    def drain(self) -> bool:
+        """Take in what has been written so far.
+
+        Returns:
+            Whether more can come.
+        """
+        while True:
+            try:
+                chunk = os.read(self.read_end, 65536)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not chunk:
+                return False
+            self._changed = True
+            self._tail += chunk
+            excess = len(self._tail) - self._limit
+            if excess > 0:
+                self._left_out += excess
+                del self._tail[:excess]
+
+    def save(self, connection: Redis, job_id: str) -> None:
+        """Write what is new to the store while the job runs."""
+        if not self._changed:
+            return
+        connection.set(output_key(job_id), self._text(), ex=_RUNNING_TTL)
+        self._changed = False
+
+    def finish(self, connection: Redis, job_id: str, job_key: str) -> None:
+        """Write the rest, to be kept for as long as the job itself."""
+        self.drain()
+        if not self._tail:
+            return
+        milliseconds = connection.pttl(job_key)
+        if milliseconds == -2:
+            connection.delete(output_key(job_id))
+        else:
+            connection.set(output_key(job_id), self._text(), px=milliseconds if milliseconds > 0 else None)
+        self._changed = False
+
+    def _text(self) -> bytes:
+        if not self._left_out:
+            return bytes(self._tail)
+        return b'[the first %d bytes were left out]\n' % self._left_out + self._tail
+
+    def close(self) -> None:
+        """Close the parent's end."""
+        for descriptor in (self.read_end, self.write_end):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self.read_end = self.write_end = -1

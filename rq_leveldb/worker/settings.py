@@ -1,0 +1,58 @@
+"""What a worker of this package can be told beyond what RQ's worker is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+__all__ = ['Hook', 'Settings', 'default_max_children']
+
+Hook = Callable[[], object]
+
+
+def default_max_children() -> int:
+    """Return RQ_LEVELDB_MAX_CHILDREN, else the number of processors that this process may use.
+
+    Raises:
+        ValueError: the variable is set to something that is not a number of 0 or more.
+    """
+    text = os.environ.get('RQ_LEVELDB_MAX_CHILDREN', '')
+    if text:
+        if not text.isdecimal():
+            raise ValueError(f'RQ_LEVELDB_MAX_CHILDREN must be a number of 0 or more, not {text!r}')
+        return int(text)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@dataclass
+class Settings:
+    """The worker's settings.
+
+    Args:
+        max_children: how many jobs run at once; 0 takes none.
+        grace: seconds that running jobs get after the first stop signal; None for as long as they take.
+        kill_after: seconds between SIGTERM and SIGKILL for a child that has to go.
+        requeue_abandoned: put a job whose process went away back at the front of its queue, instead of using up a
+            retry or failing it.
+        max_crashes: how many times in a row a job may take its process down.
+        job_memory: bytes of memory per job; None for no limit. A job's `meta['job_memory']` comes first.
+        capture_output: bytes of a job's output to keep with it, the last ones; 0 for none.
+        preload: import in the parent what the jobs turn out to need.
+        before_first_fork, before_fork, after_fork: functions to call, the last in the child with its job at hand.
+    """
+
+    max_children: int = field(default_factory=default_max_children)
+    grace: float | None = None
+    kill_after: float = 2.0
+    requeue_abandoned: bool = False
+    max_crashes: int = 3
+    job_memory: int | None = None
+    capture_output: int = 0
+    preload: bool = False
+    before_first_fork: list[Hook] = field(default_factory=list)
+    before_fork: list[Hook] = field(default_factory=list)
+    after_fork: list[Hook] = field(default_factory=list)
