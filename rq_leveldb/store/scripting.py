@@ -1,0 +1,672 @@
+"""The Lua sandbox: the only importer of lupa.
+
+Lua 5.1 as Redis has it (lupa's ``lua51``; LuaJIT's count hook does not see compiled loops, and its FFI is a way out).
+What scripts see is made in ``lua/sandbox.lua``, from names that are listed there. The limits:
+
+* Memory: an allocator with a cap. Lua reports an allocation that failed by a long jump, which must not happen where
+  lupa is not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by
+  the size of the arguments that a script gets, a script that is near to its cap may not call Python any more, and a
+  reply that might not fit ends the script instead of being handed over.
+* Time: a count hook compares the process time with a deadline. What ends a script passes its pcalls. There are no
+  coroutines, since a hook does not see into them; loops in C with no end in sight (patterns, string.rep of nothing)
+  are guarded in Lua.
+
+A runtime in which a limit was met is thrown away. No Python object ever reaches a script: replies are bytes, numbers
+and tables, and no function that Lua calls lets an exception out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim
+
+if TYPE_CHECKING:
+    from lupa.lua51 import LuaRuntime
+
+logger = logging.getLogger(__name__)
+
+KIB = 1024
+MIB = 1024 * KIB
+
+_RESERVE = MIB
+"""Bytes between the point where a script may not call Python any more and the cap."""
+
+_MAX_DIRECT = 200
+"""So many arguments or elements cross as Lua arguments; more of them as a table. Lua's stack has 8,000 slots."""
+
+_KEPT_SCRIPTS = 500
+"""Scripts that came with EVAL and not with SCRIPT LOAD are forgotten beyond this number, as in Redis 7.4."""
+
+_COLLECT_ABOVE = 4 * MIB
+"""Bytes that may stay allocated between two scripts."""
+
+# How py_call tells sandbox.lua what its first value is.
+_STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
+
+_LEVELS = (logging.DEBUG, logging.INFO, logging.INFO, logging.WARNING)
+
+_FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b'allow-cross-slot-keys'))
+
+# Tags of a reply's tokens, and of a run's end, in sandbox.lua.
+(
+    _T_VALUE,
+    _T_LIST,
+    _T_STATUS,
+    _T_ERROR,
+    _T_DOUBLE,
+    _T_MAP,
+    _T_SET,
+    _T_BIG,
+    _T_VERBATIM,
+    _T_NULL,
+    _T_TRUE,
+    _T_FALSE,
+) = range(1, 13)
+_R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT = range(4)
+
+Call = Callable[['list[bytes]', bool], Reply]
+"""Executes one command in the transaction of the script: its arguments, and whether the reply may use RESP3's types."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one script may use.
+
+    :ivar memory: bytes beyond the size of its arguments
+    :ivar seconds: process time, with the commands it calls
+    :ivar command_bytes: size of all commands that it calls, and of its reply
+    """
+
+    memory: int = 64 * MIB
+    seconds: float = 60.0
+    command_bytes: int = 512 * MIB
+
+
+@dataclass(frozen=True)
+class _Script:
+    program: bytes
+    readonly: bool
+
+
+class ScriptAborted(ReplyError):
+    """A script met a limit. Nothing that it did may stay."""
+
+
+class _Run:
+    """The script that runs now."""
+
+    __slots__ = ('argv', 'bytes_left', 'call', 'cap', 'failure', 'is_command', 'resp3', 'tokens')
+
+    def __init__(self, call: Call, is_command: Callable[[bytes], bool], cap: int, bytes_left: int) -> None:
+        self.call = call
+        self.is_command = is_command
+        self.cap = cap
+        self.bytes_left = bytes_left
+        self.resp3 = False
+        self.failure: BaseException | None = None
+        self.argv: list[Any] = []
+        self.tokens: list[Any] = []
+
+
+class Sandbox:
+    """All scripts of a store. A runtime is made when the first one comes.
+
+    :param version: the version of Redis that scripts see, such as ``8.2.0``
+    :param limits: what one script may use
+    """
+
+    def __init__(self, version: str = '8.2.0', limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._version = version
+        self._scripts: dict[bytes, _Script] = {}
+        self._kept: set[bytes] = set()  # by SCRIPT LOAD
+        self._runtime: _Runtime | None = None
+
+    def load(self, source: bytes, keep: bool = True) -> bytes:
+        """Compile a script and remember it.
+
+        :param keep: whether it stays until :meth:`flush`; else older ones make room for newer ones
+        :returns: its SHA1, hexadecimal
+        :raises ReplyError: it cannot be compiled
+        """
+        sha = hashlib.sha1(source).hexdigest().encode()
+        if sha not in self._scripts:
+            script = _parse(source)
+            self._ready().function(sha, script.program)
+            self._scripts[sha] = script
+            if not keep:
+                self._forget_oldest()
+        if keep:
+            self._kept.add(sha)
+        return sha
+
+    def _forget_oldest(self) -> None:
+        if len(self._scripts) - len(self._kept) > _KEPT_SCRIPTS:
+            oldest = next(sha for sha in self._scripts if sha not in self._kept)
+            del self._scripts[oldest]
+            if self._runtime is not None:
+                self._runtime.forget(oldest)
+
+    def knows(self, sha: bytes) -> bool:
+        """:param sha: in lower case"""
+        return sha in self._scripts
+
+    def is_readonly(self, sha: bytes) -> bool:
+        """:param sha: of a script that was loaded
+        :returns: whether its first line says that it writes nothing
+        """
+        return self._scripts[sha].readonly
+
+    def flush(self) -> None:
+        """Forget all scripts."""
+        self._scripts.clear()
+        self._kept.clear()
+        self._runtime = None
+
+    def run(
+        self,
+        sha: bytes,
+        keys: list[bytes],
+        arguments: list[bytes],
+        call: Call,
+        is_command: Callable[[bytes], bool] = lambda name: True,
+    ) -> Reply:
+        """
+        :param sha: of a script that was loaded
+        :param keys: KEYS
+        :param arguments: ARGV
+        :param call: executes the commands that the script calls; a ReplyError becomes an error in the script
+        :param is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd()
+        :returns: the script's reply; a ReplyError as a value if the script failed (what it did so far stays, as in
+            Redis)
+        :raises ScriptAborted: it met a limit; what it did must be undone
+        :raises Exception: anything else that `call` raised
+        """
+        runtime = self._ready()
+        try:
+            return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command)
+        finally:
+            if runtime.spoiled:
+                self._runtime = None
+
+    def _ready(self) -> _Runtime:
+        if self._runtime is None:
+            self._runtime = _Runtime(self._version, self._limits)
+        return self._runtime
+
+
+class _Runtime:
+    """One Lua state with the sandbox in it.
+
+    :ivar spoiled: it must not be used again
+    """
+
+    def __init__(self, version: str, limits: Limits) -> None:
+        # A store that runs no script needs no Lua, and starts the sooner.
+        from lupa.lua51 import LuaError, LuaRuntime
+
+        self.spoiled = False
+        self._lua_error: type[Exception] = LuaError
+        self._limits = limits
+        self._current: _Run | None = None
+        self._functions: dict[bytes, Any] = {}
+        lua = LuaRuntime(
+            encoding=None,
+            register_eval=False,
+            register_builtins=False,
+            unpack_returned_tuples=True,
+            max_memory=0,
+        )
+        self._lua: LuaRuntime = lua
+        major, minor, patch = (int(number) for number in version.split('.'))
+        settings = lua.table_from(
+            {
+                b'memory': limits.memory,
+                b'seconds': limits.seconds,
+                b'reply_bytes': limits.command_bytes,
+                b'version': version.encode(),
+                b'version_number': major << 16 | minor << 8 | patch,
+            }
+        )
+        as_function = lua.execute(b'return python.as_function')
+        modules = [_module(lua, name) for name in ('patterns', 'cjson', 'bit')]
+        functions = [
+            as_function(function)
+            for function in (
+                partial(_call, self),
+                partial(_more, self),
+                partial(_emit, self),
+                partial(_lift, self),
+                _sha1hex,
+                _log,
+                partial(_may, self),
+            )
+        ]
+        self._compile, self._adopt, self._run = _module(lua, 'sandbox', *functions, *modules, settings)
+        self._base_used = self._used()
+
+    def _used(self) -> int:
+        return int(self._lua.get_memory_used(total=True))
+
+    def function(self, sha: bytes, source: bytes) -> Any:
+        """:returns: the compiled script
+        :raises ReplyError: in Redis' words
+        """
+        function = self._functions.get(sha)
+        if function is not None:
+            return function
+        # A program is some times as large in memory as its text.
+        self._lua.set_max_memory(self._used() + 64 * len(source) + self._limits.memory, total=True)
+        if source[:1] == b'\x1b':
+            # Lua would take it for bytecode.
+            source = b' ' + source
+        try:
+            compiled = self._compile(source)
+            if isinstance(compiled, tuple):
+                message = compiled[1].decode('utf-8', 'surrogateescape')
+                raise ReplyError(f'ERR Error compiling script (new function): {message}')
+            self._lua.set_max_memory(0)
+            function = self._adopt(_without_tail_calls(compiled))
+        except self._lua_error:
+            self.spoiled = True
+            raise ScriptAborted('ERR Error compiling script (new function): not enough memory') from None
+        finally:
+            self._lua.set_max_memory(0)
+        self._functions[sha] = function
+        return function
+
+    def forget(self, sha: bytes) -> None:
+        self._functions.pop(sha, None)
+
+    def run(
+        self,
+        sha: bytes,
+        source: bytes,
+        keys: list[bytes],
+        arguments: list[bytes],
+        call: Call,
+        is_command: Callable[[bytes], bool],
+    ) -> Reply:
+        function = self._functions.get(sha)
+        if function is None:
+            function = self.function(sha, source)
+        lua = self._lua
+        given = keys + arguments
+        count = len(given)
+        cap = self._used() + 2 * (sum(map(len, given)) + 64 * count) + self._limits.memory + _RESERVE
+        current = self._current = _Run(call, is_command, cap, self._limits.command_bytes)
+        soft_limit = (cap - _RESERVE) // KIB
+        try:
+            lua.set_max_memory(cap, total=True)
+            if count <= _MAX_DIRECT:
+                ending = self._run(function, None, soft_limit, len(keys), *given)
+            else:
+                ending = self._run(function, lua.table_from(given), soft_limit, len(keys))
+        except self._lua_error:
+            self.spoiled = True
+            if current.failure is not None:
+                raise current.failure from None
+            raise _aborted('memory', sha, self._limits) from None
+        finally:
+            self._current = None
+            lua.set_max_memory(0)
+        tag = ending[0]
+        if tag == _R_VALUE:
+            reply = _scalar(ending[1], current.resp3)
+        elif tag == _R_TOKENS:
+            current.tokens.extend(ending[1:])
+            reply = _Reader(current.tokens, current.resp3).value()
+        elif tag == _R_ERROR:
+            reply = _script_error(sha, *ending[1:])
+        else:
+            self.spoiled = True
+            if current.failure is not None:
+                raise current.failure
+            raise _aborted(ending[1].decode(), sha, self._limits)
+        if self._used() - self._base_used > _COLLECT_ABOVE:
+            lua.gccollect()
+            self.spoiled = self._used() - self._base_used > _COLLECT_ABOVE + 64 * sum(map(len, self._functions))
+        return reply
+
+    def has_room(self, size: int) -> bool:
+        """:returns: whether values of so many bytes can be handed to the running script"""
+        assert self._current is not None
+        if self._used() + size <= self._current.cap - _RESERVE // 2:
+            return True
+        self._lua.gccollect()
+        return self._used() + size <= self._current.cap - _RESERVE // 2
+
+
+def _module(lua: LuaRuntime, name: str, *arguments: Any) -> Any:
+    source = (Path(__file__).parent / 'lua' / f'{name}.lua').read_bytes()
+    return lua.execute(source, *arguments, name=b'=sandbox')
+
+
+def _aborted(reason: str, sha: bytes, limits: Limits) -> ScriptAborted:
+    words = {
+        'time': f'it ran for more than {limits.seconds:g} seconds',
+        'memory': f'it needed more than {limits.memory // MIB} MiB of memory',
+        'size': f'its commands or its reply had more than {limits.command_bytes // MIB} MiB',
+    }[reason]
+    return ScriptAborted(f'ERR Script killed: {words}. Nothing that it wrote was kept. script: {sha.decode()}')
+
+
+# -- what Lua calls. None of these may raise: an exception would reach the script as a Python object.
+
+
+def _call(runtime: _Runtime, *arguments: Any) -> Any:
+    run = runtime._current
+    assert run is not None
+    try:
+        argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+        if run.argv:
+            argv = run.argv + argv
+            run.argv = []
+        run.bytes_left -= sum(map(len, argv))
+        if run.bytes_left < 0:
+            return b'size', _ABORT
+        reply = run.call(argv, run.resp3)
+        kind = type(reply)
+        if kind is bytes:
+            if len(reply) > 4096 and not runtime.has_room(2 * len(reply)):  # type: ignore[arg-type]
+                return b'memory', _ABORT
+            return reply
+        if kind is int:
+            return reply
+        if reply is None:
+            return None if run.resp3 else False
+        if kind is Status:
+            return reply.text, _STATUS  # type: ignore[union-attr]
+        converted = _to_lua(reply, run.resp3)
+        if not runtime.has_room(_size(converted)):
+            return b'memory', _ABORT
+        if type(converted) is list:
+            if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
+                return (None, _LIST, *converted)
+            return _table(runtime._lua, converted)
+        if type(converted) is dict:
+            return _table(runtime._lua, converted)
+        return converted
+    except ReplyError as error:
+        if isinstance(error, ScriptAborted):
+            run.failure = error
+            return b'size', _ABORT
+        return error.text.encode('utf-8', 'surrogateescape'), _ERROR
+    except BaseException as error:
+        run.failure = error
+        return b'size', _ABORT
+
+
+def _more(runtime: _Runtime, *arguments: Any) -> None:
+    run = runtime._current
+    assert run is not None
+    run.argv += [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+
+
+def _emit(runtime: _Runtime, *tokens: Any) -> None:
+    run = runtime._current
+    assert run is not None
+    run.tokens += tokens
+
+
+def _lift(runtime: _Runtime) -> None:
+    runtime._lua.set_max_memory(0)
+
+
+def _sha1hex(data: bytes) -> bytes:
+    return hashlib.sha1(data).hexdigest().encode()
+
+
+def _log(level: int, words: bytes) -> None:
+    logger.log(_LEVELS[level], '%s', words.decode('utf-8', 'backslashreplace'))
+
+
+def _may(runtime: _Runtime, what: bytes, value: Any) -> bool:
+    run = runtime._current
+    assert run is not None
+    if what == b'resp':
+        run.resp3 = value == 3
+        return True
+    return run.is_command(value.lower())
+
+
+# -- from replies to Lua
+
+
+def _to_lua(reply: Reply, resp3: bool) -> Any:
+    """:returns: the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries"""
+    kind = type(reply)
+    if kind is bytes or kind is int:
+        return reply
+    if reply is None or isinstance(reply, NullArray):
+        return None if resp3 else False
+    if isinstance(reply, bool):
+        return reply if resp3 else int(reply)
+    if isinstance(reply, float):
+        return {b'double': reply} if resp3 else number_text(reply)
+    if isinstance(reply, Status):
+        return {b'ok': reply.text}
+    if isinstance(reply, ReplyError):
+        return {b'err': reply.text.encode('utf-8', 'surrogateescape')}
+    if isinstance(reply, Verbatim):
+        return {b'verbatim_string': {b'format': b'txt', b'string': reply.text}} if resp3 else reply.text
+    if isinstance(reply, dict):
+        if resp3:
+            return {b'map': {_key(key): _to_lua(value, True) for key, value in reply.items()}}
+        return [_to_lua(item, False) for pair in reply.items() for item in pair]
+    if isinstance(reply, Pieces):
+        items = [_to_lua(item, resp3) for item in reply.elements]
+        if resp3 and reply.kind == 'set':
+            return {b'set': {item if isinstance(item, bytes) else b'': True for item in items}}
+        if resp3 and reply.kind == 'map':
+            return {b'map': dict(zip(items[::2], items[1::2], strict=True))}
+        return items
+    if isinstance(reply, SetReply) and resp3:
+        return {b'set': {_key(item): True for item in reply}}
+    if isinstance(reply, (list, tuple)):
+        return [_to_lua(item, resp3) for item in reply]
+    raise TypeError(f'no reply for a script: {reply!r}')
+
+
+def _key(item: Any) -> Any:
+    return item if isinstance(item, (bytes, int)) else number_text(item) if isinstance(item, float) else b''
+
+
+def _size(value: Any) -> int:
+    """:returns: bytes that `value` may need in Lua, rather too many"""
+    if type(value) is bytes:
+        return 2 * len(value) + 64
+    if type(value) is list:
+        return 128 + sum(64 + (2 * len(item) if type(item) is bytes else _size(item)) for item in value)
+    if type(value) is dict:
+        return 128 + sum(64 + _size(key) + _size(item) for key, item in value.items())
+    return 64
+
+
+def _table(lua: LuaRuntime, value: Any) -> Any:
+    if type(value) is list:
+        return lua.table_from([_table(lua, item) for item in value])
+    if type(value) is dict:
+        return lua.table_from({key: _table(lua, item) for key, item in value.items()})
+    return value
+
+
+def number_text(number: float) -> bytes:
+    """:returns: a number of Lua as Redis writes it into a command: whole ones of 64 bits without a point, others by the
+    fewest digits that read back the same (fpconv's layout)
+    """
+    if isinstance(number, int):
+        return b'%d' % number
+    if math.isnan(number):
+        return b'-nan' if math.copysign(1, number) < 0 else b'nan'
+    if math.isinf(number):
+        return b'inf' if number > 0 else b'-inf'
+    if number == math.floor(number) and abs(number) < 2**63:
+        return b'%d' % int(number)
+    sign = '-' if number < 0 else ''
+    mantissa, _, exponent_text = repr(abs(number)).partition('e')
+    whole, _, fraction = mantissa.partition('.')
+    if fraction == '0':
+        fraction = ''
+    digits = (whole + fraction).lstrip('0')
+    shift = int(exponent_text or 0) - len(fraction)
+    stripped = digits.rstrip('0')
+    shift += len(digits) - len(stripped)
+    digits = stripped
+    count = len(digits)
+    exponent = shift + count - 1
+    if shift >= 0 and exponent < count + 7:
+        text = digits + '0' * shift
+    elif shift < 0 and (shift > -7 or abs(exponent) < 4):
+        point = count + shift
+        text = digits[:point] + '.' + digits[point:] if point > 0 else '0.' + '0' * -point + digits
+    else:
+        text = digits[0] + ('.' + digits[1:] if count > 1 else '') + f'e{exponent:+d}'
+    return (sign + text).encode()
+
+
+# -- from Lua to replies
+
+
+def _integer(number: float) -> int:
+    # What a conversion to 64 bits gives on the machines that Redis runs on.
+    if isinstance(number, int):
+        return number
+    if number != number or abs(number) >= 2**63:
+        return -(2**63)
+    return int(number)
+
+
+def _scalar(value: Any, resp3: bool) -> Reply:
+    if type(value) is bytes or value is None:
+        return value
+    if value is True:
+        return True if resp3 else 1
+    if value is False:
+        return False if resp3 else None
+    return _integer(value)
+
+
+class _Reader:
+    """Reads the tokens of a reply."""
+
+    def __init__(self, tokens: list[Any], resp3: bool) -> None:
+        self._tokens: Iterator[Any] = iter(tokens)
+        self._resp3 = resp3
+
+    def value(self) -> Any:
+        tokens = self._tokens
+        tag = next(tokens)
+        if tag == _T_VALUE:
+            value = next(tokens)
+            return value if type(value) is bytes else _integer(value)
+        if tag == _T_LIST:
+            return [self.value() for _ in range(next(tokens))]
+        if tag in (_T_TRUE, _T_FALSE):
+            return _scalar(tag == _T_TRUE, self._resp3)
+        if tag == _T_NULL:
+            return None
+        if tag == _T_STATUS:
+            return Status(_one_line(next(tokens)))
+        if tag == _T_ERROR:
+            return ReplyError(_one_line(next(tokens)).decode('utf-8', 'surrogateescape'))
+        if tag == _T_DOUBLE:
+            return float(next(tokens))
+        if tag == _T_SET:
+            return SetReply([self.value() for _ in range(next(tokens))])
+        if tag == _T_MAP:
+            return {_hashable(self.value()): self.value() for _ in range(next(tokens))}
+        if tag == _T_BIG:
+            return _one_line(next(tokens))
+        return Verbatim(next(tokens))
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value).encode()
+    return value
+
+
+def _one_line(words: bytes) -> bytes:
+    return words.replace(b'\r', b' ').replace(b'\n', b' ')
+
+
+def _script_error(sha: bytes, words: bytes, source: bytes | None = None, line: int | None = None) -> ReplyError:
+    text = words + b' script: ' + sha
+    if source is not None and line is not None:
+        text += b', on %b:%d.' % (source, line)
+    return ReplyError(_one_line(text).decode('utf-8', 'surrogateescape'))
+
+
+def _parse(source: bytes) -> _Script:
+    """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
+
+    :raises ReplyError: in Redis' words
+    """
+    if source[:2] != b'#!':
+        return _Script(source, False)
+    line, newline, rest = source.partition(b'\n')
+    words = line.split()
+    if not newline or not words:
+        raise ReplyError('ERR Invalid script shebang')
+    if words[0] != b'#!lua':
+        raise ReplyError(f'ERR Unexpected engine in script shebang: {_shown(words[0])}')
+    readonly = False
+    for word in words[1:]:
+        name, _, values = word.partition(b'=')
+        if name != b'flags' or b'=' not in word:
+            raise ReplyError(f'ERR Unknown lua shebang option: {_shown(word)}')
+        for flag in filter(None, values.split(b',')):
+            if flag not in _FLAGS:
+                raise ReplyError(f'ERR Unexpected flag in script shebang: {_shown(flag)}')
+            readonly = readonly or flag == b'no-writes'
+    # The line stays, empty, so that errors name the right one.
+    return _Script(newline + rest, readonly)
+
+
+def _shown(word: bytes) -> str:
+    return word.decode('utf-8', 'surrogateescape')
+
+
+# -- bytecode
+
+_HEADER = b'\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00'
+_CALL, _TAILCALL, _SETLIST = 28, 29, 34
+
+
+def _without_tail_calls(bytecode: bytes) -> bytes:
+    """Let the outermost function of a script keep its place on the stack where it ends in ``return redis.call(...)``.
+
+    redis.call is a function in Lua here, and in C in Redis; a tail call to a function in Lua would leave no trace of
+    the line, which an error has to name. The outermost function cannot recurse, so nothing else changes.
+
+    :param bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1
+    """
+    if bytecode[: len(_HEADER)] != _HEADER:
+        return bytecode
+    position = len(_HEADER)
+    (name_length,) = struct.unpack_from('<Q', bytecode, position)
+    position += 8 + name_length + 4 + 4 + 4
+    (count,) = struct.unpack_from('<i', bytecode, position)
+    position += 4
+    code = list(struct.unpack_from(f'<{count}I', bytecode, position))
+    indices = iter(range(count))
+    for index in indices:
+        operation = code[index] & 0x3F
+        if operation == _TAILCALL:
+            code[index] = code[index] & ~0x3F | _CALL
+        elif operation == _SETLIST and not code[index] >> 14 & 0x1FF:
+            next(islice(indices, 1), None)  # the next word is a number
+    return bytecode[:position] + struct.pack(f'<{count}I', *code) + bytecode[position + 4 * count :]
