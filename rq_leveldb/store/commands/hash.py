@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.commands.scanning import ScanOptions, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
 from rq_leveldb.store.types.hash import Hash
 
-_MAX_COUNT = (1 << 63) - 1
+
 _LARGE = 1000
 """Elements from which on a reply is made while it is sent."""
 
@@ -164,12 +164,12 @@ def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.typed(argv[1], Hash)
         return None if value is None else value.draw(1)[0][0]
     count = integer(argv[2])
-    if count < -_MAX_COUNT:
-        raise out_of_range()
+    if count < -MAX_INTEGER:
+        raise count_out_of_range()
     with_values = len(argv) > 3
     if len(argv) > 4 or (with_values and argv[3].upper() != b'WITHVALUES'):
         raise syntax_error()
-    if with_values and abs(count) > _MAX_COUNT // 2:
+    if with_values and abs(count) > MAX_INTEGER // 2:
         raise out_of_range()
     value = ctx.typed(argv[1], Hash)
     if value is None or count == 0:

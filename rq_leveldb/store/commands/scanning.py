@@ -1,13 +1,13 @@
-"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share."""
+"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share, and those of random elements."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import invalid_cursor, syntax_error
+from rq_leveldb.store.replies import ReplyError, invalid_cursor, syntax_error
 
 _CURSOR = re.compile(rb'[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
@@ -60,6 +60,8 @@ class ScanOptions:
             elif option == b'TYPE' and with_type and more:
                 type_name = argv[index + 1].lower()
                 index += 2
+            elif option == b'NOVALUES' and option not in flags:
+                raise ReplyError('ERR NOVALUES option can only be used in HSCAN')
             elif option in flags:
                 given.add(option)
                 index += 1
@@ -69,3 +71,7 @@ class ScanOptions:
 
     def matches(self, element: bytes) -> bool:
         return self.glob is None or self.glob.matches(element)
+
+
+def count_out_of_range() -> ReplyError:
+    return ReplyError(f'ERR value is out of range, value must between {-MAX_INTEGER} and {MAX_INTEGER}')

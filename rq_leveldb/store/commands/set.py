@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.commands.scanning import ScanOptions, count_out_of_range
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, out_of_range, syntax_error
+from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, syntax_error
 from rq_leveldb.store.types.set import Set
 
 _LARGE = 1000
@@ -107,7 +107,7 @@ def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
         return None if value is None else value.draw(1)[0]
     count = integer(argv[2])
     if count < -MAX_INTEGER:
-        raise out_of_range()
+        raise count_out_of_range()
     value = ctx.typed(argv[1], Set)
     if value is None or count == 0:
         return []

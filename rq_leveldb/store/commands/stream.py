@@ -136,9 +136,7 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
         more = len(argv) - 1 - index
         if option in (b'MAXLEN', b'MINID') and more:
             if strategy:
-                if strategy != option:
-                    raise ReplyError('ERR syntax error, MAXLEN and MINID options at the same time are not compatible')
-                raise ReplyError(f'ERR syntax error, {strategy.decode()} option specified multiple times')
+                raise ReplyError('ERR syntax error, MAXLEN and MINID options at the same time are not compatible')
             strategy = option
             approximate = False
             if more >= 2 and argv[index + 1] in (b'~', b'='):

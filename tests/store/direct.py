@@ -1,0 +1,87 @@
+"""Commands on a real LevelDB without a server: what they answer, as a client would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import hiredis
+
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import Command
+from rq_leveldb.store.context import Context, Services
+from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError
+from rq_leveldb.store.resp import encode, encode_pieces
+
+
+class Direct:
+    """A store's commands, called as functions.
+
+    :param directory: where the database is, or will be
+    :ivar waiting: the last command that blocked: its keys and its attempt
+    """
+
+    def __init__(self, directory: Path, commands: Iterable[Command]) -> None:
+        self.directory = directory
+        self.commands = {command.name.encode(): command for command in commands}
+        self.engine = Engine(directory)
+        self.keys = Keyspace(self.engine)
+        self.waiting: tuple[list[bytes], Callable[[], Reply]] | None = None
+        self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, SimpleNamespace(block=self._block)))
+
+    def _block(
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+    ) -> Reply:
+        self.waiting = (keys, attempt)
+        return NO_REPLY
+
+    def run(self, *argv: bytes | str | int | float) -> Reply:
+        """Execute one command as a transaction of its own.
+
+        :raises ReplyError: what the client would have got as an error
+        """
+        arguments = [part if isinstance(part, bytes) else str(part).encode() for part in argv]
+        command = self.commands[arguments[0].lower()]
+        if not command.accepts(len(arguments)):
+            raise ReplyError(f"ERR wrong number of arguments for '{command.name}' command")
+        self.keys.tick()
+        reply = command.handler(self.ctx, arguments)
+        self.keys.commit()
+        return reply
+
+    def call(self, *argv: bytes | str | int | float, resp3: bool = False) -> Any:
+        """:returns: what a client reads as the reply; an error as the exception it becomes there"""
+        self.ctx.resp3 = resp3
+        try:
+            reply = self.run(*argv)
+        except ReplyError as error:
+            reply = error
+        reader = hiredis.Reader()
+        if isinstance(reply, Pieces):
+            for piece in encode_pieces(reply, resp3):
+                reader.feed(piece)
+        else:
+            reader.feed(encode(reply, resp3))
+        return reader.gets()
+
+    def error(self, *argv: bytes | str | int | float) -> str:
+        """:returns: the text of the error that the command has to answer"""
+        try:
+            self.run(*argv)
+        except ReplyError as error:
+            return error.text
+        raise AssertionError('no error')
+
+    def reopen(self) -> None:
+        """As after kill -9: only what was committed is there."""
+        self.engine.close()
+        self.engine = Engine(self.directory)
+        self.keys = Keyspace(self.engine)
+        self.ctx.keys = self.keys
+
+    def close(self) -> None:
+        self.engine.close()
