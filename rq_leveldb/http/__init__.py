@@ -1,0 +1,36 @@
+"""The HTTP front: a WSGI application, for gunicorn as `rq-leveldb http` runs it, or for anybody's own server.
+
+gunicorn 'rq_leveldb.http:create_app()'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from rq_leveldb.http.settings import Settings
+
+__all__ = ['create_app']
+
+
+def create_app(connection: Redis | None = None, settings: Settings | None = None) -> Callable[..., Any]:
+    """Return the WSGI application.
+
+    Args:
+        connection: to the store, or to a real Redis server; by default to the place that the environment names.
+        settings: the settings; by default from the environment.
+
+    Raises:
+        StoreError: the settings, the token or the place cannot be used.
+    """
+    from rq_leveldb.http.application import build
+    from rq_leveldb.http.place import Place
+    from rq_leveldb.http.settings import Settings
+
+    chosen = settings or Settings.from_environment()
+    place = Place.find()
+    app: Callable[..., Any] = build(connection or place.connect(), chosen, place.token(chosen)).app
+    return app

@@ -1,0 +1,168 @@
+"""What every resource has at hand: the connection, RQ's queues over it, the settings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+
+from rq_leveldb.http.allow import AllowList
+from rq_leveldb.http.fields import IDENTIFIER, text
+from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.reading import Reader
+from rq_leveldb.http.settings import Settings
+
+__all__ = ['Backend', 'Slots']
+
+_MOST_QUEUES = 1024
+
+_is_identifier = text(200, IDENTIFIER)
+
+
+class Slots:
+    """A bound on how many requests may wait at a time, so that the others find a thread.
+
+    Args:
+        most: how many.
+        what: what they wait for, for the error.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._semaphore = threading.BoundedSemaphore(most)
+        self._most = most
+        self._what = what
+
+    def take(self) -> None:
+        """Take a slot.
+
+        Raises:
+            Problem: 503, all are taken.
+        """
+        if not self._semaphore.acquire(blocking=False):
+            raise Problem(
+                503,
+                'too-many-waiting',
+                'Too many clients are waiting',
+                f'{self._most} {self._what} are open, which is the limit.',
+                hint='Try again later, or raise the limit.',
+                headers={'Retry-After': '5'},
+            )
+
+    def give_back(self) -> None:
+        """Give the slot back."""
+        self._semaphore.release()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold a slot.
+
+        Raises:
+            Problem: as `take`.
+        """
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+class Backend:
+    """The store as the resources see it.
+
+    Args:
+        connection: a connection to the store, or to a real Redis server; replies are bytes.
+        settings: the settings.
+        allow: the functions that may be enqueued.
+    """
+
+    def __init__(self, connection: Redis, settings: Settings, allow: AllowList) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.allow = allow
+        self.reader = Reader(settings.serializer, settings.max_value)
+        self.started = time.time()
+        self._queues: dict[str, Queue] = {}
+
+    def queue(self, name: str) -> Queue:
+        """Return RQ's queue of a name, whether or not it exists.
+
+        Args:
+            name: the name.
+        """
+        queue = self._queues.get(name)
+        if queue is None:
+            if len(self._queues) >= _MOST_QUEUES:
+                self._queues.clear()
+            queue = Queue(name, connection=self.connection, serializer=self.reader)
+            # Kept, since a queue asks the server for its version once.
+            self._queues[name] = queue
+        return queue
+
+    def queue_names(self) -> list[str]:
+        """Return the names of all queues, sorted."""
+        prefix = Queue.redis_queue_namespace_prefix.encode()
+        members: Any = self.connection.smembers(Queue.redis_queues_keys)
+        return sorted(member[len(prefix) :].decode('utf-8', 'replace') for member in members)
+
+    def existing_queue(self, name: str) -> Queue:
+        """Return a queue that exists.
+
+        Args:
+            name: the name.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        queue = self.queue(name)
+        pipe = self.connection.pipeline(transaction=False)
+        pipe.sismember(Queue.redis_queues_keys, queue.key)
+        pipe.exists(queue.key)
+        known, length = pipe.execute()
+        if not known and not length:
+            self._queues.pop(name, None)
+            raise Problem(404, 'no-such-queue', 'There is no such queue', f'No job was ever put on {name[:100]!r}.')
+        return queue
+
+    def job(self, job_id: str) -> Job:
+        """Return a job.
+
+        Args:
+            job_id: its id, from a URL.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        try:
+            return Job.fetch(_is_identifier(job_id), connection=self.connection, serializer=self.reader)
+        except (NoSuchJobError, ValueError):
+            raise no_such_job(job_id) from None
+
+    def jobs(self, job_ids: list[str]) -> list[Job | None]:
+        """Return jobs, None for each that is gone.
+
+        Args:
+            job_ids: their ids.
+        """
+        return Job.fetch_many(job_ids, connection=self.connection, serializer=self.reader) if job_ids else []
+
+
+def no_such_job(job_id: str) -> Problem:
+    """Return the error for a job that does not exist.
+
+    Args:
+        job_id: its id.
+    """
+    return Problem(
+        404,
+        'no-such-job',
+        'There is no such job',
+        f'No job {job_id[:200]!r} is stored.',
+        hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
+    )

@@ -1,0 +1,145 @@
+"""JSON in and JSON out: what a body may be, and how large."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import falcon
+
+from rq_leveldb.http.problems import FieldError, Problem
+
+__all__ = ['JSON', 'answer', 'read', 'read_object']
+
+JSON = 'application/json'
+_EMPTY_OBJECT: dict[str, Any] = {}
+
+
+def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_200) -> None:
+    """Make a document the response.
+
+    Args:
+        response: the response.
+        document: anything that JSON can write.
+        status: its status line.
+    """
+    response.status = status
+    response.content_type = JSON
+    response.data = json.dumps(document, separators=(',', ':')).encode()
+
+
+def read(request: falcon.Request, limit: int, *, required: bool = True) -> Any:
+    """Return a request's JSON.
+
+    Args:
+        request: the request.
+        limit: largest body, bytes.
+        required: whether there must be a body; without one an empty object is returned.
+
+    Raises:
+        Problem: 413 too large, 415 not JSON by its Content-Type, 400 not JSON by its content.
+    """
+    data = _read_bytes(request, limit)
+    media_type, _, parameters = (request.content_type or '').partition(';')
+    if not data and not required and not media_type:
+        return _EMPTY_OBJECT
+    if media_type.strip().lower() != JSON:
+        raise Problem(
+            415,
+            'not-json',
+            'The body must be JSON',
+            f'Content-Type is {media_type.strip()[:100]!r}.' if media_type else 'Content-Type is missing.',
+            hint=f'Send Content-Type: {JSON}.',
+            errors=[FieldError(f'must be {JSON}', parameter='Content-Type')],
+        )
+    charset = parameters.replace('"', '').replace(' ', '').lower()
+    if charset and charset not in ('charset=utf-8', 'charset=utf8'):
+        raise Problem(
+            415,
+            'not-json',
+            'The body must be JSON',
+            'JSON is sent in UTF-8.',
+            errors=[FieldError('only charset=utf-8 is known', parameter='Content-Type')],
+        )
+    if not data and not required:
+        return _EMPTY_OBJECT
+    return _parse(data)
+
+
+def read_object(request: falcon.Request, limit: int, *, required: bool = True) -> dict[str, Any]:
+    """Return a request's JSON object.
+
+    Args:
+        request: the request.
+        limit: largest body, bytes.
+        required: whether there must be a body.
+
+    Raises:
+        Problem: as `read`; 422 where it is JSON, and no object.
+    """
+    document = read(request, limit, required=required)
+    if type(document) is not dict:
+        raise Problem(
+            422,
+            'invalid-field',
+            'A field has a value that is not accepted',
+            'The body must be an object.',
+            errors=[FieldError('must be an object', pointer='')],
+        )
+    return document
+
+
+def _read_bytes(request: falcon.Request, limit: int) -> bytes:
+    length = request.content_length
+    if length is not None:
+        if length > limit:
+            raise _too_large(limit)
+        data = request.stream.read(length) if length else b''
+        if len(data) < length:
+            raise _not_json('The body is shorter than its Content-Length.')
+        return data
+    if request.get_header('Transfer-Encoding') is None:
+        return b''
+    data = request.stream.read(limit + 1)
+    if len(data) > limit:
+        raise _too_large(limit)
+    return data
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        text = data.decode('utf-8')
+    except UnicodeDecodeError as error:
+        raise _not_json(f'The body is not UTF-8: {error.reason} at byte {error.start}.') from None
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise _not_json('The body is nested too deeply.') from None
+    except ValueError as error:
+        raise _not_json(str(error)[:200]) from None
+    # Half of a surrogate pair is JSON by grammar and no text that could be stored: RFC 8259, section 8.2.
+    if '\\u' in text:
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise _not_json('A string holds half of a surrogate pair.') from None
+    return document
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f'{name} is no JSON')
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        413,
+        'body-too-large',
+        'The body is too large',
+        f'At most {limit} bytes are accepted.',
+        hint='Send fewer jobs at a time, or store the data elsewhere and pass its name.',
+        headers={'Connection': 'close'},
+    )
+
+
+def _not_json(detail: str) -> Problem:
+    return Problem(400, 'malformed-json', 'The body is not JSON', detail, errors=[FieldError(detail, pointer='')])

@@ -1,0 +1,151 @@
+"""What can be done to jobs that are there: cancel, stop, requeue."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import falcon
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.registry import CanceledJobRegistry, FailedJobRegistry
+
+from rq_leveldb.http import body, fields, query
+from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.job_view import job_url
+from rq_leveldb.http.listing import MOST_SCANNED, listed, matches
+from rq_leveldb.http.problems import Problem
+
+__all__ = ['JobActions', 'RequeueFailed', 'options']
+
+_REQUEUED_AT_ONCE = 1000
+
+
+class JobActions:
+    """What can be done to a job.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_post_cancel(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Cancel a job that has not started."""
+        wanted = options(self._backend, request, {'enqueue_dependents': fields.boolean})
+        job = self._backend.job(job_id)
+        status = job.get_status(refresh=False)
+        if status in (JobStatus.STARTED, JobStatus.FINISHED, JobStatus.CANCELED, JobStatus.FAILED, JobStatus.STOPPED):
+            raise _wrong_state(job, 'canceled', 'Stop it instead.' if status == JobStatus.STARTED else None)
+        try:
+            job.cancel(enqueue_dependents=wanted.get('enqueue_dependents', False))
+        except InvalidJobOperation:
+            raise _wrong_state(job, 'canceled') from None
+        self._answer(response, job_id)
+
+    def on_post_stop(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Ask the worker to stop a running job."""
+        options(self._backend, request, {})
+        backend = self._backend
+        job = backend.job(job_id)
+        if job.get_status(refresh=False) != JobStatus.STARTED:
+            raise _wrong_state(job, 'stopped')
+        try:
+            send_stop_job_command(backend.connection, job.id, serializer=backend.reader)
+        except (InvalidJobOperation, NoSuchJobError):
+            raise _wrong_state(job, 'stopped') from None
+        body.answer(response, {'id': job.id, 'url': job_url(job.id), 'status': 'started'}, falcon.HTTP_202)
+
+    def on_post_requeue(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Put a job that failed, was stopped or was canceled back on its queue."""
+        wanted = options(self._backend, request, {'at_front': fields.boolean})
+        job = self._backend.job(job_id)
+        if not _requeue(self._backend, job, wanted.get('at_front', False)):
+            raise _wrong_state(job, 'requeued')
+        self._answer(response, job_id)
+
+    def _answer(self, response: falcon.Response, job_id: str) -> None:
+        job = self._backend.job(job_id)
+        body.answer(response, {'id': job.id, 'url': job_url(job.id), 'status': job.get_status(refresh=False).value})
+
+
+class RequeueFailed:
+    """All jobs that failed.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Put jobs that failed back on their queues, at most a thousand at a time."""
+        backend = self._backend
+        wanted = options(
+            backend, request, {'queue': fields.text(500), 'function': fields.text(500), 'at_front': fields.boolean}
+        )
+        names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
+        requeued: list[str] = []
+        is_complete = True
+        for job, _ in itertools.islice(listed(backend, 'failed', names, None), MOST_SCANNED):
+            if job is None or not matches(backend, job, 'failed', wanted):
+                continue
+            if len(requeued) >= _REQUEUED_AT_ONCE:
+                is_complete = False
+                break
+            if _requeue(backend, job, wanted.get('at_front', False)):
+                requeued.append(job.id)
+        body.answer(response, {'requeued': requeued, 'count': len(requeued), 'is_complete': is_complete})
+
+
+def options(
+    backend: Backend, request: falcon.Request, readers: Mapping[str, Callable[[Any], Any]], *, required: bool = False
+) -> dict[str, Any]:
+    """Return the options of an action from the body; there need not be a body.
+
+    Args:
+        backend: for the limits.
+        request: the request.
+        readers: for every field that may be there, what reads it.
+        required: whether there must be a body.
+
+    Raises:
+        Problem: a field is not accepted.
+    """
+    query.read_query(request, {})
+    document = body.read_object(request, backend.settings.max_body, required=required)
+    values, errors = fields.read_fields(document, readers)
+    if errors:
+        raise fields.refuse(errors)
+    return values
+
+
+def _requeue(backend: Backend, job: Job, at_front: bool) -> bool:
+    """Put a job back on its queue; say whether it was in a state for that."""
+    status = job.get_status(refresh=False)
+    if status in (JobStatus.FAILED, JobStatus.STOPPED):
+        kind: type[CanceledJobRegistry] | type[FailedJobRegistry] = FailedJobRegistry
+    elif status == JobStatus.CANCELED:
+        kind = CanceledJobRegistry
+    else:
+        return False
+    try:
+        kind(queue=backend.queue(job.origin)).requeue(job, at_front=at_front)
+    except (InvalidJobOperation, NoSuchJobError):
+        # Somebody else was faster.
+        return False
+    return True
+
+
+def _wrong_state(job: Job, what: str, hint: str | None = None) -> Problem:
+    return Problem(
+        409,
+        'wrong-state',
+        'The job is not in a state for this',
+        f'A job that is {job.get_status(refresh=False).value} cannot be {what}.',
+        hint=hint,
+    )

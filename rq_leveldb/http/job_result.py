@@ -1,0 +1,91 @@
+"""A job's result, and waiting for it; what it printed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import falcon
+from rq.job import Job
+from rq.results import Result
+
+from rq_leveldb.http import body, query
+from rq_leveldb.http.backend import Backend, Slots
+from rq_leveldb.http.job_view import output, result_document, results
+
+__all__ = ['JobLog', 'JobResult']
+
+_FINAL = ('finished', 'failed', 'stopped', 'canceled')
+# Longest single block on the store while waiting for a result, seconds: the status is looked at in between, since
+# a job that keeps no result leaves nothing to wake up on.
+_WAIT_SLICE = 1.0
+
+
+class JobResult:
+    """A job's result.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._slots = Slots(backend.settings.max_waiting, 'waits for results')
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Show a job's status and latest result; with `wait`, when it has ended or that many seconds have passed."""
+        most = self._backend.settings.max_wait
+        wanted = query.read_query(request, {'wait': query.whole(0, most)})
+        job = self._backend.job(job_id)
+        wait = wanted.get('wait', 0)
+        if wait and job.get_status(refresh=False).value not in _FINAL:
+            with self._slots.hold():
+                job = self._wait(job, time.monotonic() + wait)
+        body.answer(response, self._document(job))
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        found = results(self._backend, job, 1)
+        status = job.get_status(refresh=False).value
+        return {
+            'id': job.id,
+            'status': status,
+            'is_final': status in _FINAL,
+            'result': result_document(found[0]) if found else None,
+        }
+
+    def _wait(self, job: Job, deadline: float) -> Job:
+        backend = self._backend
+        key = Result.get_key(job.id)
+        newest: Any = backend.connection.xrevrange(key, '+', '-', count=1)
+        last = newest[0][0] if newest else b'0-0'
+        while True:
+            # Looked at after the result's position was read, so that no end slips in between.
+            job = backend.job(job.id)
+            left = deadline - time.monotonic()
+            if job.get_status(refresh=False).value in _FINAL or left <= 0:
+                return job
+            block = max(1, int(min(left, _WAIT_SLICE) * 1000))
+            entries: Any = backend.connection.xread({key: last}, block=block, count=1)
+            if entries:
+                stream = next(iter(entries.values())) if isinstance(entries, dict) else entries[0][1]
+                while stream and isinstance(stream[0], list):
+                    stream = stream[0]
+                last = stream[-1][0]
+
+
+class JobLog:
+    """What a job printed.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Show what the worker kept of the job's output."""
+        query.read_query(request, {})
+        job = self._backend.job(job_id)
+        text = output(self._backend, job)
+        body.answer(response, {'id': job.id, 'log': text})

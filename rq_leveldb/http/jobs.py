@@ -1,0 +1,206 @@
+"""Jobs: enqueue one or many, list, look at one, delete."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+
+from rq_leveldb.http import body, fields, query
+from rq_leveldb.http.backend import Backend, no_such_job
+from rq_leveldb.http.enqueue import Outcome
+from rq_leveldb.http.fields import Invalid
+from rq_leveldb.http.job_request import JobRequest, read_job
+from rq_leveldb.http.job_view import full, job_url, summary
+from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches
+from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.states import STATES
+from rq_leveldb.http.submission import submit
+
+__all__ = ['Batch', 'Jobs', 'OneJob']
+
+_LIST_PARAMETERS: dict[str, Callable[[str], Any]] = {
+    'status': fields.choice(*STATES),
+    'queue': fields.text(500),
+    'function': fields.text(500),
+    'since': fields.moment,
+    'until': fields.moment,
+    'time': fields.choice(*TIMES),
+    'limit': query.limit,
+    'cursor': fields.text(2000),
+}
+
+
+class Jobs:
+    """The jobs: POST enqueues one, GET lists by state.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Enqueue a job."""
+        backend = self._backend
+        document = body.read(request, backend.settings.max_body)
+        job_request, errors = read_job(document, backend.allow)
+        if job_request is None:
+            raise fields.refuse(errors)
+        outcome, is_replay = submit(backend, request, document, [job_request])
+        _report_one(response, outcome[0], is_replay)
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """List the jobs of a state, newest first; queued and scheduled ones in the order in which they will run."""
+        backend = self._backend
+        wanted = query.read_query(request, _LIST_PARAMETERS)
+        state = wanted.get('status')
+        if state is None:
+            raise query.bad_query([FieldError('is required', parameter='status')])
+        limit = wanted.get('limit', query.DEFAULT_LIMIT)
+        names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
+        after: list[Any] | None = None
+        if 'cursor' in wanted:
+            first_kind = int if state == 'queued' else str
+            start, first, second = query.decode_cursor(wanted['cursor'], str, first_kind, str)
+            _check_position(first)
+            names = [name for name in names if name >= start]
+            after = [first, second] if names[:1] == [start] else None
+        items: list[dict[str, Any]] = []
+        cursor: str | None = None
+        for scanned, (job, position) in enumerate(listed(backend, state, names, after), 1):
+            if job is not None and matches(backend, job, state, wanted):
+                items.append(summary(backend, job))
+            if len(items) >= limit or scanned >= MOST_SCANNED:
+                cursor = query.encode_cursor(position)
+                break
+        body.answer(response, {'items': items, 'next': cursor})
+
+
+class Batch:
+    """Many jobs in one request.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Enqueue jobs: all are in order, or none is enqueued."""
+        backend = self._backend
+        most = backend.settings.max_batch
+        document = body.read_object(request, backend.settings.max_body)
+        values, errors = fields.read_fields(document, {'jobs': _array(most)}, ('jobs',))
+        if errors:
+            if errors[0].detail.startswith('must have at most'):
+                raise Problem(
+                    413, 'batch-too-large', 'There are too many jobs in one request', errors[0].detail, errors=errors
+                )
+            raise fields.refuse(errors)
+        requests: list[JobRequest] = []
+        seen: set[str] = set()
+        for index, item in enumerate(values['jobs']):
+            try:
+                job_request, found = read_job(item, backend.allow)
+            except Problem as problem:
+                problem.errors = tuple(_below(index, error) for error in problem.errors)
+                raise
+            errors += [_below(index, error) for error in found]
+            if job_request is not None:
+                if job_request.job_id in seen:
+                    errors.append(FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id'))
+                seen.add(job_request.job_id)
+                requests.append(job_request)
+        if errors:
+            raise fields.refuse(errors[:100])
+        outcomes, is_replay = submit(backend, request, document, requests)
+        if is_replay:
+            response.set_header('Idempotency-Replayed', 'true')
+        body.answer(response, {'jobs': [_outcome_document(outcome) for outcome in outcomes]}, falcon.HTTP_201)
+
+
+class OneJob:
+    """One job.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Show everything about a job."""
+        query.read_query(request, {})
+        backend = self._backend
+        job = backend.job(job_id)
+        body.answer(response, full(backend, job))
+
+    def on_delete(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
+        """Delete a job, whatever its state."""
+        wanted = query.read_query(request, {'dependents': query.flag})
+        job = self._backend.job(job_id)
+        try:
+            job.delete(delete_dependents=wanted.get('dependents', False))
+        except (NoSuchJobError, InvalidJobOperation):
+            raise no_such_job(job_id) from None
+        response.status = falcon.HTTP_204
+
+
+def _check_position(first: int | str) -> None:
+    """Raise where a cursor's first item is no index and no score."""
+    try:
+        is_good = first >= 0 if isinstance(first, int) else not math.isnan(float(first))
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise query.bad_query([FieldError('is none that this service gave out', parameter='cursor')])
+
+
+def _array(most: int) -> Callable[[Any], list[Any]]:
+    def read(value: Any) -> list[Any]:
+        if type(value) is not list or not value:
+            raise Invalid('must be an array with at least one job')
+        if len(value) > most:
+            raise Invalid(f'must have at most {most} jobs')
+        return value
+
+    return read
+
+
+def _below(index: int, error: FieldError) -> FieldError:
+    return FieldError(error.detail, pointer=f'/jobs/{index}{error.pointer or ""}')
+
+
+def _outcome_document(outcome: Outcome) -> dict[str, Any]:
+    job_id = outcome.request.job_id
+    return {
+        'id': job_id,
+        'url': job_url(job_id),
+        'status': outcome.status,
+        'queue': outcome.request.queue,
+        'is_duplicate': outcome.status is None,
+    }
+
+
+def _report_one(response: falcon.Response, outcome: Outcome, is_replay: bool) -> None:
+    location = job_url(outcome.request.job_id)
+    if outcome.status is None:
+        raise Problem(
+            409,
+            'duplicate-job',
+            'A job of this id exists',
+            f'{outcome.request.job_id} is stored already, and unique was asked for.',
+            errors=[FieldError('is taken', pointer='/job_id')],
+            headers={'Location': location},
+        )
+    response.set_header('Location', location)
+    if is_replay:
+        response.set_header('Idempotency-Replayed', 'true')
+    body.answer(response, _outcome_document(outcome), falcon.HTTP_201)

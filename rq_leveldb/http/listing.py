@@ -1,0 +1,75 @@
+"""Walking the jobs of a state over queues, and the filters of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rq.job import Job
+
+from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.job_view import function_of
+from rq_leveldb.http.states import walk
+
+__all__ = ['MOST_SCANNED', 'TIMES', 'listed', 'matches']
+
+MOST_SCANNED = 10_000
+"""Most jobs that one request looks at; a list then ends early and says where to go on."""
+
+TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
+"""The points in time by which a list can be filtered."""
+
+_DEFAULT_TIME = {
+    'queued': 'enqueued_at',
+    'started': 'started_at',
+    'finished': 'ended_at',
+    'failed': 'ended_at',
+    'stopped': 'ended_at',
+}
+
+
+def listed(
+    backend: Backend, state: str, names: list[str], after: list[Any] | None
+) -> Iterator[tuple[Job | None, list[Any]]]:
+    """Walk the jobs of a state.
+
+    Args:
+        backend: the store.
+        state: one of `states.STATES`.
+        names: the queues, in order.
+        after: the position in the first queue behind which to go on; None begins.
+
+    Returns:
+        Each job, None where its entry is left and the job is gone, and its position with the queue's name in front.
+    """
+    for name in names:
+        for entries in walk(backend, state, backend.queue(name), after):
+            for entry, job in zip(entries, backend.jobs([entry.job_id for entry in entries]), strict=True):
+                yield job, [name, *entry.position]
+        after = None
+
+
+def matches(backend: Backend, job: Job, state: str, wanted: dict[str, Any]) -> bool:
+    """Say whether a job belongs into a list.
+
+    Args:
+        backend: for its reader.
+        job: a job that was fetched.
+        state: the state that is listed.
+        wanted: `function`, `since`, `until`, `time`, where given.
+    """
+    status = job.get_status(refresh=False).value
+    if state in ('failed', 'stopped') and status != state:
+        return False
+    if 'function' in wanted and function_of(backend, job)[0] != wanted['function']:
+        return False
+    if 'since' in wanted or 'until' in wanted:
+        moment: datetime | None = getattr(job, wanted.get('time') or _DEFAULT_TIME.get(state, 'created_at'))
+        if moment is None:
+            return False
+        if 'since' in wanted and moment < wanted['since']:
+            return False
+        if 'until' in wanted and moment >= wanted['until']:
+            return False
+    return True

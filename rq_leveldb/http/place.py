@@ -1,0 +1,85 @@
+"""Which store the front serves, and where its own files are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from rq_leveldb import location
+from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.token import load_token
+
+__all__ = ['Place']
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store, or a real Redis server.
+
+    Args:
+        url: its URL; None for the default directory.
+        directory: where the front's own files are, the token and the lock.
+    """
+
+    url: str | None
+    directory: Path
+
+    @classmethod
+    def find(cls, url: str | None = None) -> Place:
+        """Return the place that a URL names, or the environment, or the default.
+
+        Args:
+            url: `leveldb:///path`, or the URL of a Redis server.
+
+        Raises:
+            BadAddress: it is something else.
+        """
+        url = url or location.configured_url()
+        if url is not None and location.is_redis_url(url):
+            # A server has no directory of ours. Its data belongs to whoever may connect, the token to this user.
+            name = hashlib.sha256(url.encode()).hexdigest()[:16]
+            return cls(url, location.default_directory().parent / 'rq-leveldb-http' / name)
+        return cls(url, location.parse(url).directory.path)
+
+    def connect(self) -> Redis:
+        """Return a new connection, with replies as bytes."""
+        from rq_leveldb.client.connection import Redis as StoreRedis
+
+        if self.url is None:
+            return StoreRedis(decode_responses=False)
+        return StoreRedis.from_url(self.url, decode_responses=False)
+
+    def prepare(self) -> None:
+        """Make the directory, private to its owner.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        if self.url is not None and location.is_redis_url(self.url):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            location.DataDirectory(self.directory).create()
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the front that runs; says where it listens."""
+        return self.directory / 'http.lock'
+
+    def token(self, settings: Settings) -> str | None:
+        """Return the token that is asked for, None where none is.
+
+        Args:
+            settings: the settings.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        if settings.open:
+            return None
+        if settings.token:
+            return settings.token
+        self.prepare()
+        return load_token(location.DataDirectory(self.directory).token)

@@ -1,0 +1,165 @@
+"""Where RQ keeps the jobs of each state, and how to walk them a page at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rq import Queue
+from rq.registry import (
+    BaseRegistry,
+    CanceledJobRegistry,
+    DeferredJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ScheduledJobRegistry,
+    StartedJobRegistry,
+)
+
+from rq_leveldb.http.backend import Backend
+
+__all__ = ['COUNTED', 'STATES', 'Entry', 'counts', 'walk']
+
+_REGISTRIES: dict[str, type[BaseRegistry]] = {
+    'started': StartedJobRegistry,
+    'finished': FinishedJobRegistry,
+    'failed': FailedJobRegistry,
+    'stopped': FailedJobRegistry,
+    'deferred': DeferredJobRegistry,
+    'scheduled': ScheduledJobRegistry,
+    'canceled': CanceledJobRegistry,
+}
+STATES = ('queued', *_REGISTRIES)
+"""The states whose jobs can be listed, by RQ's names."""
+COUNTED = tuple(state for state in STATES if state != 'stopped')
+"""The states that are counted; RQ keeps stopped jobs among the failed ones."""
+
+# Scored by the time at which the entry expires.
+_EXPIRING = ('finished', 'failed')
+# The next to run first; of the others the newest.
+_ASCENDING = ('scheduled', 'deferred')
+_CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job's place in a listing.
+
+    Args:
+        job_id: its id.
+        position: where to go on behind it, for a cursor.
+    """
+
+    job_id: str
+    position: list[Any]
+
+
+def registry_key(queue: Queue, state: str) -> str:
+    """Return the store's key under which a queue's jobs of a state are kept.
+
+    Args:
+        queue: the queue.
+        state: one of `STATES`.
+    """
+    if state == 'queued':
+        return str(queue.key)
+    return str(_REGISTRIES[state](queue=queue).key)
+
+
+def counts(backend: Backend, names: list[str]) -> list[dict[str, int]]:
+    """Return how many jobs of each state queues have.
+
+    Only counted, without RQ's own cleanup: that would fail jobs and call their callbacks here.
+
+    Args:
+        backend: the store.
+        names: the queues.
+
+    Returns:
+        For each queue the number by state.
+    """
+    if not names:
+        return []
+    pipe = backend.connection.pipeline(transaction=False)
+    now = time.time()
+    for name in names:
+        queue = backend.queue(name)
+        pipe.llen(queue.key)
+        for state in COUNTED[1:]:
+            key = registry_key(queue, state)
+            if state in _EXPIRING:
+                pipe.zcount(key, f'({now}', '+inf')
+            else:
+                pipe.zcard(key)
+    replies = iter(pipe.execute())
+    return [{state: int(next(replies)) for state in COUNTED} for _ in names]
+
+
+def walk(backend: Backend, state: str, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+    """Walk a queue's jobs of a state, in chunks.
+
+    Args:
+        backend: the store.
+        state: one of `STATES`.
+        queue: the queue.
+        after: the position of the last job that was seen; None begins.
+
+    Returns:
+        Chunks of entries, none empty.
+    """
+    if state == 'queued':
+        return _walk_list(backend, queue, after)
+    return _walk_sorted(backend, state, queue, after)
+
+
+def _walk_list(backend: Backend, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+    start = 0
+    if after is not None:
+        index, job_id = after
+        # Jobs are taken from the front meanwhile, so what was at `index` may have moved up.
+        found = backend.connection.lpos(queue.key, job_id)
+        start = (found if isinstance(found, int) else index) + 1
+    while True:
+        members: Any = backend.connection.lrange(queue.key, start, start + _CHUNK - 1)
+        if not members:
+            return
+        ids = [member.decode('utf-8', 'replace') for member in members]
+        yield [Entry(job_id, [start + offset, job_id]) for offset, job_id in enumerate(ids)]
+        start += len(members)
+
+
+def _walk_sorted(backend: Backend, state: str, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+    key = registry_key(queue, state)
+    is_ascending = state in _ASCENDING
+    low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
+    high: float | str = '+inf'
+    if after is not None:
+        if is_ascending:
+            low = after[0]
+        else:
+            high = after[0]
+    offset = 0
+    pairs: Any
+    while True:
+        if is_ascending:
+            pairs = backend.connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
+        else:
+            pairs = backend.connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
+        if not pairs:
+            return
+        offset += len(pairs)
+        entries = []
+        for raw, score in pairs:
+            member = raw.decode('utf-8', 'replace')
+            # Members of one score come in their own order.
+            if (
+                after is not None
+                and str(score) == str(float(after[0]))
+                and (member <= after[1] if is_ascending else member >= after[1])
+            ):
+                continue
+            entries.append(Entry(member.partition(':')[0] if state == 'started' else member, [str(score), member]))
+        if entries:
+            yield entries

@@ -1,0 +1,88 @@
+"""Clients of the front, and the front as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from falcon.testing import Result, TestClient
+
+from rq_leveldb.http.application import Front
+
+TOKEN = 'a-token-for-the-tests'
+HERE = Path(__file__).parent
+
+
+class Api:
+    """Speaks to the application as a client with the token does."""
+
+    def __init__(self, front: Front, token: str | None = TOKEN) -> None:
+        headers = {'Host': 'localhost:7753'}
+        if token is not None:
+            headers['Authorization'] = f'Bearer {token}'
+        self.client = TestClient(front.app, headers=headers)
+
+    def get(self, path: str, **options: Any) -> Result:
+        return self.client.simulate_get(path, **options)
+
+    def delete(self, path: str, **options: Any) -> Result:
+        return self.client.simulate_delete(path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> Result:
+        if json is not None:
+            options['json'] = json
+        return self.client.simulate_post(path, **options)
+
+    def enqueue(self, function: str, *args: Any, **fields: Any) -> str:
+        """Enqueue a job and return its id."""
+        answer = self.post('/v1/jobs', {'function': f'http_tasks.{function}', 'args': list(args), **fields})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json['id'])
+
+
+class FrontProcess:
+    """The front as users run it."""
+
+    def __init__(self, url: str, *options: str, **environ: str) -> None:
+        command = [sys.executable, '-m', 'rq_leveldb', 'http', '--url', url, '--import', 'http_tasks', *options]
+        if '--http' not in options:
+            command += ['--http', '127.0.0.1:0']
+        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': path, 'RQ_LEVELDB_HTTP_TOKEN': TOKEN, **environ},
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.errors: list[str] = []
+        stderr = self.process.stderr
+        self._reader = threading.Thread(target=lambda: self.errors.extend(stderr), daemon=True)
+        self._reader.start()
+        line = self.process.stdout.readline()
+        if not line.startswith('Serving on '):
+            self.process.wait(10)
+            self._reader.join(10)
+        self.url = line.removeprefix('Serving on ').strip()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(':')[2])
+
+    def stop(self) -> str:
+        """End it, and return what it wrote to its standard error."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+        self._reader.join(10)
+        return ''.join(self.errors)

@@ -1,0 +1,44 @@
+"""Functions that the tests enqueue over HTTP."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+from rq.decorators import job
+
+
+@job('default', connection=None)  # type: ignore[arg-type]
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+def echo(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {'args': list(args), 'kwargs': kwargs}
+
+
+def fail(message: str = 'no') -> None:
+    raise ValueError(message)
+
+
+def price() -> Decimal:
+    return Decimal('1.50')
+
+
+class Money:
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
+def money() -> Money:
+    return Money(7)
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def on_end(*args: Any) -> None:
+    pass
