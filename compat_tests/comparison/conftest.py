@@ -1,0 +1,33 @@
+"""The two servers that are compared: one real Redis and one store for the whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compat_tests.comparison.contest import Server
+from compat_tests.real_redis import RealRedis
+from compat_tests.store_process import StoreProcess
+
+
+@pytest.fixture(scope='session')
+def redis_server() -> Iterator[RealRedis]:
+    """The model."""
+    with RealRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What is compared with it: the store, or the redis-server that RQ_LEVELDB_TEST_SECOND names (a check of the
+    tests themselves)."""
+    second = os.environ.get('RQ_LEVELDB_TEST_SECOND')
+    if second:
+        with RealRedis(Path(second)) as server:
+            yield server
+    else:
+        with StoreProcess(tmp_path_factory.mktemp('comparison') / 'store') as process:
+            yield process
