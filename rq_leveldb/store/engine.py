@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,14 @@ class Engine:
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
         iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(start=start, stop=stop, reverse=reverse)
-        return iterator
+        if not reverse:
+            return iterator
+        # Backwards, plyvel 1.5.1 yields nothing when the only record within the bounds is the one at `start`.
+        first = next(iterator, None)
+        if first is not None:
+            return chain((first,), iterator)
+        value = self.get(start) if start < stop else None
+        return iter(()) if value is None else iter(((start, value),))
 
     def sync(self) -> None:
         """Make every batch written so far survive a power cut; may run in a thread beside writes.

@@ -1,12 +1,335 @@
-"""Placeholder: being written."""
+"""Sorted sets: each member's score, and the entries in their order.
+
+An entry is a score and a member as bytes that sort as Redis sorts them. LevelDB walks the remains of removed entries,
+and what pops from the low end (scheduled jobs, registries by expiry) leaves nothing but remains there. So every scan
+begins no lower than `floor`, which is kept with the meta record and rises when the lowest entry goes; and a scan that
+would end before the lowest entry never begins. The high end has the same bound in memory only.
+
+A rank is found by walking from the nearer end: O(n), where Redis has O(log n).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import chain, dropwhile, islice, takewhile
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.encoding import SCORE_SIZE, read_score, score_bytes
 from rq_leveldb.store.overlay import Overlay
+from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
+
+Bounds = tuple[bytes, 'bytes | None']
+"""Entries from the first (inclusive) to the second (exclusive, None for no end)."""
+
+EVERYTHING: Bounds = (b'', None)
+
+MemberBound = tuple[bytes, bool]
+"""A member, and whether it is itself outside."""
+
+_MAX_TURNED = 1000
+"""How many entries are held in memory to be turned round, where walking from the other end is shorter."""
+
+
+def score_bounds(low: float, low_exclusive: bool, high: float, high_exclusive: bool) -> Bounds:
+    """:returns: what holds the entries whose score lies in a range"""
+    start = score_bytes(low)
+    stop = score_bytes(high)
+    return encoding.after(start) if low_exclusive else start, stop if high_exclusive else encoding.after(stop)
 
 
 class SortedSet(Value):
+    __slots__ = ('_ceiling', '_ceiling_is_entry', '_count', '_floor', '_floor_is_entry')
+    type_name = 'zset'
+
+    def __init__(self, overlay: Overlay, version: int) -> None:
+        super().__init__(overlay, version)
+        self._count = 0
+        self._floor = b''  # no entry is lower
+        self._floor_is_entry = False
+        self._ceiling: bytes | None = None  # no entry is higher; None: not known
+        self._ceiling_is_entry = False
+
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> SortedSet:
-        raise NotImplementedError
+        version, count, floor = encoding.read_sorted_set_body(record)
+        self = cls(overlay, version)
+        self._count, self._floor = count, floor
+        return self
+
+    def record(self) -> bytes:
+        body = encoding.sorted_set_body(self.version, self._count, self._floor)
+        return encoding.meta_record(encoding.TYPE_SORTED_SET, self.expire, self.indexed, body)
+
+    def weight(self) -> int:
+        return len(self._floor) + len(self._ceiling or b'')
+
+    def is_empty(self) -> bool:
+        return self._count == 0
+
+    def encoding_name(self) -> bytes:
+        return b'listpack' if self._count <= 128 else b'skiplist'
+
+    def __len__(self) -> int:
+        return self._count
+
+    # -- by member
+
+    def score(self, member: bytes) -> float | None:
+        stored = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        return None if stored is None else read_score(stored)
+
+    def __contains__(self, member: bytes) -> bool:
+        return self.overlay.get(encoding.sorted_set_member(self.version, member)) is not None
+
+    def set(self, member: bytes, score: float) -> bool | None:
+        """:returns: whether the member is new; None if nothing changed"""
+        version, overlay = self.version, self.overlay
+        member_key = encoding.sorted_set_member(version, member)
+        new = score_bytes(score)
+        old = overlay.get(member_key)
+        if old == new:
+            return None
+        entry = new + member
+        entries = encoding.sorted_set_entries(version)
+        overlay.put(member_key, new)
+        overlay.put(entries + entry, b'')
+        if old is None:
+            self._count += 1
+        else:
+            overlay.delete(entries + old + member)
+        if self._count == 1:
+            self._floor = self._ceiling = entry
+            self._floor_is_entry = self._ceiling_is_entry = True
+            return old is None
+        if entry < self._floor:
+            self._floor = entry
+            self._floor_is_entry = True
+        if self._ceiling is not None and entry > self._ceiling:
+            self._ceiling = entry
+            self._ceiling_is_entry = True
+        if old is not None:
+            self._narrow(old + member)
+        return old is None
+
+    def delete(self, member: bytes) -> bool:
+        """:returns: whether there was such a member"""
+        version = self.version
+        key = encoding.sorted_set_member(version, member)
+        score = self.overlay.get(key)
+        if score is None:
+            return False
+        self.overlay.delete(key)
+        entry = score + member
+        self.overlay.delete(encoding.sorted_set_entries(version) + entry)
+        self._count -= 1
+        self._narrow(entry)
+        return True
+
+    def _narrow(self, removed: bytes) -> None:
+        if removed == self._floor:
+            self._floor = removed + b'\x00'
+            self._floor_is_entry = False
+        if removed == self._ceiling:
+            self._ceiling_is_entry = False
+
+    def clear(self) -> None:
+        """Remove all members at once, whatever their number; a sweeper removes the records."""
+        if self._count:
+            self.overlay.put(encoding.garbage_key(self.version), b'')
+            self.version = self.overlay.new_version()
+            self._count = 0
+            self._floor, self._ceiling = b'', None
+            self._floor_is_entry = self._ceiling_is_entry = False
+
+    # -- by order
+
+    def entries(self, bounds: Bounds = EVERYTHING, reverse: bool = False) -> Iterator[bytes]:
+        """:returns: the entries within the bounds as they are now, in order; see :func:`split`"""
+        if not self._count:
+            return iter(())
+        start, stop = bounds
+        from_lowest = start <= self._floor
+        if from_lowest:
+            if stop is not None and stop <= self._lowest():
+                return iter(())
+            start = self._floor
+        to_highest = stop is None or (self._ceiling is not None and stop > self._ceiling)
+        if to_highest:
+            stop = None if self._ceiling is None else self._ceiling + b'\x00'
+        if stop is not None and stop <= start:
+            return iter(())
+        prefix = encoding.sorted_set_entries(self.version)
+        size = len(prefix)
+        records = self.overlay.scan(prefix + start, encoding.after(prefix) if stop is None else prefix + stop, reverse)
+        # Counted, so that no step is taken behind the last one, where the remains of others may lie.
+        found = (key[size:] for key, _ in islice(records, self._count))
+        if to_highest if reverse else from_lowest:
+            return self._remember_end(found, reverse)
+        return found
+
+    def _remember_end(self, found: Iterator[bytes], reverse: bool) -> Iterator[bytes]:
+        """Let what the first step of a scan had to walk over be walked over once only."""
+        if self._ceiling_is_entry if reverse else self._floor_is_entry:
+            return found
+        first = next(found, None)
+        if first is None:
+            return found
+        if reverse:
+            self._ceiling = first
+            self._ceiling_is_entry = True
+        else:
+            self._floor = first
+            self._floor_is_entry = True
+        return chain((first,), found)
+
+    def _lowest(self) -> bytes:
+        return self._floor if self._floor_is_entry else next(self.entries())
+
+    def _highest(self) -> bytes:
+        if self._ceiling is None or not self._ceiling_is_entry:
+            return next(self.entries(reverse=True))
+        return self._ceiling
+
+    def _holds_all(self, bounds: Bounds) -> bool:
+        start, stop = bounds
+        return start <= self._lowest() and (stop is None or stop > self._highest())
+
+    def pop(self, highest: bool, count: int = 1) -> list[bytes]:
+        """:returns: the entries that were removed, from the end on"""
+        found = list(islice(self.entries(reverse=highest), count))
+        if found:
+            self.remove(found)
+            if highest:
+                self._ceiling = found[-1]
+            else:
+                self._floor = found[-1] + b'\x00'
+        return found
+
+    def remove(self, entries: list[bytes]) -> None:
+        """:param entries: which must be there"""
+        version, overlay = self.version, self.overlay
+        prefix = encoding.sorted_set_entries(version)
+        for entry in entries:
+            overlay.delete(prefix + entry)
+            overlay.delete(encoding.sorted_set_member(version, entry[SCORE_SIZE:]))
+        if entries:
+            self._count -= len(entries)
+            if min(entries) <= self._floor:
+                self._floor_is_entry = False
+            if self._ceiling is not None and max(entries) >= self._ceiling:
+                self._ceiling_is_entry = False
+
+    def remove_range(self, bounds: Bounds) -> int:
+        """:returns: how many entries were removed"""
+        if not self._count:
+            return 0
+        if self._count > 1 and self._holds_all(bounds):
+            count = self._count
+            self.clear()
+            return count
+        lowest = self._lowest()
+        found = list(self.entries(bounds))
+        self.remove(found)
+        if found and found[0] == lowest:
+            self._floor = found[-1] + b'\x00'
+        return len(found)
+
+    def by_rank(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
+        """:param start: 0 <= start <= stop <= length; `stop` is exclusive; both counted from the high end if `reverse`
+        :returns: the entries of these ranks as they are now
+        """
+        if start >= stop:
+            return iter(())
+        if stop <= self._count - start or stop - start > _MAX_TURNED:
+            return islice(self.entries(reverse=reverse), start, stop)
+        # The other end is nearer, but the order wanted is this one.
+        found = list(islice(self.entries(reverse=not reverse), self._count - stop, self._count - start))
+        found.reverse()
+        return iter(found)
+
+    def rank(self, member: bytes, reverse: bool = False) -> int | None:
+        """:returns: how many entries come before the member's, None if it is not there"""
+        score = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        if score is None:
+            return None
+        entry = score + member
+        # From both ends at once, so that the nearer one decides what it costs.
+        for rank, (low, high) in enumerate(zip(self.entries(), self.entries(reverse=True), strict=True)):
+            if low == entry:
+                return self._count - 1 - rank if reverse else rank
+            if high == entry:
+                return rank if reverse else self._count - 1 - rank
+        raise AssertionError('a member with a score has an entry')
+
+    def count(self, bounds: Bounds) -> int:
+        """:returns: how many entries lie within the bounds; O(n) unless it is all or none"""
+        if self._count and self._holds_all(bounds):
+            return self._count
+        return sum(1 for _ in self.entries(bounds))
+
+    def lexical(self, low: MemberBound | None, high: MemberBound | None, reverse: bool = False) -> Iterator[bytes]:
+        """Entries by member, which makes sense where all scores are equal; where they are not, what lies between the
+        first entry that is not below and the first that is above.
+
+        :param low: None for no bound
+        :param high: likewise
+        """
+        if not self._count:
+            return iter(())
+        score = self._lowest()[:SCORE_SIZE]
+        start = score if low is None else score + low[0] + (b'\x00' if low[1] else b'')
+        stop = encoding.after(score) if high is None else score + high[0] + (b'' if high[1] else b'\x00')
+        highest = self._highest()
+        if highest[:SCORE_SIZE] == score:
+            return self.entries((start, stop), reverse)
+        # As Redis does, so that what makes no sense is at least the same.
+        after_low = _above(low)
+        before_high = _below(high)
+        if not after_low(highest) or not before_high(self._lowest()) or stop <= start:
+            return iter(())
+        if reverse:
+            return takewhile(after_low, dropwhile(lambda entry: not before_high(entry), self.entries(reverse=True)))
+        return takewhile(before_high, dropwhile(lambda entry: not after_low(entry), self.entries()))
+
+    # -- without order
+
+    def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, float]]]:
+        """One step through the set, whatever changes between the steps.
+
+        :param position: where the step before ended, 0 for the first
+        :param count: about how many members
+        :returns: where this step ended, 0 for the end; members and scores
+        """
+        end, found = scattered.page(self.overlay, encoding.sorted_set_members(self.version), position, count)
+        return end, [(member, read_score(score)) for member, score in found]
+
+    def draw(self, count: int) -> list[tuple[bytes, float]]:
+        """:param count: how many
+        :returns: so many different members at random with their scores, or all if there are not more
+        """
+        found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
+        return [(member, read_score(score)) for member, score in found]
+
+
+def split(entry: bytes) -> tuple[bytes, float]:
+    """:returns: an entry's member and score"""
+    return entry[SCORE_SIZE:], read_score(entry)
+
+
+def _above(bound: MemberBound | None) -> Callable[[bytes], bool]:
+    if bound is None:
+        return lambda entry: True
+    member, exclusive = bound
+    if exclusive:
+        return lambda entry: entry[SCORE_SIZE:] > member
+    return lambda entry: entry[SCORE_SIZE:] >= member
+
+
+def _below(bound: MemberBound | None) -> Callable[[bytes], bool]:
+    if bound is None:
+        return lambda entry: True
+    member, exclusive = bound
+    if exclusive:
+        return lambda entry: entry[SCORE_SIZE:] < member
+    return lambda entry: entry[SCORE_SIZE:] <= member
