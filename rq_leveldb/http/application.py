@@ -67,7 +67,7 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
     page = Page()
     app.add_route('/', page)
     app.add_route('/page/{name}', page, suffix='file')
-    app.add_route('/openapi.json', OpenApi(backend))
+    app.add_route('/openapi.json', OpenApi(settings))
     app.add_route('/healthz', health)
     app.add_route('/healthz/live', health, suffix='live')
     app.add_route('/healthz/ready', health, suffix='ready')

@@ -18,11 +18,11 @@ from rq_leveldb.http.allow import NAME, AllowList
 from rq_leveldb.http.fields import Invalid
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['MOST_DEPENDENCIES', 'MOST_INTERVALS', 'JobRequest', 'read_job']
+__all__ = ['MOST_DEPENDENCIES', 'MOST_INTERVALS', 'MOST_TRIES', 'JobRequest', 'read_job']
 
 MOST_INTERVALS = 100
 MOST_DEPENDENCIES = 1000
-_MOST_TRIES = 10_000
+MOST_TRIES = 10_000
 
 _function = fields.text(500, NAME, 'must be the dotted name of a function, as module.function')
 
@@ -59,7 +59,7 @@ def _sub(value: Any, readers: Mapping[str, Callable[[Any], Any]], required: tupl
     return values
 
 
-_RETRY = {'max': fields.integer(1, _MOST_TRIES), 'intervals': _intervals, 'at_front': fields.boolean}
+_RETRY = {'max': fields.integer(1, MOST_TRIES), 'intervals': _intervals, 'at_front': fields.boolean}
 
 
 def _retry(value: Any) -> Retry:
@@ -67,7 +67,7 @@ def _retry(value: Any) -> Retry:
     return Retry(read['max'], read.get('intervals', 0), enqueue_at_front=read.get('at_front', False))
 
 
-_REPEAT = {'times': fields.integer(1, _MOST_TRIES), 'intervals': _intervals}
+_REPEAT = {'times': fields.integer(1, MOST_TRIES), 'intervals': _intervals}
 
 
 def _repeat(value: Any) -> Repeat:
