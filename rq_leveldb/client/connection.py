@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from rq_leveldb.client import autostart
 from rq_leveldb.client.pipeline import Pipeline, RepliesParser
+from rq_leveldb.client.pool import StorePool
 from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
 from rq_leveldb.errors import BadAddress, DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
@@ -118,6 +120,13 @@ class StoreConnection(UnixDomainSocketConnection):
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
         self._progress = Progress()
         self.retry = UnsentRetry(self._progress)
+        self._poller = select.poll()
+
+    def has_news(self) -> bool:
+        """Say whether the store has gone, or has said what nobody waits for; only while connected."""
+        if self._poller.poll(0):
+            return True
+        return isinstance(self._parser, RepliesParser) and bool(self._parser.has_replies())
 
     def _connect(self) -> socket:
         try:
@@ -127,6 +136,8 @@ class StoreConnection(UnixDomainSocketConnection):
         except BlockingIOError as error:
             raise TimeoutError(str(error)) from error
         sock.settimeout(self.socket_timeout)
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
         return sock
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
@@ -225,13 +236,29 @@ class Redis(redis.Redis):
                 warn_of_unused(
                     {'host': host, 'port': port, 'password': password, **options}, 'the store is on this machine'
                 )
-                pool = ConnectionPool(**connection_options(parse(url), options))
+                pool = StorePool(**connection_options(parse(url), options))
             super().__init__(
                 connection_pool=pool, single_connection_client=options.get('single_connection_client', False)
             )
             self.auto_close_connection_pool = True
         else:
             super().__init__(host, port, db, password, **options)
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command and return its reply; arguments and errors as redis.Redis, without its metrics."""
+        pool = self.connection_pool
+        if self.connection is not None or not isinstance(pool, StorePool):
+            return super().execute_command(*args, **options)
+        connection = pool.get_connection()
+
+        def execute() -> Any:
+            connection.send_command(*args, **options)
+            return self.parse_response(connection, args[0], **options)
+
+        try:
+            return connection.retry.call_with_retry(execute, lambda error: connection.disconnect())
+        finally:
+            pool.release(connection)
 
     def pipeline(self, transaction: bool = True, shard_hint: object = None) -> Pipeline:
         """Return a pipeline; arguments as redis.Redis."""
@@ -253,7 +280,7 @@ class Redis(redis.Redis):
             return cast(R, super().from_url(url, **options))
         single = options.pop('single_connection_client', False)
         warn_of_unused(options, 'the store is on this machine')
-        pool = ConnectionPool(**connection_options(parse(url), options))
+        pool = StorePool(**connection_options(parse(url), options))
         client = cls(connection_pool=pool, single_connection_client=single)
         client.auto_close_connection_pool = True
         return client

@@ -7,6 +7,7 @@ from hiredis at once. What is unusual goes redis-py's way.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +56,10 @@ class RepliesParser(DefaultParser):  # type: ignore[misc, valid-type]
                 replies.append(reply)
         return replies
 
+    def has_replies(self) -> bool:
+        """Say whether something was received that nobody has taken yet."""
+        return self._reader is not None and bool(self._reader.has_data())
+
     def on_connect(self, connection: Any, **options: Any) -> None:
         """Prepare for a connection; arguments as redis-py."""
         super().on_connect(connection, **options)
@@ -63,6 +68,32 @@ class RepliesParser(DefaultParser):  # type: ignore[misc, valid-type]
 
 class Pipeline(RedisPipeline):
     """redis.client.Pipeline, faster on connections whose parser is a `RepliesParser`."""
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Execute what was collected; arguments, returns and raises as redis-py, without its metrics."""
+        commands = self.command_stack
+        if not commands and not self.watching:
+            return []
+        connection = self.connection
+        if connection is None:
+            connection = self.connection_pool.get_connection()
+            # From here on reset() gives it back.
+            self.connection = connection
+        try:
+            if self.scripts:
+                self.load_scripts()
+            execute = (
+                self._execute_transaction
+                if self.explicit_transaction or self.transaction  # type: ignore[truthy-function]
+                else self._execute_pipeline
+            )
+            result: list[Any] = connection.retry.call_with_retry(
+                lambda: execute(connection, commands, raise_on_error),
+                lambda error: self._disconnect_raise_on_watching(connection, error, sys.maxsize),
+            )
+            return result
+        finally:
+            self.reset()
 
     def _execute_transaction(self, connection: Any, commands: Sequence[Command], raise_on_error: bool) -> list[Any]:
         packed = None if any(EMPTY_RESPONSE in options for _, options in commands) else _pack(connection, commands)
