@@ -12,6 +12,7 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import Snapshot, sections
 from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
+    NO_REPLY,
     OK,
     Reply,
     ReplyError,
@@ -84,7 +85,8 @@ def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
             raise syntax_error()
     ctx.services.shutdown()
     ctx.client.close()
-    return OK
+    # As Redis: the end of the connection is the answer, and redis-py takes any other for a refusal.
+    return NO_REPLY
 
 
 # -- FLUSHDB, FLUSHALL, SWAPDB
