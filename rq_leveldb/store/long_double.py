@@ -7,21 +7,24 @@ floats gets the same digits here.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 MANTISSA_BITS = 64
 MAX_EXPONENT = 16384
-MIN_EXPONENT = -16382
+LEAST_UNIT = -16445
+"""The exponent of the smallest number's one bit."""
 DECIMALS = 17
 MAX_TEXT = 5 * 1024
 
-LongDouble = Fraction | float
-"""A finite number, or an infinity as a float."""
+LongDouble = tuple[int, int]
+"""Mantissa and exponent: mantissa * 2 ** exponent, the mantissa of at most 64 bits. Infinities are those below."""
 
-ZERO = Fraction(0)
+ZERO: LongDouble = (0, 0)
+INFINITY: LongDouble = (1, MAX_EXPONENT)
+MINUS_INFINITY: LongDouble = (-1, MAX_EXPONENT)
 
 _NUMBER = re.compile(rb'([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?')
 _INFINITY = re.compile(rb'([+-]?)inf(?:inity)?', re.IGNORECASE)
+_SCALE = 10**DECIMALS
 
 
 def parse(text: bytes) -> LongDouble | None:
@@ -32,59 +35,101 @@ def parse(text: bytes) -> LongDouble | None:
     if not found:
         infinity = _INFINITY.fullmatch(text)
         if infinity:
-            return float('-inf' if infinity[1] == b'-' else 'inf')
+            return MINUS_INFINITY if infinity[1] == b'-' else INFINITY
         return None
     sign, whole, decimals, only_decimals, exponent = found.groups()
     decimals = decimals or only_decimals or b''
-    digits = int((whole or b'') + decimals)
+    digits = _whole_number((whole or b'') + decimals)
     if digits == 0:
         return ZERO
+    if exponent is not None and len(exponent) > 6:
+        return None
     power = int(exponent or b'0') - len(decimals)
-    if not -2 * MAX_TEXT < power < MAX_TEXT:
+    if power >= 0:
+        number = _rounded(digits * 10**power, 0)
+    else:
+        divisor = 10**-power
+        shift = max(MANTISSA_BITS + 2 + divisor.bit_length() - digits.bit_length(), 0)
+        quotient, rest = divmod(digits << shift, divisor)
+        number = _rounded(quotient << 1 | (rest != 0), -shift - 1)
+    if number in (ZERO, INFINITY):
         return None
-    number = Fraction(digits * 10**power) if power >= 0 else Fraction(digits, 10**-power)
-    rounded = _round(number)
-    if rounded == 0 or not is_finite(rounded):
-        return None
-    return -rounded if sign == b'-' else rounded
+    return (-number[0], number[1]) if sign == b'-' else number
 
 
 def add(one: LongDouble, other: LongDouble) -> LongDouble:
-    if isinstance(one, float) or isinstance(other, float):
-        return (
-            float(one) + float(other)
-            if isinstance(one, float) and isinstance(other, float)
-            else (one if isinstance(one, float) else other)
-        )
-    total = one + other
-    return -_round(-total) if total < 0 else _round(total)
+    """:param one: either of them may be an infinity, not both"""
+    if not is_finite(one):
+        return one
+    if not is_finite(other):
+        return other
+    exponent = min(one[1], other[1])
+    total = (one[0] << (one[1] - exponent)) + (other[0] << (other[1] - exponent))
+    if total >= 0:
+        return _rounded(total, exponent)
+    mantissa, exponent = _rounded(-total, exponent)
+    return -mantissa, exponent
 
 
 def is_finite(number: LongDouble) -> bool:
-    return isinstance(number, Fraction)
+    return number[1] < MAX_EXPONENT
 
 
 def write(number: LongDouble) -> bytes:
-    """:returns: the number with at most 17 decimals and without an exponent"""
-    if isinstance(number, float):
-        return b'inf' if number > 0 else b'-inf'
-    scaled = round(abs(number) * 10**DECIMALS)  # half to even, as printf does
+    """:param number: a finite one
+    :returns: the number with at most 17 decimals and without an exponent
+    """
+    mantissa, exponent = number
+    scaled = abs(mantissa) * _SCALE
+    if exponent >= 0:
+        scaled <<= exponent
+    else:
+        scaled = _shifted(scaled, -exponent)
     if scaled == 0:
         return b'0'
-    whole, decimals = divmod(scaled, 10**DECIMALS)
-    text = f'{whole}.{decimals:0{DECIMALS}d}'.rstrip('0').rstrip('.')
-    return ('-' + text if number < 0 else text).encode()
+    whole, decimals = divmod(scaled, _SCALE)
+    text = _text(whole)
+    if decimals:
+        text += '.' + f'{decimals:0{DECIMALS}d}'.rstrip('0')
+    return ('-' + text if mantissa < 0 else text).encode()
 
 
-def _round(number: Fraction) -> LongDouble:
-    """:param number: not negative"""
-    if number == 0:
+def _rounded(mantissa: int, exponent: int) -> LongDouble:
+    """:param mantissa: not negative, of any size"""
+    if mantissa == 0:
         return ZERO
-    exponent = number.numerator.bit_length() - number.denominator.bit_length()
-    if number < Fraction(2) ** exponent:
-        exponent -= 1
-    if exponent >= MAX_EXPONENT:
-        return float('inf')
-    unit = Fraction(2) ** (max(exponent, MIN_EXPONENT) - MANTISSA_BITS + 1)
-    rounded = round(number / unit) * unit
-    return float('inf') if rounded >= Fraction(2) ** MAX_EXPONENT else rounded
+    excess = max(mantissa.bit_length() - MANTISSA_BITS, LEAST_UNIT - exponent)
+    if excess > 0:
+        mantissa = _shifted(mantissa, excess)
+        exponent += excess
+    if mantissa == 0:
+        return ZERO
+    return INFINITY if mantissa.bit_length() + exponent > MAX_EXPONENT else (mantissa, exponent)
+
+
+def _shifted(number: int, bits: int) -> int:
+    """:returns: the number without its last bits, rounded half to even, as the processor and printf do"""
+    half = 1 << (bits - 1)
+    rest = number & ((half << 1) - 1)
+    number >>= bits
+    return number + 1 if rest > half or (rest == half and number & 1) else number
+
+
+_CHUNK = 4000
+"""Digits that Python converts at once (sys.set_int_max_str_digits); no number has twice as many."""
+_CHUNK_SIZE = 10**_CHUNK
+
+
+def _whole_number(digits: bytes) -> int:
+    number = 0
+    for at in range(0, len(digits), _CHUNK):
+        chunk = digits[at : at + _CHUNK]
+        number = number * 10 ** len(chunk) + int(chunk)
+    return number
+
+
+def _text(number: int) -> str:
+    if number < _CHUNK_SIZE:
+        return str(number)
+    front, back = divmod(number, _CHUNK_SIZE)
+    return f'{front}{back:0{_CHUNK}d}'

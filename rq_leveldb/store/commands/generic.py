@@ -283,21 +283,10 @@ def object_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 _OBJECT_HELP = (
-    b'OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
-    b'ENCODING <key>',
-    b'    Return the kind of internal representation used in order to store the value',
-    b'    associated with a <key>.',
-    b'FREQ <key>',
-    b'    Return the access frequency index of the <key>. The returned integer is',
-    b'    proportional to the logarithm of the recent access frequency of the key.',
-    b'IDLETIME <key>',
-    b'    Return the idle time of the <key>, that is the approximated number of',
-    b'    seconds elapsed since the last access to the key.',
-    b'REFCOUNT <key>',
-    b'    Return the number of references of the value associated with the specified',
-    b'    <key>.',
-    b'HELP',
-    b'    Print this help.',
+    b'OBJECT ENCODING key',
+    b'OBJECT FREQ key',
+    b'OBJECT IDLETIME key',
+    b'OBJECT REFCOUNT key',
 )
 
 COMMANDS = (

@@ -13,7 +13,6 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
 from rq_leveldb.store.types.hash import Hash
 
-
 _LARGE = 1000
 """Elements from which on a reply is made while it is sent."""
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from rq_leveldb.store.arguments import integer
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands import stream_groups
+from rq_leveldb.store.commands.stream_ids import (
+    bound,
+    entry_reply,
+    id_reply,
+    no_group,
+    number,
+    parse_id,
+    range_start,
+    range_stop,
+)
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.replies import (
@@ -22,76 +32,10 @@ from rq_leveldb.store.replies import (
     wrong_arity,
 )
 from rq_leveldb.store.types.consumer_group import Consumer, Group
-from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Stream, next_id, previous_id
+from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Stream, next_id
 
 _LARGE = 1000
 """Entries from which on a reply is made while it is sent."""
-_NUMBER = re.compile(rb'\+?[0-9]{1,60}')
-
-
-def invalid_id() -> ReplyError:
-    return ReplyError('ERR Invalid stream ID specified as stream command argument')
-
-
-def no_group(key: bytes, group: bytes, context: str = '') -> ReplyError:
-    shown_key, shown_group = key.decode('latin-1'), group.decode('latin-1')
-    return ReplyError(f"NOGROUP No such key '{shown_key}' or consumer group '{shown_group}'{context}")
-
-
-# -- ids
-
-
-def _number(text: bytes) -> int:
-    if not _NUMBER.fullmatch(text) or int(text) > MAX_NUMBER:
-        raise invalid_id()
-    return int(text)
-
-
-def parse_id(text: bytes, missing_seq: int = 0) -> StreamId:
-    """:param missing_seq: the sequence number of an id that is only milliseconds"""
-    if len(text) > 127:
-        raise invalid_id()
-    ms, dash, seq = text.partition(b'-')
-    return _number(ms), _number(seq) if dash else missing_seq
-
-
-def _bound(text: bytes, missing_seq: int) -> StreamId:
-    """An id, or - or + for the first and the last."""
-    if text == b'-':
-        return MIN_ID
-    if text == b'+':
-        return MAX_ID
-    return parse_id(text, missing_seq)
-
-
-def _range_start(text: bytes) -> StreamId:
-    if text[:1] == b'(' and len(text) > 1:
-        start = next_id(_exclusive(text))
-        if start is None:
-            raise ReplyError('ERR invalid start ID for the interval')
-        return start
-    return _bound(text, 0)
-
-
-def _range_stop(text: bytes) -> StreamId:
-    if text[:1] == b'(' and len(text) > 1:
-        stop = previous_id(_exclusive(text, MAX_NUMBER))
-        if stop is None:
-            raise ReplyError('ERR invalid end ID for the interval')
-        return stop
-    return _bound(text, MAX_NUMBER)
-
-
-def _exclusive(text: bytes, missing_seq: int = 0) -> StreamId:
-    return parse_id(text[1:], missing_seq)
-
-
-def id_reply(id_: StreamId) -> bytes:
-    return b'%d-%d' % id_
-
-
-def entry_reply(entry: Entry) -> list[Reply]:
-    return [b'%d-%d' % entry[0], entry[1]]
 
 
 # -- XADD, XTRIM
@@ -148,7 +92,7 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
                 if length < 0:
                     raise ReplyError('ERR The MAXLEN argument must be >= 0.')
             else:
-                id_ = _bound(argv[index], 0)
+                id_ = bound(argv[index], 0)
         elif option == b'LIMIT' and more:
             index += 1
             limit = integer(argv[index])
@@ -204,7 +148,7 @@ def _new_id(text: bytes) -> tuple[int, int | None]:
     """:returns: milliseconds and sequence number, None for ``*``"""
     ms, dash, seq = text.partition(b'-')
     if dash and seq == b'*' and len(text) <= 127:
-        return _number(ms), None
+        return number(ms), None
     id_ = parse_id(text)
     if id_ == MIN_ID:
         raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
@@ -255,10 +199,10 @@ def xlen(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def xdel(ctx: Context, argv: list[bytes]) -> Reply:
-    ids = [parse_id(text) for text in argv[2:]]
     stream = ctx.typed(argv[1], Stream)
     if stream is None:
         return 0
+    ids = [parse_id(text) for text in argv[2:]]
     removed = 0
     for id_ in ids:
         removed += stream.delete(id_)
@@ -317,7 +261,7 @@ def xrevrange(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _range(ctx: Context, argv: list[bytes], first: bytes, last: bytes, reverse: bool) -> Reply:
-    start, stop = _range_start(first), _range_stop(last)
+    start, stop = range_start(first), range_stop(last)
     count = -1
     index = 4
     while index < len(argv):
@@ -581,4 +525,5 @@ COMMANDS = (
     row('xrevrange', xrevrange, -4, 'readonly', 1, 1, 1),
     row('xread', xread, -4, 'readonly blocking movablekeys'),
     row('xreadgroup', xreadgroup, -7, 'write blocking movablekeys'),
+    *stream_groups.COMMANDS,
 )

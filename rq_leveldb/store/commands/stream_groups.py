@@ -1,0 +1,553 @@
+"""Commands of the stream group that manage consumer groups, and XINFO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from rq_leveldb.store.arguments import MAX_INTEGER, integer
+from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.stream_ids import (
+    entry_reply,
+    id_reply,
+    no_group,
+    parse_id,
+    range_start,
+    range_stop,
+)
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.encoding import StreamId
+from rq_leveldb.store.replies import (
+    NULL_ARRAY,
+    OK,
+    Reply,
+    ReplyError,
+    Status,
+    no_such_key,
+    syntax_error,
+    unknown_subcommand,
+    wrong_arity,
+)
+from rq_leveldb.store.types.consumer_group import Consumer, Group
+from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream
+
+_NODE_ENTRIES = 100
+"""What XINFO tells of radix trees, which there are none of here, is what Redis would need with its default settings."""
+
+Handler = Callable[[Context, list[bytes]], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subcommand:
+    handler: Handler
+    arity: int
+
+
+def _dispatch(table: dict[bytes, _Subcommand], command: str, ctx: Context, argv: list[bytes]) -> Reply:
+    subcommand = table.get(argv[1].upper())
+    if subcommand is None:
+        raise unknown_subcommand(argv[1].decode('latin-1'), command)
+    arity = subcommand.arity
+    if len(argv) != arity if arity > 0 else len(argv) < -arity:
+        raise wrong_arity(f'{command.lower()}|{argv[1].decode("latin-1").lower()}')
+    return subcommand.handler(ctx, argv)
+
+
+def _wrong_usage(argv: list[bytes], command: str) -> ReplyError:
+    shown = argv[1][:128].decode('latin-1')
+    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP.")
+
+
+def _no_such_group(key: bytes, group: bytes) -> ReplyError:
+    shown_key, shown_group = key.decode('latin-1'), group.decode('latin-1')
+    return ReplyError(f"NOGROUP No such consumer group '{shown_group}' for key name '{shown_key}'")
+
+
+def _consumer(ctx: Context, group: Group, name: bytes) -> Consumer:
+    """:returns: the consumer of that name, made if need be"""
+    consumer = group.consumer(name)
+    if consumer is None:
+        consumer = group.add_consumer(name, ctx.now)
+    consumer.seen = ctx.now
+    return consumer
+
+
+def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
+    """:raises ReplyError: there is no such key or group"""
+    stream = ctx.typed(key, Stream)
+    group = None if stream is None else stream.group(name)
+    if stream is None or group is None:
+        raise no_group(key, name)
+    return stream, group
+
+
+# -- XGROUP
+
+
+def xgroup(ctx: Context, argv: list[bytes]) -> Reply:
+    return _dispatch(_XGROUP, 'XGROUP', ctx, argv)
+
+
+def _xgroup_stream(ctx: Context, key: bytes) -> Stream:
+    stream = ctx.typed(key, Stream)
+    if stream is None:
+        raise ReplyError(
+            'ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the '
+            'MKSTREAM option to create an empty stream automatically.'
+        )
+    return stream
+
+
+def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
+    stream = _xgroup_stream(ctx, argv[2])
+    group = stream.group(argv[3])
+    if group is None:
+        raise _no_such_group(argv[2], argv[3])
+    return stream, group
+
+
+def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]:
+    """:returns: MKSTREAM, and ENTRIESREAD if it was given and is not -1"""
+    make = False
+    read: int | None = None
+    index = 5
+    while index < len(argv):
+        option = argv[index].upper()
+        if creating and option == b'MKSTREAM':
+            make = True
+        elif option == b'ENTRIESREAD' and index + 1 < len(argv):
+            index += 1
+            number = integer(argv[index])
+            if number < -1:
+                raise ReplyError('ERR value for ENTRIESREAD must be positive or -1')
+            read = None if number == -1 else number
+        else:
+            raise _wrong_usage(argv, 'XGROUP')
+        index += 1
+    return make, read
+
+
+def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
+    make, read = _group_options(argv, creating=True)
+    stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
+    last = stream.last if argv[4] == b'$' else parse_id(argv[4])
+    if stream.group(argv[3]) is not None:
+        raise ReplyError('BUSYGROUP Consumer Group name already exists')
+    stream.create_group(argv[3], last, read)
+    ctx.changed(stream)
+    return OK
+
+
+def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
+    _, read = _group_options(argv, creating=False)
+    stream, group = _xgroup_group(ctx, argv)
+    group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
+    group.read = read
+    group.save()
+    ctx.changed(stream)
+    return OK
+
+
+def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = _xgroup_stream(ctx, argv[2])
+    group = stream.group(argv[3])
+    if group is None:
+        return 0
+    group.destroy()
+    # Who waits in XREADGROUP has to learn it.
+    ctx.changed(stream)
+    return 1
+
+
+def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
+    stream, group = _xgroup_group(ctx, argv)
+    if group.consumer(argv[4]) is not None:
+        return 0
+    group.add_consumer(argv[4], ctx.now)
+    group.save()
+    ctx.changed(stream)
+    return 1
+
+
+def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
+    stream, group = _xgroup_group(ctx, argv)
+    consumer = group.consumer(argv[4])
+    if consumer is None:
+        return 0
+    pending = consumer.pending
+    group.delete_consumer(consumer)
+    group.save()
+    ctx.changed(stream)
+    return pending
+
+
+def _xgroup_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return [Status(line) for line in _XGROUP_HELP]
+
+
+_XGROUP = {
+    b'CREATE': _Subcommand(_xgroup_create, -5),
+    b'SETID': _Subcommand(_xgroup_setid, -5),
+    b'DESTROY': _Subcommand(_xgroup_destroy, 4),
+    b'CREATECONSUMER': _Subcommand(_xgroup_createconsumer, 5),
+    b'DELCONSUMER': _Subcommand(_xgroup_delconsumer, 5),
+    b'HELP': _Subcommand(_xgroup_help, 2),
+}
+
+_XGROUP_HELP = (
+    b'XGROUP CREATE key group id|$ [MKSTREAM] [ENTRIESREAD n]',
+    b'XGROUP SETID key group id|$ [ENTRIESREAD n]',
+    b'XGROUP DESTROY key group',
+    b'XGROUP CREATECONSUMER key group consumer',
+    b'XGROUP DELCONSUMER key group consumer',
+)
+
+
+# -- acknowledging and claiming
+
+
+def xack(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = ctx.typed(argv[1], Stream)
+    group = None if stream is None else stream.group(argv[2])
+    if stream is None or group is None:
+        return 0
+    ids = [parse_id(text) for text in argv[3:]]
+    acknowledged = 0
+    for id_ in ids:
+        acknowledged += group.acknowledge(id_)
+    if acknowledged:
+        group.save()
+    return acknowledged
+
+
+def xpending(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 3:
+        return _pending_summary(ctx, argv)
+    if len(argv) < 6 or len(argv) > 9:
+        raise syntax_error()
+    at = 3
+    idle = 0
+    if argv[3].upper() == b'IDLE':
+        idle = integer(argv[4])
+        if len(argv) < 8:
+            raise syntax_error()
+        at = 5
+    count = max(integer(argv[at + 2]), 0)
+    start, stop = range_start(argv[at]), range_stop(argv[at + 1])
+    name = argv[at + 3] if len(argv) > at + 3 else None
+    _, group = _known_group(ctx, argv[1], argv[2])
+    if name is None:
+        entries = group.entries(start, stop)
+    else:
+        consumer = group.consumer(name)
+        if consumer is None:
+            return []
+        entries = group.entries_of(consumer, start, stop)
+    reply: list[Reply] = []
+    for id_, pending in entries:
+        if len(reply) >= count:
+            break
+        passed = max(ctx.now - pending.delivered, 0)
+        if idle and passed < idle:
+            continue
+        reply.append([id_reply(id_), pending.consumer, passed, pending.times])
+    return reply
+
+
+def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
+    _, group = _known_group(ctx, argv[1], argv[2])
+    first = next(group.entries(MIN_ID, MAX_ID), None)
+    last = next(group.entries(MIN_ID, MAX_ID, reverse=True), None)
+    if first is None or last is None:
+        return [0, None, None, NULL_ARRAY]
+    by_consumer: list[Reply] = [
+        [consumer.name, b'%d' % consumer.pending] for consumer in group.consumers() if consumer.pending
+    ]
+    return [group.pending, id_reply(first[0]), id_reply(last[0]), by_consumer]
+
+
+def _milliseconds(argument: bytes, what: str) -> int:
+    try:
+        return integer(argument)
+    except ReplyError:
+        raise ReplyError(f'ERR Invalid {what}') from None
+
+
+def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
+    stream, group = _known_group(ctx, argv[1], argv[2])
+    min_idle = max(_milliseconds(argv[4], 'min-idle-time argument for XCLAIM'), 0)
+    ids: list[StreamId] = []
+    at = 5
+    while at < len(argv):
+        try:
+            ids.append(parse_id(argv[at]))
+        except ReplyError:
+            break  # the first option
+        at += 1
+    options = _ClaimOptions.read(ctx, argv, at)
+    group.last = max(group.last, options.last)
+    consumer = _consumer(ctx, group, argv[3])
+    reply: list[Reply] = []
+    for id_ in ids:
+        pending = group.pending_entry(id_)
+        parts = stream.get(id_)
+        if parts is None:
+            if pending is not None:
+                group.acknowledge(id_)
+            continue
+        if pending is None:
+            if not options.force:
+                continue
+            times = 1
+        else:
+            if min_idle and ctx.now - pending.delivered < min_idle:
+                continue
+            times = pending.times
+        if options.retries is not None:
+            times = options.retries
+        elif not options.just_id:
+            times += 1
+        group.deliver(id_, consumer, options.delivered, times)
+        consumer.active = ctx.now
+        reply.append(id_reply(id_) if options.just_id else [id_reply(id_), parts])
+    group.save()
+    return reply
+
+
+@dataclass(slots=True)
+class _ClaimOptions:
+    """:ivar delivered: Unix time in ms
+    :ivar retries: what the number of deliveries is set to, None to count on
+    """
+
+    delivered: int
+    retries: int | None = None
+    force: bool = False
+    just_id: bool = False
+    last: StreamId = MIN_ID
+
+    @classmethod
+    def read(cls, ctx: Context, argv: list[bytes], at: int) -> _ClaimOptions:
+        options = cls(ctx.now)
+        while at < len(argv):
+            name = argv[at].upper()
+            more = at + 1 < len(argv)
+            if name == b'FORCE':
+                options.force = True
+            elif name == b'JUSTID':
+                options.just_id = True
+            elif name in (b'IDLE', b'TIME') and more:
+                at += 1
+                given = _milliseconds(argv[at], f'{name.decode()} option argument for XCLAIM')
+                when = ctx.now - given if name == b'IDLE' else given
+                options.delivered = when if 0 <= when <= ctx.now else ctx.now
+            elif name == b'RETRYCOUNT' and more:
+                at += 1
+                given = _milliseconds(argv[at], 'RETRYCOUNT option argument for XCLAIM')
+                options.retries = None if given < 0 else given
+            elif name == b'LASTID' and more:
+                at += 1
+                options.last = parse_id(argv[at])
+            else:
+                raise ReplyError(f"ERR Unrecognized XCLAIM option '{argv[at].decode('latin-1')}'")
+            at += 1
+        return options
+
+
+_ATTEMPTS = 10
+"""Entries that XAUTOCLAIM looks at for each that it may claim."""
+
+
+def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
+    min_idle = max(_milliseconds(argv[4], 'min-idle-time argument for XAUTOCLAIM'), 0)
+    start = range_start(argv[5])
+    count = 100
+    just_id = False
+    at = 6
+    while at < len(argv):
+        option = argv[at].upper()
+        if option == b'COUNT' and at + 1 < len(argv):
+            at += 1
+            try:
+                count = integer(argv[at])
+            except ReplyError:
+                count = 0
+            if not 0 < count <= MAX_INTEGER // 16:
+                raise ReplyError('ERR COUNT must be > 0')
+        elif option == b'JUSTID':
+            just_id = True
+        else:
+            raise syntax_error()
+        at += 1
+    stream, group = _known_group(ctx, argv[1], argv[2])
+    consumer = _consumer(ctx, group, argv[3])
+    claimed: list[Reply] = []
+    deleted: list[Reply] = []
+    entries = group.entries(start, MAX_ID)
+    end = MIN_ID
+    for looked_at, (id_, pending) in enumerate(entries):
+        if looked_at >= count * _ATTEMPTS or len(claimed) + len(deleted) >= count:
+            end = id_
+            break
+        parts = stream.get(id_)
+        if parts is None:
+            group.acknowledge(id_)
+            deleted.append(id_reply(id_))
+            continue
+        if min_idle and ctx.now - pending.delivered < min_idle:
+            continue
+        group.deliver(id_, consumer, ctx.now, pending.times if just_id else pending.times + 1)
+        consumer.active = ctx.now
+        claimed.append(id_reply(id_) if just_id else [id_reply(id_), parts])
+    group.save()
+    return [id_reply(end), claimed, deleted]
+
+
+# -- XINFO
+
+
+def xinfo(ctx: Context, argv: list[bytes]) -> Reply:
+    return _dispatch(_XINFO, 'XINFO', ctx, argv)
+
+
+def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
+    stream = ctx.typed(key, Stream)
+    if stream is None:
+        raise no_such_key()
+    return stream
+
+
+def _lag(stream: Stream, group: Group) -> int | None:
+    """:returns: how many entries the group has not read, None if nobody knows"""
+    if stream.added == 0:
+        return 0
+    if group.read is not None and not stream.has_deletions_after(group.last):
+        return stream.added - group.read
+    read = stream.added_up_to(group.last)
+    return None if read is None else stream.added - read
+
+
+def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
+    full = len(argv) > 3
+    count = 10
+    if full:
+        if argv[3].upper() != b'FULL' or len(argv) not in (4, 6):
+            raise _wrong_usage(argv, 'XINFO')
+        if len(argv) == 6:
+            if argv[4].upper() != b'COUNT':
+                raise _wrong_usage(argv, 'XINFO')
+            count = integer(argv[5])
+            if count < 0:
+                count = 10
+    stream = _xinfo_stream_of(ctx, argv[2])
+    first = stream.first_id()
+    nodes = (len(stream) + _NODE_ENTRIES - 1) // _NODE_ENTRIES
+    reply: dict[bytes, Reply] = {
+        b'length': len(stream),
+        b'radix-tree-keys': nodes,
+        b'radix-tree-nodes': nodes + 1,
+        b'last-generated-id': id_reply(stream.last),
+        b'max-deleted-entry-id': id_reply(stream.deleted),
+        b'entries-added': stream.added,
+        b'recorded-first-entry-id': id_reply(first or MIN_ID),
+    }
+    if full:
+        entries = stream.range(MIN_ID, MAX_ID)
+        reply[b'entries'] = [entry_reply(entry) for entry in (islice(entries, count) if count else entries)]
+        reply[b'groups'] = [_full_group(stream, group, count) for group in stream.groups()]
+    else:
+        reply[b'groups'] = len(stream.groups())
+        first_entry = next(stream.range(MIN_ID, MAX_ID), None)
+        last_entry = stream.last_entry()
+        reply[b'first-entry'] = None if first_entry is None else entry_reply(first_entry)
+        reply[b'last-entry'] = None if last_entry is None else entry_reply(last_entry)
+    return reply
+
+
+def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
+    pending: list[Reply] = [
+        [id_reply(id_), entry.consumer, entry.delivered, entry.times]
+        for id_, entry in islice(group.entries(MIN_ID, MAX_ID), count or None)
+    ]
+    consumers: list[Reply] = []
+    for consumer in group.consumers():
+        own: list[Reply] = [
+            [id_reply(id_), entry.delivered, entry.times]
+            for id_, entry in islice(group.entries_of(consumer), count or None)
+        ]
+        consumers.append(
+            {
+                b'name': consumer.name,
+                b'seen-time': consumer.seen,
+                b'active-time': -1 if consumer.active is None else consumer.active,
+                b'pel-count': consumer.pending,
+                b'pel': own,
+            }
+        )
+    return {
+        b'name': group.name,
+        b'last-delivered-id': id_reply(group.last),
+        b'entries-read': group.read,
+        b'lag': _lag(stream, group),
+        b'pel-count': group.pending,
+        b'pel': pending,
+        b'consumers': consumers,
+    }
+
+
+def _xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = _xinfo_stream_of(ctx, argv[2])
+    return [
+        {
+            b'name': group.name,
+            b'consumers': len(group.consumers()),
+            b'pending': group.pending,
+            b'last-delivered-id': id_reply(group.last),
+            b'entries-read': group.read,
+            b'lag': _lag(stream, group),
+        }
+        for group in stream.groups()
+    ]
+
+
+def _xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
+    group = _xinfo_stream_of(ctx, argv[2]).group(argv[3])
+    if group is None:
+        raise _no_such_group(argv[2], argv[3])
+    return [
+        {
+            b'name': consumer.name,
+            b'pending': consumer.pending,
+            b'idle': max(ctx.now - consumer.seen, 0),
+            b'inactive': -1 if consumer.active is None else max(ctx.now - consumer.active, 0),
+        }
+        for consumer in group.consumers()
+    ]
+
+
+def _xinfo_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return [Status(line) for line in _XINFO_HELP]
+
+
+_XINFO = {
+    b'STREAM': _Subcommand(_xinfo_stream, -3),
+    b'GROUPS': _Subcommand(_xinfo_groups, 3),
+    b'CONSUMERS': _Subcommand(_xinfo_consumers, 4),
+    b'HELP': _Subcommand(_xinfo_help, 2),
+}
+
+_XINFO_HELP = (
+    b'XINFO STREAM key [FULL [COUNT n]]',
+    b'XINFO GROUPS key',
+    b'XINFO CONSUMERS key group',
+)
+
+COMMANDS = (
+    row('xgroup', xgroup, -2, 'write denyoom', 2, 2, 1),
+    row('xack', xack, -4, 'write fast', 1, 1, 1),
+    row('xpending', xpending, -3, 'readonly', 1, 1, 1),
+    row('xclaim', xclaim, -6, 'write fast', 1, 1, 1),
+    row('xautoclaim', xautoclaim, -6, 'write fast', 1, 1, 1),
+    row('xinfo', xinfo, -2, 'readonly', 2, 2, 1),
+)
