@@ -4,6 +4,7 @@
 
     \\x00 format                    -> the format's version, decimal
     \\x00 version                   -> the first incarnation that no earlier run can have used, 8 bytes
+    \\x00 next namespace           -> the first namespace that no database ever had, 4 bytes
     \\x00 namespace  db             -> the namespace that holds the keys of database `db`, 4 bytes
     \\x00 count  namespace          -> how many keys the namespace holds, 8 bytes
     M namespace key                -> the meta record of a key
@@ -77,6 +78,7 @@ TYPE_SMALL_STREAM = 9
 
 FORMAT_KEY = b'\x00format'
 NEXT_VERSION_KEY = b'\x00version'
+NEXT_NAMESPACE_KEY = b'\x00next namespace'
 
 META_PREFIX = b'M'
 MEMBER_PREFIX = b'D'

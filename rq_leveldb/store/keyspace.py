@@ -74,7 +74,7 @@ class Keyspace:
         self.touched: list[bytes] = []
         self.next_due = 0
         self.expired_keys = 0
-        self.garbage_added = False
+        self.rollbacks = 0
         self._load()
 
     def _load(self) -> None:
@@ -164,7 +164,7 @@ class Keyspace:
         :param prefix: only keys that begin with it
         :returns: the keys that live now and the names of their types, in an order that stays
         """
-        self._write_dirty()
+        self.write_changes()
         whole_prefix = self.prefixes[db] + prefix
         first = whole_prefix if after is None else max(whole_prefix, self.prefixes[db] + after + b'\x00')
         return self._living(self.overlay.scan(first, encoding.after(whole_prefix)), self.now)
@@ -178,7 +178,7 @@ class Keyspace:
 
     def random_key(self, db: int) -> bytes | None:
         """:returns: one of the keys, not each equally likely in a large database: one near a random place"""
-        self._write_dirty()
+        self.write_changes()
         first = next(self.keys(db), None)
         if first is None:
             return None
@@ -280,15 +280,17 @@ class Keyspace:
         prefix = self.prefixes[db]
         if self._count(prefix) == 0:
             return
-        self._write_dirty()
+        self.write_changes()
         for meta_key in [key for key in self._cache if key.startswith(prefix)]:
             del self._cache[meta_key]
-        self.overlay.put(encoding.garbage_namespace_key(prefix[1:]), b'')
-        self.garbage_added = True
+        self.overlay.abandon(prefix[1:])
         self._counts.pop(prefix, None)
         self._counts_changed.discard(prefix)
         self.overlay.delete(encoding.count_key(prefix[1:]))
-        self._set_namespace(db, encoding.u32((self.overlay.new_version() + DATABASES) & 0xFFFFFFFF))
+        stored = self.overlay.get(encoding.NEXT_NAMESPACE_KEY)
+        number = DATABASES if stored is None else encoding.read_u32(stored)
+        self.overlay.put(encoding.NEXT_NAMESPACE_KEY, encoding.u32(number + 1))
+        self._set_namespace(db, encoding.u32(number))
 
     def swap(self, one: int, other: int) -> None:
         """Exchange two databases."""
@@ -307,15 +309,15 @@ class Keyspace:
 
     def _abandon(self, value: Value) -> None:
         if value.has_members():
-            self.overlay.put(encoding.garbage_key(value.version), b'')
-            self.garbage_added = True
+            self.overlay.abandon(value.version)
         if value.indexed:
             self.overlay.delete(encoding.expiry_key(value.indexed, value.meta_key))
             value.indexed = 0
 
     # -- the end of a transaction
 
-    def _write_dirty(self) -> None:
+    def write_changes(self) -> None:
+        """Let the open transaction hold what changed in memory, so that a scan sees it."""
         overlay = self.overlay
         for meta_key, value in self._dirty.items():
             if value is None:
@@ -359,7 +361,7 @@ class Keyspace:
             heavy = [
                 key for key, value in self._dirty.items() if value is not None and value.weight() > MAX_CACHED_WEIGHT
             ]
-            self._write_dirty()
+            self.write_changes()
             for meta_key in heavy:
                 del self._cache[meta_key]
         self.overlay.commit()
@@ -380,68 +382,15 @@ class Keyspace:
         """Forget everything since the last commit."""
         self._load()
         self.touched.clear()
+        self.rollbacks += 1
 
-    # -- what a sweeper does
+    def came_due(self, meta_key: bytes, due: int) -> None:
+        """The index has, and just lost, an entry for a key: remove the key, or let its entry be written anew.
 
-    def take_due(self, limit: int) -> int:
-        """Remove keys whose time has come.
-
-        :param limit: how many entries of the index to look at
-        :returns: how many were looked at
+        :param due: Unix time in ms of the entry
         """
-        start = encoding.EXPIRY_PREFIX + encoding.u64(self.next_due)
-        # One entry beyond what is due tells when the next look is needed.
-        stop = encoding.after(encoding.EXPIRY_PREFIX)
-        seen = 0
-        self._write_dirty()
-        self.next_due, next_due = 0, 0
-        for key, _ in self.overlay.scan(start, stop):
-            due, meta_key = encoding.split_expiry_key(key)
-            if due > self.now or seen >= limit:
-                next_due = due
-                break
-            seen += 1
-            self.overlay.delete(key)
-            value = self._lookup(meta_key) if meta_key[: encoding.META_PREFIX_SIZE] in self.prefixes else None
-            if value is not None and value.indexed == due:
-                # It was put off since: only its meta record knows.
-                value.indexed = 0
-                self._dirty[meta_key] = value
-        self._write_dirty()
-        if next_due and (not self.next_due or next_due < self.next_due):
-            self.next_due = next_due
-        return seen
-
-    def sweep(self, limit: int) -> int:
-        """Remove records that have no owner.
-
-        :param limit: how many to remove
-        :returns: how many were removed; less than `limit` when nothing is left
-        """
-        overlay = self.overlay
-        removed = 0
-        stop = encoding.after(encoding.GARBAGE_PREFIX)
-        for key, _ in overlay.scan(encoding.GARBAGE_PREFIX, stop):
-            for member, _ in overlay.scan_prefix(encoding.members_prefix(encoding.read_u64(key, 1))):
-                if removed >= limit:
-                    return removed
-                overlay.delete(member)
-                removed += 1
-            overlay.delete(key)
-            removed += 1
-        stop = encoding.after(encoding.GARBAGE_NAMESPACE_PREFIX)
-        for key, _ in overlay.scan(encoding.GARBAGE_NAMESPACE_PREFIX, stop):
-            for meta_key, record in overlay.scan_prefix(encoding.meta_prefix(key[1:])):
-                if removed >= limit:
-                    return removed
-                _, _, indexed = encoding.meta_header(record)
-                if indexed:
-                    overlay.delete(encoding.expiry_key(indexed, meta_key))
-                version = encoding.meta_version(record)
-                if version:
-                    overlay.put(encoding.garbage_key(version), b'')
-                overlay.delete(meta_key)
-                removed += 1
-            overlay.delete(key)
-            removed += 1
-        return removed
+        value = self._lookup(meta_key)
+        if value is not None and value.indexed == due:
+            # It was put off since: only its meta record knows.
+            value.indexed = 0
+            self._dirty[meta_key] = value

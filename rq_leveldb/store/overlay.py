@@ -20,11 +20,12 @@ _VERSIONS_RESERVED = 1 << 20
 class Overlay:
     """:param engine: what lies below, and where `commit` writes to"""
 
-    __slots__ = ('_next_version', '_ordered', '_versions_end', 'engine', 'pending')
+    __slots__ = ('_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.pending: dict[bytes, bytes | None] = {}
+        self.abandoned: list[int | bytes] = []
         # Only a scan needs the order, and most transactions never scan.
         self._ordered: SortedSet[bytes] | None = None
         self._next_version = self._versions_end = self._stored_version()
@@ -43,6 +44,15 @@ class Overlay:
         version = self._next_version
         self._next_version += 1
         return version
+
+    def abandon(self, owner: int | bytes) -> None:
+        """Leave members or keys to the sweeper.
+
+        :param owner: the version that the members live under, or the namespace of the keys
+        """
+        key = encoding.garbage_key(owner) if isinstance(owner, int) else encoding.garbage_namespace_key(owner)
+        self.put(key, b'')
+        self.abandoned.append(owner)
 
     def get(self, key: bytes) -> bytes | None:
         value = self.pending.get(key, _MISSING)

@@ -39,6 +39,7 @@ from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
 from rq_leveldb.store.scripting import Sandbox
 from rq_leveldb.store.session import Session
+from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Server:
         self.loop = loop
         self.statistics = Statistics()
         self.keyspace = Keyspace(engine)
+        self.sweeper = Sweeper(self.keyspace)
         self.watches = Watches()
         self.waiting = WaitingRoom()
         self.pubsub = PubSub()
@@ -176,6 +178,9 @@ class Server:
             refusal = self._reopen()
             if refusal is not None:
                 return refusal
+        if argv[0][:4] in (b'EVAL', b'eval'):
+            # A script that meets a limit is rolled back with its whole unit: let that be the script alone.
+            self.commit()
         try:
             return self.dispatcher.execute(session.ctx, argv)
         except UnitAborted as abort:
@@ -210,7 +215,7 @@ class Server:
             self.durability.committed(wrote, release)
         elif wrote:
             self.durability.committed(wrote, lambda: None)
-        if not self._sweeping and keyspace.garbage_added:
+        if not self._sweeping and self.sweeper.has_work():
             self._sweeping = True
             self.loop.call_later(0.05, self._sweep)
 
@@ -360,7 +365,7 @@ class Server:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
             return
         self.keyspace.tick()
-        self.keyspace.take_due(SWEEP_SLICE)
+        self.sweeper.take_due(SWEEP_SLICE)
         if self.keyspace.touched:
             self.dispatcher.notify()
         self.commit()
@@ -369,10 +374,9 @@ class Server:
         if self.refused:
             self.loop.call_later(1.0, self._sweep)
             return
-        self.keyspace.garbage_added = False
-        removed = self.keyspace.sweep(SWEEP_SLICE)
+        self.sweeper.sweep(SWEEP_SLICE)
         self.commit()
-        if removed >= SWEEP_SLICE:
+        if self.sweeper.has_work():
             self.loop.call_later(0.005, self._sweep)
         else:
             self._sweeping = False

@@ -7,6 +7,7 @@ held back, the messages of its subscriptions, has a limit above which the client
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
@@ -73,6 +74,7 @@ class Session(asyncio.Protocol):
         if self._closing:
             return
         self.server.statistics.input_bytes += len(data)
+        self.client.last_active = time.monotonic()
         try:
             commands = self.parser.feed(data)
         except ProtocolError as error:

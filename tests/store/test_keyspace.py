@@ -12,6 +12,7 @@ from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.keyspace import MAX_CACHED_VALUES, Keyspace
 from rq_leveldb.store.replies import ReplyError
+from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.store.types.hash import MAX_SMALL_FIELDS, Hash
 from rq_leveldb.store.types.set import Set
 from rq_leveldb.store.types.string import String
@@ -82,7 +83,6 @@ def test_keys_are_listed_as_they_are_inside_a_transaction(keys: Keyspace) -> Non
     keys.delete(0, b'b')
     put(keys, b'bb')
     assert list(keys.keys(0)) == [b'a', b'bb', b'c']
-    assert list(keys.keys(0, start=b'a')) == [b'bb', b'c']
     assert keys.count(0) == 3
 
 
@@ -135,10 +135,11 @@ def test_due_keys_are_removed_in_slices_and_tell_when_the_next_is_due(keys: Keys
     keys.commit()
     assert keys.next_due == start + 100
     keys.now = start + 200
-    assert keys.take_due(4) == 4
+    sweeper = Sweeper(keys)
+    assert sweeper.take_due(4) == 4
     keys.commit()
     assert keys.next_due == start + 100
-    while keys.take_due(4):
+    while sweeper.take_due(4):
         keys.commit()
     keys.commit()
     assert keys.next_due == start + 5000
@@ -158,12 +159,12 @@ def test_an_expiry_put_off_again_and_again_keeps_one_entry_and_holds(keys: Keysp
         keys.commit()
     assert len(records(keys, encoding.EXPIRY_PREFIX)) == 1
     keys.now = start + 150
-    keys.take_due(100)
+    Sweeper(keys).take_due(100)
     keys.commit()
     assert keys.find(0, b'k') is not None
     assert keys.next_due == start + 900
     keys.now = start + 950
-    keys.take_due(100)
+    Sweeper(keys).take_due(100)
     keys.commit()
     assert records(keys, encoding.META_PREFIX) == []
     assert records(keys, encoding.EXPIRY_PREFIX) == []
@@ -182,7 +183,7 @@ def test_an_expiry_that_was_taken_off_or_brought_forward_holds(keys: Keyspace) -
     keys.commit()
     assert keys.next_due == start + 50
     keys.now = start + 10_000
-    keys.take_due(100)
+    Sweeper(keys).take_due(100)
     keys.commit()
     assert list(keys.keys(0)) == [b'off']
 
@@ -207,7 +208,7 @@ def test_a_renamed_key_keeps_value_and_expiry(keys: Keyspace) -> None:
     assert list(after.keys(0)) == [b'new']
     assert after.count(0) == 1
     after.now = start + 60
-    after.take_due(10)
+    Sweeper(after).take_due(10)
     found = after.typed(0, b'new', Set)
     assert found is not None
     assert list(found) == [b'member']
@@ -224,8 +225,10 @@ def test_the_members_of_removed_keys_are_swept_in_slices(keys: Keyspace) -> None
     keys.delete(0, b'big')
     keys.commit()
     assert len(records(keys, encoding.MEMBER_PREFIX)) == 1000
+    sweeper = Sweeper(keys)
     slices = 0
-    while keys.sweep(100):
+    while sweeper.has_work():
+        assert sweeper.sweep(100) <= 100
         keys.commit()
         slices += 1
     assert slices >= 10
@@ -248,7 +251,9 @@ def test_a_flushed_database_is_empty_at_once_and_swept_later(keys: Keyspace) -> 
     keys.commit()
     view = reopened(keys)
     assert list(view.keys(0)) == [b'after']
-    while view.sweep(20):
+    sweeper = Sweeper(view)
+    while sweeper.has_work():
+        assert sweeper.sweep(20) <= 20
         view.commit()
     assert len(records(view, encoding.META_PREFIX)) == 1
     assert records(view, encoding.MEMBER_PREFIX) == []
@@ -278,12 +283,12 @@ def test_memory_holds_a_bounded_number_of_values(keys: Keyspace) -> None:
     assert keys.cached() <= MAX_CACHED_VALUES
 
 
-def test_a_database_of_a_newer_format_is_refused(engine: Engine, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / 'newer')
     engine.write({encoding.FORMAT_KEY: b'%d' % (encoding.FORMAT_VERSION + 1)})
     engine.close()
     with pytest.raises(errors.NewerFormat):
-        Engine(tmp_path / 'leveldb')
-    engine.__init__(tmp_path / 'other')  # type: ignore[misc]
+        Engine(tmp_path / 'newer')
 
 
 def test_a_damaged_database_is_refused_with_words(tmp_path: Path) -> None:
@@ -294,3 +299,39 @@ def test_a_damaged_database_is_refused_with_words(tmp_path: Path) -> None:
     with pytest.raises(errors.StoreError) as caught:
         Engine(directory)
     assert str(directory) in str(caught.value)
+
+
+def test_what_a_rolled_back_transaction_abandoned_keeps_its_members(keys: Keyspace) -> None:
+    value = keys.typed_or_new(0, b'big', Set)
+    for number in range(1000):
+        value.add(b'%d' % number)
+    keys.changed(value)
+    keys.commit()
+    sweeper = Sweeper(keys)
+    sweeper.sweep(10)
+    keys.delete(0, b'big')
+    sweeper.sweep(10)
+    keys.rollback()
+    while sweeper.has_work():
+        sweeper.sweep(1000)
+        keys.commit()
+    found = keys.typed(0, b'big', Set)
+    assert found is not None
+    assert len(list(found)) == 1000
+
+
+def test_sweeping_a_flushed_database_of_large_values_leaves_nothing(keys: Keyspace) -> None:
+    for name in (b'a', b'b', b'c'):
+        value = keys.typed_or_new(0, name, Set)
+        for number in range(300):
+            value.add(b'%d' % number)
+        keys.changed(value)
+    keys.commit()
+    keys.flush(0)
+    keys.commit()
+    sweeper = Sweeper(keys)
+    while sweeper.has_work():
+        sweeper.sweep(7)
+        keys.commit()
+    for prefix in (b'M', b'D', b'G', b'N', b'X'):
+        assert records(keys, prefix) == []

@@ -186,7 +186,7 @@ class List(Value):
     def clear(self) -> None:
         """Remove all elements at once, whatever their number; a sweeper removes the records."""
         if self._count:
-            self.overlay.put(encoding.garbage_key(self.version), b'')
+            self.overlay.abandon(self.version)
             self.version = self.overlay.new_version()
             self._head = self._tail = LIST_ORIGIN
             self._count = 0
