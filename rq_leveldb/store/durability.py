@@ -1,8 +1,8 @@
 """When a reply may leave: at once (everysec), or when what it acknowledges has been synced (always).
 
 With ``always`` one sync serves everybody who waits for it (group commit), and nothing overtakes: a reply that shows
-data which is not synced yet waits as well. With ``everysec`` a sync follows within a second of the first write after the
-last one. The sync itself runs in one thread beside the event loop; it touches no state but the files.
+data which is not synced yet waits as well. With ``everysec`` a sync follows within a second of the first write after
+the last one. The sync itself runs in one thread beside the event loop; it touches no state but the files.
 """
 
 from __future__ import annotations

@@ -247,8 +247,8 @@ class Server:
 
     def _refusal(self) -> ReplyError:
         return ReplyError(
-            f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this command '
-            'was done. Make room on the disk or repair the directory: the store goes on by itself then'
+            f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this '
+            'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
         )
 
     def _reopen(self) -> ReplyError | None:
