@@ -10,6 +10,9 @@ from rq_leveldb.store.replies import ReplyError, not_a_float, not_an_integer, sy
 MIN_INTEGER = -(1 << 63)
 MAX_INTEGER = (1 << 63) - 1
 
+_MAX_WHOLE = MAX_INTEGER // 2
+"""Up to here Redis writes a whole number digit for digit."""
+
 _INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
 _FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
 
@@ -44,7 +47,7 @@ def score_bound(argument: bytes) -> tuple[float, bool]:
     """
     exclusive = argument[:1] == b'('
     try:
-        return floating(argument[1:] if exclusive else argument), exclusive
+        return floating((argument[1:] if exclusive else argument) or b'0'), exclusive
     except ReplyError:
         raise ReplyError('ERR min or max is not a float') from None
 
@@ -65,19 +68,32 @@ def timeout(argument: bytes) -> float:
 
 
 def float_reply(number: float) -> bytes:
-    """:returns: the shortest text that reads back as the same number, as Redis writes scores in RESP2"""
+    """:returns: the shortest text that reads back as the same number, laid out as Redis writes scores"""
     if math.isinf(number):
         return b'inf' if number > 0 else b'-inf'
     if math.isnan(number):
         return b'nan'
-    if number == int(number) and abs(number) < 1e17:
+    if abs(number) <= _MAX_WHOLE and number == int(number):
         whole = int(number)
         return b'-0' if whole == 0 and math.copysign(1, number) < 0 else b'%d' % whole
-    text = repr(number)
-    mantissa, _, exponent = text.partition('e')
-    if not exponent:
-        return text.encode()
-    return f'{mantissa}e{int(exponent):+d}'.encode()
+    mantissa, _, exponent = repr(abs(number)).partition('e')
+    whole_part, _, fraction = mantissa.partition('.')
+    fraction = '' if fraction == '0' else fraction
+    all_digits = (whole_part + fraction).lstrip('0')
+    digits = all_digits.rstrip('0')
+    # The number is `digits` times ten to the power of `power`; `order` is that of its first digit.
+    power = int(exponent or 0) - len(fraction) + len(all_digits) - len(digits)
+    order = power + len(digits) - 1
+    sign = '-' if number < 0 else ''
+    # When to write an exponent: as fpconv does, which Redis uses.
+    if power >= 0 and order < len(digits) + 7:
+        text = digits + '0' * power
+    elif power < 0 and (power > -7 or abs(order) < 4):
+        point = len(digits) + power
+        text = f'{digits[:point]}.{digits[point:]}' if point > 0 else f'0.{"0" * -point}{digits}'
+    else:
+        text = digits[0] + ('.' + digits[1:] if len(digits) > 1 else '') + f'e{order:+d}'
+    return (sign + text).encode()
 
 
 def long_double_reply(text: str) -> bytes:

@@ -622,9 +622,14 @@ def _weighted(weight: float, score: float) -> float:
     return 0.0 if math.isnan(product) else product
 
 
+def _smallest_first(operands: list[Operand], weights: list[float]) -> list[tuple[Operand, float]]:
+    """The order in which Redis adds up, on which a sum of fractions or infinities depends."""
+    return sorted(zip(operands, weights, strict=True), key=lambda pair: 0 if pair[0] is None else len(pair[0]))
+
+
 def _union(operands: list[Operand], weights: list[float], aggregate: Aggregate) -> dict[bytes, float]:
     result: dict[bytes, float] = {}
-    for operand, weight in zip(operands, weights, strict=True):
+    for operand, weight in _smallest_first(operands, weights):
         for member, score in _scores(operand):
             old = result.get(member)
             new = _weighted(weight, score)
@@ -644,13 +649,13 @@ def _common(operands: list[Operand]) -> Iterator[bytes]:
 
 
 def _intersection(operands: list[Operand], weights: list[float], aggregate: Aggregate) -> dict[bytes, float]:
+    (first, first_weight), *others = _smallest_first(operands, weights)
     result: dict[bytes, float] = {}
     for member in _common(operands):
-        total: float | None = None
-        for operand, weight in zip(operands, weights, strict=True):
-            new = _weighted(weight, _score(operand, member) or 0.0)
-            total = new if total is None else aggregate(total, new)
-        result[member] = total or 0.0
+        total = _weighted(first_weight, _score(first, member) or 0.0)
+        for operand, weight in others:
+            total = aggregate(total, weight * (_score(operand, member) or 0.0))
+        result[member] = total
     return result
 
 
