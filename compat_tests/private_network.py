@@ -1,8 +1,8 @@
 """Run a command in a network of its own, where every port is free: ``python private_network.py COMMAND ARGUMENT...``.
 
 RQ's test suite speaks to port 6379 of this machine. In a private network namespace that port belongs to the suite
-alone, whatever runs outside. The command keeps the user that it is run by; none of this needs root where unprivileged user
-namespaces are allowed. Exit status 125 means that this machine does not give a private network.
+alone, whatever runs outside. The command keeps the user that it is run by; none of this needs root where unprivileged
+user namespaces are allowed. Exit status 125 means that this machine does not give a private network.
 """
 
 from __future__ import annotations

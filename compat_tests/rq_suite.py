@@ -128,8 +128,8 @@ def run(against: str, arguments: list[str], *, slow: bool = False) -> Outcome:
             if _port_is_taken():
                 raise SuiteUnavailableError(
                     f"RQ's test suite needs port {PORT} of this machine, where something listens already (a Redis?), "
-                    f'and this machine gives no private network: {done.stdout.strip()}\nStop what listens there, or allow '
-                    'unprivileged user namespaces.'
+                    f'and this machine gives no private network: {done.stdout.strip()}\n'
+                    'Stop what listens there, or allow unprivileged user namespaces.'
                 )
             done = _run(command, environment)
         passed, skipped, failed = _read_report(report) if report.exists() else (frozenset(),) * 3

@@ -33,6 +33,8 @@ def pairs_in_any_order(theirs: Reply, ours: Reply) -> bool:
 
 
 def _paired(flat: list[Reply]) -> list[str]:
+    if len(flat) % 2:
+        return sorted(map(repr, flat))
     return sorted(repr(pair) for pair in zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -175,6 +177,8 @@ def judge_of(command: Command) -> Judge:
     if name in _SCRIPTS and len(command) > 3 and command[2].isdigit():
         inner = command[3 + int(command[2]) :]
         return judge_of(inner) if inner and inner[0].upper() in JUDGES else equal
+    if name == b'HSCAN' and b'NOVALUES' in [word.upper() for word in command]:
+        return scan_in_any_order
     if len(command) > 1:
         both = name + b' ' + command[1].upper()
         if both in JUDGES:

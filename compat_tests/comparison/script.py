@@ -25,7 +25,7 @@ def parse(text: str) -> list[Step]:
     """Return the steps of a program: which client (``a`` where none is named) sends which command.
 
     Commands end with ``;``. A first word like ``b:`` names the client. In double quotes ``\\xHH``, ``\\n``, ``\\r``,
-    ``\\t`` and ``\\\\`` stand for bytes; single quotes are literal; ``X{n}`` in a word of its own is n times that letter.
+    ``\\t`` and ``\\\\`` stand for bytes; single quotes are literal; a word ``X{n}`` is n times that letter.
 
     Raises:
         ValueError: if ``text`` is not such a program.

@@ -14,8 +14,8 @@ class Reply(NamedTuple):
 
     Attributes:
         kind: the type's byte on the wire, for example ``$`` for a bulk string; ``closed`` for the connection's end.
-        value: bytes for ``+ - $ , ( =``, int for ``:``, bool for ``#``, a list of replies for ``* ~ >``, a list of pairs
-            of replies for ``%``, and None for a null of any type.
+        value: bytes for ``+ - $ , ( =``, int for ``:``, bool for ``#``, a list of replies for ``* ~ >``, a list of
+            pairs of replies for ``%``, and None for a null of any type.
     """
 
     kind: str
