@@ -480,7 +480,7 @@ def _deliver_new(ctx: Context, stream: Stream, group: Group, options: _ReadOptio
         if not options.no_ack:
             group.deliver(id_, consumer, ctx.now, 1)
         reply.append([id_reply(id_), parts])
-    if reply:
+    if reply and not options.no_ack:
         consumer.active = ctx.now
     group.save()
     return reply

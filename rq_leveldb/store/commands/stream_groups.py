@@ -134,7 +134,7 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
-    stream.create_group(argv[3], last, read)
+    stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
     ctx.changed(stream)
     return OK
 
@@ -143,7 +143,7 @@ def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
     stream, group = _xgroup_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
-    group.read = read
+    group.read = None if read is None else min(read, stream.added)
     group.save()
     ctx.changed(stream)
     return OK
@@ -420,8 +420,11 @@ def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
 
 def _lag(stream: Stream, group: Group) -> int | None:
     """:returns: how many entries the group has not read, None if nobody knows"""
-    if stream.added == 0:
+    first = stream.first_id()
+    if first is None:
         return 0
+    if group.last < first and stream.deleted < first:
+        return len(stream)
     if group.read is not None and not stream.has_deletions_after(group.last):
         return stream.added - group.read
     read = stream.added_up_to(group.last)
@@ -482,7 +485,7 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
                 b'seen-time': consumer.seen,
                 b'active-time': -1 if consumer.active is None else consumer.active,
                 b'pel-count': consumer.pending,
-                b'pel': own,
+                b'pending': own,
             }
         )
     return {
@@ -491,7 +494,7 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
         b'entries-read': group.read,
         b'lag': _lag(stream, group),
         b'pel-count': group.pending,
-        b'pel': pending,
+        b'pending': pending,
         b'consumers': consumers,
     }
 
