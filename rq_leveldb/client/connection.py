@@ -147,7 +147,7 @@ class StoreConnection(UnixDomainSocketConnection):
         super().connect_check_health(check_health, retry_socket_connect)
         metadata: Mapping[Any, Any] = self.handshake_metadata or {}
         version = metadata.get(b'rq_leveldb_version', metadata.get('rq_leveldb_version'))
-        if version is None or not autostart.is_older(version.decode() if isinstance(version, bytes) else version):
+        if not autostart.must_be_replaced(self._location.directory, version):
             return
         self.disconnect()
         try:
@@ -232,6 +232,9 @@ class Redis(redis.Redis):
                 if password is not None:
                     kept['password'] = password
                 pool = ConnectionPool.from_url(url, **kept)
+                if db:
+                    # In redis-py what the URL says wins; here, whatever the URL names, what the code says.
+                    pool.connection_kwargs['db'] = db
             else:
                 warn_of_unused(
                     {'host': host, 'port': port, 'password': password, **options}, 'the store is on this machine'
