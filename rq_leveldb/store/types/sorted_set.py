@@ -136,7 +136,7 @@ class SortedSet(Value):
     def clear(self) -> None:
         """Remove all members at once, whatever their number; a sweeper removes the records."""
         if self._count:
-            self.overlay.put(encoding.garbage_key(self.version), b'')
+            self.overlay.abandon(self.version)
             self.version = self.overlay.new_version()
             self._count = 0
             self._floor, self._ceiling = b'', None
