@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 
 from rq_leveldb.store import encoding
+from rq_leveldb.store.arguments import is_integer
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
@@ -60,7 +61,7 @@ class Set(Value):
     def encoding_name(self) -> bytes:
         if self._members is None:
             return b'hashtable'
-        return b'intset' if all(_is_integer(member) for member in self._members) else b'listpack'
+        return b'intset' if all(is_integer(member) for member in self._members) else b'listpack'
 
     def __len__(self) -> int:
         return len(self._members) if self._members is not None else self._count
@@ -140,7 +141,3 @@ class Set(Value):
         self.version = self.overlay.new_version()
         for member in members:
             self.overlay.put(encoding.set_member(self.version, member), b'')
-
-
-def _is_integer(member: bytes) -> bool:
-    return len(member) <= 20 and member.lstrip(b'-').isdigit() and b'%d' % int(member) == member

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rq_leveldb.store import encoding
+from rq_leveldb.store.arguments import is_integer
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types.value import Value
 
@@ -33,6 +34,6 @@ class String(Value):
         return len(self.data)
 
     def encoding_name(self) -> bytes:
-        if len(self.data) <= 20 and self.data.lstrip(b'-').isdigit() and str(int(self.data)).encode() == self.data:
+        if is_integer(self.data):
             return b'int'
         return b'embstr' if len(self.data) <= 44 else b'raw'
