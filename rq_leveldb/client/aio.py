@@ -89,7 +89,7 @@ class AsyncStoreConnection(UnixDomainSocketConnection):
         await self._connect_once(check_health, retry_socket_connect)
         metadata: Mapping[Any, Any] = getattr(self, 'handshake_metadata', None) or {}
         version = metadata.get(b'rq_leveldb_version', metadata.get('rq_leveldb_version'))
-        if version is None or not autostart.is_older(version.decode() if isinstance(version, bytes) else version):
+        if not autostart.must_be_replaced(self._location.directory, version):
             return
         await self.disconnect()
         try:

@@ -27,7 +27,7 @@ from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, Unwritable
 from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
 from rq_leveldb.version import __version__
 
-__all__ = ['connect', 'is_older', 'replace', 'running_store', 'stop']
+__all__ = ['connect', 'is_older', 'must_be_replaced', 'replace', 'running_store', 'stop']
 
 # A store that must first recover a large log takes its time; nobody waits longer than this for it.
 _START_SECONDS = 30.0
@@ -99,6 +99,21 @@ def is_older(version: str) -> bool:
         version: numbers with dots; what follows them is not looked at.
     """
     return _numbers(version) < _numbers(__version__)
+
+
+def must_be_replaced(directory: DataDirectory, version: str | bytes | None) -> bool:
+    """Say whether a store that was connected to is older than this client.
+
+    Args:
+        directory: its data directory.
+        version: what it said itself; None if it did not, as in RESP2, and then its lock is read.
+    """
+    if version is None:
+        running = running_store(directory)
+        if running is None:
+            return False
+        version = running[1]
+    return is_older(version.decode() if isinstance(version, bytes) else version)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

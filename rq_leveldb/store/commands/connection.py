@@ -21,6 +21,7 @@ from rq_leveldb.store.replies import (
     unknown_subcommand,
     wrong_arity,
 )
+from rq_leveldb.version import __version__
 
 
 def ping(ctx: Context, argv: list[bytes]) -> Reply:
@@ -102,6 +103,8 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
         b'mode': b'standalone',
         b'role': b'master',
         b'modules': [],
+        # By this a newer client knows a store that an older version left running.
+        b'rq_leveldb_version': __version__.encode(),
     }
 
 
