@@ -16,14 +16,17 @@ class Glob:
     :ivar is_prefix: every text that begins with `prefix` matches
     """
 
-    __slots__ = ('_first', '_last', '_length', '_middle', 'is_literal', 'is_prefix', 'prefix')
+    __slots__ = ('_first', '_last', '_length', '_matches_empty', '_middle', 'is_literal', 'is_prefix', 'prefix')
 
     def __init__(self, pattern: bytes) -> None:
         segments = _split(pattern)
         self.prefix = _literal_start(segments[0])
         whole_first = len(self.prefix) == len(segments[0])
         self.is_literal = whole_first and len(segments) == 1
-        self.is_prefix = whole_first and len(segments) > 1 and not any(segments[1:])
+        self._matches_empty = pattern in (b'', b'*')
+        self.is_prefix = (
+            whole_first and len(segments) > 1 and not any(segments[1:]) and bool(self.prefix or pattern == b'*')
+        )
         self._length = sum(map(len, segments))
         compiled = [re.compile(b''.join(segment), re.DOTALL) for segment in segments]
         self._first = compiled[0]
@@ -35,6 +38,8 @@ class Glob:
             return text.startswith(self.prefix)
         if self.is_literal:
             return text == self.prefix
+        if not text:
+            return self._matches_empty
         if len(text) < self._length:
             return False
         if self._last is None:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands import sort
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
 from rq_leveldb.store.commands.scanning import ScanOptions
 from rq_leveldb.store.context import Context
@@ -312,4 +313,5 @@ COMMANDS = (
     row('scan', scan, -2, 'readonly'),
     row('randomkey', randomkey, 1, 'readonly'),
     row('object', object_, -2, 'readonly', 2, 2, 1),
+    *sort.COMMANDS,
 )
