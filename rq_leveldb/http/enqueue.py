@@ -10,9 +10,8 @@ from rq.exceptions import DuplicateJobError
 from rq.job import Job, JobStatus
 
 from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.fields import refuse
 from rq_leveldb.http.job_request import JobRequest
-from rq_leveldb.http.problems import FieldError
+from rq_leveldb.http.problems import FieldError, Problem
 
 __all__ = ['Outcome', 'check_dependencies', 'enqueue']
 
@@ -38,7 +37,7 @@ def check_dependencies(backend: Backend, requests: list[JobRequest]) -> None:
         requests: in the order in which they will be enqueued.
 
     Raises:
-        Problem: 422, naming the first that is missing. RQ would take a missing job for a finished one.
+        Problem: 409, naming the first that is missing. RQ would take a missing job for a finished one.
     """
     wanted = [name for request in requests for name in request.dependencies]
     if not wanted:
@@ -51,7 +50,15 @@ def check_dependencies(backend: Backend, requests: list[JobRequest]) -> None:
         for name in request.dependencies:
             if not exists.get(name):
                 prefix = f'/jobs/{index}' if len(requests) > 1 else ''
-                raise refuse([FieldError(f'names a job that does not exist: {name}', pointer=f'{prefix}/depends_on')])
+                missing = FieldError(f'names a job that does not exist: {name}', pointer=f'{prefix}/depends_on')
+                raise Problem(
+                    409,
+                    'no-such-dependency',
+                    'A job to wait for does not exist',
+                    f'{missing.pointer} {missing.detail}.',
+                    hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
+                    errors=[missing],
+                )
         exists[request.job_id] = 1
 
 

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 from rq_leveldb.http.problems import FieldError, Problem
 
 __all__ = [
+    'DURATION',
+    'EPOCH',
     'IDENTIFIER',
     'LONGEST',
+    'POSITIVE_DURATION',
     'QUEUE',
     'Invalid',
     'boolean',
@@ -36,11 +39,26 @@ IDENTIFIER = r'^[A-Za-z0-9_-]{1,200}$'
 QUEUE = r'^[A-Za-z0-9_][A-Za-z0-9_.:@+~-]{0,127}$'
 """Names of queues that can stand in a URL and in RQ's comma-separated lists."""
 
-_DURATION = re.compile(r'([0-9]{1,9})([smhd]?)', re.IGNORECASE)
-_UNITS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
-_MOMENT = re.compile(
-    r'[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})'
+DURATION = r'^([0-9]{1,8}[sS]?|[0-9]{1,6}[mM]|[0-9]{1,4}[hH]|[0-9]{1,3}[dD])$'
+"""Durations as text; whatever matches is shorter than `LONGEST`."""
+POSITIVE_DURATION = (
+    DURATION.replace('[0-9]{1,8}', '[1-9][0-9]{0,7}')
+    .replace('[0-9]{1,6}', '[1-9][0-9]{0,5}')
+    .replace('[0-9]{1,4}', '[1-9][0-9]{0,3}')
+    .replace('[0-9]{1,3}', '[1-9][0-9]{0,2}')
 )
+"""The same without those of no length."""
+
+_DURATION = re.compile(DURATION)
+_UNITS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
+_MOMENT = re.compile(
+    r'[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,30})?([Zz]|[+-][0-9]{2}:[0-9]{2})'
+)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""The earliest time that is told apart from others."""
+_END = datetime(9999, 12, 31, tzinfo=timezone.utc)
 
 
 class Invalid(ValueError):
@@ -192,10 +210,10 @@ def seconds(*also: int, least: int = 0) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         if type(value) is str:
-            match = _DURATION.fullmatch(value)
-            if match is None:
+            if _DURATION.fullmatch(value) is None:
                 raise Invalid('must be seconds, or digits with one of the units s, m, h, d')
-            value = int(match[1]) * _UNITS[match[2].lower()]
+            unit = value[-1].lower()
+            value = int(value.rstrip('sSmMhHdD')) * _UNITS.get(unit, 1)
         elif type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int:
@@ -213,6 +231,9 @@ def moment(value: Any) -> datetime:
     if type(value) is not str or _MOMENT.fullmatch(value) is None:
         raise Invalid('must be a date and time with its offset, as 2030-01-31T12:00:00Z (RFC 3339)')
     plain = value.upper().replace('Z', '+00:00').replace(' ', 'T')
+    if plain[17:19] == '60':
+        # A leap second, which Python does not know.
+        plain = f'{plain[:17]}59{plain[19:]}'
     head, dot, rest = plain.partition('.')
     if dot:
         digits = re.match(r'[0-9]+', rest)
@@ -221,11 +242,12 @@ def moment(value: Any) -> datetime:
         plain = f'{head}.{digits[0][:6]:0<6}{rest[digits.end() :]}'
     try:
         read = datetime.fromisoformat(plain).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise Invalid('must be a date and time that exist') from None
-    if not 1970 <= read.year < 9999:
-        raise Invalid('must be a year from 1970 to 9998')
-    return read
+    except OverflowError:
+        return EPOCH if plain.startswith('0001') else _END
+    # RQ's scheduler looks from the epoch on: what is earlier would never be found.
+    return max(read, EPOCH)
 
 
 def object_(value: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +14,9 @@ from rq_leveldb.http.enqueue import Outcome
 from rq_leveldb.http.fields import Invalid
 from rq_leveldb.http.job_request import JobRequest, read_job
 from rq_leveldb.http.job_view import full, job_url, summary
-from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches
+from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches, read_cursor, write_cursor
 from rq_leveldb.http.problems import FieldError, Problem
-from rq_leveldb.http.states import STATES
+from rq_leveldb.http.states import STATES, Position
 from rq_leveldb.http.submission import submit
 
 __all__ = ['Batch', 'Jobs', 'OneJob']
@@ -30,7 +29,7 @@ _LIST_PARAMETERS: dict[str, Callable[[str], Any]] = {
     'until': fields.moment,
     'time': fields.choice(*TIMES),
     'limit': query.limit,
-    'cursor': fields.text(2000),
+    'cursor': read_cursor,
 }
 
 
@@ -63,20 +62,19 @@ class Jobs:
             raise query.bad_query([FieldError('is required', parameter='status')])
         limit = wanted.get('limit', query.DEFAULT_LIMIT)
         names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
-        after: list[Any] | None = None
+        after: Position | None = None
         if 'cursor' in wanted:
-            first_kind = int if state == 'queued' else str
-            start, first, second = query.decode_cursor(wanted['cursor'], str, first_kind, str)
-            _check_position(first)
+            start, after = wanted['cursor']
             names = [name for name in names if name >= start]
-            after = [first, second] if names[:1] == [start] else None
+            if names[:1] != [start]:
+                after = None
         items: list[dict[str, Any]] = []
         cursor: str | None = None
         for scanned, (job, position) in enumerate(listed(backend, state, names, after), 1):
             if job is not None and matches(backend, job, state, wanted):
                 items.append(summary(backend, job))
             if len(items) >= limit or scanned >= MOST_SCANNED:
-                cursor = query.encode_cursor(position)
+                cursor = write_cursor(*position)
                 break
         body.answer(response, {'items': items, 'next': cursor})
 
@@ -114,7 +112,8 @@ class Batch:
             errors += [_below(index, error) for error in found]
             if job_request is not None:
                 if job_request.job_id in seen:
-                    errors.append(FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id'))
+                    twice = FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id')
+                    raise Problem(409, 'duplicate-job', 'A job of this id exists', twice.detail, errors=[twice])
                 seen.add(job_request.job_id)
                 requests.append(job_request)
         if errors:
@@ -151,16 +150,6 @@ class OneJob:
         except (NoSuchJobError, InvalidJobOperation):
             raise no_such_job(job_id) from None
         response.status = falcon.HTTP_204
-
-
-def _check_position(first: int | str) -> None:
-    """Raise where a cursor's first item is no index and no score."""
-    try:
-        is_good = first >= 0 if isinstance(first, int) else not math.isnan(float(first))
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise query.bad_query([FieldError('is none that this service gave out', parameter='cursor')])
 
 
 def _array(most: int) -> Callable[[Any], list[Any]]:

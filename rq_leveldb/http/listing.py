@@ -9,10 +9,15 @@ from typing import Any
 from rq.job import Job
 
 from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.fields import text
 from rq_leveldb.http.job_view import function_of
-from rq_leveldb.http.states import walk
+from rq_leveldb.http.states import Position, walk
 
-__all__ = ['MOST_SCANNED', 'TIMES', 'listed', 'matches']
+__all__ = ['CURSOR', 'MOST_SCANNED', 'TIMES', 'listed', 'matches', 'read_cursor', 'write_cursor']
+
+CURSOR = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
+"""A position: its index or score, the member there, the queue."""
+
 
 MOST_SCANNED = 10_000
 """Most jobs that one request looks at; a list then ends early and says where to go on."""
@@ -29,9 +34,35 @@ _DEFAULT_TIME = {
 }
 
 
+_cursor = text(1000, CURSOR, 'is none that this service gave out')
+
+
+def read_cursor(given: str) -> tuple[str, Position]:
+    """Return the queue and the position that a cursor names.
+
+    Args:
+        given: what `write_cursor` returned.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    score, member, queue = _cursor(given).split('~', 2)
+    return queue, Position(float(score), member)
+
+
+def write_cursor(queue: str, position: Position) -> str:
+    """Return a cursor.
+
+    Args:
+        queue: name of the queue.
+        position: in its list.
+    """
+    return f'{position.score!r}~{position.member}~{queue}'
+
+
 def listed(
-    backend: Backend, state: str, names: list[str], after: list[Any] | None
-) -> Iterator[tuple[Job | None, list[Any]]]:
+    backend: Backend, state: str, names: list[str], after: Position | None
+) -> Iterator[tuple[Job | None, tuple[str, Position]]]:
     """Walk the jobs of a state.
 
     Args:
@@ -41,12 +72,12 @@ def listed(
         after: the position in the first queue behind which to go on; None begins.
 
     Returns:
-        Each job, None where its entry is left and the job is gone, and its position with the queue's name in front.
+        Each job, None where its entry is left and the job is gone, and its queue's name and position.
     """
     for name in names:
         for entries in walk(backend, state, backend.queue(name), after):
             for entry, job in zip(entries, backend.jobs([entry.job_id for entry in entries]), strict=True):
-                yield job, [name, *entry.position]
+                yield job, (name, entry.position)
         after = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import falcon
 
 from rq_leveldb.http import body, query
-from rq_leveldb.http.listing import TIMES
+from rq_leveldb.http.listing import CURSOR, TIMES
 from rq_leveldb.http.problems import MEDIA_TYPE
 from rq_leveldb.http.schemas import ref, schemas
 from rq_leveldb.http.settings import Settings
@@ -25,6 +25,7 @@ _REASONS = {
     404: 'There is no such thing.',
     409: 'It is not in a state for this, or exists already.',
     413: 'The body or the batch is too large.',
+    414: 'The URI is too long.',
     415: 'The body is not JSON by its Content-Type.',
     422: 'A field has a value that is not accepted.',
     503: 'The store did not answer, or too many clients are waiting.',
@@ -109,7 +110,7 @@ def _operation(
         good['content'] = {media_type: {'schema': ref(schema) if media_type == body.JSON else {'type': 'string'}}}
     if headers:
         good['headers'] = headers
-    common = [400, 403, 503] if is_open else [400, 401, 403, 503]
+    common = [400, 403, 414, 503] if is_open else [400, 401, 403, 414, 503]
     if takes is not None:
         common += [413, 415, 422]
     node: Node = {
@@ -134,15 +135,16 @@ def _in_path(name: str, described: str) -> Node:
     return {'name': name, 'in': 'path', 'required': True, 'description': described, 'schema': {'type': 'string'}}
 
 
-def _paging(default: int) -> tuple[Node, ...]:
+def _paging(default: int, cursor: Node) -> tuple[Node, ...]:
     limit = {'type': 'integer', 'minimum': 1, 'maximum': query.MOST_LIMIT, 'default': default}
     return (
         _in_query('limit', 'Most items on a page.', limit),
-        _in_query('cursor', 'Where the page begins: `next` of the one before.', _LONG_TEXT),
+        _in_query('cursor', 'Where the page begins: `next` of the one before.', cursor),
     )
 
 
 _LONG_TEXT: Node = {'type': 'string', 'minLength': 1, 'maxLength': 2000}
+_NAMES = _paging(query.MOST_LIMIT, _LONG_TEXT)
 _NAME_TEXT: Node = {'type': 'string', 'minLength': 1, 'maxLength': 500}
 _TIME: Node = {'type': 'string', 'format': 'date-time'}
 _LOCATION: Node = {'Location': {'description': 'Path of the job.', 'schema': {'type': 'string'}}}
@@ -168,7 +170,7 @@ def _paths(settings: Settings) -> Node:
         _in_query('since', 'Only from this time on.', _TIME),
         _in_query('until', 'Only before this time.', _TIME),
         _in_query('time', 'Which time `since` and `until` mean; by default that of the state.', {'enum': list(TIMES)}),
-        *_paging(query.DEFAULT_LIMIT),
+        *_paging(query.DEFAULT_LIMIT, {'type': 'string', 'pattern': CURSOR}),
     )
     wait = _in_query(
         'wait',
@@ -196,7 +198,7 @@ def _paths(settings: Settings) -> Node:
                 **_operation('describe', 'This document.', (200, None), is_open=True),
                 'responses': {
                     '200': {'description': 'This document.', 'content': {body.JSON: {'schema': {'type': 'object'}}}},
-                    **_problems(400, 403),
+                    **_problems(400, 403, 414),
                 },
             }
         },
@@ -276,9 +278,7 @@ def _paths(settings: Settings) -> Node:
                 'requeueJob', 'Put a job back.', (200, 'JobState'), 404, 409, parameters=_JOB, takes='RequeueOptions'
             )
         },
-        '/v1/queues': {
-            get: _operation('listQueues', 'All queues.', (200, 'QueuePage'), parameters=_paging(query.MOST_LIMIT))
-        },
+        '/v1/queues': {get: _operation('listQueues', 'All queues.', (200, 'QueuePage'), parameters=_NAMES)},
         '/v1/queues/{name}': {
             get: _operation('showQueue', 'One queue.', (200, 'Queue'), 404, parameters=_QUEUE),
             delete: _operation('deleteQueue', 'Delete a queue and its jobs.', (204, None), 404, parameters=_QUEUE),
@@ -293,9 +293,7 @@ def _paths(settings: Settings) -> Node:
             put: _operation('suspend', 'Suspend all workers.', (200, 'Suspension'), takes='SuspendOptions'),
             delete: _operation('resume', 'Resume all workers.', (204, None)),
         },
-        '/v1/workers': {
-            get: _operation('listWorkers', 'All workers.', (200, 'WorkerPage'), parameters=_paging(query.MOST_LIMIT))
-        },
+        '/v1/workers': {get: _operation('listWorkers', 'All workers.', (200, 'WorkerPage'), parameters=_NAMES)},
         '/v1/workers/{name}': {
             get: _operation('showWorker', 'One worker.', (200, 'Worker'), 404, parameters=_WORKER),
             patch: _operation(
@@ -337,6 +335,6 @@ def _health(name: str, summary: str) -> Node:
         'responses': {
             '200': {'description': 'Yes.', 'content': content},
             '503': {'description': 'No.', 'content': content},
-            **_problems(400, 403),
+            **_problems(400, 403, 414),
         },
     }

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +10,7 @@ import falcon
 from rq_leveldb.http.fields import Invalid
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['DEFAULT_LIMIT', 'MOST_LIMIT', 'decode_cursor', 'encode_cursor', 'flag', 'limit', 'read_query', 'whole']
+__all__ = ['DEFAULT_LIMIT', 'MOST_LIMIT', 'flag', 'limit', 'read_query', 'whole']
 
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 500
@@ -89,35 +86,3 @@ def flag(text: str) -> bool:
     if text not in ('true', 'false'):
         raise Invalid('must be true or false')
     return text == 'true'
-
-
-def encode_cursor(position: list[Any]) -> str:
-    """Return a position in a listing as text whose content is nobody's business.
-
-    Args:
-        position: JSON.
-    """
-    return base64.urlsafe_b64encode(json.dumps(position, separators=(',', ':')).encode()).decode().rstrip('=')
-
-
-def decode_cursor(text: str, *kinds: type | tuple[type, ...]) -> list[Any]:
-    """Return the position that `encode_cursor` wrote.
-
-    Args:
-        text: what a client gave back.
-        kinds: the types of its items.
-
-    Raises:
-        Problem: 400, it is something else.
-    """
-    try:
-        if len(text) > 2000 or not text.isascii():
-            raise ValueError
-        position = json.loads(base64.b64decode(text + '=' * (-len(text) % 4), altchars=b'-_', validate=True))
-        if type(position) is not list or len(position) != len(kinds):
-            raise ValueError
-        if not all(isinstance(item, kind) for item, kind in zip(position, kinds, strict=True)):
-            raise ValueError
-    except (ValueError, binascii.Error, RecursionError):
-        raise bad_query([FieldError('is none that this service gave out', parameter='cursor')]) from None
-    return position

@@ -83,11 +83,10 @@ class Queues:
         wanted = query.read_query(request, {'limit': query.limit, 'cursor': fields.text(2000)})
         names = self._backend.queue_names()
         if 'cursor' in wanted:
-            (last,) = query.decode_cursor(wanted['cursor'], str)
-            names = [name for name in names if name > last]
+            names = [name for name in names if name > wanted['cursor']]
         limit = wanted.get('limit', query.MOST_LIMIT)
         page = names[:limit]
-        more = query.encode_cursor([page[-1]]) if len(names) > limit else None
+        more = page[-1] if len(names) > limit else None
         body.answer(response, {'items': queue_documents(self._backend, page), 'next': more})
 
 

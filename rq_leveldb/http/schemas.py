@@ -67,7 +67,7 @@ _FUNCTION: Schema = {
 def _seconds(described: str, *also: int, least: int = 0) -> Schema:
     """Return the schema of a duration, as `fields.seconds` reads it."""
     whole: Schema = {'type': 'integer', 'minimum': least, 'maximum': fields.LONGEST}
-    choices = [whole, {'type': 'string', 'pattern': '^[0-9]{1,9}[smhdSMHD]?$', 'examples': ['90', '5m', '1h']}]
+    choices = [whole, {'type': 'string', 'pattern': fields.POSITIVE_DURATION if least else fields.DURATION}]
     if also:
         choices.append({'enum': list(also)})
     return {'anyOf': choices, 'description': f'{described} Seconds, or digits with one of the units s, m, h, d.'}
@@ -79,6 +79,14 @@ def _optional(schema: Schema) -> Schema:
     inner = {name: value for name, value in schema.items() if name != 'description'}
     wide: Schema = {'anyOf': [inner, {'type': 'null'}]}
     return {**wide, 'description': described} if described else wide
+
+
+_UNIQUE: Schema = {'properties': {'unique': {'const': True}}, 'required': ['unique']}
+
+
+def _given(*names: str) -> Schema:
+    """Return the schema of objects that have these fields, and not as null."""
+    return {'properties': {name: {'not': {'type': 'null'}} for name in names}, 'required': list(names)}
 
 
 def _intervals() -> Schema:
@@ -144,6 +152,16 @@ def _job_request() -> Schema:
     }
     optional = {name: _optional(schema) for name, schema in properties.items()}
     return {
+        # What job_request refuses as a contradiction.
+        'not': {
+            'anyOf': [
+                _given('enqueue_at', 'enqueue_in'),
+                _given('enqueue_at', 'depends_on'),
+                _given('enqueue_in', 'depends_on'),
+                {'allOf': [_given('depends_on'), _UNIQUE]},
+                {'allOf': [{'not': _given('job_id')}, _UNIQUE]},
+            ]
+        },
         **_object('A job to enqueue. Only `function` is required.', 'function', function=_FUNCTION, **optional),
         'examples': [{'function': 'tasks.add', 'args': [2, 3]}],
     }

@@ -20,7 +20,7 @@ from rq.registry import (
 
 from rq_leveldb.http.backend import Backend
 
-__all__ = ['COUNTED', 'STATES', 'Entry', 'counts', 'walk']
+__all__ = ['COUNTED', 'STATES', 'Entry', 'Position', 'counts', 'walk']
 
 _REGISTRIES: dict[str, type[BaseRegistry]] = {
     'started': StartedJobRegistry,
@@ -44,6 +44,19 @@ _CHUNK = 100
 
 
 @dataclass(frozen=True)
+class Position:
+    """A place in a listing.
+
+    Args:
+        score: the index in a queue, the score in a registry.
+        member: what stands there.
+    """
+
+    score: float
+    member: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """A job's place in a listing.
 
@@ -53,7 +66,7 @@ class Entry:
     """
 
     job_id: str
-    position: list[Any]
+    position: Position
 
 
 def registry_key(queue: Queue, state: str) -> str:
@@ -97,7 +110,7 @@ def counts(backend: Backend, names: list[str]) -> list[dict[str, int]]:
     return [{state: int(next(replies)) for state in COUNTED} for _ in names]
 
 
-def walk(backend: Backend, state: str, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+def walk(backend: Backend, state: str, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
     """Walk a queue's jobs of a state, in chunks.
 
     Args:
@@ -114,32 +127,31 @@ def walk(backend: Backend, state: str, queue: Queue, after: list[Any] | None) ->
     return _walk_sorted(backend, state, queue, after)
 
 
-def _walk_list(backend: Backend, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
     start = 0
     if after is not None:
-        index, job_id = after
-        # Jobs are taken from the front meanwhile, so what was at `index` may have moved up.
-        found = backend.connection.lpos(queue.key, job_id)
-        start = (found if isinstance(found, int) else index) + 1
+        # Jobs are taken from the front meanwhile, so that the others move up.
+        found = backend.connection.lpos(queue.key, after.member)
+        start = (found if isinstance(found, int) else max(0, int(min(after.score, 1e15)))) + 1
     while True:
         members: Any = backend.connection.lrange(queue.key, start, start + _CHUNK - 1)
         if not members:
             return
         ids = [member.decode('utf-8', 'replace') for member in members]
-        yield [Entry(job_id, [start + offset, job_id]) for offset, job_id in enumerate(ids)]
+        yield [Entry(job_id, Position(start + offset, job_id)) for offset, job_id in enumerate(ids)]
         start += len(members)
 
 
-def _walk_sorted(backend: Backend, state: str, queue: Queue, after: list[Any] | None) -> Iterator[list[Entry]]:
+def _walk_sorted(backend: Backend, state: str, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
     key = registry_key(queue, state)
     is_ascending = state in _ASCENDING
     low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
     high: float | str = '+inf'
     if after is not None:
         if is_ascending:
-            low = after[0]
+            low = after.score
         else:
-            high = after[0]
+            high = after.score
     offset = 0
     pairs: Any
     while True:
@@ -156,10 +168,12 @@ def _walk_sorted(backend: Backend, state: str, queue: Queue, after: list[Any] | 
             # Members of one score come in their own order.
             if (
                 after is not None
-                and str(score) == str(float(after[0]))
-                and (member <= after[1] if is_ascending else member >= after[1])
+                and float(score) == after.score
+                and (member <= after.member if is_ascending else member >= after.member)
             ):
                 continue
-            entries.append(Entry(member.partition(':')[0] if state == 'started' else member, [str(score), member]))
+            entries.append(
+                Entry(member.partition(':')[0] if state == 'started' else member, Position(float(score), member))
+            )
         if entries:
             yield entries
