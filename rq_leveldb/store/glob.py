@@ -16,22 +16,21 @@ class Glob:
     :ivar is_prefix: every text that begins with `prefix` matches
     """
 
-    __slots__ = ('_first', '_last', '_length', '_matches_empty', '_middle', 'is_literal', 'is_prefix', 'prefix')
+    __slots__ = ('_length', '_matches_empty', '_parts', '_segments', 'is_literal', 'is_prefix', 'prefix')
 
     def __init__(self, pattern: bytes) -> None:
         segments = _split(pattern)
         self.prefix = _literal_start(segments[0])
         whole_first = len(self.prefix) == len(segments[0])
         self.is_literal = whole_first and len(segments) == 1
+        # Redis lets the empty text match these two only, not ** for example.
         self._matches_empty = pattern in (b'', b'*')
         self.is_prefix = (
-            whole_first and len(segments) > 1 and not any(segments[1:]) and bool(self.prefix or pattern == b'*')
+            whole_first and len(segments) == 2 and not segments[1] and (bool(self.prefix) or pattern == b'*')
         )
         self._length = sum(map(len, segments))
-        compiled = [re.compile(b''.join(segment), re.DOTALL) for segment in segments]
-        self._first = compiled[0]
-        self._middle = [part for part, segment in zip(compiled[1:-1], segments[1:-1], strict=True) if segment]
-        self._last = (compiled[-1], len(segments[-1])) if len(segments) > 1 else None
+        self._segments = segments
+        self._parts: list[_Part] | None = None
 
     def matches(self, text: bytes) -> bool:
         if self.is_prefix:
@@ -42,22 +41,49 @@ class Glob:
             return self._matches_empty
         if len(text) < self._length:
             return False
-        if self._last is None:
-            return self._first.fullmatch(text) is not None
-        begin = self._first.match(text)
-        if begin is None:
+        # Compiled only when a text is long enough: a long pattern costs nothing where all names are short.
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = [_Part(segment) for segment in self._segments]
+        first = parts[0]
+        if not first.stands_at(text, 0):
             return False
-        last, size = self._last
-        end = len(text) - size
-        if last.match(text, end) is None:
+        position = first.size
+        if len(parts) == 1:
+            return position == len(text)
+        end = len(text) - parts[-1].size
+        if end < position or not parts[-1].stands_at(text, end):
             return False
-        position = begin.end()
-        for part in self._middle:
-            found = part.search(text, position, end)
-            if found is None:
+        for part in parts[1:-1]:
+            position = part.find(text, position, end)
+            if position < 0:
                 return False
-            position = found.end()
-        return position <= end
+            position += part.size
+        return True
+
+
+class _Part:
+    """What stands between two stars: so many bytes, each a certain one or one of several."""
+
+    __slots__ = ('_literal', '_pattern', 'size')
+
+    def __init__(self, segment: list[bytes]) -> None:
+        literal = _literal_start(segment)
+        self.size = len(segment)
+        self._literal: bytes | None = literal if len(literal) == self.size else None
+        self._pattern = None if self._literal is not None else re.compile(b''.join(segment), re.DOTALL)
+
+    def stands_at(self, text: bytes, position: int) -> bool:
+        if self._pattern is None:
+            return text.startswith(self._literal or b'', position)
+        return self._pattern.match(text, position) is not None
+
+    def find(self, text: bytes, position: int, end: int) -> int:
+        """:returns: the first place between `position` and `end`, -1 for none"""
+        if self._pattern is None:
+            return text.find(self._literal or b'', position, end)
+        found = self._pattern.search(text, position, end)
+        return -1 if found is None else found.start()
 
 
 def _split(pattern: bytes) -> list[list[bytes]]:
@@ -116,9 +142,9 @@ def _class(pattern: bytes, index: int) -> tuple[bytes, int]:
 
 
 def _literal_start(segment: list[bytes]) -> bytes:
-    start = b''
+    start = []
     for expression in segment:
         if expression == b'.' or expression[:1] in (b'[', b'('):
             break
-        start += expression[-1:]
-    return start
+        start.append(expression[-1:])
+    return b''.join(start)
