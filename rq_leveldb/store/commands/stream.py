@@ -58,12 +58,15 @@ class Trimming:
         return stream.trim_to_id(self.id_ or MIN_ID, self.limit)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _AddOptions:
     trimming: Trimming | None
     create: bool
     at: int
     """Index of the first argument that is no option."""
+
+
+_NO_OPTIONS = _AddOptions(None, True, 2)
 
 
 def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
@@ -118,7 +121,7 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _read_trimming(argv, adding=True)
+    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(argv, adding=True)
     at = options.at
     # An id, and at least one pair.
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:

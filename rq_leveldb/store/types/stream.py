@@ -166,19 +166,28 @@ class Stream(Value):
         excess = self._count - length
         if limit:
             excess = min(excess, limit)
-        return self._trim(excess, MAX_ID)
+        return self._trim(excess, None)
 
     def trim_to_id(self, id_: StreamId, limit: int) -> int:
         """Remove the entries with smaller ids; parameters and result as above."""
         return self._trim(min(self._count, limit) if limit else self._count, id_)
 
-    def _trim(self, count: int, below: StreamId) -> int:
+    def _trim(self, count: int, below: StreamId | None) -> int:
         if count <= 0:
             return 0
+        entries = self._entries
+        if entries is not None:
+            removed = min(count, len(entries))
+            if below is not None:
+                removed = min(removed, bisect_left(entries, (encoding.stream_id(*below),)))
+            self._bytes -= sum(encoding.STREAM_ID_SIZE + len(data) for _, data in entries[:removed])
+            del entries[:removed]
+            self._count -= removed
+            return removed
         removed = 0
         floor = None
         for id_ in self.ids():
-            if removed >= count or id_ >= below:
+            if removed >= count or (below is not None and id_ >= below):
                 floor = id_
                 break
             self._remove(encoding.stream_id(*id_))
