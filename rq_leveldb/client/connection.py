@@ -190,7 +190,10 @@ class StoreConnection(UnixDomainSocketConnection):
                 count = sock.send(piece)
                 progress.sent = True
                 if count < len(piece):
-                    sock.sendall(memoryview(piece)[count:])
+                    # Not sendall: its time-out is for all of it, while a store that goes on reading is well.
+                    rest = memoryview(piece)[count:]
+                    while rest:
+                        rest = rest[sock.send(rest) :]
         except TimeoutError:
             self.disconnect()
             raise RedisTimeoutError('Timeout writing to socket') from None

@@ -69,6 +69,9 @@ class Services(Protocol):
     def forget_statistics(self) -> None:
         """The counters per command were reset."""
 
+    def demand_fsync(self) -> None:
+        """From now on every acknowledged write is synced."""
+
     def shutdown(self) -> None:
         """Stop the store once the commands that have arrived are answered."""
 

@@ -40,6 +40,10 @@ class Durability:
         self._waiting: list[Release] = []
         self.syncs = 0
 
+    def demand(self) -> None:
+        """From now on every acknowledged write is synced; what was written before is synced with the next."""
+        self._always = True
+
     def committed(self, wrote: bool, release: Release) -> None:
         """A unit was committed.
 

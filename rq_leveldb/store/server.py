@@ -31,7 +31,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
-from rq_leveldb.store.engine import Engine, WriteRefused
+from rq_leveldb.store.engine import Engine, ReadFailed, WriteRefused
 from rq_leveldb.store.info import Settings, Statistics
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
@@ -184,8 +184,20 @@ class Server:
         try:
             return self.dispatcher.execute(session.ctx, argv)
         except UnitAborted as abort:
-            self._abort(abort.error)
-            return abort.error
+            error = abort.error
+        except Exception as fault:
+            error = self._internal_error(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
+        self._abort(error)
+        return error
+
+    def _internal_error(self, fault: Exception, where: str) -> ReplyError:
+        logger.exception('internal error in %s', where)
+        if isinstance(fault, ReadFailed):
+            return ReplyError(
+                f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): keep a '
+                'copy of the directory, then restore a snapshot or move it away'
+            )
+        return ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
 
     def commit(self) -> None:
         """End the open unit: write it, then let its replies go."""
@@ -198,6 +210,8 @@ class Server:
         except WriteRefused as error:
             self._refuse(error.reason)
             return
+        except Exception as fault:
+            self._abort(self._internal_error(fault, 'a commit'))
         if keyspace.next_due != self._expiry_due:
             self._schedule_expiry()
         if self.outbox or self.closing:
@@ -338,6 +352,10 @@ class Server:
     def forget_statistics(self) -> None:
         self.dispatcher.forget_statistics()
 
+    def demand_fsync(self) -> None:
+        self.settings.fsync = 'always'
+        self.durability.demand()
+
     def monitor(self, client: ClientState) -> None:
         """Show the client every command from now on."""
         self.dispatcher.monitors[client.number] = client
@@ -365,16 +383,26 @@ class Server:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
             return
         self.keyspace.tick()
-        self.sweeper.take_due(SWEEP_SLICE)
-        if self.keyspace.touched:
-            self.dispatcher.notify()
+        try:
+            self.sweeper.take_due(SWEEP_SLICE)
+            if self.keyspace.touched:
+                self.dispatcher.notify()
+        except Exception as fault:
+            self._abort(self._internal_error(fault, 'expiry'))
+            self._expiry_timer = self.loop.call_later(1.0, self._expire)
+            return
         self.commit()
 
     def _sweep(self) -> None:
         if self.refused:
             self.loop.call_later(1.0, self._sweep)
             return
-        self.sweeper.sweep(SWEEP_SLICE)
+        try:
+            self.sweeper.sweep(SWEEP_SLICE)
+        except Exception as fault:
+            # Whatever it is, it is only space that is not given back; another start tries again.
+            self._abort(self._internal_error(fault, 'the sweeper'))
+            return
         self.commit()
         if self.sweeper.has_work():
             self.loop.call_later(0.005, self._sweep)

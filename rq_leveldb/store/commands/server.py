@@ -216,6 +216,9 @@ def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
                 settings.slowlog_length = max(number, 0)
             else:
                 settings.slower_than = number
+        elif text == 'appendfsync' and value == b'always':
+            # A client's URL may ask for more than the store was started with; none may ask for less.
+            ctx.services.demand_fsync()
         elif value.decode('latin-1') != known[text]:
             raise ReplyError(
                 f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config"

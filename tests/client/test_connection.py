@@ -1,0 +1,239 @@
+"""rq_leveldb.Redis does what redis.Redis does, and sends nothing twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+import rq
+from client.jobs import add
+from client.test_autostart import kill, pid_of
+from rq.connections import parse_connection
+from rq.scheduler import RQScheduler
+
+from rq_leveldb import Queue, Redis, UnusedSettingWarning, Worker, default_connection, errors, job
+from rq_leveldb.client.connection import StoreConnection
+
+
+def test_the_everyday_things_of_redis_py(redis: Redis) -> None:
+    redis.mset({f'key:{number}': number for number in range(20)})
+    assert sorted(redis.scan_iter('key:1?')) == [b'key:%d' % number for number in range(10, 20)]
+    with redis.pipeline() as pipeline:
+        pipeline.rpush('list', 'a', 'b').lrange('list', 0, -1).expire('list', 10)
+        assert pipeline.execute() == [2, [b'a', b'b'], True]
+    with redis.lock('lock', timeout=5):
+        assert redis.exists('lock')
+    script = redis.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    assert script(keys=['number'], args=[5]) == 5
+    assert redis.transaction(lambda pipe: (pipe.multi(), pipe.incr('number')), 'number') == [6]
+
+
+def test_decoded_responses_and_databases(store_dir: Path, redis: Redis) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}?db=3&decode_responses=true') as third:
+        third.set('name', 'värde')
+        assert third.get('name') == 'värde'
+    assert redis.get('name') is None
+    with Redis.from_url(f'leveldb://{store_dir}', db=3, decode_responses=True) as third:
+        assert third.get('name') == 'värde'
+    with Redis.from_url(f'leveldb://{store_dir}?protocol=2&db=3') as third:
+        assert third.get('name') == 'värde'.encode()
+
+
+def test_fsync_always_is_asked_of_a_running_store(redis: Redis, store_dir: Path) -> None:
+    assert redis.config_get('appendfsync') == {'appendfsync': 'everysec'}
+    with Redis.from_url(f'leveldb://{store_dir}?fsync=always') as strict:
+        assert strict.config_get('appendfsync') == {'appendfsync': 'always'}
+    with Redis.from_url(f'leveldb://{store_dir}?fsync=everysec') as lax:
+        assert lax.config_get('appendfsync') == {'appendfsync': 'always'}
+
+
+def test_an_unknown_option_is_refused(store_dir: Path) -> None:
+    with pytest.raises(errors.BadAddress, match='no option ssl_cert'):
+        Redis.from_url(f'leveldb://{store_dir}?ssl_cert=x')
+    with pytest.raises(errors.BadAddress, match='protocol'):
+        Redis.from_url(f'leveldb://{store_dir}?protocol=x')
+
+
+def test_settings_for_a_server_are_accepted_and_warned_of() -> None:
+    with pytest.warns(UnusedSettingWarning, match='host, port, password'):
+        Redis('queue.example.com', 6380, password='secret')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        Redis('localhost', 6379, db=0, password=None, ssl=False)
+
+
+def test_the_place_comes_from_the_environment(store_dir: Path, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis.set('name', 'value')
+    monkeypatch.setenv('RQ_LEVELDB_URL', f'leveldb://{store_dir}')
+    assert Redis().get('name') == b'value'
+    assert Redis(db=1).get('name') is None
+    monkeypatch.setenv('RQ_LEVELDB_URL', 'redis://queue.example.com:6380/2')
+    kwargs = Redis().connection_pool.connection_kwargs
+    assert (kwargs['host'], kwargs['port'], kwargs['db']) == ('queue.example.com', 6380, 2)
+    assert isinstance(Redis.from_url('unix:///run/redis.sock'), Redis)
+    monkeypatch.setenv('RQ_LEVELDB_URL', 'nonsense')
+    with pytest.raises(errors.BadAddress):
+        Redis()
+
+
+def test_a_command_that_was_sent_is_not_sent_again(store_dir: Path, redis: Redis) -> None:
+    pid = pid_of(redis)
+    impatient = Redis.from_url(f'leveldb://{store_dir}', socket_timeout=0.2)
+    impatient.ping()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(redis_py.TimeoutError):
+            impatient.rpush('list', 'once')
+        with pytest.raises(redis_py.TimeoutError), impatient.pipeline() as pipeline:
+            pipeline.rpush('list', 'twice').execute()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    redis.ping()
+    assert redis.lrange('list', 0, -1) in ([b'once', b'twice'], [b'once'])
+
+
+def test_a_store_that_dies_while_it_is_waited_for(store_dir: Path, redis: Redis) -> None:
+    identity_known = threading.Event()
+    outcome: list[object] = []
+
+    def wait() -> None:
+        with Redis.from_url(f'leveldb://{store_dir}') as client:
+            client.ping()
+            identity_known.set()
+            try:
+                outcome.append(client.blpop('nothing', 4))
+            except redis_py.ConnectionError as error:
+                outcome.append(error)
+            outcome.append(client.ping())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert identity_known.wait(20)
+    while not redis.info('clients')['blocked_clients']:
+        pass
+    kill(redis)
+    thread.join()
+    assert isinstance(outcome[0], redis_py.ConnectionError)
+    assert outcome[1] is True
+
+
+def test_a_watched_transaction_is_not_continued_elsewhere(redis: Redis) -> None:
+    with redis.pipeline() as pipeline:
+        pipeline.watch('number')
+        kill(redis)
+        pipeline.multi()
+        pipeline.incr('number')
+        with pytest.raises(redis_py.WatchError):
+            pipeline.execute()
+    assert redis.get('number') is None
+
+
+def test_a_client_with_one_connection_survives_the_store(store_dir: Path) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}', single_connection_client=True) as client:
+        client.set('name', 'value')
+        with Redis.from_url(f'leveldb://{store_dir}') as other:
+            kill(other)
+        assert client.get('name') == b'value'
+
+
+def test_a_subscription_survives_the_store(redis: Redis) -> None:
+    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe('news')
+        pubsub.get_message(timeout=5)
+        kill(redis)
+        # The loss is noticed while reading, and everything subscribed to again.
+        pubsub.get_message(timeout=0.1)
+        while not redis.pubsub_numsub('news')[0][1]:
+            pubsub.get_message(timeout=0.1)
+        redis.publish('news', 'hello')
+        message = None
+        while message is None:
+            message = pubsub.get_message(timeout=5)
+        assert message['data'] == b'hello'
+
+
+def count_in_child(client: Redis, times: int) -> None:
+    for _ in range(times):
+        client.incr('count')
+
+
+def test_parent_and_children_use_one_client(redis: Redis) -> None:
+    redis.incr('count')
+    context = multiprocessing.get_context('fork')
+    children = [context.Process(target=count_in_child, args=(redis, 50)) for _ in range(4)]
+    for child in children:
+        child.start()
+    count_in_child(redis, 50)
+    for child in children:
+        child.join()
+    assert redis.get('count') == b'251'
+
+
+def test_threads_use_one_client(redis: Redis) -> None:
+    threads = [threading.Thread(target=count_in_child, args=(redis, 50)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert redis.get('count') == b'400'
+
+
+def test_a_connection_is_rebuilt_as_rq_does(store_dir: Path) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}?db=2&fsync=always&idle=5', decode_responses=True) as client:
+        client.set('name', 'value')
+        client_class, connection_class, kwargs = pickle.loads(pickle.dumps(parse_connection(client)))
+        assert connection_class is StoreConnection
+        pool = redis_py.ConnectionPool(connection_class=connection_class, **kwargs)
+        with client_class(connection_pool=pool) as rebuilt:
+            assert rebuilt.get('name') == 'value'
+            kill(rebuilt)
+            assert rebuilt.get('name') == 'value'
+        # What is told to redis.Redis in the source of SpawnWorker's child.
+        kwargs = eval(repr(kwargs))
+        kwargs['unix_socket_path'] = kwargs.pop('path')
+        with redis_py.Redis(**kwargs) as plain:
+            assert plain.get('name') == 'value'
+        pool.disconnect()
+
+
+@pytest.mark.parametrize('worker_class', [rq.SimpleWorker, rq.SpawnWorker, rq.Worker])
+def test_rqs_own_workers(worker_class: type[rq.worker.BaseWorker], redis: Redis) -> None:
+    queue = rq.Queue(connection=redis)
+    enqueued = queue.enqueue(add, 2, 3)
+    worker_class([queue], connection=redis).work(burst=True)
+    assert enqueued.return_value() == 5
+
+
+def test_rqs_scheduler(redis: Redis) -> None:
+    queue = rq.Queue(connection=redis)
+    enqueued = queue.enqueue_in(timedelta(seconds=-1), add, 2, 3)
+    scheduler = RQScheduler([queue], connection=redis)
+    scheduler.acquire_locks()
+    scheduler.enqueue_scheduled_jobs()
+    assert queue.job_ids == [enqueued.id]
+
+
+@job('default')
+def decorated(left: int, right: int) -> int:
+    return left + right
+
+
+def test_the_connection_may_be_left_out(store_dir: Path, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('RQ_LEVELDB_URL', f'leveldb://{store_dir}')
+    assert default_connection() is default_connection()
+    jobs = [decorated.delay(1, 2), Queue().enqueue(add, 3, 4)]
+    assert [queue.name for queue in Queue.all()] == ['default']
+    assert Worker.count() == 0
+    rq.SimpleWorker(['default'], connection=redis).work(burst=True)
+    assert [one.return_value() for one in jobs] == [3, 7]
+    worker = Worker(['default'])
+    assert worker.connection is default_connection()
+    assert Worker(rq.Queue(connection=redis)).connection is redis
