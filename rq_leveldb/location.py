@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import socket
@@ -29,6 +30,7 @@ __all__ = [
     'configured_url',
     'connect_unix',
     'default_directory',
+    'front_directory',
     'is_redis_url',
     'parse',
 ]
@@ -91,6 +93,11 @@ class DataDirectory:
     def token(self) -> Path:
         """The bearer token of the HTTP front."""
         return self.path / 'http.token'
+
+    @property
+    def http_lock(self) -> Path:
+        """Locked by the HTTP front for as long as it lives; says where it listens."""
+        return self.path / 'http.lock'
 
     def check(self) -> bool:
         """Say whether a store lives here, without changing anything.
@@ -228,6 +235,24 @@ def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
         environ: environment variables.
     """
     return next((environ[name] for name in URL_VARIABLES if environ.get(name)), None)
+
+
+def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) -> DataDirectory:
+    """Return where the HTTP front of a place keeps its token and lock: in the store's directory, which may not exist.
+
+    A real Redis server has no directory of ours; its front gets one for each URL beside the default directory.
+
+    Args:
+        url: `leveldb:///path`, the URL of a Redis server, or None for the default directory.
+        environ: environment variables, for the default directory.
+
+    Raises:
+        BadAddress: the URL is none of these.
+    """
+    if url is not None and is_redis_url(url):
+        name = hashlib.sha256(url.encode()).hexdigest()[:16]
+        return DataDirectory(default_directory(environ).parent / 'rq-leveldb-http' / name)
+    return parse(url, environ).directory
 
 
 def is_redis_url(url: str) -> bool:

@@ -45,7 +45,7 @@ def run(
     settings = Settings.from_environment(**given)
     place = Place.find(url)
     place.prepare()
-    lock = hold_lock(place.lock, lock_fd)
+    lock = hold_lock(place.directory.http_lock, lock_fd)
     token = place.token(settings)
     # Before gunicorn, so that a place that cannot be used is an error here and not in each process that serves.
     connection = place.connect()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from redis import Redis
 
@@ -25,7 +23,7 @@ class Place:
     """
 
     url: str | None
-    directory: Path
+    directory: location.DataDirectory
 
     @classmethod
     def find(cls, url: str | None = None) -> Place:
@@ -38,11 +36,7 @@ class Place:
             BadAddress: it is something else.
         """
         url = url or location.configured_url()
-        if url is not None and location.is_redis_url(url):
-            # A server has no directory of ours. Its data belongs to whoever may connect, the token to this user.
-            name = hashlib.sha256(url.encode()).hexdigest()[:16]
-            return cls(url, location.default_directory().parent / 'rq-leveldb-http' / name)
-        return cls(url, location.parse(url).directory.path)
+        return cls(url, location.front_directory(url))
 
     def connect(self) -> Redis:
         """Return a new connection, with replies as bytes."""
@@ -59,14 +53,9 @@ class Place:
             StoreError: it cannot be used.
         """
         if self.url is not None and location.is_redis_url(self.url):
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
-            location.DataDirectory(self.directory).create()
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the front that runs; says where it listens."""
-        return self.directory / 'http.lock'
+            self.directory.create()
 
     def token(self, settings: Settings) -> str | None:
         """Return the token that is asked for, None where none is.
@@ -82,4 +71,4 @@ class Place:
         if settings.token:
             return settings.token
         self.prepare()
-        return load_token(location.DataDirectory(self.directory).token)
+        return load_token(self.directory.token)

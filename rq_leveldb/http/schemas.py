@@ -341,6 +341,7 @@ def schemas(settings: Settings) -> dict[str, Schema]:
                     execution=_TEXT,
                     pid=_maybe(_WHOLE),
                     started_at=_maybe(_TIME),
+                    age_seconds=_NUMBER,
                     memory_bytes=_maybe(_WHOLE),
                 )
             ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import resource
+import time
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import falcon
 from redis.client import Pipeline
 from rq.command import send_command, send_shutdown_command
-from rq.executions import Execution
+from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import utcparse
 from rq.worker import BaseWorker
 from rq.worker_registration import get_keys
@@ -19,10 +22,11 @@ from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.job_actions import options
 from rq_leveldb.http.job_view import job_url, timestamp
 from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.process import Identity, boot_id, is_alive
 
 __all__ = ['CHILDREN_COMMAND', 'MOST_CHILDREN', 'OneWorker', 'Workers', 'worker_documents']
 
-CHILDREN_COMMAND = 'max-children'
+CHILDREN_COMMAND = 'children'
 """The command by which a worker of ours changes its number of children."""
 MOST_CHILDREN = 1000
 
@@ -112,7 +116,7 @@ class OneWorker:
                 "It is RQ's own Worker, whose number of children cannot be changed.",
                 hint='Start rq-leveldb worker.',
             )
-        send_command(self._backend.connection, name, CHILDREN_COMMAND, count=wanted['max_children'])
+        send_command(self._backend.connection, name, CHILDREN_COMMAND, children=wanted['max_children'])
         body.answer(response, {**document, 'max_children': wanted['max_children']}, falcon.HTTP_202)
 
     def on_post_shutdown(self, request: falcon.Request, response: falcon.Response, name: str) -> None:
@@ -145,37 +149,46 @@ def _document(backend: Backend, name: str, data: dict[str, str], executions: lis
         'failed': _integer(data.get('failed_job_count')) or 0,
         'working_seconds': float(data.get('total_working_time') or 0),
         'max_children': _integer(data.get('max_children')),
-        'children': _children(backend, data, executions),
+        'children': _children(backend, executions),
     }
 
 
-def _children(backend: Backend, data: dict[str, str], executions: list[str]) -> list[dict[str, Any]]:
-    """Return the running jobs; with pid and memory where the worker says them."""
-    known: dict[str, dict[str, Any]] = {}
-    try:
-        stored = json.loads(data.get('children') or '[]')
-        known = {item['execution']: item for item in stored if isinstance(item, dict) and 'execution' in item}
-    except ValueError:
-        pass
-    found = []
+def _children(backend: Backend, executions: list[str]) -> list[dict[str, Any]]:
+    """Return the running jobs; with pid and memory where the worker says which process runs them."""
+    pipe: Pipeline = backend.connection.pipeline(transaction=False)
     for key in executions:
-        job_id, _, execution_id = key.partition(':')
-        try:
-            execution = Execution.fetch(execution_id, job_id, backend.connection)
-        except (ValueError, KeyError):
+        pipe.hgetall(f'{RQ_KEY_PREFIX}:execution:{key}')
+    found = []
+    for key, raw in zip(executions, pipe.execute() if executions else [], strict=True):
+        if not raw:
+            # It has ended since.
             continue
-        child = known.get(execution_id, {})
+        job_id, _, execution_id = key.partition(':')
+        pid = _integer(raw.get(b'pid', b'').decode())
+        started = float(raw.get(b'created_at') or 0)
         found.append(
             {
                 'job': job_id,
                 'job_url': job_url(job_id),
                 'execution': execution_id,
-                'pid': child.get('pid'),
-                'started_at': timestamp(execution.created_at),
-                'memory_bytes': child.get('memory'),
+                'pid': pid,
+                'started_at': timestamp(datetime.fromtimestamp(started, timezone.utc)),
+                'age_seconds': round(max(0.0, time.time() - started), 3),
+                'memory_bytes': _memory(pid, raw.get(b'pid_started', b'').decode()),
             }
         )
     return found
+
+
+def _memory(pid: int | None, started: str) -> int | None:
+    """Return the resident memory of a process of this machine, bytes; None where it is not known."""
+    if pid is None or not is_alive(Identity(pid, started, boot_id())):
+        return None
+    try:
+        pages = int(Path(f'/proc/{pid}/statm').read_text('ascii').split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * resource.getpagesize()
 
 
 def _integer(text: str | None) -> int | None:

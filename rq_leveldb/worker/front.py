@@ -1,0 +1,161 @@
+"""Keeps the HTTP front alive beside the worker: one for each data directory, whichever worker has it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from rq_leveldb.errors import StoreError
+from rq_leveldb.location import front_directory, is_redis_url
+
+__all__ = ['Front']
+
+# Until another worker's front is looked for again, seconds.
+_TAKEOVER = 1.0
+# Until a front that ended is started again: doubled each time, and from the start when it had lived for a while.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+_LIVED = 60.0
+_START_PATIENCE = 20.0
+
+
+class Front:
+    """The HTTP front as one of the worker's services.
+
+    Args:
+        url: where the data is; None for the default directory.
+        address: where it is to listen, if the user said so: then it must. None takes the default, and does without
+            where something else listens there.
+        options: further arguments of `rq-leveldb http`.
+        log: the worker's log.
+    """
+
+    name = 'HTTP front'
+    retry = _TAKEOVER
+
+    def __init__(
+        self,
+        url: str | None,
+        address: str | None = None,
+        options: Sequence[str] = (),
+        log: logging.Logger | None = None,
+    ) -> None:
+        self._url = url
+        self._address = address
+        self._options = tuple(options)
+        self._log = log or logging.getLogger('rq.worker')
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = -1
+        self._started = 0.0
+        self._pause = _FIRST_PAUSE
+        self._told = ''
+
+    def require(self) -> None:
+        """Start it now and wait until it serves; before the worker takes jobs, where the user asked for an address.
+
+        Raises:
+            StoreError: it cannot serve there.
+        """
+        if self.start() is None:
+            # Another worker's front serves this directory.
+            return
+        select.select([self._ready], [], [], _START_PATIENCE)
+        error = self._read_error()
+        if error is not None:
+            assert self._process is not None
+            self._process.wait()
+            self._process = None
+            raise error
+
+    def start(self) -> int | None:
+        """Start it, unless another worker's front serves this data directory.
+
+        Returns:
+            Its process id, or None.
+        """
+        if self._process is not None and self._process.returncode is None:
+            # `require` has started it.
+            return self._process.pid
+        directory = front_directory(self._url)
+        if self._url is not None and is_redis_url(self._url):
+            directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            directory.create()
+        lock = os.open(directory.http_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        ready, theirs = os.pipe()
+        os.set_blocking(ready, False)
+        command = [sys.executable, '-m', 'rq_leveldb', 'http', *self._options]
+        if self._url is not None:
+            command += ['--url', self._url]
+        if self._address is not None:
+            command += ['--http', self._address]
+        command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
+        try:
+            # A session of its own, so that Ctrl-C reaches the worker alone, which ends its front last.
+            self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True)
+        finally:
+            # The lock is the front's from here on: it goes when the last process of the front has gone.
+            os.close(lock)
+            os.close(theirs)
+        self._ready = ready
+        self._started = time.monotonic()
+        return self._process.pid
+
+    def on_exit(self, status: int) -> float | None:
+        """Say in the log why it ended, if that is news.
+
+        Args:
+            status: what waitpid(2) returned.
+
+        Returns:
+            Seconds until it is to be started again.
+        """
+        assert self._process is not None
+        # The supervisor has reaped it, which subprocess cannot know.
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        error = self._read_error()
+        if self._ready >= 0:
+            os.close(self._ready)
+            self._ready = -1
+        if time.monotonic() - self._started > _LIVED:
+            self._pause = _FIRST_PAUSE
+            self._told = ''
+        if error is not None:
+            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs run all the same.'
+        else:
+            text = f'The HTTP front ended (exit code {self._process.returncode}) and is started again.'
+        if text != self._told:
+            self._log.warning('%s', text)
+            self._told = text
+        pause = self._pause
+        self._pause = min(pause * 2, _LONGEST_PAUSE)
+        return pause
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    def _read_error(self) -> StoreError | None:
+        """Return what it said instead of serving, if it did."""
+        try:
+            text = os.read(self._ready, 65536).decode('utf-8', 'replace') if self._ready >= 0 else ''
+        except BlockingIOError:
+            return None
+        if not text.startswith('error '):
+            return None
+        try:
+            return StoreError.from_json(text.removeprefix('error '))
+        except ValueError:
+            return StoreError(self._address or '', title='The HTTP front did not start', advice=text[:500])
