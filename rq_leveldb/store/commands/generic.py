@@ -7,9 +7,9 @@ from itertools import chain, islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands import sort
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
 from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.keyspace import DATABASES
@@ -313,5 +313,5 @@ COMMANDS = (
     row('scan', scan, -2, 'readonly'),
     row('randomkey', randomkey, 1, 'readonly'),
     row('object', object_, -2, 'readonly', 2, 2, 1),
-    *sort.COMMANDS,
+    *SORT_COMMANDS,
 )

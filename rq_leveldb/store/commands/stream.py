@@ -8,7 +8,7 @@ from itertools import islice
 
 from rq_leveldb.store.arguments import integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands import stream_groups
+from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
 from rq_leveldb.store.commands.stream_ids import (
     bound,
     entry_reply,
@@ -528,5 +528,5 @@ COMMANDS = (
     row('xrevrange', xrevrange, -4, 'readonly', 1, 1, 1),
     row('xread', xread, -4, 'readonly blocking movablekeys'),
     row('xreadgroup', xreadgroup, -7, 'write blocking movablekeys'),
-    *stream_groups.COMMANDS,
+    *GROUP_COMMANDS,
 )
