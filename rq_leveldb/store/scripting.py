@@ -23,7 +23,6 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,11 @@ MIB = 1024 * KIB
 
 _RESERVE = MIB
 """Bytes between the point where a script may not call Python any more and the cap."""
+
+_SMALL = 4 * KIB
+"""Bytes; what is smaller is not counted one by one."""
+
+_MAX_SOURCE = 16 * MIB
 
 _MAX_DIRECT = 200
 """So many arguments or elements cross as Lua arguments; more of them as a table. Lua's stack has 8,000 slots."""
@@ -72,7 +76,7 @@ _FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b
     _T_TRUE,
     _T_FALSE,
 ) = range(1, 13)
-_R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT = range(4)
+_R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT, _R_LIST = range(5)
 
 Call = Callable[['list[bytes]', bool], Reply]
 """Executes one command in the transaction of the script: its arguments, and whether the reply may use RESP3's types."""
@@ -84,7 +88,7 @@ class Limits:
 
     :ivar memory: bytes beyond the size of its arguments
     :ivar seconds: process time, with the commands it calls
-    :ivar command_bytes: size of all commands that it calls, and of its reply
+    :ivar command_bytes: size of all large commands that it calls, and of its reply
     """
 
     memory: int = 64 * MIB
@@ -171,7 +175,7 @@ class Sandbox:
         """Forget all scripts."""
         self._scripts.clear()
         self._kept.clear()
-        self._runtime = None
+        self._drop()
 
     def run(
         self,
@@ -197,9 +201,16 @@ class Sandbox:
             return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command)
         finally:
             if runtime.spoiled:
-                self._runtime = None
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
 
     def _ready(self) -> _Runtime:
+        if self._runtime is not None and self._runtime.spoiled:
+            self._drop()
         if self._runtime is None:
             self._runtime = _Runtime(self._version, self._limits)
         return self._runtime
@@ -218,7 +229,7 @@ class _Runtime:
         self.spoiled = False
         self._lua_error: type[Exception] = LuaError
         self._limits = limits
-        self._current: _Run | None = None
+        self.current: _Run | None = None
         self._functions: dict[bytes, Any] = {}
         lua = LuaRuntime(
             encoding=None,
@@ -227,7 +238,7 @@ class _Runtime:
             unpack_returned_tuples=True,
             max_memory=0,
         )
-        self._lua: LuaRuntime = lua
+        self.lua: LuaRuntime = lua
         major, minor, patch = (int(number) for number in version.split('.'))
         settings = lua.table_from(
             {
@@ -240,23 +251,18 @@ class _Runtime:
         )
         as_function = lua.execute(b'return python.as_function')
         modules = [_module(lua, name) for name in ('patterns', 'cjson', 'bit')]
-        functions = [
-            as_function(function)
-            for function in (
-                partial(_call, self),
-                partial(_more, self),
-                partial(_emit, self),
-                partial(_lift, self),
-                _sha1hex,
-                _log,
-                partial(_may, self),
-            )
-        ]
+        functions = [as_function(function) for function in _functions(self)]
         self._compile, self._adopt, self._run = _module(lua, 'sandbox', *functions, *modules, settings)
         self._base_used = self._used()
 
+    def close(self) -> None:
+        """Free the memory at once: Lua and the functions that it calls hold each other."""
+        self.spoiled = True
+        self._functions.clear()
+        del self._compile, self._adopt, self._run, self.lua
+
     def _used(self) -> int:
-        return int(self._lua.get_memory_used(total=True))
+        return int(self.lua.get_memory_used(total=True))
 
     def function(self, sha: bytes, source: bytes) -> Any:
         """:returns: the compiled script
@@ -265,8 +271,11 @@ class _Runtime:
         function = self._functions.get(sha)
         if function is not None:
             return function
+        if len(source) > _MAX_SOURCE:
+            raise ReplyError('ERR Error compiling script (new function): the script is too long')
+        before = self._used()
         # A program is some times as large in memory as its text.
-        self._lua.set_max_memory(self._used() + 64 * len(source) + self._limits.memory, total=True)
+        self.lua.set_max_memory(before + 64 * len(source) + self._limits.memory, total=True)
         if source[:1] == b'\x1b':
             # Lua would take it for bytecode.
             source = b' ' + source
@@ -275,13 +284,14 @@ class _Runtime:
             if isinstance(compiled, tuple):
                 message = compiled[1].decode('utf-8', 'surrogateescape')
                 raise ReplyError(f'ERR Error compiling script (new function): {message}')
-            self._lua.set_max_memory(0)
+            self.lua.set_max_memory(0)
             function = self._adopt(_without_tail_calls(compiled))
         except self._lua_error:
             self.spoiled = True
             raise ScriptAborted('ERR Error compiling script (new function): not enough memory') from None
         finally:
-            self._lua.set_max_memory(0)
+            self.lua.set_max_memory(0)
+        self._base_used += max(self._used() - before, 0)
         self._functions[sha] = function
         return function
 
@@ -300,11 +310,11 @@ class _Runtime:
         function = self._functions.get(sha)
         if function is None:
             function = self.function(sha, source)
-        lua = self._lua
+        lua = self.lua
         given = keys + arguments
         count = len(given)
         cap = self._used() + 2 * (sum(map(len, given)) + 64 * count) + self._limits.memory + _RESERVE
-        current = self._current = _Run(call, is_command, cap, self._limits.command_bytes)
+        current = self.current = _Run(call, is_command, cap, self._limits.command_bytes)
         soft_limit = (cap - _RESERVE) // KIB
         try:
             lua.set_max_memory(cap, total=True)
@@ -318,13 +328,15 @@ class _Runtime:
                 raise current.failure from None
             raise _aborted('memory', sha, self._limits) from None
         finally:
-            self._current = None
+            self.current = None
             lua.set_max_memory(0)
         tag = ending[0]
         if tag == _R_VALUE:
             reply = _scalar(ending[1], current.resp3)
+        elif tag == _R_LIST:
+            reply = [value if type(value) is bytes else _integer(value) for value in ending[2:]]
         elif tag == _R_TOKENS:
-            current.tokens.extend(ending[1:])
+            current.tokens.extend(ending[2:])
             reply = _Reader(current.tokens, current.resp3).value()
         elif tag == _R_ERROR:
             reply = _script_error(sha, *ending[1:])
@@ -335,16 +347,16 @@ class _Runtime:
             raise _aborted(ending[1].decode(), sha, self._limits)
         if self._used() - self._base_used > _COLLECT_ABOVE:
             lua.gccollect()
-            self.spoiled = self._used() - self._base_used > _COLLECT_ABOVE + 64 * sum(map(len, self._functions))
+            self.spoiled = self._used() - self._base_used > _COLLECT_ABOVE
         return reply
 
     def has_room(self, size: int) -> bool:
         """:returns: whether values of so many bytes can be handed to the running script"""
-        assert self._current is not None
-        if self._used() + size <= self._current.cap - _RESERVE // 2:
+        assert self.current is not None
+        if self._used() + size <= self.current.cap - _RESERVE // 2:
             return True
-        self._lua.gccollect()
-        return self._used() + size <= self._current.cap - _RESERVE // 2
+        self.lua.gccollect()
+        return self._used() + size <= self.current.cap - _RESERVE // 2
 
 
 def _module(lua: LuaRuntime, name: str, *arguments: Any) -> Any:
@@ -364,63 +376,76 @@ def _aborted(reason: str, sha: bytes, limits: Limits) -> ScriptAborted:
 # -- what Lua calls. None of these may raise: an exception would reach the script as a Python object.
 
 
-def _call(runtime: _Runtime, *arguments: Any) -> Any:
-    run = runtime._current
-    assert run is not None
-    try:
-        argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
-        if run.argv:
-            argv = run.argv + argv
-            run.argv = []
-        run.bytes_left -= sum(map(len, argv))
-        if run.bytes_left < 0:
-            return b'size', _ABORT
-        reply = run.call(argv, run.resp3)
-        kind = type(reply)
-        if kind is bytes:
-            if len(reply) > 4096 and not runtime.has_room(2 * len(reply)):  # type: ignore[arg-type]
+def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
+    """:returns: what sandbox.lua asks for, in its order"""
+    # Closures are called a good deal faster than methods.
+
+    def call(*arguments: Any) -> Any:
+        run = runtime.current
+        assert run is not None
+        try:
+            argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+            if run.argv:
+                argv = run.argv + argv
+                run.argv = []
+            size = sum(map(len, argv))
+            if size > _SMALL:
+                run.bytes_left -= size
+                if run.bytes_left < 0:
+                    return b'size', _ABORT
+            reply = run.call(argv, run.resp3)
+            kind = type(reply)
+            if kind is bytes:
+                if len(reply) > _SMALL and not runtime.has_room(2 * len(reply)):  # type: ignore[arg-type]
+                    return b'memory', _ABORT
+                return reply
+            if kind is int:
+                return reply
+            if reply is None:
+                return None if run.resp3 else False
+            if kind is Status:
+                return reply.text, _STATUS  # type: ignore[union-attr]
+            converted = _to_lua(reply, run.resp3)
+            if not runtime.has_room(_size(converted)):
                 return b'memory', _ABORT
-            return reply
-        if kind is int:
-            return reply
-        if reply is None:
-            return None if run.resp3 else False
-        if kind is Status:
-            return reply.text, _STATUS  # type: ignore[union-attr]
-        converted = _to_lua(reply, run.resp3)
-        if not runtime.has_room(_size(converted)):
-            return b'memory', _ABORT
-        if type(converted) is list:
-            if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
-                return (None, _LIST, *converted)
-            return _table(runtime._lua, converted)
-        if type(converted) is dict:
-            return _table(runtime._lua, converted)
-        return converted
-    except ReplyError as error:
-        if isinstance(error, ScriptAborted):
+            if type(converted) is list:
+                if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
+                    return (None, _LIST, *converted)
+                return _table(runtime.lua, converted)
+            if type(converted) is dict:
+                return _table(runtime.lua, converted)
+            return converted
+        except ReplyError as error:
+            if isinstance(error, ScriptAborted):
+                run.failure = error
+                return b'size', _ABORT
+            return error.text.encode('utf-8', 'surrogateescape'), _ERROR
+        except BaseException as error:
             run.failure = error
             return b'size', _ABORT
-        return error.text.encode('utf-8', 'surrogateescape'), _ERROR
-    except BaseException as error:
-        run.failure = error
-        return b'size', _ABORT
 
+    def more(*arguments: Any) -> None:
+        run = runtime.current
+        assert run is not None
+        run.argv += [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
 
-def _more(runtime: _Runtime, *arguments: Any) -> None:
-    run = runtime._current
-    assert run is not None
-    run.argv += [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+    def emit(*tokens: Any) -> None:
+        run = runtime.current
+        assert run is not None
+        run.tokens += tokens
 
+    def lift() -> None:
+        runtime.lua.set_max_memory(0)
 
-def _emit(runtime: _Runtime, *tokens: Any) -> None:
-    run = runtime._current
-    assert run is not None
-    run.tokens += tokens
+    def may(what: bytes, value: Any) -> bool:
+        run = runtime.current
+        assert run is not None
+        if what == b'resp':
+            run.resp3 = value == 3
+            return True
+        return run.is_command(value.lower())
 
-
-def _lift(runtime: _Runtime) -> None:
-    runtime._lua.set_max_memory(0)
+    return call, more, emit, lift, _sha1hex, _log, may
 
 
 def _sha1hex(data: bytes) -> bytes:
@@ -429,15 +454,6 @@ def _sha1hex(data: bytes) -> bytes:
 
 def _log(level: int, words: bytes) -> None:
     logger.log(_LEVELS[level], '%s', words.decode('utf-8', 'backslashreplace'))
-
-
-def _may(runtime: _Runtime, what: bytes, value: Any) -> bool:
-    run = runtime._current
-    assert run is not None
-    if what == b'resp':
-        run.resp3 = value == 3
-        return True
-    return run.is_command(value.lower())
 
 
 # -- from replies to Lua

@@ -187,10 +187,14 @@ return function(string, bad_argument, next)
     if code == 45 or code >= 48 and code <= 57 then
       local _, last = find(words, '^%-?0[xX]%x+', at)
       if not last then
-        _, last = find(words, '^%-?%d+%.?%d*[eE][%+%-]?%d+', at)
-      end
-      if not last then
-        _, last = find(words, '^%-?%d+%.?%d*', at)
+        -- One loop a time, so that none goes back over what another has matched.
+        _, last = find(words, '^%-?%d+', at)
+        if last then
+          local _, fraction = find(words, '^%.%d*', last + 1)
+          last = fraction or last
+          local _, exponent = find(words, '^[eE][%+%-]?%d+', last + 1)
+          last = exponent or last
+        end
       end
       if last then
         return 'T_NUMBER', tonumber(sub(words, at, last)), at, last + 1

@@ -17,13 +17,14 @@ local raw_unpack, raw_rawget, raw_rawset, raw_rawequal = unpack, rawget, rawset,
 local loadstring, setfenv, collectgarbage, gcinfo = loadstring, setfenv, collectgarbage, gcinfo
 local getinfo, sethook, clock = debug.getinfo, debug.sethook, os.clock
 local byte, sub, rep, dump, format = string.byte, string.sub, string.rep, string.dump, string.format
+local find, gsub = string.find, string.gsub
 local concat, insert, remove = table.concat, table.insert, table.remove
 local floor, fmod = math.floor, math.fmod
 local huge = math.huge
 
 -- Limits ------------------------------------------------------------------------------------------------------------
 
-local deadline = huge -- of process time, in seconds
+local deadline = huge -- of process time, in seconds; false until the first look at the clock, which costs a system call
 local ended = false -- why the running script has to end; false while it may go on
 local soft_limit = huge -- KiB; above it nothing may be handed to Python, which could not report that memory is out
 
@@ -33,7 +34,9 @@ local function stop(reason)
 end
 
 local function on_count()
-  if clock() > deadline then
+  if not deadline then
+    deadline = clock() + settings.seconds
+  elseif deadline ~= huge and clock() > deadline then
     deadline = huge
     stop('time')
   end
@@ -91,10 +94,12 @@ local function after_pcall(ok, ...)
       stop('memory')
     end
     if type(err) == 'table' then
-      local text = raw_rawget(err, 'err')
-      if text ~= nil then
-        return false, text
+      local words = raw_rawget(err, 'err')
+      if words ~= nil then
+        return false, words
       end
+    elseif type(err) == 'string' and byte(err) == 115 and find(err, '^sandbox:%d') then
+      return false, (gsub(err, '^sandbox:%d+: ', ''))
     end
   end
   return ok, ...
@@ -400,7 +405,7 @@ function numbers.randomseed(number)
   if not seed then
     bad_argument(1, 'randomseed', 'number expected, got ' .. type(number))
   end
-  seed_random(floor(seed))
+  seed_random(seed - seed == 0 and floor(seed) or 0)
 end
 
 base.math = protect(numbers)
@@ -628,8 +633,6 @@ base.redis = protect(redis)
 base.cjson = protect(load_cjson(string, bad_argument, next))
 base.bit = protect(load_bit(type_name))
 
-local null = base.cjson.null
-
 -- From a Lua value to a reply -----------------------------------------------------------------------------------------
 
 -- A reply leaves as a row of tokens: a tag, then what belongs to it. scripting.py reads it.
@@ -736,7 +739,7 @@ function emit_value(value, depth)
   if kind == 'string' or kind == 'number' then
     emit(T_VALUE)
     return emit(value)
-  elseif kind == 'table' and value ~= null then
+  elseif kind == 'table' then
     return emit_table(value, depth)
   elseif value == true then
     return emit(T_TRUE)
@@ -751,6 +754,27 @@ local function emit_result(value)
   emit_value(value, 0)
   check_memory()
   return filled
+end
+
+-- How many elements a plain list has; nil if the value is anything else, or long.
+local function plain_length(t)
+  if raw_getmetatable(t) ~= nil or t.err ~= nil or t.ok ~= nil or t.double ~= nil or t.map ~= nil or t.set ~= nil
+    or t.big_number ~= nil or t.verbatim_string ~= nil then
+    return nil
+  end
+  local size = 0
+  for index = 1, PIECE do
+    local value = t[index]
+    local kind = type(value)
+    if kind == 'string' then
+      size = size + #value
+    elseif kind == 'nil' then
+      return size <= settings.reply_bytes and index - 1 or nil
+    elseif kind ~= 'number' then
+      return nil
+    end
+  end
+  return nil
 end
 
 -- Running a script ----------------------------------------------------------------------------------------------------
@@ -781,6 +805,10 @@ local function describe(err)
     if info.what ~= 'C' and info.what ~= 'tail' and info.source ~= TRUSTED then
       description.source = info.source
       description.line = info.currentline
+      if type(err) == 'string' and find(err, '^sandbox:%d') then
+        -- Raised by a function of Lua's that was called from here, in the place of one that the script called.
+        description.err = 'ERR ' .. info.short_src .. ':' .. info.currentline .. gsub(err, '^sandbox:%d+', '')
+      end
       break
     end
     level = level + 1
@@ -789,7 +817,7 @@ local function describe(err)
 end
 
 -- What a run ends in, beside the tags above: the value itself is the second result.
-local R_VALUE, R_TOKENS, R_ERROR, R_LIMIT = 0, 1, 2, 3
+local R_VALUE, R_TOKENS, R_ERROR, R_LIMIT, R_LIST = 0, 1, 2, 3, 4
 
 local function run(script, arguments, highest, keys_count, ...)
   local keys, argv = {}, nil
@@ -818,13 +846,16 @@ local function run(script, arguments, highest, keys_count, ...)
   resp = 2
   ended = false
   soft_limit = highest
-  deadline = clock() + settings.seconds
+  deadline = false
   local ok, result = raw_xpcall(script, describe)
-  local count
-  if ok and not ended and type(result) == 'table' and result ~= null then
-    ok, count = raw_pcall(emit_result, result)
-    if not ok then
-      result = count
+  local count, length
+  if ok and not ended and type(result) == 'table' then
+    length = plain_length(result)
+    if not length then
+      ok, count = raw_pcall(emit_result, result)
+      if not ok then
+        result = count
+      end
     end
   end
   deadline = huge
@@ -837,8 +868,11 @@ local function run(script, arguments, highest, keys_count, ...)
     return R_LIMIT, ended
   end
   if ok then
+    if length then
+      return R_LIST, length, raw_unpack(result, 1, length)
+    end
     if count then
-      return R_TOKENS, raw_unpack(tokens, 1, count)
+      return R_TOKENS, count, raw_unpack(tokens, 1, count)
     end
     local kind = type(result)
     if kind == 'string' or kind == 'number' or kind == 'boolean' then
