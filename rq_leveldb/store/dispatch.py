@@ -7,7 +7,6 @@ an error and nothing of the unit was done.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -34,8 +33,6 @@ from rq_leveldb.store.scripting import ScriptAborted
 
 if TYPE_CHECKING:
     pass
-
-logger = logging.getLogger(__name__)
 
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
@@ -104,6 +101,7 @@ class Dispatcher:
 
         :returns: its reply, errors included
         :raises UnitAborted: the open unit has to be rolled back
+        :raises Exception: likewise, for a fault of ours or damaged data
         """
         client = ctx.client
         row = self._row(argv[0])
@@ -177,14 +175,6 @@ class Dispatcher:
             return command.handler(ctx, argv)
         except ScriptAborted as error:
             raise UnitAborted(error) from error
-        except (ReplyError, UnitAborted):
-            raise
-        except Exception as error:
-            # A fault of ours: whatever the command did so far is undone, the client is told, the others go on.
-            logger.exception('internal error in %s', command.name)
-            raise UnitAborted(
-                ReplyError(f"ERR internal error in '{command.name}' ({type(error).__name__}), see store.log")
-            ) from error
 
     def notify(self) -> None:
         """Tell those who watch or wait for the keys that changed."""
@@ -210,6 +200,11 @@ class Dispatcher:
                 reply = waiter.attempt()
             except ReplyError as error:
                 reply = error
+            except Exception:
+                # Left in line it would fail whoever changes this key next.
+                self.waiting.leave(waiter)
+                waiter.deliver(ReplyError('ERR internal error, see store.log'))
+                raise
             if reply is not None:
                 self.waiting.leave(waiter)
                 waiter.deliver(reply)

@@ -24,6 +24,10 @@ MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
 
+ReadFailed = plyvel.Error
+"""Raised by reads and scans: LevelDB found its files damaged or unreadable."""
+
+
 class WriteRefused(Exception):
     """LevelDB did not take a batch: nothing of it may be acknowledged, nor anything later, until it was reopened.
 

@@ -194,23 +194,24 @@ class Server:
         logger.exception('internal error in %s', where)
         if isinstance(fault, ReadFailed):
             return ReplyError(
-                f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): keep a '
-                'copy of the directory, then restore a snapshot or move it away'
+                f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): keep '
+                'a copy of the directory, then restore a snapshot or move it away'
             )
         return ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
 
     def commit(self) -> None:
         """End the open unit: write it, then let its replies go."""
         keyspace = self.keyspace
-        wrote = keyspace.has_changes()
+        wrote = not self.refused and keyspace.has_changes()
         try:
-            if wrote:
-                self.statistics.commits += 1
-            keyspace.commit()
+            if not self.refused:
+                keyspace.commit()
+                self.statistics.commits += wrote
         except WriteRefused as error:
+            wrote = False
             self._refuse(error.reason)
-            return
         except Exception as fault:
+            wrote = False
             self._abort(self._internal_error(fault, 'a commit'))
         if keyspace.next_due != self._expiry_due:
             self._schedule_expiry()
@@ -251,12 +252,6 @@ class Server:
         error = self._refusal()
         for session in self.outbox:
             session.refuse(error)
-        for session in list(self.outbox):
-            session.write(session.take())
-        self.outbox.clear()
-        for session in self.closing:
-            session.finish()
-        self.closing.clear()
         self._reopen()
 
     def _refusal(self) -> ReplyError:
@@ -283,7 +278,7 @@ class Server:
         return None
 
     def _sync_failed(self, reason: str) -> None:
-        # What was promised to be durable may not be: those who wait for it must not be told that it is.
+        # What was written may not be durable, now or ever: those who wait for it must not be told that it is.
         self._refuse(f'fsync: {reason}')
         for session in list(self.sessions.values()):
             session.transport.abort()

@@ -7,6 +7,7 @@ held back, the messages of its subscriptions, has a limit above which the client
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from rq_leveldb.store.resp import Parser, ProtocolError, encode, encode_pieces, 
 
 if TYPE_CHECKING:
     from rq_leveldb.store.server import Server
+
+logger = logging.getLogger(__name__)
 
 UNIT_COMMANDS = 1000
 UNIT_BYTES = 1 << 20
@@ -180,7 +183,7 @@ class Session(asyncio.Protocol):
         replies = len(self.pending) - len(self.pending_messages)
         self.pending.clear()
         self.pending_messages.clear()
-        self.pending.append(error_line(error.text) * replies)
+        self.pending.extend([error_line(error.text)] * replies)
 
     def write(self, data: bytes) -> None:
         """Send; behind a reply that is still being sent in pieces."""
@@ -207,7 +210,13 @@ class Session(asyncio.Protocol):
         for _ in range(16):
             if self._pieces is None or self._paused:
                 return
-            piece = next(self._pieces, None)
+            try:
+                piece = next(self._pieces, None)
+            except Exception:
+                # Half a reply cannot be taken back; the client sees that it is not whole.
+                logger.exception('cannot go on sending a reply')
+                self.transport.abort()
+                return
             if piece is None:
                 self._pieces = None
                 self._streaming = False
