@@ -25,9 +25,9 @@ from typing import TextIO
 import uvloop
 
 from rq_leveldb import errors, location, process, systemd
-from rq_leveldb.store import commands as command_tables
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
@@ -76,7 +76,7 @@ class Server:
         self.pubsub = PubSub()
         self.sandbox = Sandbox()
         self.dispatcher = Dispatcher(
-            command_tables.all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
+            all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
         )
         self.commands = self.dispatcher.commands
         self.dispatcher.refuse_growth = self._refuse_growth

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rq_leveldb.store import commands, encoding
+from rq_leveldb.store import encoding
 from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.keyspace import Keyspace
@@ -36,7 +37,7 @@ def examples() -> list[tuple[str, list[str]]]:
 def test_the_page_shows_what_is_written(tmp_path: Path) -> None:
     engine = Engine(tmp_path / 'leveldb')
     keyspace = Keyspace(engine)
-    rows = {row.name: row for row in commands.all_commands()}
+    rows = {row.name: row for row in all_commands()}
     client = ClientState(1, '', -1, send=lambda push: None, close=lambda: None)
     ctx = Context(keyspace, client, None)  # type: ignore[arg-type]
     assert len(examples()) >= 7

@@ -22,7 +22,6 @@ MAX_SMALL_BYTES = 4096
 class Hash(Value):
     __slots__ = ('_bytes', '_count', '_fields')
     type_name = 'hash'
-    needs_version = False
 
     def __init__(self, overlay: Overlay, version: int) -> None:
         super().__init__(overlay, version)

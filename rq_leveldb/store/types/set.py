@@ -21,7 +21,6 @@ MAX_SMALL_BYTES = 4096
 class Set(Value):
     __slots__ = ('_bytes', '_count', '_members')
     type_name = 'set'
-    needs_version = False
 
     def __init__(self, overlay: Overlay, version: int) -> None:
         super().__init__(overlay, version)

@@ -11,7 +11,6 @@ from rq_leveldb.store.types.value import Value
 class String(Value):
     __slots__ = ('data',)
     type_name = 'string'
-    needs_version = False
 
     def __init__(self, overlay: Overlay, version: int = 0, data: bytes = b'') -> None:
         super().__init__(overlay, 0)
