@@ -177,6 +177,8 @@ def judge_of(command: Command) -> Judge:
     if name in _SCRIPTS and len(command) > 3 and command[2].isdigit():
         inner = command[3 + int(command[2]) :]
         return judge_of(inner) if inner and inner[0].upper() in JUDGES else equal
+    if name == b'XADD' and b'*' in command:
+        return same_kind
     if name == b'HSCAN' and b'NOVALUES' in [word.upper() for word in command]:
         return scan_in_any_order
     if len(command) > 1:

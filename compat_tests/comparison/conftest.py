@@ -7,17 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from compat_tests.comparison.contest import Server
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
-
-# `ci` is the default; `pytest --hypothesis-profile=deep` looks for an hour or so.
-# Their databases are empty at each example's start, so none minds that a function-scoped fixture is not.
-_COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-settings.register_profile('ci', settings(_COMMON, max_examples=60))
-settings.register_profile('deep', settings(_COMMON, max_examples=5000))
 
 
 @pytest.fixture(scope='session')
