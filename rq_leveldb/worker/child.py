@@ -5,9 +5,11 @@ Life of a child:
 1. The parent forks it, before there is a job. The child makes sure that it dies with its parent, becomes the leader
    of its own process group, closes what belongs to the parent, and waits on its channel.
 2. The parent takes a job off a queue for it and sends the job through the channel, once.
-3. The child runs RQ's `perform_job`, over a connection to the store that the parent opened and that nobody else uses.
-4. It says through the channel that everything is written down, and exits. The parent learns of the end by the
-   process' descriptor, never by the channel: what the channel said decides only how the end is read.
+3. The child runs RQ's `perform_job`. It has no connection to the store until something needs one.
+4. A plain success goes back through the channel and is written down by the parent, whose pages are its own: a forked
+   child pays 4 us for each page that it is the first to touch. All else the child writes down itself.
+5. The child exits. The parent learns of the end by the process' descriptor, never by the channel: what the channel
+   said decides only how the end is read.
 """
 
 from __future__ import annotations
@@ -21,16 +23,18 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from rq.job import JobStatus
 
 from rq_leveldb.process import Identity, die_with_parent
 
 from . import limits
 
 if TYPE_CHECKING:
-    from redis import Redis
     from rq.executions import Execution
     from rq.job import Job
     from rq.queue import Queue
@@ -39,11 +43,45 @@ if TYPE_CHECKING:
     from .output import Capture
     from .worker import Worker
 
-__all__ = ['Child', 'Task', 'adopt_connection', 'receive_task', 'run', 'send_task']
+__all__ = [
+    'DONE',
+    'LARGEST_RESULT',
+    'Child',
+    'Success',
+    'Task',
+    'prepare_job',
+    'read_success',
+    'receive_task',
+    'run',
+    'send_task',
+    'state_of',
+]
 
 _LENGTH = struct.Struct('!Q')
 DONE = b'D'
-DONE_AND_CLEAN = b'C'
+SUCCESS = b'S'
+# What fits into a socket's buffer, so that a child can leave it there and go.
+_LARGEST_REPORT = 64 * 1024
+# The rest of a report is small.
+LARGEST_RESULT = _LARGEST_REPORT - 4096
+_SIMPLE = frozenset((type(None), bool, int, float, str, bytes, datetime, list, JobStatus))
+
+
+@dataclass
+class Success:
+    """What a child tells its parent of a job that succeeded.
+
+    Args:
+        started_at: when the job began.
+        ended_at: when it ended.
+        result: what it returned, as the job's serializer writes it; None if it returned None.
+        usage: what it used.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    result: bytes | None
+    usage: dict[str, Any]
 
 
 @dataclass
@@ -55,12 +93,14 @@ class Task:
         execution_id: the execution that was written for it.
         prepared: whether the store says already that the job has started.
         memory: bytes of memory that the job may have; None for no limit.
+        state: the attributes of RQ's object for the job, as far as they are simple; None to read them from the claim.
     """
 
     claim: Claim
     execution_id: str
     prepared: bool
     memory: int | None = None
+    state: dict[str, Any] | None = None
 
 
 @dataclass
@@ -71,13 +111,11 @@ class Child:
         identity: which process.
         pidfd: descriptor that becomes readable at its end; None where there is no such thing.
         channel: the parent's end.
-        connection: the store connection that the child may use.
     """
 
     identity: Identity
     pidfd: int | None
     channel: socket.socket
-    connection: Any
     claim: Claim | None = None
     queue: Queue | None = None
     execution: Execution | None = None
@@ -86,6 +124,7 @@ class Child:
     stop_reason: str = ''
     retired: bool = False
     capture: Capture | None = None
+    success: Success | None = None
     _job: Job | None = field(default=None, repr=False)
 
     @property
@@ -103,6 +142,17 @@ class Child:
         """The job that it runs; '' while it waits for one."""
         return self.claim.job_id if self.claim is not None else ''
 
+    def take(self, claim: Claim, queue: Queue, execution: Execution, job: Job | None) -> None:
+        """Note which job it is given."""
+        self.claim, self.queue, self.execution, self._job = claim, queue, execution, job
+        if job is not None:
+            job.started_at = execution.created_at
+
+    def lose_job(self) -> None:
+        """Note that it could not be given the job after all."""
+        self.claim = self.queue = self.execution = self._job = None
+        self.retired = True
+
     def job(self, worker: Worker) -> Job:
         """Return RQ's object for the job that it runs; built when first needed."""
         assert self.claim is not None
@@ -118,10 +168,13 @@ class Child:
 
     def report(self) -> bytes:
         """Return what the child said before it ended; empty if nothing."""
+        chunks = []
         try:
-            return self.channel.recv(1, socket.MSG_DONTWAIT)
+            while chunk := self.channel.recv(_LARGEST_REPORT, socket.MSG_DONTWAIT):
+                chunks.append(chunk)
         except OSError:
-            return b''
+            pass
+        return b''.join(chunks)
 
     def kill(self, number: int) -> bool:
         """Send a signal to the child and to whatever it started in its process group.
@@ -171,38 +224,47 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return b''.join(chunks)
 
 
-def adopt_connection(client: Redis, connection: Any) -> None:
-    """Make a connection that the parent opened the first one of this process' pool."""
-    pool = client.connection_pool
-    pool.reset()
-    connection.pid = os.getpid()
-    pool._available_connections.append(connection)
-    pool._created_connections += 1
+def state_of(job: Job) -> dict[str, Any] | None:
+    """Return what of a job's attributes can be sent to a child; None if the child has to read the job itself."""
+    if job.meta:
+        # May hold objects of the application, which the parent should not have to know.
+        return None
+    return {name: value for name, value in job.__dict__.items() if type(value) in _SIMPLE}
 
 
-def is_clean(client: Redis, connection: Any) -> bool:
-    """Say whether the connection is as the parent gave it, so that the next child can have it."""
-    pool = client.connection_pool
-    return (
-        pool.pid == os.getpid()
-        and connection in pool._available_connections
-        and not pool._in_use_connections
-        and connection._sock is not None
-        and not connection.can_read()
-    )
+def report_success(channel: socket.socket, success: Success) -> bool:
+    """Tell the parent of a success.
+
+    Returns:
+        Whether it was told; a large result is not.
+    """
+    payload = SUCCESS + pickle.dumps(success, pickle.HIGHEST_PROTOCOL)
+    if len(payload) > _LARGEST_REPORT:
+        return False
+    channel.sendall(payload)
+    return True
 
 
-def run(
-    worker: Worker, channel: socket.socket, connection: Any, parent: int, close: Iterable[int], output: int | None
-) -> None:
+def read_success(report: bytes) -> Success | None:
+    """Return what `report_success` sent; None for any other report."""
+    if not report.startswith(SUCCESS):
+        return None
+    try:
+        success: Success = pickle.loads(report[1:])
+    except Exception:
+        # Killed in the middle of it.
+        return None
+    return success
+
+
+def run(worker: Worker, channel: socket.socket, parent: int, leave: Callable[[], None], output: int | None) -> None:
     """Be the child; never returns.
 
     Args:
         worker: the parent's worker, of which this is now a copy.
         channel: the child's end.
-        connection: the store connection to use.
         parent: the parent's process id.
-        close: descriptors that are the parent's alone.
+        leave: closes what is the parent's alone.
         output: descriptor that standard output and error are to go to; None to leave them.
     """
     code = 1
@@ -213,18 +275,15 @@ def run(
         signal.set_wakeup_fd(-1)
         worker.setup_work_horse_signals()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in close:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        leave()
         if output is not None:
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.close(output)
-        adopt_connection(worker.connection, connection)
         task = receive_task(channel)
         if task is None:
             os._exit(0)
-        code = _perform(worker, task, channel, connection)
+        code = _perform(worker, task, channel)
     except BaseException:
         with contextlib.suppress(BaseException):
             worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
@@ -232,22 +291,32 @@ def run(
         os._exit(code)
 
 
-def _perform(worker: Worker, task: Task, channel: socket.socket, connection: Any) -> int:
+def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
+    """Make the worker the one that runs this task, and return RQ's objects for it."""
+    claim = task.claim
+    os.environ['RQ_WORKER_ID'] = worker.name
+    os.environ['RQ_JOB_ID'] = claim.job_id
+    queue = worker.queue_for(claim.queue_key)
+    if task.state is None:
+        job = claim.job(worker, queue)
+        job.redis_server_version = worker.redis_server_version
+    else:
+        job = worker.job_class(claim.job_id, connection=worker.connection, serializer=worker.serializer)
+        job.__dict__.update(task.state)
+    execution = claim.execution(worker)
+    execution.id = task.execution_id
+    execution._job = job
+    worker.become_child(task, execution, job)
+    return job, queue, execution
+
+
+def _perform(worker: Worker, task: Task, channel: socket.socket) -> int:
     random.seed()
     numpy = sys.modules.get('numpy')
     if numpy is not None:
         numpy.random.seed()
     worker.call_hooks(worker.settings.after_fork)
-    claim = task.claim
-    os.environ['RQ_WORKER_ID'] = worker.name
-    os.environ['RQ_JOB_ID'] = claim.job_id
-    queue = worker.queue_for(claim.queue_key)
-    job = claim.job(worker, queue)
-    job.redis_server_version = worker.redis_server_version
-    execution = claim.execution(worker)
-    execution.id = task.execution_id
-    execution._job = job
-    worker.become_child(task, execution)
+    job, queue, _ = prepare_job(worker, task)
     if task.memory is not None:
         limits.limit_memory(task.memory)
     try:
@@ -261,5 +330,9 @@ def _perform(worker: Worker, task: Task, channel: socket.socket, connection: Any
         with contextlib.suppress(Exception):
             stream.flush()
     if code == 0:
-        channel.send(DONE_AND_CLEAN if is_clean(worker.connection, connection) else DONE)
+        success = worker.unwritten_success
+        if success is None:
+            channel.send(DONE)
+        elif not report_success(channel, success):
+            raise AssertionError('a success that is too large to be told should have been written')
     return code

@@ -143,13 +143,12 @@ class Loop:
                 self._add(timer)
             timer.callback()
 
-    def descriptors(self) -> list[int]:
-        """Return the loop's own descriptors and the watched ones; a forked child has to close them."""
-        own = [self._wakeup_write] if self._wakeup_write >= 0 else []
-        fileno = getattr(self._selector, 'fileno', None)
-        if fileno is not None:
-            own.append(fileno())
-        return own + [key.fd for key in self._selector.get_map().values() if isinstance(key.fileobj, int)]
+    def abandon(self) -> None:
+        """Close the loop's own descriptors in a forked child; the parent's loop goes on."""
+        self._selector.close()
+        for descriptor in (self._wakeup_read, self._wakeup_write):
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Give back the signals and close the loop's own descriptors."""

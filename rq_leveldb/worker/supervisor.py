@@ -42,7 +42,7 @@ from rq_leveldb.process import identify, pidfd_open
 from . import child as child_process
 from . import limits
 from .bookkeeping import Claim, Suspended
-from .child import Child, Task
+from .child import Child, Success, Task
 from .loop import Loop, Timer
 from .output import Capture
 from .recovery import return_lost_claims, settle_abandoned
@@ -87,7 +87,6 @@ class Supervisor:
         self._settings = worker.settings
         self._loop = Loop()
         self._children: dict[int, Child] = {}
-        self._connections: list[Any] = []
         self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
         self._commands: CommandWatch | None = None
         self._services: dict[int, tuple[Service, int | None]] = {}
@@ -99,6 +98,7 @@ class Supervisor:
         self._forked_before = False
         self._imported: set[str] = set()
         self._burst = False
+        self._plain = self._own_dequeue = False
         self._max_jobs: int | None = None
         self._max_idle_time: int | None = None
         self._look = True
@@ -197,6 +197,8 @@ class Supervisor:
         self._loop.every(_RECOVERY, self._recover)
         if worker.status_line is not None:
             self._loop.every(worker.status_line.interval, self._show_status)
+        self._plain = worker.is_plain()
+        self._own_dequeue = self._uses_own_dequeue()
         worker.run_maintenance_tasks()
         for service in worker.services:
             self._start_service(service)
@@ -274,14 +276,14 @@ class Supervisor:
         self._next_child = child
         worker = self._worker
         try:
-            if self._uses_own_dequeue():
+            if self._own_dequeue:
                 job_and_queue = self._dequeue_as_rq()
                 if job_and_queue is None:
                     self._look = False
                     return False
                 worker.execute_job(*job_and_queue)
                 return True
-            start = worker.bookkeeper.start if self._is_plain() else worker.bookkeeper.claim
+            start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
             claims = start(worker._ordered_queues, child.identity)
             if not claims:
                 self._look = False
@@ -291,15 +293,6 @@ class Supervisor:
             return True
         finally:
             self._next_child = None
-
-    def _is_plain(self) -> bool:
-        from .worker import OWN_METHODS
-
-        worker = self._worker
-        return all(
-            getattr(type(worker), name) is method and name not in worker.__dict__
-            for name, method in OWN_METHODS.items()
-        )
 
     def _uses_own_dequeue(self) -> bool:
         queue_class = self._worker.queue_class
@@ -367,21 +360,24 @@ class Supervisor:
         self._give(claim, queue, execution, prepared=False)
 
     def _give(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
-        task = Task(claim, execution.id, prepared, self._memory_of(claim, queue))
+        job = claim.job(self._worker, queue) if prepared else None
+        if job is not None:
+            job.redis_server_version = self._worker.redis_server_version
+        state = child_process.state_of(job) if job is not None else None
+        task = Task(claim, execution.id, prepared, self._memory_of(claim, queue), state)
         child = self._next_child
         while True:
             if child is None:
                 child = self._waiting_child() or self._fork()
                 assert child is not None
-            child.claim, child.queue, child.execution = claim, queue, execution
+            child.take(claim, queue, execution, job)
             child.started = time.monotonic()
             try:
                 child_process.send_task(child.channel, task)
                 break
             except OSError:
                 # It was killed while it waited. Its end is still to be seen, but not as the end of this job.
-                child.claim = child.queue = child.execution = None
-                child.retired = True
+                child.lose_job()
                 child = None
         self._started += 1
         self._worker.executions[execution.id] = execution
@@ -419,7 +415,6 @@ class Supervisor:
             self._forked_before = True
             worker.prepare_to_fork()
         worker.call_hooks(self._settings.before_fork)
-        connection = self._connections.pop() if self._connections else worker.new_connection()
         capture = Capture(self._settings.capture_output) if self._settings.capture_output else None
         mine, its = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
@@ -427,15 +422,15 @@ class Supervisor:
                 stream.flush()
         pid = os.fork()
         if pid == 0:
-            close = self._private_descriptors(mine, capture)
-            child_process.run(worker, its, connection, self._pid, close, capture.write_end if capture else None)
+            output = capture.write_end if capture is not None else None
+            child_process.run(worker, its, self._pid, lambda: self._leave(mine, capture), output)
         its.close()
         try:
             # Both sides do it, so that it is done whoever comes first.
             os.setpgid(pid, pid)
         except OSError:
             pass
-        child = Child(identify(pid), pidfd_open(pid), mine, connection, capture=capture)
+        child = Child(identify(pid), pidfd_open(pid), mine, capture=capture)
         self._children[pid] = child
         if child.pidfd is not None:
             self._loop.watch(child.pidfd, lambda: self._reap(child))
@@ -444,16 +439,28 @@ class Supervisor:
             self._loop.watch(capture.read_end, lambda: self._drain(child))
         return child
 
-    def _private_descriptors(self, mine: socket.socket, capture: Capture | None) -> list[int]:
-        close = [mine.fileno(), *self._loop.descriptors(), *self._queues.descriptors()]
+    def _leave(self, mine: socket.socket, capture: Capture | None) -> None:
+        """Close in a new child what is its parent's."""
+        mine.close()
+        self._loop.abandon()
+        self._queues.abandon()
+        if self._commands is not None:
+            self._commands.abandon()
         for child in self._children.values():
-            close.append(child.channel.fileno())
-            if child.connection is not None and child.connection._sock is not None:
-                close.append(child.connection._sock.fileno())
-        close += [connection._sock.fileno() for connection in self._connections if connection._sock is not None]
+            child.channel.close()
+            if child.pidfd is not None:
+                os.close(child.pidfd)
+            if child.capture is not None and child.capture.read_end >= 0:
+                os.close(child.capture.read_end)
+        for _, descriptor in self._services.values():
+            if descriptor is not None:
+                os.close(descriptor)
+        pool: Any = self._worker.connection.connection_pool
+        for connection in pool._available_connections:
+            if connection._sock is not None:
+                connection._sock.close()
         if capture is not None:
-            close.append(capture.read_end)
-        return close
+            os.close(capture.read_end)
 
     def _retire_spare(self) -> None:
         """End the waiting children that are too many, or all if they are no longer what they should be."""
@@ -483,11 +490,6 @@ class Supervisor:
             os.close(child.pidfd)
         report = child.report()
         child.channel.close()
-        if status == 0 and (report == child_process.DONE_AND_CLEAN or (child.retired and not child.busy)):
-            self._connections.append(child.connection)
-        else:
-            child.connection.disconnect()
-        child.connection = None
         if child.claim is None:
             if child.capture is not None:
                 self._end_capture(child)
@@ -496,15 +498,19 @@ class Supervisor:
                     'Worker %s: waiting child %d ended: %s', self._worker.name, pid, limits.explain_exit(status)
                 )
             return
-        finished = status == 0 and report in (child_process.DONE, child_process.DONE_AND_CLEAN)
+        finished = status == 0 and report == child_process.DONE
+        child.success = child_process.read_success(report)
         if finished and child.capture is None:
             self._job_is_over(child, True)
         else:
             self._settle(child, status, usage, finished)
 
-    def _settle(self, child: Child, status: int, usage: Any, finished: bool) -> None:
+    def _settle(self, child: Child, status: int, usage: Any, finished: bool, *, again: bool = False) -> None:
         try:
-            if not finished:
+            if child.success is not None:
+                self._write_success(child, child.success, again)
+                finished = True
+            elif not finished:
                 self._settle_job(child, status, usage)
             if child.capture is not None:
                 self._end_capture(child)
@@ -530,6 +536,17 @@ class Supervisor:
         # In a burst, what has ended may have enqueued more; else the queues say so themselves.
         if self._burst or not self._queues.armed:
             self._look = True
+
+    def _write_success(self, child: Child, success: Success, again: bool) -> None:
+        assert child.claim is not None
+        assert child.queue is not None
+        assert child.execution is not None
+        worker = self._worker
+        worker.parent_of({**success.usage, 'earlier': child.claim.raw.get(b'usage', b'')})
+        try:
+            worker.write_reported_success(child.job(worker), child.queue, child.execution, success, again)
+        finally:
+            worker.parent_of(None)
 
     def _settle_job(self, child: Child, status: int, usage: Any) -> None:
         """Do what the child did not do itself; RQ's order of things, `monitor_work_horse`."""
@@ -621,7 +638,7 @@ class Supervisor:
             return
         clock = time.monotonic()
         for child, status, usage in self._take_unsettled():
-            self._settle(child, status, usage, False)
+            self._settle(child, status, usage, False, again=True)
         if self._reconcile:
             self._take_back_what_was_lost()
         self._set_suspended(bool(worker.connection.exists(WORKERS_SUSPENDED)))
@@ -849,9 +866,6 @@ class Supervisor:
             return
         self._queues.close()
         self.stop_listening()
-        for connection in self._connections:
-            connection.disconnect()
-        self._connections.clear()
         self._loop.close()
 
 

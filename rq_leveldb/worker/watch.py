@@ -64,8 +64,8 @@ class QueueWatch:
             if connection is None:
                 connection = self._connections[key] = self._pool.get_connection()
             connection.send_command('BLMOVE', key, key, 'LEFT', 'LEFT', timeout)
-            descriptor = connection._sock.fileno()
-            self._waiting[key] = descriptor
+            sock: Any = connection._sock
+            descriptor = self._waiting[key] = sock.fileno()
             self._loop.watch(descriptor, lambda key=key: self._answered(key))  # type: ignore[misc]
 
     def _answered(self, key: str) -> None:
@@ -86,9 +86,11 @@ class QueueWatch:
                 connection.disconnect()
             self._pool.release(connection)
 
-    def descriptors(self) -> list[int]:
-        """Return the descriptors of its connections; a forked child has to close them."""
-        return [sock.fileno() for sock in (connection._sock for connection in self._connections.values()) if sock]
+    def abandon(self) -> None:
+        """Close its sockets in a forked child; the parent goes on."""
+        for connection in self._connections.values():
+            if connection._sock is not None:
+                connection._sock.close()
 
     def close(self) -> None:
         """Give up waiting. No job is in flight, so there is nothing to put back."""
@@ -182,3 +184,9 @@ class CommandWatch:
         """Unsubscribe."""
         self._closed = True
         self._forget()
+
+    def abandon(self) -> None:
+        """Close its socket in a forked child; the parent goes on."""
+        connection: Any = self.pubsub.connection if self.pubsub is not None else None
+        if connection is not None and connection._sock is not None:
+            connection._sock.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import operator
 import os
 import random
 import resource
@@ -30,11 +31,13 @@ from rq.utils import now
 from rq.worker import DequeueStrategy
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
-from rq_leveldb.process import Identity, identify
+from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
-from .bookkeeping import Bookkeeper, decode_list, encode_list
+from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list
+from .child import LARGEST_RESULT, Success
 from .recovery import Recovery, identity_fields
+from .rehearsal import rehearse
 from .scheduler import InProcessScheduler, WorkerCron
 from .settings import Hook, Settings
 from .supervisor import Supervisor
@@ -102,6 +105,8 @@ class Worker(rq.worker.Worker):
         self._recovery: Recovery | None = None
         self._task: Task | None = None
         self._usage: dict[str, Any] | None = None
+        self._loaded: tuple[Any, ...] = ()
+        self.unwritten_success: Success | None = None
         self._stored_state = ''
         self._queues_by_key: dict[str, Queue] = {}
         super().__init__(queues, *args, **kwargs)
@@ -159,23 +164,24 @@ class Worker(rq.worker.Worker):
             )
         return queue
 
+    def is_plain(self) -> bool:
+        """Say whether jobs start as this class starts them, so that it can be done in one step."""
+        return all(
+            getattr(type(self), name) is method and name not in self.__dict__ for name, method in _OWN_METHODS.items()
+        )
+
     def call_hooks(self, hooks: list[Hook]) -> None:
         """Call the application's functions, in order."""
         for hook in hooks:
             hook()
-
-    def new_connection(self) -> Any:
-        """Return an open connection to the store that belongs to nobody yet."""
-        pool = self.connection.connection_pool
-        connection = pool.connection_class(**pool.connection_kwargs)
-        connection.connect()
-        return connection
 
     def prepare_to_fork(self) -> None:
         """Do what is to be done once, before the first fork: what is imported here need not be in every child."""
         for module in _NEEDED_IN_CHILDREN:
             importlib.import_module(module)
         self.get_redis_server_version()
+        prepare_to_fork()
+        rehearse(self)
         self.call_hooks(self.settings.before_first_fork)
         gc.collect()
         # The collector writes to what it visits; what it does not visit stays shared with the children.
@@ -436,10 +442,12 @@ class Worker(rq.worker.Worker):
         else:
             self._supervisor.start_job(job, queue)
 
-    def become_child(self, task: Task, execution: Execution) -> None:
+    def become_child(self, task: Task, execution: Execution, job: Job) -> None:
         """Be the child that runs this task and nothing else."""
         self._supervisor = None
         self._task = task
+        self._loaded = _saved_attributes(job)
+        self.unwritten_success = None
         self.executions = {execution.id: execution}
         self._executions = []
         self._usage = {'execution': execution.id, 'worker': self.name, 'started': time.time()}
@@ -502,10 +510,11 @@ class Worker(rq.worker.Worker):
     def _write_success(
         self, job: Job, queue: Queue, started: StartedJobRegistry, execution: Execution, again: bool
     ) -> None:
-        assert self._task is not None
-        result_ttl = job.get_result_ttl(self.default_result_ttl)
-        simple = not job.repeats_left and not job.has_rate_limit and not job.group_id and result_ttl != 0
-        if simple and self.bookkeeper.succeed(job, execution, result_ttl, self._child_fields(job), repetition=again):
+        if not again and self._leave_to_parent(job):
+            self.executions.pop(execution.id, None)
+            self._log_success(job)
+            return
+        if self._write_in_one_step(job, execution, again):
             self.executions.pop(execution.id, None)
             self._log_success(job)
             return
@@ -515,6 +524,60 @@ class Worker(rq.worker.Worker):
             self._release_slot_safely(job)
             return
         super().handle_job_success(job, queue, started, execution)
+
+    def _leave_to_parent(self, job: Job) -> bool:
+        """Note a success that the parent can write down as well; returns whether it can."""
+        if job.webhooks or not self._is_simple(job) or _saved_attributes(job) != self._loaded:
+            return False
+        result = None
+        if job._result is not None:
+            try:
+                result = job.serializer.dumps(job._result)
+            except Exception:
+                return False
+            if not isinstance(result, bytes) or len(result) > LARGEST_RESULT:
+                return False
+        assert job.started_at is not None
+        assert job.ended_at is not None
+        self.unwritten_success = Success(job.started_at, job.ended_at, result, self._measure())
+        return True
+
+    def _is_simple(self, job: Job) -> bool:
+        return (
+            not job.repeats_left
+            and not job.has_rate_limit
+            and not job.group_id
+            and job.get_result_ttl(self.default_result_ttl) != 0
+        )
+
+    def _write_in_one_step(self, job: Job, execution: Execution, again: bool) -> bool:
+        return self._is_simple(job) and self.bookkeeper.succeed(
+            job, execution, job.get_result_ttl(self.default_result_ttl), self._own_fields(), repetition=again
+        )
+
+    def write_reported_success(
+        self, job: Job, queue: Queue, execution: Execution, success: Success, again: bool
+    ) -> None:
+        """Write down, in the parent, what a child told of its job.
+
+        Args:
+            job: the job as it was when it was taken.
+            queue: its queue.
+            execution: the execution that ended.
+            success: what the child told.
+            again: an earlier call may have been carried out.
+        """
+        job.worker_name = self.name
+        job.started_at = success.started_at
+        job.ended_at = job.last_heartbeat = success.ended_at
+        job.serializer = SealedSerializer(job.serializer)
+        job._result = None if success.result is None else Sealed(success.result)
+        if self._write_in_one_step(job, execution, again):
+            return
+        if again and not self.connection.exists(execution.key):
+            queue.ready_job_registry.cleanup()
+            return
+        super().handle_job_success(job, queue, queue.started_job_registry, execution)
 
     def _log_success(self, job: Job) -> None:
         assert job.started_at is not None
@@ -589,37 +652,74 @@ class Worker(rq.worker.Worker):
         if job._status == JobStatus.FINISHED and job.get_result_ttl(self.default_result_ttl) == 0:
             # The job was deleted in this very pipeline.
             return
-        raw = self._task.claim.raw if self._task is not None else {b'usage': self._usage.pop('earlier', b'')}
-        fields: dict[Any, Any] = self._usage_fields(raw)
+        fields: dict[Any, Any] = self._own_fields()
         pipeline.hset(job.key, mapping=fields)
-        if self._task is not None and raw.get(b'crashes'):
-            pipeline.hdel(job.key, 'crashes')
 
-    def _child_fields(self, job: Job) -> dict[str, str]:
-        assert self._task is not None
-        raw = self._task.claim.raw
-        fields = self._usage_fields(raw)
-        if raw.get(b'crashes'):
+    def _own_fields(self) -> dict[str, str]:
+        """Return the fields of a job that are this package's: what its executions used."""
+        if self._usage is None:
+            return {}
+        usage = dict(self._measure())
+        earlier = usage.pop('earlier', b'')
+        if self._task is not None:
+            earlier = self._task.claim.raw.get(b'usage', b'')
+        fields = {'usage': encode_list([*decode_list(earlier), usage])}
+        if self._task is not None and self._task.claim.raw.get(b'crashes'):
             fields['crashes'] = '[]'
         return fields
 
-    def _usage_fields(self, raw: dict[bytes, bytes]) -> dict[str, str]:
+    def _measure(self) -> dict[str, Any]:
         assert self._usage is not None
-        usage = dict(self._usage)
-        if self._task is not None:
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            usage['wall'] = round(time.time() - usage['started'], 6)
-            usage['cpu'] = round(used.ru_utime + used.ru_stime, 6)
-            usage['memory'] = used.ru_maxrss * _RSS_UNIT
-            usage['exit'] = 0
-        return {'usage': encode_list([*decode_list(raw.get(b'usage')), usage])}
+        if self._task is None:
+            return self._usage
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            **self._usage,
+            'wall': round(time.time() - self._usage['started'], 6),
+            'cpu': round(used.ru_utime + used.ru_stime, 6),
+            'memory': used.ru_maxrss * _RSS_UNIT,
+            'exit': 0,
+        }
 
 
 # getrusage(2): kilobytes on Linux, bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
+# What RQ writes again of a job when it has succeeded: if a job changed one of them in itself, that has to be kept.
+_saved_attributes = operator.attrgetter(
+    'created_at',
+    '_data',
+    '_success_callback_name',
+    '_failure_callback_name',
+    '_stopped_callback_name',
+    '_success_callback_timeout',
+    '_failure_callback_timeout',
+    '_stopped_callback_timeout',
+    'group_id',
+    'number_of_retries',
+    'retries_left',
+    'retry_intervals',
+    'enqueue_at_front_on_retry',
+    'origin',
+    'description',
+    'enqueued_at',
+    'repeats_left',
+    'repeat_intervals',
+    'rate_limit_key',
+    'rate_limit_concurrency',
+    '_exc_info',
+    'timeout',
+    'webhooks',
+    'result_ttl',
+    'failure_ttl',
+    '_dependency_ids',
+    'ttl',
+    'allow_dependency_failures',
+    'enqueue_at_front',
+)
+
 # Where one of these was replaced by a subclass or a test, RQ's own way is taken, in which they are all called.
-OWN_METHODS = {
+_OWN_METHODS = {
     name: getattr(Worker, name)
     for name in ('execute_job', 'perform_job', 'prepare_execution', 'prepare_job_execution', 'get_heartbeat_ttl')
 }
