@@ -193,8 +193,11 @@ class Dispatcher:
                     self._serve(place)
 
     def _serve(self, place: tuple[int, bytes]) -> None:
+        served = False
         for waiter in self.waiting.line(place):
-            if self.keyspace.find(*place) is None:
+            # What the first ones took is not there for those behind them. That the key went away otherwise concerns
+            # them: a consumer group may have gone with it.
+            if served and self.keyspace.find(*place) is None:
                 return
             try:
                 reply = waiter.attempt()
@@ -206,6 +209,7 @@ class Dispatcher:
                 waiter.deliver(ReplyError('ERR internal error, see store.log'))
                 raise
             if reply is not None:
+                served = True
                 self.waiting.leave(waiter)
                 waiter.deliver(reply)
 

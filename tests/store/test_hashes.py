@@ -53,7 +53,7 @@ def test_hscan_sees_every_field_that_stays_while_others_come_and_go(direct: Dire
         for field in list(gone)[:10]:
             direct.run('HDEL', 'h', field)
             gone.discard(field)
-        direct.run('HSET', 'h', 'new%d' % step, '')
+        direct.run('HSET', 'h', f'new{step}', '')
         if cursor == b'0':
             break
     assert cursor == b'0'

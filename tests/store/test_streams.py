@@ -132,7 +132,7 @@ def test_a_group_that_goes_away_tells_who_waits_for_it(direct: Direct) -> None:
     assert direct.run('XREADGROUP', 'GROUP', 'g', 'alice', 'BLOCK', 0, 'STREAMS', 'x', '>') is NO_REPLY
     assert direct.waiting is not None
     direct.run('XGROUP', 'DESTROY', 'x', 'g')
-    with pytest.raises(Exception, match='^NOGROUP '):
+    with pytest.raises(Exception, match=r'^NOGROUP '):
         direct.waiting[1]()
 
 
