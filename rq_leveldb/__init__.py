@@ -51,11 +51,12 @@ if TYPE_CHECKING:
     from rq.worker import DequeueStrategy, WorkerStatus
     from rq.worker_pool import WorkerPool
 
-    from rq_leveldb.api import Queue, SimpleWorker, SpawnWorker, Worker, default_connection, job
+    from rq_leveldb.api import Queue, SimpleWorker, SpawnWorker, default_connection, job
     from rq_leveldb.client.aio import AsyncRedis
     from rq_leveldb.client.connection import Redis, UnusedSettingWarning
     from rq_leveldb.client.retry import StoreUnavailable
     from rq_leveldb.errors import StoreError
+    from rq_leveldb.worker import Worker
 
 __all__ = [
     'AsyncRedis',
@@ -156,7 +157,7 @@ _HOMES = {
     'StoreUnavailable': 'rq_leveldb.client.retry',
     'UnusedSettingWarning': 'rq_leveldb.client.connection',
     'Webhook': 'rq.webhook',
-    'Worker': 'rq_leveldb.api',
+    'Worker': 'rq_leveldb.worker',
     'WorkerPool': 'rq.worker_pool',
     'WorkerStatus': 'rq.worker',
     'cancel_job': 'rq.job',

@@ -18,7 +18,9 @@ __all__ = ['COMMANDS', 'main']
 
 # Name of a command -> 'module:attribute'; in the order in which --help shows them.
 COMMANDS: Mapping[str, str] = {
-    'worker': 'rq_leveldb.cli.rq_commands:worker',
+    'worker': 'rq_leveldb.cli.worker:worker',
+    'children': 'rq_leveldb.cli.children:children',
+    'job': 'rq_leveldb.cli.job:job',
     'worker-pool': 'rq_leveldb.cli.rq_commands:worker_pool',
     'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
     'info': 'rq_leveldb.cli.rq_commands:info',

@@ -15,6 +15,7 @@ Life of a child:
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import random
@@ -64,6 +65,7 @@ SUCCESS = b'S'
 _LARGEST_REPORT = 64 * 1024
 # The rest of a report is small.
 LARGEST_RESULT = _LARGEST_REPORT - 4096
+_RQ_LOGGERS = ('rq.worker', 'rq.job', 'rq.scheduler', 'rq.registry', 'rq.queue')
 _SIMPLE = frozenset((type(None), bool, int, float, str, bytes, datetime, list, JobStatus))
 
 
@@ -277,9 +279,7 @@ def run(worker: Worker, channel: socket.socket, parent: int, leave: Callable[[],
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         leave()
         if output is not None:
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            os.close(output)
+            _redirect(output)
         task = receive_task(channel)
         if task is None:
             os._exit(0)
@@ -289,6 +289,19 @@ def run(worker: Worker, channel: socket.socket, parent: int, leave: Callable[[],
             worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
     finally:
         os._exit(code)
+
+
+def _redirect(output: int) -> None:
+    """Send what the job prints to a pipe; what RQ logs about it still goes where the worker's log goes."""
+    streams = {id(sys.stdout): 1, id(sys.stderr): 2}
+    for name in _RQ_LOGGERS:
+        for handler in logging.getLogger(name).handlers:
+            descriptor = streams.get(id(getattr(handler, 'stream', None)))
+            if descriptor is not None and isinstance(handler, logging.StreamHandler):
+                handler.setStream(open(os.dup(descriptor), 'w', buffering=1))
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
 
 
 def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:

@@ -31,6 +31,7 @@ from rq.utils import now
 from rq.worker import DequeueStrategy
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
+from rq_leveldb.api import DefaultConnection
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
@@ -63,11 +64,11 @@ _NEEDED_IN_CHILDREN = ('rq.group', 'rq.rate_limit', 'rq.repeat', 'rq.webhook', '
 _PERSISTENCE = 30.0
 
 
-class Worker(rq.worker.Worker):
+class Worker(DefaultConnection, rq.worker.Worker):
     """Runs jobs of RQ's queues, at most `max_children` at once, each in a process forked for it.
 
     Args:
-        queues: as for RQ's worker: names or queues, in order of importance.
+        queues: as for RQ's worker: names or queues, in order of importance; the connection may be left out.
         settings: how it differs from RQ's worker; None for the defaults.
         max_children: shorthand for the setting of this name.
         services: processes to keep alive beside it.

@@ -1,0 +1,308 @@
+"""rq-leveldb worker: RQ's options, and those of the worker that forks a process for each job."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from rq.cli.helpers import CliConfig, read_config_file, setup_loghandlers_from_args
+from rq.cli.workers import worker as rq_worker
+from rq.suspension import is_suspended
+from rq.utils import import_attribute
+from rq.worker import DequeueStrategy
+
+from rq_leveldb.client import autostart
+from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
+
+if TYPE_CHECKING:
+    from rq_leveldb.worker import Service, Settings
+
+__all__ = ['worker']
+
+_DEFAULT_OUTPUT = 64 * 1024
+
+
+if TYPE_CHECKING:
+    _SizeBase = click.ParamType[int]
+    _FunctionBase = click.ParamType[str]
+else:
+    # Before click 8.2 it could not be subscripted.
+    _SizeBase = _FunctionBase = click.ParamType
+
+
+class _Size(_SizeBase):
+    name = 'size'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from rq_leveldb.worker.limits import parse_size
+
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Function(_FunctionBase):
+    name = 'function'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not isinstance(value, str) or '.' not in value:
+            self.fail(f'{value!r} is not the dotted name of a function, such as app.database.close', param, ctx)
+        return value
+
+
+_OURS: list[click.Parameter] = [
+    click.Option(
+        ['--max-children', '-m'],
+        type=click.IntRange(min=0),
+        envvar='RQ_LEVELDB_MAX_CHILDREN',
+        help='How many jobs run at once, each in a process of its own.  [default: number of cores]',
+    ),
+    click.Option(
+        ['--grace'],
+        type=click.FloatRange(min=0),
+        metavar='SECONDS',
+        help='How long running jobs get after the first stop signal.  [default: as long as they take]',
+    ),
+    click.Option(
+        ['--requeue-abandoned'],
+        is_flag=True,
+        help='Put jobs whose process went away back at the front of their queue; else they use up a retry, or fail.',
+    ),
+    click.Option(
+        ['--max-crashes'],
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        help='How many times in a row a job may take its process down before it is failed as poisonous.',
+    ),
+    click.Option(['--job-memory'], type=_Size(), help='Memory that a job may have, such as 512M.'),
+    click.Option(
+        ['--capture-output'],
+        type=_Size(),
+        is_flag=False,
+        flag_value=str(_DEFAULT_OUTPUT),
+        help="Keep the last SIZE bytes of a job's output with it, 64K if no size is given.",
+    ),
+    click.Option(
+        ['--import', 'imports'],
+        multiple=True,
+        metavar='MODULE',
+        help='Import before forking, so that the jobs need not; may be repeated.',
+    ),
+    click.Option(
+        ['--preload'],
+        type=click.Choice(['auto', 'off']),
+        default='off',
+        show_default=True,
+        help='auto: import before forking what the jobs turn out to need. Imports have side effects.',
+    ),
+    click.Option(['--before-first-fork'], type=_Function(), multiple=True, help='Call once before the first fork.'),
+    click.Option(['--before-fork'], type=_Function(), multiple=True, help='Call before each fork.'),
+    click.Option(['--after-fork'], type=_Function(), multiple=True, help="Call in each job's process before its job."),
+    click.Option(['--cron'], metavar='FILE', help="Also run these of RQ's cron definitions: a file or a module."),
+    click.Option(
+        ['--status-line/--no-status-line'],
+        default=None,
+        help='Show on one line how it goes.  [default: on a terminal]',
+    ),
+    click.Option(
+        ['--http'],
+        metavar='ADDRESS',
+        envvar='RQ_LEVELDB_HTTP',
+        help='Where the HTTP front listens: HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]',
+    ),
+    click.Option(['--no-http'], is_flag=True, envvar='RQ_LEVELDB_NO_HTTP', help='Start no HTTP front.'),
+]
+
+_REPLACED: dict[str, click.Parameter] = {
+    'url': click.Option(
+        ['--url', '-u'],
+        envvar=list(URL_VARIABLES),
+        help='leveldb:///dir of a store, or redis://, rediss://, unix:// of a server.  [default: leveldb://]',
+    ),
+    'with_scheduler': click.Option(
+        ['--with-scheduler/--without-scheduler', '-s'],
+        default=True,
+        show_default=True,
+        help='Run worker with scheduler',
+    ),
+}
+_DEFAULTS = {'connection_class': 'rq_leveldb.Redis', 'worker_class': 'rq_leveldb.Worker'}
+
+
+def _parameters() -> list[click.Parameter]:
+    parameters = []
+    for parameter in rq_worker.params:
+        name = parameter.name or ''
+        if name in _DEFAULTS:
+            parameter = copy.copy(parameter)
+            parameter.default = _DEFAULTS[name]
+        parameters.append(_REPLACED.get(name, parameter))
+    return [*parameters, *_OURS]
+
+
+def _work(**options: Any) -> int:
+    place = options['url']
+    if place is None and not options['config']:
+        options['url'] = place = parse(None).url
+    if place is not None and not is_redis_url(place):
+        # So that what is wrong with the store is told in words before anything else is tried.
+        autostart.connect(parse(place)).close()
+    for path in reversed(options['path']):
+        # RQ appends it; a module of the application must not lose against one of the same name elsewhere.
+        if path not in sys.path:
+            sys.path.insert(0, path)
+    config = CliConfig(**options)
+    settings = read_config_file(config.config) if config.config else {}
+    if settings.get('DICT_CONFIG'):
+        import logging.config
+
+        logging.config.dictConfig(settings['DICT_CONFIG'])
+    if options['pid']:
+        with open(os.path.expanduser(options['pid']), 'w') as file:
+            file.write(str(os.getpid()))
+    strategy = options['dequeue_strategy']
+    if strategy not in [choice.value for choice in DequeueStrategy]:
+        raise click.BadParameter('one of default, random and round_robin', param_hint='--dequeue-strategy')
+    if options['verbose'] and options['quiet']:
+        raise click.UsageError('--verbose and --quiet exclude each other')
+    setup_loghandlers_from_args(options['verbose'], options['quiet'], options['date_format'], options['log_format'])
+    if is_suspended(config.connection):
+        click.secho('RQ is currently suspended, to resume job execution run "rq resume"', fg='red', err=True)
+        return 1
+    for module in options['imports']:
+        _import(module)
+    worker = _make_worker(config, settings, options)
+    level = 'DEBUG' if options['verbose'] else 'WARNING' if options['quiet'] else options['logging_level']
+    worker.work(
+        burst=options['burst'],
+        logging_level=level,
+        date_format=options['date_format'],
+        log_format=options['log_format'],
+        max_jobs=options['max_jobs'],
+        max_idle_time=options['max_idle_time'],
+        with_scheduler=options['with_scheduler'],
+        dequeue_strategy=DequeueStrategy(strategy),
+    )
+    return 1 if getattr(worker, 'broken', False) else 0
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise click.BadParameter(f'{module}: {error}', param_hint='--import') from error
+
+
+def _make_worker(config: CliConfig, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+    from rq_leveldb.worker import Worker
+
+    serializer = options['serializer']
+    queues = [
+        config.queue_class(name, connection=config.connection, job_class=config.job_class, serializer=serializer)
+        for name in options['queues'] or settings.get('QUEUES', ['default'])
+    ]
+    arguments: dict[str, Any] = {
+        'name': options['name'] or settings.get('NAME'),
+        'connection': config.connection,
+        'worker_ttl': options['worker_ttl'],
+        'default_result_ttl': options['results_ttl'],
+        'maintenance_interval': options['maintenance_interval'],
+        'job_monitoring_interval': options['job_monitoring_interval'],
+        'job_class': config.job_class,
+        'queue_class': config.queue_class,
+        'exception_handlers': [import_attribute(name) for name in options['exception_handler']] or None,
+        'disable_default_exception_handler': options['disable_default_exception_handler'],
+        'log_job_description': not options['disable_job_desc_logging'],
+        'serializer': serializer,
+    }
+    if issubclass(config.worker_class, Worker):
+        arguments['settings'] = _settings(options)
+        arguments['services'] = _services(options)
+        arguments['cron'] = options['cron']
+        arguments['status_line'] = _status_line(options)
+    worker: Any = config.worker_class(queues, **arguments)
+    worker.death_penalty_class = config.death_penalty_class
+    return worker
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    from rq_leveldb.worker import Settings
+
+    settings = Settings(
+        grace=options['grace'],
+        requeue_abandoned=options['requeue_abandoned'],
+        max_crashes=options['max_crashes'],
+        job_memory=options['job_memory'],
+        capture_output=options['capture_output'] or 0,
+        preload=options['preload'] == 'auto',
+        before_first_fork=_functions(options['before_first_fork']),
+        before_fork=_functions(options['before_fork']),
+        after_fork=_functions(options['after_fork']),
+    )
+    if options['max_children'] is not None:
+        settings.max_children = options['max_children']
+    return settings
+
+
+def _functions(names: Sequence[str]) -> list[Callable[[], object]]:
+    functions = []
+    for name in names:
+        try:
+            functions.append(import_attribute(name))
+        except (ImportError, ValueError, AttributeError) as error:
+            raise click.UsageError(f'{name}: {error}') from error
+    return functions
+
+
+def _services(options: dict[str, Any]) -> list[Service]:
+    if options['no_http'] or (options['burst'] and options['http'] is None):
+        # A burst is over in a moment, and whoever runs one looks at what comes out of it.
+        return []
+    try:
+        from rq_leveldb.worker.front import Front
+    except ImportError:
+        return []
+    further = [f'--import={module}' for module in options['imports']]
+    front = Front(options['url'], options['http'], further)
+    if options['http'] is not None:
+        front.require()
+    return [front]
+
+
+def _status_line(options: dict[str, Any]) -> Any:
+    from rq_leveldb.worker.status_line import ClearingHandler, StatusLine
+
+    wanted = options['status_line']
+    if wanted is None:
+        wanted = sys.stderr.isatty() and not options['burst'] and not options['quiet']
+    if not wanted:
+        return None
+    line = StatusLine()
+    for name in ('rq.worker', 'rq.job', 'rq.scheduler'):
+        logging.getLogger(name).handlers.insert(0, ClearingHandler(line))
+    return line
+
+
+_HELP = """Run jobs of QUEUES (default: the queue named default), several at once, each in a process of its own.
+
+The first SIGINT or SIGTERM takes no more jobs and waits for the running ones (--grace); a second one, at least a
+second later, stops them. Exit codes: 0 stopped as asked or nothing left to do; 1 could not start or go on; 2 the
+command was not understood.
+"""
+
+worker = click.Command(
+    'worker',
+    callback=_work,
+    params=_parameters(),
+    help=_HELP,
+    short_help='Runs jobs, several at once, each in a process of its own.',
+    context_settings={'help_option_names': ['-h', '--help']},
+)
