@@ -90,7 +90,7 @@ class Contest:
             good = theirs == ours
         else:
             good = agree(command, theirs, ours)
-        if verb in (b'DISCARD', b'MULTI', b'RESET'):
+        if verb in (b'DISCARD', b'MULTI', b'RESET') and theirs.kind == '+' and theirs.value != b'QUEUED':
             self._queued.pop(name, None)
         if not good or their_more != our_more:
             complaint = self.complaint([theirs, *their_more], [ours, *our_more])

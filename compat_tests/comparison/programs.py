@@ -45,28 +45,32 @@ def _spoil(command: list[bytes], chance: random.Random) -> list[bytes]:
     return [command[0], chance.choice(POOLS['key']), *command[2:]]
 
 
-def commands(groups: Sequence[str]) -> st.SearchStrategy[Command]:
-    """Return a strategy for single commands of some groups of the vocabulary."""
+def commands(groups: Sequence[str], spoilt: bool = True) -> st.SearchStrategy[Command]:
+    """Return a strategy for single commands of some groups of the vocabulary, some of them spoilt."""
     of_any_group = st.one_of([st.sampled_from(patterns(group)) for group in groups])
 
     @st.composite
     def command(draw: st.DrawFn) -> Command:
         pattern = draw(of_any_group)
         chance = draw(st.randoms(use_true_random=False, note_method_calls=False))
-        return tuple(spoilt_now_and_then(pattern(chance), chance))
+        words = pattern(chance)
+        return tuple(spoilt_now_and_then(words, chance) if spoilt else words)
 
     return command()
 
 
-def programs(groups: Sequence[str], clients: str = 'a', parts: int = 12) -> st.SearchStrategy[list[Step]]:
+def programs(
+    groups: Sequence[str], clients: str = 'a', parts: int = 12, spoilt: bool = True
+) -> st.SearchStrategy[list[Step]]:
     """Return a strategy for programs: which client sends which command.
 
     Args:
         groups: names from the vocabulary.
         clients: one letter per client.
         parts: the largest number of parts, each of up to 12 commands.
+        spoilt: whether some commands have a wrong argument, arity or type.
     """
-    step = st.tuples(st.sampled_from(list(clients)), commands(groups))
+    step = st.tuples(st.sampled_from(list(clients)), commands(groups, spoilt))
     # A list of lists, since hypothesis makes a list about five long however long it may be.
     return st.lists(st.lists(step, max_size=12), min_size=1, max_size=parts).map(
         lambda lists: [step for part in lists for step in part]
