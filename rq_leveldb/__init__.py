@@ -1,6 +1,6 @@
 """RQ without Redis: background jobs on one machine, stored in LevelDB.
 
-The public names, each loaded when it is first asked for: `python -m rq_leveldb store` must start without RQ
+The public names, each loaded when it is first asked for: the store has to start without RQ and redis-py.
 """
 
 from __future__ import annotations

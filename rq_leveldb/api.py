@@ -12,7 +12,7 @@ from rq.utils import get_connection_from_queues
 from rq_leveldb.client.connection import Redis
 from rq_leveldb.location import configured_url, parse
 
-__all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'Worker', 'default_connection', 'job']
+__all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'default_connection', 'job']
 
 
 def default_connection() -> Redis:
@@ -136,7 +136,3 @@ class SimpleWorker(DefaultConnection, rq.SimpleWorker):
 
 class SpawnWorker(DefaultConnection, rq.SpawnWorker):
     """rq.SpawnWorker whose connection may be left out."""
-
-
-class Worker(DefaultConnection, rq.Worker):
-    """rq.Worker whose connection may be left out."""

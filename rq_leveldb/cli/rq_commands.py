@@ -12,13 +12,12 @@ from typing import Any
 import click
 from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
-from rq.cli.workers import worker as rq_worker
 from rq.cli.workers import worker_pool as rq_worker_pool
 
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
-__all__ = ['cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'url_option', 'worker', 'worker_pool']
+__all__ = ['cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'url_option', 'worker_pool']
 
 _URL_HELP = 'leveldb:///dir of a store, or redis://, rediss://, unix:// of a server.  [default: leveldb://]'
 
@@ -66,26 +65,14 @@ def _adopt(original: click.Command, *replaced: click.Option, **defaults: Any) ->
 
 
 _CONNECTION = 'rq_leveldb.Redis'
-_WORKER = 'rq_leveldb.Worker'
-
 _commands = rq_group.commands
 
 enqueue = _adopt(_commands['enqueue'], connection_class=_CONNECTION)
-info = _adopt(_commands['info'], connection_class=_CONNECTION, worker_class=_WORKER)
+info = _adopt(_commands['info'], connection_class=_CONNECTION, worker_class='rq_leveldb.Worker')
 requeue = _adopt(_commands['requeue'], connection_class=_CONNECTION)
 empty = _adopt(_commands['empty'], connection_class=_CONNECTION)
 suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
 resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
 cron = _adopt(rq_cron, connection_class=_CONNECTION)
-worker_pool = _adopt(rq_worker_pool, connection_class=_CONNECTION, worker_class=_WORKER)
-worker = _adopt(
-    rq_worker,
-    click.Option(
-        ['--with-scheduler/--without-scheduler', '-s'],
-        default=True,
-        show_default=True,
-        help='Run worker with scheduler',
-    ),
-    connection_class=_CONNECTION,
-    worker_class=_WORKER,
-)
+# RQ's own worker, one job at a time: `worker` is the one that runs several.
+worker_pool = _adopt(rq_worker_pool, connection_class=_CONNECTION)
