@@ -21,11 +21,9 @@ def hset(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
         raise wrong_arity(argv[0].decode('latin-1').lower())
     value = ctx.typed_or_new(argv[1], Hash)
-    new = 0
-    for index in range(2, len(argv), 2):
-        new += value.set(argv[index], argv[index + 1])
+    new = value.set(argv[2], argv[3]) if len(argv) == 4 else value.set_many(argv[2::2], argv[3::2])
     ctx.changed(value)
-    return new
+    return int(new)
 
 
 def hmset(ctx: Context, argv: list[bytes]) -> Reply:

@@ -8,7 +8,7 @@ the many HSETs of one transaction become one put. It turns large when it outgrow
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
@@ -82,6 +82,19 @@ class Hash(Value):
         new = self.overlay.get(key) is None
         self.overlay.put(key, value)
         self._count += new
+        return new
+
+    def set_many(self, fields: Sequence[bytes], values: Sequence[bytes]) -> int:
+        """:returns: how many of the fields are new"""
+        small = self._fields
+        if small is None:
+            return sum(map(self.set, fields, values))
+        before = len(small)
+        small.update(zip(fields, values, strict=True))
+        new = len(small) - before
+        self._bytes = sum(map(len, small)) + sum(map(len, small.values()))
+        if self._bytes > MAX_SMALL_BYTES or len(small) > MAX_SMALL_FIELDS:
+            self._enlarge()
         return new
 
     def delete(self, field: bytes) -> bool:
