@@ -20,7 +20,7 @@ __all__ = ['Address', 'AddressTaken', 'BadHttpAddress', 'listen']
 
 _BACKLOG = 1024
 # Longest time for which a client may leave the service waiting, seconds: it would keep a thread that long.
-_PATIENCE = 30
+_PATIENCE = 10
 
 
 class BadHttpAddress(StoreError, ValueError):

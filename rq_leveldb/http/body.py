@@ -94,15 +94,28 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
     if length is not None:
         if length > limit:
             raise _too_large(limit)
-        data = request.stream.read(length) if length else b''
+        data = _receive(request, length) if length else b''
         if len(data) < length:
             raise _not_json('The body is shorter than its Content-Length.')
         return data
     if request.get_header('Transfer-Encoding') is None:
         return b''
-    data = request.stream.read(limit + 1)
+    data = _receive(request, limit + 1)
     if len(data) > limit:
         raise _too_large(limit)
+    return data
+
+
+def _receive(request: falcon.Request, most: int) -> bytes:
+    try:
+        data: bytes = request.stream.read(most)
+    except (BlockingIOError, TimeoutError):
+        raise Problem(
+            408, 'too-slow', 'The body did not come', 'The client stopped sending.', headers={'Connection': 'close'}
+        ) from None
+    except OSError as error:
+        # gunicorn's errors about chunks (gunicorn.http.errors), and a connection that broke off.
+        raise _not_json(f'The body cannot be read: {type(error).__name__}.') from None
     return data
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
+import selectors
 import socket
 from typing import Any
 
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from rq_leveldb.http.problems import MEDIA_TYPE, Problem, body
 
@@ -26,6 +29,22 @@ class FrontLogger(Logger):  # type: ignore[misc]
 
 class FrontWorker(ThreadWorker):  # type: ignore[misc]
     """The process that serves."""
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection, which gets a thread only when it has something to say."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
+                raise
+            return
+        self.nr_conns += 1
+        connection = TConn(self.cfg, client, address, listener.getsockname())
+        connection.set_timeout()
+        self.pending_conns.append(connection)
+        self.poller.register(
+            client, selectors.EVENT_READ, functools.partial(self.on_pending_socket_readable, connection)
+        )
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to end: also the event streams, which would go on for ever."""

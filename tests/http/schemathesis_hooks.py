@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import schemathesis
 
 
 @schemathesis.hook  # type: ignore[misc]
-def map_headers(context: Any, headers: dict[str, Any] | None) -> dict[str, Any] | None:
-    key = (headers or {}).get('Idempotency-Key')
-    if headers and isinstance(key, str) and 0 < len(key) < 200 and all('!' <= character <= '~' for character in key):
-        headers['Idempotency-Key'] = f'{key}{uuid4()}'
-    return headers
+def before_load_schema(context: Any, schema: dict[str, Any]) -> None:
+    for path in schema['paths'].values():
+        for operation in path.values():
+            parameters = operation.get('parameters', [])
+            parameters[:] = [item for item in parameters if item['name'] != 'Idempotency-Key']

@@ -1,0 +1,51 @@
+// Speaking to the service.
+
+export class Failure extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `The service answered ${status}.`);
+    this.status = status;
+    this.hint = problem.hint;
+  }
+}
+
+export async function call(method, path, document) {
+  const options = { method, headers: {}, credentials: 'same-origin' };
+  if (document !== undefined) {
+    options.headers['Content-Type'] = 'application/json';
+    options.body = JSON.stringify(document);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Failure(0, { detail: 'The service cannot be reached.' });
+  }
+  if (answer.status === 204) return null;
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    if (answer.status === 401) window.dispatchEvent(new Event('logged-out'));
+    throw new Failure(answer.status, content);
+  }
+  return content;
+}
+
+export const get = (path) => call('GET', path);
+export const post = (path, document) => call('POST', path, document);
+
+// Text for the status line under the header; read aloud by screen readers.
+export function say(text) {
+  window.document.getElementById('notice').textContent = text;
+}
+
+// Runs what a button does, and tells how it went.
+export async function act(button, done, work) {
+  button.disabled = true;
+  try {
+    await work();
+    say(done);
+  } catch (error) {
+    say(error.hint ? `${error.message} ${error.hint}` : error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
