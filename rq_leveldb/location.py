@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,12 +166,12 @@ class DataDirectory:
 
     def _write_marker(self) -> None:
         # Written aside and renamed: many clients may do this at once, and none may read half of it.
-        descriptor, name = tempfile.mkstemp(prefix='format.', dir=self.path)
-        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+        aside = self.path / f'format.{os.getpid()}.{threading.get_ident()}'
+        with aside.open('w', encoding='utf-8') as file:
             file.write(f'rq-leveldb {FORMAT_VERSION}\n')
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, self.marker)
+        aside.replace(self.marker)
 
 
 def _may_precede_marker(name: str) -> bool:
@@ -375,6 +375,8 @@ def _with_short_path(path: Path, use: Callable[[str], object]) -> None:
         finally:
             os.close(directory)
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix='rql') as short:
         link = Path(short) / 'd'
         link.symlink_to(path.parent)

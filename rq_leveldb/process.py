@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = ['Identity', 'boot_id', 'detach', 'die_with_parent', 'identify', 'is_alive', 'pidfd_open', 'prepare_to_fork']
 
@@ -87,6 +89,8 @@ def _start_time(pid: int) -> str | None:
 
 
 def _output(*command: str) -> str:
+    import subprocess
+
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -124,11 +128,16 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 def prepare_to_fork() -> None:
     """Load what `die_with_parent` needs before forking, so that not every child has to."""
     if sys.platform == 'linux':
+        import ctypes
+
         _libc().prctl(_PR_GET_PDEATHSIG, ctypes.byref(ctypes.c_int()), 0, 0, 0)
 
 
 @lru_cache(maxsize=1)
 def _libc() -> ctypes.CDLL:
+    # Here, since the store needs neither this nor the time that it takes to load.
+    import ctypes
+
     return ctypes.CDLL(None, use_errno=True)
 
 
