@@ -9,8 +9,7 @@ return function(string, bad_argument, next)
   local raise -- an error at the place in the script
 
   local MAX_DEPTH = 1000
-  local SPARSE_RATIO, SPARSE_SAFE = 2, 10
-  local DIGITS = '%.14g'
+  local sparse_convert, sparse_ratio, sparse_safe, digits, invalid_numbers
 
   -- Encoding ----------------------------------------------------------------------------------------------------------
 
@@ -26,9 +25,13 @@ return function(string, bad_argument, next)
 
   local function encode_number(number)
     if number ~= number or number == huge or number == -huge then
-      raise('Cannot serialise number: must not be NaN or Inf')
+      if invalid_numbers == 'null' then
+        return 'null'
+      elseif not invalid_numbers then
+        raise('Cannot serialise number: must not be NaN or Inf')
+      end
     end
-    return format(DIGITS, number)
+    return format(digits, number)
   end
 
   -- The highest index if the table is a list, else nil.
@@ -43,7 +46,10 @@ return function(string, bad_argument, next)
       end
       count = count + 1
     end
-    if highest > count * SPARSE_RATIO and highest > SPARSE_SAFE then
+    if sparse_ratio > 0 and highest > count * sparse_ratio and highest > sparse_safe then
+      if sparse_convert then
+        return nil
+      end
       raise('Cannot serialise table: excessively sparse array')
     end
     return highest
@@ -343,7 +349,35 @@ return function(string, bad_argument, next)
     end, read_value, words, 1, 0))
   end
 
-  -- Settings are read and not changed: they would stay for the scripts of others.
+  -- Settings hold until the end of the script; in Redis they stay for the scripts of others. What is not needed to
+  -- write and read the usual JSON can be read only.
+  function cjson.encode_number_precision(number)
+    if number ~= nil then
+      local wanted = tonumber(number)
+      if not wanted or wanted < 1 or wanted > 17 then
+        bad_argument(1, 'encode_number_precision', 'expected integer between 1 and 17')
+      end
+      digits = '%.' .. floor(wanted) .. 'g'
+    end
+    return tonumber(sub(digits, 3, -2))
+  end
+
+  function cjson.encode_invalid_numbers(setting)
+    if setting ~= nil then
+      invalid_numbers = setting
+    end
+    return invalid_numbers
+  end
+
+  function cjson.encode_sparse_array(convert, ratio, safe)
+    if convert ~= nil then
+      sparse_convert = convert and true or false
+    end
+    sparse_ratio = tonumber(ratio) or sparse_ratio
+    sparse_safe = tonumber(safe) or sparse_safe
+    return sparse_convert, sparse_ratio, sparse_safe
+  end
+
   function cjson.encode_max_depth()
     return MAX_DEPTH
   end
@@ -352,25 +386,18 @@ return function(string, bad_argument, next)
     return MAX_DEPTH
   end
 
-  function cjson.encode_number_precision()
-    return 14
-  end
-
   function cjson.encode_keep_buffer()
     return true
-  end
-
-  function cjson.encode_sparse_array()
-    return false, SPARSE_RATIO, SPARSE_SAFE
-  end
-
-  function cjson.encode_invalid_numbers()
-    return false
   end
 
   function cjson.decode_invalid_numbers()
     return true
   end
 
-  return cjson
+  local function reset()
+    sparse_convert, sparse_ratio, sparse_safe, digits, invalid_numbers = false, 2, 10, '%.14g', false
+  end
+
+  reset()
+  return cjson, reset
 end

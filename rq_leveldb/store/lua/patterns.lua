@@ -5,11 +5,12 @@
 -- matcher; the rest to the one below, which is written in Lua and is therefore subject to the limits. Patterns mean the
 -- same in both (Lua 5.1's manual, 5.4.1).
 
-local MAX_STEPS = 10000000 -- of C; some tens of ms
+local MAX_STEPS = 10000000 -- of C: some tens of ms; another number is given by tests
 local MAX_PATTERN = 1000 -- characters, of which each may be a level of the C stack
 local MAX_KNOWN = 500
 
-return function(string, text, bad_argument, type_name)
+return function(string, text, bad_argument, type_name, max_steps)
+  max_steps = max_steps or MAX_STEPS
   local type, tostring, tonumber, select, error, unpack = type, tostring, tonumber, select, error, unpack
   local raw_find, raw_match, raw_gmatch, raw_gsub = string.find, string.match, string.gmatch, string.gsub
   local byte, sub, lower, concat, min = string.byte, string.sub, string.lower, table.concat, math.min
@@ -44,7 +45,7 @@ return function(string, text, bad_argument, type_name)
       return false
     end
     local loops, options = shape(pattern)
-    return (length + 1) ^ loops * 2 ^ options * size <= MAX_STEPS
+    return (length + 1) ^ loops * 2 ^ options * size <= max_steps
   end
 
   -- Matching ----------------------------------------------------------------------------------------------------------
@@ -253,8 +254,10 @@ return function(string, text, bad_argument, type_name)
           if not length or length == OPEN then
             error('invalid capture index', 0)
           end
+          if length == POSITION then
+            return nil
+          end
           local words = captured(m, number)
-          words = tostring(words)
           if sub(subject, s, s + #words - 1) ~= words then
             return nil
           end
@@ -314,7 +317,14 @@ return function(string, text, bad_argument, type_name)
     end
   end
 
+  -- A pattern ends where a zero is, in Lua 5.1.
+  local function until_zero(pattern)
+    local zero = raw_find(pattern, '%z')
+    return zero and sub(pattern, 1, zero - 1) or pattern
+  end
+
   local function prepare(subject, pattern)
+    pattern = until_zero(pattern)
     local anchored = byte(pattern) == 94
     if anchored then
       pattern = sub(pattern, 2)
@@ -369,7 +379,7 @@ return function(string, text, bad_argument, type_name)
 
   local function iterate(subject, pattern)
     local m = prepare(subject, '')
-    m.pattern = pattern -- no anchor in gmatch
+    m.pattern = until_zero(pattern) -- no anchor in gmatch
     local s = 1
     return function()
       while s <= #subject + 1 do
@@ -476,8 +486,8 @@ return function(string, text, bad_argument, type_name)
       bad_argument(3, 'find', 'number expected, got ' .. type(from))
     end
     subject, pattern = tostring(subject), tostring(pattern)
-    if plain or not raw_find(pattern, '[%^%$%*%+%?%.%(%[%%%-]') then
-      if #subject * #pattern > 100 * MAX_STEPS then
+    if plain or not raw_find(until_zero(pattern), '[%^%$%*%+%?%.%(%[%%%-]') then
+      if #subject * #pattern > 100 * max_steps then
         return search_plain(subject, pattern, start(subject, tonumber(from)))
       end
     elseif not is_cheap(subject, pattern) then

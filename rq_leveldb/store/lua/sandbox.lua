@@ -351,7 +351,7 @@ for name, value in next, math do
 end
 
 local TWO_24 = 16777216
-local seed_high, seed_low = 0, 0x330E -- of 48 bits
+local seed_high, seed_low = 0x1234AB, 0xCD330E -- of 48 bits
 
 local function next_random()
   -- seed * 0x5DEECE66D + 11, modulo 2^48; each product stays below 2^53, so that it is exact
@@ -630,7 +630,8 @@ redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING = 0, 1, 
 redis.REPL_NONE, redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL = 0, 1, 2, 2, 3
 redis.REDIS_VERSION, redis.REDIS_VERSION_NUM = settings.version, settings.version_number
 base.redis = protect(redis)
-base.cjson = protect(load_cjson(string, bad_argument, next))
+local cjson, reset_cjson = load_cjson(string, bad_argument, next)
+base.cjson = protect(cjson)
 base.bit = protect(load_bit(type_name))
 
 -- From a Lua value to a reply -----------------------------------------------------------------------------------------
@@ -843,6 +844,7 @@ local function run(script, arguments, highest, keys_count, ...)
     argv = { select(keys_count + 1, ...) }
   end
   base.KEYS, base.ARGV = keys, argv
+  reset_cjson()
   resp = 2
   ended = false
   soft_limit = highest
