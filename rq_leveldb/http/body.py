@@ -113,8 +113,8 @@ def _receive(request: falcon.Request, most: int) -> bytes:
         raise Problem(
             408, 'too-slow', 'The body did not come', 'The client stopped sending.', headers={'Connection': 'close'}
         ) from None
-    except OSError as error:
-        # gunicorn's errors about chunks (gunicorn.http.errors), and a connection that broke off.
+    except Exception as error:
+        # Each server has its own errors for a chunk that is malformed, or a connection that broke off.
         raise _not_json(f'The body cannot be read: {type(error).__name__}.') from None
     return data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import logging
 import selectors
 import socket
 from typing import Any
@@ -25,6 +26,13 @@ class FrontLogger(Logger):  # type: ignore[misc]
     error_fmt = '%(asctime)s http: %(message)s'
     access_fmt = 'http: %(message)s'
     datefmt = '%H:%M:%S'
+
+    def setup(self, cfg: Any) -> None:
+        """Set up gunicorn's loggers, and ours in the same form."""
+        super().setup(cfg)
+        ours = logging.getLogger('rq_leveldb')
+        ours.handlers[:] = self.error_log.handlers
+        ours.propagate = False
 
 
 class FrontWorker(ThreadWorker):  # type: ignore[misc]
