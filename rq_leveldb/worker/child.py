@@ -1,15 +1,15 @@
-"""A job's process, from fork to exit, and what its parent knows of it.
+"""A job's process, from fork to exit, and what the supervisor knows of it.
 
 Life of a child:
 
-1. The parent forks it, before there is a job. The child makes sure that it dies with its parent, becomes the leader
-   of its own process group, closes what belongs to the parent, and waits on its channel.
-2. The parent takes a job off a queue for it and sends the job through the channel, once.
+1. The forker forks it, before there is a job. The child makes sure that it dies with the forker (which
+   dies with the supervisor), becomes the leader of its own process group, and waits on its channel.
+2. The supervisor takes a job off a queue for it and sends the job through the channel, once.
 3. The child runs RQ's `perform_job`. It has no connection to the store until something needs one.
-4. A plain success goes back through the channel and is written down by the parent, whose pages are its own: a forked
-   child pays 4 us for each page that it is the first to touch. All else the child writes down itself.
-5. The child exits. The parent learns of the end by the process' descriptor, never by the channel: what the channel
-   said decides only how the end is read.
+4. A plain success goes back through the channel and is written down by the supervisor, whose pages are its own: a
+   forked child pays 4 us for each page that it is the first to touch. All else the child writes down itself.
+5. The child exits. The supervisor learns of the end from the forker, which reaps, never by the channel: what the
+   channel said decides only how the end is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from rq.job import JobStatus
 
-from rq_leveldb.process import Identity, die_with_parent
+from rq_leveldb.process import Identity, die_with_parent, is_alive
 
 from . import limits
 
@@ -107,16 +107,14 @@ class Task:
 
 @dataclass
 class Child:
-    """One child process, as its parent sees it.
+    """One child process, as the supervisor sees it.
 
     Args:
         identity: which process.
-        pidfd: descriptor that becomes readable at its end; None where there is no such thing.
         channel: the parent's end.
     """
 
     identity: Identity
-    pidfd: int | None
     channel: socket.socket
     claim: Claim | None = None
     queue: Queue | None = None
@@ -184,6 +182,9 @@ class Child:
         Returns:
             Whether there was somebody to send it to.
         """
+        if not is_alive(self.identity):
+            # Its number may be another process' by now: it is the forker that reaps.
+            return False
         try:
             group = os.getpgid(self.pid)
             if group == os.getpgrp():
@@ -259,7 +260,9 @@ def read_success(report: bytes) -> Success | None:
     return success
 
 
-def run(worker: Worker, channel: socket.socket, parent: int, leave: Callable[[], None], output: int | None) -> None:
+def run(
+    worker: Worker, channel: socket.socket, parent: int, leave: Callable[[], None], output: int | None = None
+) -> None:
     """Be the child; never returns.
 
     Args:
@@ -298,7 +301,7 @@ def _redirect(output: int) -> None:
         for handler in logging.getLogger(name).handlers:
             descriptor = streams.get(id(getattr(handler, 'stream', None)))
             if descriptor is not None and isinstance(handler, logging.StreamHandler):
-                handler.setStream(open(os.dup(descriptor), 'w', buffering=1))
+                handler.setStream(os.fdopen(os.dup(descriptor), 'w', buffering=1))
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -312,10 +315,10 @@ def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
     queue = worker.queue_for(claim.queue_key)
     if task.state is None:
         job = claim.job(worker, queue)
-        job.redis_server_version = worker.redis_server_version
     else:
         job = worker.job_class(claim.job_id, connection=worker.connection, serializer=worker.serializer)
         job.__dict__.update(task.state)
+    job.redis_server_version = worker.redis_server_version
     execution = claim.execution(worker)
     execution.id = task.execution_id
     execution._job = job

@@ -4,7 +4,7 @@ One thread, no blocking call but short round trips to the store. What it waits f
 
 ==================  ===================================================================================
 signal wake-ups     SIGINT and SIGTERM: stop; a second one: stop at once
-a child's pidfd     it ended: read how, settle its job if it did not do so itself, fork the next one
+the forker          a child is there, or has ended: read how, settle its job if it did not do so itself
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
@@ -17,6 +17,7 @@ job's arrival and its start, and the store knows with the job which process has 
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -37,12 +38,13 @@ from rq.worker import DequeueStrategy, WorkerStatus
 from rq.worker.base import BaseWorker
 
 from rq_leveldb import systemd
-from rq_leveldb.process import identify, pidfd_open
+from rq_leveldb.process import Identity, identify, is_alive, pidfd_open
 
 from . import child as child_process
 from . import limits
 from .bookkeeping import Claim, Suspended
 from .child import Child, Success, Task
+from .forker import Forker, usage_from
 from .loop import Loop, Timer
 from .output import Capture
 from .recovery import return_lost_claims, settle_abandoned
@@ -95,7 +97,11 @@ class Supervisor:
         self._pid = os.getpid()
         self._claims_in_hand: dict[str, Claim] = {}
         self._next_child: Child | None = None
-        self._forked_before = False
+        self._forker: Forker | None = None
+        self._tokens = itertools.count()
+        self._ordered: dict[int, tuple[socket.socket, Capture | None]] = {}
+        self._homeless: list[tuple[Claim, Queue, Execution, Task, Job | None]] = []
+        self._work_seen = False
         self._imported: set[str] = set()
         self._burst = False
         self._plain = self._own_dequeue = False
@@ -192,7 +198,7 @@ class Supervisor:
         worker = self._worker
         self._loop.catch((signal.SIGINT, signal.SIGTERM), self._on_signal)
         if not _HAS_PIDFD:
-            self._loop.catch((signal.SIGCHLD,), lambda number: self._reap_all())
+            self._loop.catch((signal.SIGCHLD,), lambda number: self._reap_services())
         self._loop.every(_TICK, self._tick)
         self._loop.every(_RECOVERY, self._recover)
         if worker.status_line is not None:
@@ -225,7 +231,7 @@ class Supervisor:
                 self.stop_children('its worker stopped')
 
     def _finished(self) -> bool:
-        if self.running or self._unsettled:
+        if self.running or self._unsettled or self._homeless:
             return False
         worker = self._worker
         if worker._stop_requested:
@@ -246,22 +252,27 @@ class Supervisor:
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
             return 0
-        free = self._settings.max_children - len(self.running)
+        free = self._settings.max_children - len(self.running) - len(self._homeless)
         if self._max_jobs is not None:
             free = min(free, self._max_jobs - self._started)
         return max(0, free)
 
     def _fill(self) -> None:
         try:
+            while self._homeless and (child := self._waiting_child()) is not None:
+                claim, queue, execution, task, job = self._homeless.pop(0)
+                self._hand_over(child, claim, queue, execution, task, job)
             while self._look and self._capacity():
                 if not self._take():
                     break
+            if self._homeless:
+                self._order(len(self._homeless))
             if self._look:
                 return
             if not self.running:
                 self._worker.set_state(WorkerStatus.IDLE)
             if not self._burst and self._capacity():
-                self._prefork()
+                self._order(min(self._capacity(), _SPARE))
                 self._queues.arm([queue.key for queue in self._worker.queues], self._worker.dequeue_timeout)
         except Suspended:
             self._set_suspended(True)
@@ -269,18 +280,24 @@ class Supervisor:
             self._store_lost(error)
 
     def _take(self) -> bool:
-        """Take one job and start it; returns whether there was one."""
-        child = self._waiting_child() or self._fork()
+        """Take one job and start it; returns whether to go on at once."""
+        child = self._waiting_child()
+        worker = self._worker
         if child is None:
+            if not self._work_seen and not worker.connection.exists(*(queue.key for queue in worker.queues)):
+                self._look = False
+            else:
+                self._order(self._capacity())
             return False
         self._next_child = child
-        worker = self._worker
+        self._work_seen = False
         try:
             if self._own_dequeue:
                 job_and_queue = self._dequeue_as_rq()
                 if job_and_queue is None:
                     self._look = False
                     return False
+                self._work_seen = True
                 worker.execute_job(*job_and_queue)
                 return True
             start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
@@ -288,6 +305,7 @@ class Supervisor:
             if not claims:
                 self._look = False
                 return False
+            self._work_seen = True
             for claim in claims:
                 self._dispatch(claim)
             return True
@@ -365,25 +383,29 @@ class Supervisor:
             job.redis_server_version = self._worker.redis_server_version
         state = child_process.state_of(job) if job is not None else None
         task = Task(claim, execution.id, prepared, self._memory_of(claim, queue), state)
-        child = self._next_child
-        while True:
-            if child is None:
-                child = self._waiting_child() or self._fork()
-                assert child is not None
-            child.take(claim, queue, execution, job)
-            child.started = time.monotonic()
-            try:
-                child_process.send_task(child.channel, task)
-                break
-            except OSError:
-                # It was killed while it waited. Its end is still to be seen, but not as the end of this job.
-                child.lose_job()
-                child = None
         self._started += 1
         self._worker.executions[execution.id] = execution
-        child.next_heartbeat = child.started + self._worker.job_monitoring_interval
+        child = self._next_child or self._waiting_child()
+        self._next_child = None
+        if child is None:
+            self._homeless.append((claim, queue, execution, task, job))
+        else:
+            self._hand_over(child, claim, queue, execution, task, job)
         if self._settings.preload:
             self._preload(claim, queue)
+
+    def _hand_over(
+        self, child: Child, claim: Claim, queue: Queue, execution: Execution, task: Task, job: Job | None
+    ) -> None:
+        child.take(claim, queue, execution, job)
+        child.started = time.monotonic()
+        child.next_heartbeat = child.started + self._worker.job_monitoring_interval
+        try:
+            child_process.send_task(child.channel, task)
+        except OSError:
+            # It was killed while it waited. Its end is still to be seen, but not as the end of this job.
+            child.lose_job()
+            self._homeless.append((claim, queue, execution, task, job))
 
     def _memory_of(self, claim: Claim, queue: Queue) -> int | None:
         meta = claim.raw.get(b'meta')
@@ -403,53 +425,95 @@ class Supervisor:
                 return child
         return None
 
-    def _prefork(self) -> None:
+    def _order(self, wanted: int) -> None:
+        """Have children forked, until so many wait for a job or are about to."""
         waiting = sum(1 for child in self._children.values() if not child.busy and not child.retired)
-        for _ in range(min(self._capacity(), _SPARE) - waiting):
-            if len(self._children) >= self._settings.max_children or self._fork() is None:
+        room = self._settings.max_children - len(self._children) - len(self._ordered)
+        for _ in range(min(wanted - waiting - len(self._ordered), room)):
+            if not self._order_one():
                 return
 
-    def _fork(self) -> Child | None:
-        worker = self._worker
-        if not self._forked_before:
-            self._forked_before = True
-            worker.prepare_to_fork()
-        worker.call_hooks(self._settings.before_fork)
+    def _order_one(self) -> bool:
+        if self._forker is None:
+            self._worker.get_redis_server_version()
+            self._forker = Forker(self._worker, self._leave)
+            self._loop.watch(self._forker.fileno(), self._forker_speaks)
         capture = Capture(self._settings.capture_output) if self._settings.capture_output else None
-        mine, its = socket.socketpair()
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            output = capture.write_end if capture is not None else None
-            child_process.run(worker, its, self._pid, lambda: self._leave(mine, capture), output)
-        its.close()
-        try:
-            # Both sides do it, so that it is done whoever comes first.
-            os.setpgid(pid, pid)
-        except OSError:
-            pass
-        child = Child(identify(pid), pidfd_open(pid), mine, capture=capture)
-        self._children[pid] = child
-        if child.pidfd is not None:
-            self._loop.watch(child.pidfd, lambda: self._reap(child))
+        token = next(self._tokens)
+        channel = self._forker.fork(token, capture.write_end if capture is not None else None)
         if capture is not None:
             capture.forked()
-            self._loop.watch(capture.read_end, lambda: self._drain(child))
-        return child
+        if channel is None:
+            if capture is not None:
+                capture.close()
+            return False
+        self._ordered[token] = (channel, capture)
+        return True
 
-    def _leave(self, mine: socket.socket, capture: Capture | None) -> None:
-        """Close in a new child what is its parent's."""
-        mine.close()
+    def _forker_speaks(self) -> None:
+        assert self._forker is not None
+        messages = self._forker.messages()
+        if messages is None:
+            self._forker_died()
+            return
+        for kind, *values in messages:
+            if kind == 'forked':
+                self._child_is_there(*values)
+            elif kind == 'ended':
+                self._child_ended(*values)
+            else:
+                self._no_child(*values)
+
+    def _child_is_there(self, token: int, pid: int) -> None:
+        channel, capture = self._ordered.pop(token)
+        try:
+            identity = identify(pid)
+        except ProcessLookupError:
+            # It ended already; that message comes next.
+            identity = Identity(pid, '', '')
+        child = self._children[pid] = Child(identity, channel, capture=capture)
+        if capture is not None:
+            self._loop.watch(capture.read_end, lambda: self._drain(child))
+
+    def _no_child(self, token: int, words: str) -> None:
+        channel, capture = self._ordered.pop(token)
+        channel.close()
+        if capture is not None:
+            capture.close()
+        if self._paused is None:
+            # Whatever it is (a hook that raises, no memory), it will not be better at once.
+            self._paused = self._loop.after(self._pause, self._try_again)
+            self._pause = min(self._pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
+
+    def _forker_died(self) -> None:
+        """Somebody killed it: its children go with it, and there will be another."""
+        worker = self._worker
+        assert self._forker is not None
+        self._loop.unwatch(self._forker.fileno())
+        self._forker.close()
+        self._forker = None
+        if not self._stopping:
+            worker.log.warning('Worker %s: the process that forks was killed, and its children with it', worker.name)
+        for channel, capture in self._ordered.values():
+            channel.close()
+            if capture is not None:
+                capture.close()
+        self._ordered.clear()
+        for child in list(self._children.values()):
+            end = time.monotonic() + 1.0
+            while is_alive(child.identity) and time.monotonic() < end:
+                child.kill(signal.SIGKILL)
+                time.sleep(0.002)
+            self._child_ended(child.pid, int(signal.SIGKILL), (0,) * 16)
+
+    def _leave(self) -> None:
+        """Close in the forker what is the supervisor's."""
         self._loop.abandon()
         self._queues.abandon()
         if self._commands is not None:
             self._commands.abandon()
         for child in self._children.values():
             child.channel.close()
-            if child.pidfd is not None:
-                os.close(child.pidfd)
             if child.capture is not None and child.capture.read_end >= 0:
                 os.close(child.capture.read_end)
         for _, descriptor in self._services.values():
@@ -459,8 +523,6 @@ class Supervisor:
         for connection in pool._available_connections:
             if connection._sock is not None:
                 connection._sock.close()
-        if capture is not None:
-            os.close(capture.read_end)
 
     def _retire_spare(self) -> None:
         """End the waiting children that are too many, or all if they are no longer what they should be."""
@@ -476,18 +538,11 @@ class Supervisor:
         child.retired = True
         child.channel.shutdown(socket.SHUT_RDWR)
 
-    def _reap_all(self) -> None:
-        for child in list(self._children.values()):
-            self._reap(child)
-
-    def _reap(self, child: Child) -> None:
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid == 0:
+    def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
+        child = self._children.pop(pid, None)
+        if child is None:
             return
-        del self._children[child.pid]
-        if child.pidfd is not None:
-            self._loop.unwatch(child.pidfd)
-            os.close(child.pidfd)
+        usage = usage_from(values)
         report = child.report()
         child.channel.close()
         if child.claim is None:
@@ -795,7 +850,8 @@ class Supervisor:
         module = name.rpartition('.')[0]
         if module and module not in self._imported:
             self._imported.add(module)
-            if self._worker.preload(module):
+            if self._forker is not None:
+                self._forker.preload(module)
                 for child in list(self._children.values()):
                     if not child.busy and not child.retired:
                         self._retire(child)
@@ -826,7 +882,13 @@ class Supervisor:
         if descriptor is not None:
             self._loop.watch(descriptor, lambda: self._service_ended(pid))
 
+    def _reap_services(self) -> None:
+        for pid in list(self._services):
+            self._service_ended(pid)
+
     def _service_ended(self, pid: int) -> None:
+        if pid not in self._services:
+            return
         reaped, status = os.waitpid(pid, os.WNOHANG)
         if reaped == 0:
             return
@@ -850,16 +912,24 @@ class Supervisor:
         for service, _ in self._services.values():
             service.stop()
         end = time.monotonic() + _SERVICE_PATIENCE
-        while (self._children or self._services) and time.monotonic() < end:
+        if self._forker is not None:
+            self._loop.unwatch(self._forker.fileno())
+            for channel, _ in self._ordered.values():
+                channel.close()
+            for child in self._children.values():
+                child.channel.close()
+            self._forker.close()
+            self._forker = None
+            self._children.clear()
+            self._ordered.clear()
+        while self._services and time.monotonic() < end:
             self._loop.run_once(0.1)
-            if not _HAS_PIDFD:
-                self._reap_all()
-        for child in list(self._children.values()):
-            child.kill(signal.SIGKILL)
+            self._reap_services()
         for pid in list(self._services):
             os.kill(pid, signal.SIGKILL)
-        while self._children or self._services:
+        while self._services:
             self._loop.run_once(0.1)
+            self._reap_services()
 
     def _close(self) -> None:
         if os.getpid() != self._pid:
