@@ -153,11 +153,12 @@ class Keyspace:
             count = self._counts[prefix] = 0 if stored is None else encoding.read_u64(stored)
         return count
 
-    def keys(self, db: int, prefix: bytes = b'') -> Iterator[bytes]:
+    def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
         """:param prefix: only keys that begin with it
+        :param after: only keys behind this one
         :returns: the keys that live now, in an order that stays
         """
-        return (key for key, _ in self.typed_keys(db, None, prefix))
+        return (key for key, _ in self.typed_keys(db, after, prefix))
 
     def typed_keys(self, db: int, after: bytes | None = None, prefix: bytes = b'') -> Iterator[tuple[bytes, str]]:
         """:param after: only keys behind this one

@@ -97,14 +97,17 @@ class Pieces:
     :param count: how many elements `elements` yields (for a map: keys and values counted apart)
     :param elements: yields the elements; it must not depend on later changes of the database
     :param kind: ``array``, ``set`` or ``map``
+    :ivar counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has
+        set `count` when it ends
     """
 
-    __slots__ = ('count', 'elements', 'kind')
+    __slots__ = ('count', 'counting', 'elements', 'kind')
 
     def __init__(self, count: int, elements: Iterator[Any], kind: str = 'array') -> None:
         self.count = count
         self.elements = elements
         self.kind = kind
+        self.counting: Iterator[None] | None = None
 
 
 class ReplyError(Exception):

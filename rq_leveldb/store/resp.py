@@ -302,7 +302,10 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """:returns: the reply's bytes, some hundred elements at a time"""
+    """:returns: the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted"""
+    if reply.counting is not None:
+        for _ in reply.counting:
+            yield b''
     if resp3 and reply.kind == 'map':
         yield b'%%%d\r\n' % (reply.count // 2)
     else:

@@ -126,7 +126,7 @@ class Session(asyncio.Protocol):
                 reply = server.execute(self, argv)
                 if type(reply) is NoReply:
                     continue
-                if type(reply) is Pieces and reply.count > STREAMED_FROM:
+                if type(reply) is Pieces and (reply.count > STREAMED_FROM or reply.counting is not None):
                     # The unit ends here, so that the reply shows nothing that is not committed.
                     server.commit()
                     self._send_in_pieces(reply)

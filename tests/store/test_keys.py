@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import random
 import time
 
@@ -11,6 +12,7 @@ from direct import Direct
 from rq_leveldb.store import cursors
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.replies import Pieces
+from rq_leveldb.store.resp import encode_pieces
 
 
 def test_an_expired_key_is_gone(direct: Direct) -> None:
@@ -114,15 +116,17 @@ def test_the_table_of_cursors_has_a_bound() -> None:
     assert len(table) < 100
 
 
-def test_keys_of_a_large_database_are_sent_in_pieces(direct: Direct) -> None:
-    for number in range(10_500):
-        direct.run('SET', f'k{number}', '')
-    reply = direct.run('KEYS', 'k*')
+@pytest.mark.parametrize('pattern', ['*', 'k*', '*5*', '*nothing*'])
+def test_keys_of_a_large_database_are_what_they_were_when_asked(direct: Direct, pattern: str) -> None:
+    names = [f'k{number}' for number in range(12_345)]
+    direct.run('MSET', *[part for name in names for part in (name, '')])
+    reply = direct.run('KEYS', pattern)
     assert isinstance(reply, Pieces)
-    direct.run('DEL', *[f'k{number}' for number in range(10_500)])
-    names = list(reply.elements)
-    assert len(names) == reply.count == 10_500
-    assert len(set(names)) == 10_500
+    direct.run('DEL', *names)
+    direct.run('SET', 'k5', '')
+    pieces = b''.join(encode_pieces(reply, resp3=False))
+    expected = [f'${len(name)}\r\n{name}\r\n' for name in names if fnmatch.fnmatch(name, pattern)]
+    assert sorted(pieces.split(b'$')) == sorted(f'*{len(expected)}\r\n{"".join(expected)}'.encode().split(b'$'))
 
 
 def test_a_random_key_is_one_of_the_keys(direct: Direct) -> None:

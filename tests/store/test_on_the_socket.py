@@ -30,6 +30,13 @@ def test_large_replies_arrive_whole(either: Redis) -> None:
     assert len(either.srandmember('s', -20_000)) == 20_000
 
 
+def test_many_keys_are_counted_and_sent(either: Redis) -> None:
+    either.mset({f'k{number}': '' for number in range(25_000)})
+    assert len(set(either.keys('*'))) == 25_000
+    assert len(either.keys('*999')) == 25
+    assert either.keys('*nothing*') == []
+
+
 def test_iterators_see_everything(either: Redis) -> None:
     with either.pipeline() as pipeline:
         for number in range(500):

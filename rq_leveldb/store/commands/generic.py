@@ -25,9 +25,9 @@ from rq_leveldb.store.replies import (
     wrong_arity,
 )
 
-_LARGE = 10_000
-"""Keys from which on the reply to KEYS is made while it is sent."""
-_RANDOM_STEPS = 100
+_AT_ONCE = 10_000
+"""How many keys KEYS looks at before it lets others go on."""
+_SLICE = 512
 
 
 def delete(ctx: Context, argv: list[bytes]) -> Reply:
@@ -219,22 +219,28 @@ def keys(ctx: Context, argv: list[bytes]) -> Reply:
     glob = Glob(argv[1])
     if glob.is_literal:
         return [glob.prefix] if ctx.find(glob.prefix) is not None else []
+    names = ctx.keys.keys(ctx.db, glob.prefix)
     found: list[bytes] = []
-    more = 0
-    names = ctx.keys.keys(ctx.db, prefix=glob.prefix)
-    for name in names if glob.is_prefix else filter(glob.matches, names):
-        if len(found) < _LARGE:
-            found.append(name)
-        else:
-            more += 1
-    if not more:
+    last = None
+    for last in islice(names, _AT_ONCE - 1):
+        if glob.matches(last):
+            found.append(last)
+    last = next(names, None)
+    if last is None:
         return found
-    again = _matching(ctx, glob)
-    return Pieces(len(found) + more, chain(found, islice(again, len(found), None)))
+    # The rest is counted and then sent in slices, so that others get their turn.
+    rest = ctx.keys.keys(ctx.db, glob.prefix, last)
+    reply = Pieces(len(found), chain(found, filter(glob.matches, chain((last,), rest))))
+    reply.counting = _counting(reply, glob, chain((last,), names))
+    return reply
 
 
-def _matching(ctx: Context, glob: Glob) -> Iterator[bytes]:
-    return filter(glob.matches, ctx.keys.keys(ctx.db, prefix=glob.prefix))
+def _counting(reply: Pieces, glob: Glob, names: Iterator[bytes]) -> Iterator[None]:
+    for number, name in enumerate(names):
+        if glob.matches(name):
+            reply.count += 1
+        if number % _SLICE == 0:
+            yield
 
 
 def scan(ctx: Context, argv: list[bytes]) -> Reply:
