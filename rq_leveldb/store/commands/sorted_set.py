@@ -34,6 +34,18 @@ _ZADD_FLAGS = frozenset((b'NX', b'XX', b'GT', b'LT', b'CH', b'INCR'))
 
 
 def zadd(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 4 and argv[2].upper() not in _ZADD_FLAGS:
+        # One member and no flag, as nearly always.
+        score = arguments.score(argv[2])
+        value = ctx.typed_or_new(argv[1], SortedSet)
+        new = value.set(argv[3], score)
+        if new is not None:
+            ctx.changed(value)
+        return 1 if new else 0
+    return _add_many(ctx, argv)
+
+
+def _add_many(ctx: Context, argv: list[bytes]) -> Reply:
     index = 2
     flags = set()
     while index < len(argv) and argv[index].upper() in _ZADD_FLAGS:
