@@ -32,6 +32,7 @@ __all__ = ['connect', 'is_older', 'must_be_replaced', 'replace', 'running_store'
 # A store that must first recover a large log takes its time; nobody waits longer than this for it.
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.005
 _ATTEMPTS = 3
 _NOBODY_LISTENS = (FileNotFoundError, ConnectionRefusedError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -198,12 +199,24 @@ def _start(location: Location) -> None:
 
 @contextlib.contextmanager
 def _locked(directory: DataDirectory) -> Iterator[None]:
-    """Hold the lock under which stores are started; its holders never keep it longer than a start takes."""
+    """Hold the lock under which stores are started.
+
+    It keeps many clients from starting as many processes; that one store runs is the store's own lock's to see to.
+    So whoever waited for it longer than a start takes goes on without.
+    """
     descriptor = _open(directory, directory.start_lock, os.O_RDWR | os.O_CREAT)
+    deadline = time.monotonic() + _START_SECONDS
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_POLL_SECONDS)
         yield
     finally:
+        # Closing is not enough: another thread may have forked, and its child holds this descriptor too.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

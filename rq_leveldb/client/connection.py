@@ -5,6 +5,8 @@ from __future__ import annotations
 import select
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from socket import socket
 from typing import Any, TypeVar, cast
@@ -303,7 +305,11 @@ def connection_options(location: Location, options: Mapping[str, Any]) -> dict[s
 
     Raises:
         BadAddress: the URL of the place has an option that is not known, or its value cannot be read.
+        TypeError: redis.Redis has no such option either.
     """
+    unknown = sorted(set(options) - _known_options())
+    if unknown:
+        raise TypeError(f'Redis() got an unexpected keyword argument {unknown[0]!r}')
     kept = {name: value for name, value in options.items() if name in _USED}
     for name, text in location.extra.items():
         if name not in _URL_OPTIONS:
@@ -314,6 +320,11 @@ def connection_options(location: Location, options: Mapping[str, Any]) -> dict[s
             raise BadAddress(location.url, advice=f'{name} cannot be {text}.') from error
     kept['db'] = int(kept.get('db') or 0) or location.db
     return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, 'driver_info': None}
+
+
+@lru_cache(maxsize=1)
+def _known_options() -> frozenset[str]:
+    return frozenset(signature(redis.Redis).parameters) | {'connection_class', 'parser_class'}
 
 
 def warn_of_unused(options: Mapping[str, Any], reason: str) -> None:

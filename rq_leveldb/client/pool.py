@@ -12,6 +12,9 @@ __all__ = ['StorePool']
 class StorePool(ConnectionPool):
     """redis.ConnectionPool for connections to the store, without the metrics that redis-py counts at every turn."""
 
+    def set_retry(self, retry: object) -> None:
+        """Accept a rule for retries, and keep our own: any other may execute a command twice."""
+
     def get_connection(self, command_name: object = None, *keys: object, **options: object) -> Any:
         """Return a connected connection that is ready for a command; the arguments are redis-py's and not used."""
         self._checkpid()

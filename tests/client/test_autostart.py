@@ -234,3 +234,18 @@ def test_modules_in_the_current_directory_do_not_get_into_the_store(
     monkeypatch.chdir(tmp_path)
     with Redis.from_url(f'leveldb://{store_dir}') as client:
         assert client.ping()
+
+
+def test_a_start_lock_that_somebody_keeps_after_a_fork_is_released(store_dir: Path) -> None:
+    directory = DataDirectory(store_dir)
+    directory.create()
+    with autostart._locked(directory):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+    try:
+        with Redis.from_url(f'leveldb://{store_dir}') as client:
+            assert client.ping()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

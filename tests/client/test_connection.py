@@ -62,6 +62,13 @@ def test_an_unknown_option_is_refused(store_dir: Path) -> None:
         Redis.from_url(f'leveldb://{store_dir}?protocol=x')
 
 
+def test_a_misspelt_option_is_refused(store_dir: Path) -> None:
+    with pytest.raises(TypeError, match='decode_response'):
+        Redis(decode_response=True)
+    with pytest.raises(TypeError, match='decode_response'):
+        Redis.from_url(f'leveldb://{store_dir}', decode_response=True)
+
+
 def test_settings_for_a_server_are_accepted_and_warned_of() -> None:
     with pytest.warns(UnusedSettingWarning, match='host, port, password'):
         Redis('queue.example.com', 6380, password='secret')
