@@ -3,9 +3,8 @@
 import { duration, el, svg } from './dom.js';
 
 const WIDTH = 600;
-const HEIGHT = 128;
-const LEFT = 44;
-const BOTTOM = 18;
+const HEIGHT = 112;
+const TOP = 6;
 const BUCKETS = 60;
 const SPAN = 10e3;
 
@@ -20,33 +19,31 @@ function buckets(items) {
 }
 
 function frame(most, words, ...marks) {
-  const floor = HEIGHT - BOTTOM;
-  return svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    svg('line', { class: 'axis', x1: LEFT, x2: WIDTH, y1: floor, y2: floor }),
-    svg('line', { class: 'axis', x1: LEFT, x2: WIDTH, y1: 12, y2: 12 }),
-    svg('text', { class: 'label', x: LEFT - 6, y: 16, 'text-anchor': 'end' }, words(most)),
-    svg('text', { class: 'label', x: LEFT - 6, y: floor, 'text-anchor': 'end' }, '0'),
-    svg('text', { class: 'label', x: LEFT, y: HEIGHT - 4 }, '10 min ago'),
-    svg('text', { class: 'label', x: WIDTH, y: HEIGHT - 4, 'text-anchor': 'end' }, 'now'),
-    ...marks);
+  // The words stand outside of the drawing, which is stretched to the width that there is.
+  return el('div', { class: 'plot', 'aria-hidden': 'true' },
+    el('span', { class: 'top' }, words(most)), el('span', { class: 'foot' }, '0'),
+    svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none' },
+      svg('line', { class: 'axis', x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }),
+      svg('line', { class: 'axis', x1: 0, x2: WIDTH, y1: TOP, y2: TOP }),
+      ...marks),
+    el('span', { class: 'times' }, el('span', null, '10 min ago'), el('span', null, 'now')));
 }
 
-const across = (index) => LEFT + (index * (WIDTH - LEFT)) / BUCKETS;
-const up = (value, most) => 12 + (1 - value / most) * (HEIGHT - BOTTOM - 12);
+const across = (index) => (index * WIDTH) / BUCKETS;
+const up = (value, most) => TOP + (1 - value / most) * (HEIGHT - TOP);
 
 export function throughput(items) {
   const made = buckets(items);
   const good = made.map((bucket) => bucket.filter((item) => item.isGood).length);
   const bad = made.map((bucket, index) => bucket.length - good[index]);
   const most = Math.max(1, ...made.map((bucket) => bucket.length));
-  const floor = HEIGHT - BOTTOM;
-  const width = (WIDTH - LEFT) / BUCKETS - 1.5;
+  const width = WIDTH / BUCKETS - 1.5;
   const bars = made.flatMap((_, index) => {
     const top = up(good[index] + bad[index], most);
     const middle = up(bad[index], most);
     return [
       good[index] && svg('rect', { class: 'bar-good', x: across(index), width, y: top, height: middle - top }),
-      bad[index] && svg('rect', { class: 'bar-bad', x: across(index), width, y: middle, height: floor - middle }),
+      bad[index] && svg('rect', { class: 'bar-bad', x: across(index), width, y: middle, height: HEIGHT - middle }),
     ];
   });
   const finished = good.reduce((sum, value) => sum + value, 0);
@@ -68,7 +65,7 @@ export function waiting(items) {
     const points = made.flatMap((bucket, index) => (bucket.length ? [[across(index + 0.5), up(at(bucket, share), most)]] : []));
     return [
       points.length > 1 && svg('polyline', { class: `curve ${kind}`, points: points.map((point) => point.join(',')).join(' ') }),
-      points.length < 8 && points.map(([x, y]) => svg('circle', { class: `dot ${kind}`, cx: x, cy: y, r: 3 })),
+      points.length < 8 && points.map(([x, y]) => svg('line', { class: `dot ${kind}`, x1: x, x2: x, y1: y, y2: y })),
     ];
   };
   const all = timed.map((item) => item.wait).sort((one, other) => one - other);
