@@ -155,6 +155,29 @@ def test_holes_of_every_size_are_counted(store: Direct) -> None:
     assert records(store) == []
 
 
+def test_many_occurrences_are_removed_at_once(store: Direct) -> None:
+    rng = random.Random(3)
+    model = rng.choices([b'a', b'b', b'c'], k=9000)
+    model[2000:7000] = [b'c'] * 5000
+    store.call('rpush', 'l', *model)
+    for step in (
+        ('lrem', b'a', 500),
+        ('lrem', b'b', -700),
+        ('lrem', b'c', 4000),
+        ('lrem', b'b', 0),
+        ('lrem', b'c', -1),
+    ):
+        apply(store, step)
+        model = apply_to(model, step)
+        assert whole(store) == model
+        for _ in range(30):
+            index = rng.randrange(len(model))
+            assert store.call('lindex', 'l', index) == model[index]
+    store.call('lrem', 'l', 0, 'a')
+    store.call('lrem', 'l', 0, 'c')
+    assert records(store) == []
+
+
 # -- what the commands answer
 
 

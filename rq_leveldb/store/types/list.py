@@ -21,6 +21,8 @@ from rq_leveldb.store.types import holes
 from rq_leveldb.store.types.value import Value
 
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
+_FEW = 8
+"""Occurrences up to which each is removed by itself: then a list that is only popped gets no holes."""
 _MANY_HOLES = 4
 """Holes per element above which elements are looked up one by one instead of scanned."""
 
@@ -213,9 +215,12 @@ class List(Value):
         """:param count: how many at most, from the end if negative, 0 for all
         :returns: how many were removed
         """
-        positions = list(islice(self._positions(element, count < 0), abs(count) or None))
-        for position in positions:
-            self._remove(position)
+        positions = list(islice(self._positions(element, count < 0), min(abs(count), self._count) or None))
+        if len(positions) > _FEW:
+            self._remove_occurrences(element, sorted(positions), count < 0)
+        else:
+            for position in positions:
+                self._remove(position)
         return len(positions)
 
     def insert(self, pivot: bytes, element: bytes, after: bool) -> bool:
@@ -286,6 +291,29 @@ class List(Value):
             self._tail -= 1
         else:
             holes.fill(self.overlay, self.version, position, position + 1, True)
+        if not self._count:
+            self._clear_holes()
+
+    def _remove_occurrences(self, element: bytes, positions: list[int], last: bool) -> None:
+        """:param positions: where the element stands, in order: its first occurrences, or its last"""
+        version, overlay = self.version, self.overlay
+        identity = encoding.list_element_id(element)
+        prefix = encoding.list_occurrences(version, identity)
+        for position in positions:
+            overlay.delete(encoding.list_position(version, position))
+            overlay.delete(prefix + encoding.u64(position))
+        value_key = encoding.list_value(version, identity)
+        found = overlay.get(value_key)
+        occurrences = None if found is None else encoding.read_occurrences_record(found)
+        assert occurrences is not None, 'an element that occurs often has its positions counted'
+        count, floor = occurrences
+        if count == len(positions):
+            overlay.delete(value_key)
+        else:
+            floor = floor if last else positions[-1] + 1
+            overlay.put(value_key, encoding.occurrences_record(count - len(positions), floor))
+        holes.mark(overlay, version, positions)
+        self._count -= len(positions)
         if not self._count:
             self._clear_holes()
 
