@@ -1,0 +1,174 @@
+"""Jobs of the worker's tests; in a module, since RQ refuses functions of __main__."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rq import Retry, get_current_job
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def own_pid() -> int:
+    return os.getpid()
+
+
+def wait_for(path: str, started: str | None = None) -> str:
+    """Say that it has started by creating one file, and wait for another one."""
+    if started is not None:
+        Path(started).write_text(str(os.getpid()))
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return 'seen'
+
+
+def append(path: str, text: str = 'x') -> None:
+    """Leave a trace; one write of few bytes to a file opened for appending is not torn."""
+    with open(path, 'a') as file:
+        file.write(text + '\n')
+
+
+def overlap(directory: str, seconds: float) -> int:
+    """Return how many of these jobs run at this moment."""
+    mark = Path(directory, str(os.getpid()))
+    mark.touch()
+    time.sleep(seconds)
+    running = len(list(Path(directory).iterdir()))
+    time.sleep(seconds)
+    mark.unlink()
+    return running
+
+
+def fail() -> None:
+    raise ValueError('as expected')
+
+
+def segfault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+def fail_until(path: str, times: int) -> str:
+    with open(path, 'a+') as file:
+        file.write('x')
+        file.seek(0)
+        count = len(file.read())
+    if count <= times:
+        raise ValueError(f'try {count}')
+    return f'try {count}'
+
+
+def once_again() -> Any:
+    job = get_current_job()
+    assert job is not None
+    return Retry(max=2) if not job.number_of_retries else 'done'
+
+
+def allocate(megabytes: int) -> int:
+    return len(bytearray(megabytes << 20))
+
+
+def talk(lines: int) -> None:
+    for number in range(lines):
+        print(f'line {number}')
+    print('an error', file=sys.stderr)
+
+
+def talk_and_wait(path: str) -> None:
+    print('here I am', flush=True)
+    wait_for(path)
+
+
+def change_itself() -> str:
+    job = get_current_job()
+    assert job is not None
+    job.description = 'changed'
+    return 'ok'
+
+
+def meta() -> None:
+    job = get_current_job()
+    assert job is not None
+    job.meta['seen'] = job.meta.get('seen', 0) + 1
+    job.save_meta()
+
+
+def big(size: int) -> str:
+    return 'x' * size
+
+
+def unserializable() -> Any:
+    return lambda: None
+
+
+def environment() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in ('RQ_WORKER_ID', 'RQ_JOB_ID')}
+
+
+def descriptors() -> list[str]:
+    """Return what the job's process has open."""
+    found = []
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            found.append(os.readlink(f'/proc/self/fd/{name}'))
+        except OSError:
+            continue
+    return found
+
+
+def process_group() -> tuple[int, int]:
+    return os.getpid(), os.getpgrp()
+
+
+def random_number() -> float:
+    import random
+
+    return random.random()
+
+
+def on_success(job: Any, connection: Any, result: Any) -> None:
+    connection.set(f'succeeded:{job.id}', str(result))
+
+
+def on_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
+    connection.set(f'failed:{job.id}', str(value))
+
+
+def on_stopped(job: Any, connection: Any) -> None:
+    connection.set(f'stopped:{job.id}', 'yes')
+
+
+def handle(job: Any, kind: Any, value: Any, trace: Any) -> bool:
+    job.connection.set(f'handled:{job.id}', str(value))
+    return True
+
+
+def before_first_fork() -> None:
+    os.environ['WORKER_TEST_FIRST'] = str(os.getpid())
+
+
+def before_fork() -> None:
+    os.environ['WORKER_TEST_FORKS'] = str(int(os.environ.get('WORKER_TEST_FORKS', '0')) + 1)
+
+
+def after_fork() -> None:
+    os.environ['WORKER_TEST_AFTER'] = str(os.getpid())
+
+
+def hooks() -> dict[str, str | None]:
+    names = ('WORKER_TEST_FIRST', 'WORKER_TEST_FORKS', 'WORKER_TEST_AFTER')
+    return {'pid': str(os.getpid()), **{name: os.environ.get(name) for name in names}}

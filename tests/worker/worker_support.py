@@ -1,0 +1,101 @@
+"""What the worker's tests share: workers in processes of their own, and waiting for what is not announced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rq import Worker
+
+HERE = Path(__file__).parent
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Return the first true value; what happens in another process' child can only be looked for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError('it did not happen in time')
+
+
+class Workers:
+    """Starts `rq-leveldb worker` and kills what is left of it at the end.
+
+    Args:
+        url: the store.
+        connection: a client of it.
+    """
+
+    def __init__(self, url: str, connection: Any) -> None:
+        self.url = url
+        self.connection = connection
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, name: str = 'one') -> subprocess.Popen[str]:
+        """Start a worker and wait until it listens."""
+        process = self.launch(*arguments, name=name)
+        until(lambda: self.state(name) in ('idle', 'busy', 'suspended') or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+        return process
+
+    def launch(self, *arguments: str, name: str = 'one') -> subprocess.Popen[str]:
+        """Start a worker."""
+        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self.url, '--no-http', '-n', name, *arguments],
+            env={**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1'},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
+    def state(self, name: str = 'one') -> str:
+        """Return the state that the store has of a worker; '' if it knows none."""
+        value = self.connection.hget(f'rq:worker:{name}', 'state')
+        return value.decode() if value else ''
+
+    def running(self, name: str = 'one') -> int:
+        """Return how many jobs RQ says that a worker runs."""
+        worker = Worker.find_by_key(f'rq:worker:{name}', connection=self.connection)
+        return len(worker.get_current_executions()) if worker is not None else 0
+
+    def stop(self, process: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
+        """Stop a worker and return what it printed."""
+        process.send_signal(number)
+        return process.communicate(timeout=60)[0]
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return the processes below one."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    """Say whether there is such a process that has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
