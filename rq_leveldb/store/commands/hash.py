@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import ScanOptions, count_out_of_range
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
 from rq_leveldb.store.types.hash import Hash
@@ -174,6 +174,8 @@ def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
     if count > 0:
         return _fields_reply(ctx, value.draw(count), with_values)
     # With repetitions, as many as asked for: made while it is sent.
+    if -count > MAX_REPETITIONS:
+        raise out_of_range()
     items = list(value.items())
     drawn = (random.choice(items) for _ in range(-count))
     if not with_values:

@@ -12,6 +12,8 @@ from rq_leveldb.store.replies import ReplyError, invalid_cursor, syntax_error
 _CURSOR = re.compile(rb'[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
 DEFAULT_COUNT = 10
+MAX_REPETITIONS = 1 << 22
+"""How many random elements, some of them more than once, a command gives: in a script they are all in memory."""
 
 
 @dataclass(frozen=True, slots=True)

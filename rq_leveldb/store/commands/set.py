@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import ScanOptions, count_out_of_range
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, syntax_error
+from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, out_of_range, syntax_error
 from rq_leveldb.store.types.set import Set
 
 _LARGE = 1000
@@ -115,8 +115,10 @@ def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
         if count > _LARGE and count >= len(value):
             return Pieces(len(value), iter(value))
         return value.draw(count)
-    members = list(value)
     # With repetitions, as many as asked for: made while it is sent.
+    if -count > MAX_REPETITIONS:
+        raise out_of_range()
+    members = list(value)
     return Pieces(-count, (random.choice(members) for _ in range(-count)))
 
 
