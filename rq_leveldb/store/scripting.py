@@ -7,7 +7,7 @@ What scripts see is made in ``lua/sandbox.lua``, from names that are listed ther
   lupa is not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by
   the size of the arguments that a script gets, a script that is near to its cap may not call Python any more, and a
   reply that might not fit ends the script instead of being handed over.
-* Time: a count hook compares the process time with a deadline. What ends a script passes its pcalls. There are no
+* Time: a count hook adds up process time. What ends a script passes its pcalls. There are no
   coroutines, since a hook does not see into them; loops in C with no end in sight (patterns, string.rep of nothing)
   are guarded in Lua.
 
@@ -87,12 +87,14 @@ class Limits:
     """What one script may use.
 
     :ivar memory: bytes beyond the size of its arguments
-    :ivar seconds: process time, with the commands it calls
+    :ivar seconds: process time in which it calls no command
+    :ivar total_seconds: process time with the commands. RQ's `Queue.empty` is one script whatever the queue's length.
     :ivar command_bytes: size of all large commands that it calls, and of its reply
     """
 
     memory: int = 64 * MIB
-    seconds: float = 60.0
+    seconds: float = 10.0
+    total_seconds: float = 300.0
     command_bytes: int = 512 * MIB
 
 
@@ -244,6 +246,7 @@ class _Runtime:
             {
                 b'memory': limits.memory,
                 b'seconds': limits.seconds,
+                b'total_seconds': limits.total_seconds,
                 b'reply_bytes': limits.command_bytes,
                 b'version': version.encode(),
                 b'version_number': major << 16 | minor << 8 | patch,
@@ -367,6 +370,7 @@ def _module(lua: LuaRuntime, name: str, *arguments: Any) -> Any:
 def _aborted(reason: str, sha: bytes, limits: Limits) -> ScriptAborted:
     words = {
         'time': f'it ran for more than {limits.seconds:g} seconds',
+        'total time': f'it ran for more than {limits.total_seconds:g} seconds',
         'memory': f'it needed more than {limits.memory // MIB} MiB of memory',
         'size': f'its commands or its reply had more than {limits.command_bytes // MIB} MiB',
     }[reason]

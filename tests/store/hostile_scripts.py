@@ -231,7 +231,7 @@ def call(argv: list[bytes], resp3: bool) -> Reply:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-    sandbox = Sandbox(limits=Limits(seconds=0.03, command_bytes=64 << 20))
+    sandbox = Sandbox(limits=Limits(seconds=0.03, total_seconds=0.1, command_bytes=64 << 20))
     for source in HOSTILE:
         print(source, flush=True)
         faulthandler.dump_traceback_later(30, exit=True)

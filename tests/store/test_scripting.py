@@ -78,6 +78,14 @@ def test_a_limit_passes_every_pcall() -> None:
     assert run(sandbox, 'return 1') == 1
 
 
+def test_commands_have_a_time_of_their_own() -> None:
+    sandbox = Sandbox(limits=Limits(seconds=0.02, total_seconds=0.3))
+    with pytest.raises(ScriptAborted, match=r'ran for more than 0\.3 seconds'):
+        run(sandbox, "while true do redis.call('ping') end")
+    with pytest.raises(ScriptAborted, match=r'ran for more than 0\.02 seconds'):
+        run(sandbox, "redis.call('ping') while true do end")
+
+
 def test_arguments_may_be_larger_than_the_memory_of_a_script() -> None:
     sandbox = Sandbox(limits=Limits(memory=1024 * 1024))
     large = b'x' * 20_000_000

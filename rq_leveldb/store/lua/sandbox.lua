@@ -24,7 +24,10 @@ local huge = math.huge
 
 -- Limits ------------------------------------------------------------------------------------------------------------
 
-local deadline = huge -- of process time, in seconds; false until the first look at the clock, which costs a system call
+local running = false
+local started, looked -- process time in seconds; nil until the first look at the clock, which costs a system call
+local computing = 0 -- seconds in which the script called no command
+local called = false -- whether it did since the clock was looked at
 local ended = false -- why the running script has to end; false while it may go on
 local soft_limit = huge -- KiB; above it nothing may be handed to Python, which could not report that memory is out
 
@@ -34,11 +37,24 @@ local function stop(reason)
 end
 
 local function on_count()
-  if not deadline then
-    deadline = clock() + settings.seconds
-  elseif deadline ~= huge and clock() > deadline then
-    deadline = huge
+  if not running then
+    return
+  end
+  local now = clock()
+  if not started then
+    started, computing = now, 0
+  elseif called then
+    called = false
+  else
+    computing = computing + now - looked
+  end
+  looked = now
+  if computing > settings.seconds then
+    running = false
     stop('time')
+  elseif now - started > settings.total_seconds then
+    running = false
+    stop('total time')
   end
 end
 
@@ -472,6 +488,7 @@ local BAD_ARGUMENT = 'ERR Lua redis lib command arguments must be strings or int
 local function make_call(finish)
   return function(...)
     check_memory()
+    called = true
     local count = select('#', ...)
     if count == 0 then
       return finish(NO_ARGUMENT, ERROR)
@@ -848,7 +865,7 @@ local function run(script, arguments, highest, keys_count, ...)
   resp = 2
   ended = false
   soft_limit = highest
-  deadline = false
+  running, started = true, nil
   local ok, result = raw_xpcall(script, describe)
   local count, length
   if ok and not ended and type(result) == 'table' then
@@ -860,7 +877,7 @@ local function run(script, arguments, highest, keys_count, ...)
       end
     end
   end
-  deadline = huge
+  running = false
   soft_limit = huge
   -- Whatever follows must not fail for want of memory.
   py_lift()
