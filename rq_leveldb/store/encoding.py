@@ -46,7 +46,8 @@ list        ``h level block``                                      which positio
 sorted set  ``s checksum member``                                  score, 8 bytes
 sorted set  ``z score member``                                     nothing
 stream      ``x ms seq``                                           fields and values, as a small hash
-stream      ``g group``                                            group's number, last id, entries read, pending
+stream      ``g group``                                            number, last id, entries read, pending, an id below
+                                                                   which none is pending
 stream      ``c number consumer``                                  seen, active, pending
 stream      ``p number ms seq``                                    delivered, times delivered, consumer
 stream      ``q number size consumer ms seq``                      nothing
@@ -425,10 +426,11 @@ def sorted_set_entries(version: int) -> bytes:
 
 
 STREAM_ID_SIZE = 16
-_GROUP = struct.Struct('>QQQQQ')
+_GROUP = struct.Struct('>7Q')
 _CONSUMER = struct.Struct('>QQQ')
 _PENDING = struct.Struct('>QQ')
-_NOT_KNOWN = (1 << 64) - 1
+MAX_U64 = (1 << 64) - 1
+_NOT_KNOWN = MAX_U64
 
 
 def stream_entries(version: int) -> bytes:
@@ -452,16 +454,18 @@ def stream_groups(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'g'
 
 
-def group_record(number: int, last: StreamId, read: int | None, pending: int) -> bytes:
+def group_record(number: int, last: StreamId, read: int | None, pending: int, floor: StreamId) -> bytes:
     """:param number: what the group's consumers and pending entries are found by
     :param read: how many entries it has read, None if that is not known
+    :param pending: how many entries are pending
+    :param floor: no pending entry has a smaller id
     """
-    return _GROUP.pack(number, *last, _NOT_KNOWN if read is None else read, pending)
+    return _GROUP.pack(number, *last, _NOT_KNOWN if read is None else read, pending, *floor)
 
 
-def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int]:
-    number, ms, seq, read, pending = _GROUP.unpack(record)
-    return number, (ms, seq), None if read == _NOT_KNOWN else read, pending
+def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int, StreamId]:
+    number, ms, seq, read, pending, floor_ms, floor_seq = _GROUP.unpack(record)
+    return number, (ms, seq), None if read == _NOT_KNOWN else read, pending, (floor_ms, floor_seq)
 
 
 def group_consumers(version: int, group: int) -> bytes:

@@ -46,7 +46,7 @@ class Group:
     :ivar pending: how many entries are not acknowledged
     """
 
-    __slots__ = ('_consumers', '_overlay', '_version', 'last', 'name', 'number', 'pending', 'read')
+    __slots__ = ('_consumers', '_floor', '_overlay', '_version', 'last', 'name', 'number', 'pending', 'read')
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Group:
         last: StreamId,
         read: int | None,
         pending: int,
+        floor: StreamId = (0, 0),
     ) -> None:
         self._overlay = overlay
         self._version = version
@@ -65,6 +66,8 @@ class Group:
         self.last = last
         self.read = read
         self.pending = pending
+        # Who keeps looking for the oldest pending entry would walk the tombstones of all that were acknowledged.
+        self._floor = floor
         self._consumers: dict[bytes, Consumer | None] = {}
 
     @classmethod
@@ -82,7 +85,7 @@ class Group:
 
     def save(self) -> None:
         """Write the group and the consumers that were looked at."""
-        record = encoding.group_record(self.number, self.last, self.read, self.pending)
+        record = encoding.group_record(self.number, self.last, self.read, self.pending, self._floor)
         self._overlay.put(encoding.stream_groups(self._version) + self.name, record)
         prefix = encoding.group_consumers(self._version, self.number)
         for consumer in self._consumers.values():
@@ -140,7 +143,9 @@ class Group:
     def entries(self, start: StreamId, stop: StreamId, reverse: bool = False) -> Iterator[tuple[StreamId, Pending]]:
         """:returns: the pending entries with start <= id <= stop, as they are now"""
         prefix = encoding.group_pending(self._version, self.number)
-        first = prefix + encoding.stream_id(*start)
+        if self.pending == 0:
+            return iter(())
+        first = prefix + encoding.stream_id(*max(start, self._floor))
         last = prefix + encoding.stream_id(*stop) + b'\x00'
         return (
             (encoding.read_stream_id(key, len(prefix)), Pending(*encoding.read_pending_record(record)))
@@ -152,7 +157,9 @@ class Group:
     ) -> Iterator[tuple[StreamId, Pending]]:
         """:returns: the consumer's pending entries with start <= id <= stop"""
         prefix = encoding.consumer_pending(self._version, self.number, consumer.name)
-        first = prefix + encoding.stream_id(*start)
+        if consumer.pending == 0:
+            return
+        first = prefix + encoding.stream_id(*max(start, self._floor))
         last = encoding.after(prefix) if stop is None else prefix + encoding.stream_id(*stop) + b'\x00'
         for key, _ in self._overlay.scan(first, last):
             id_ = encoding.read_stream_id(key, len(prefix))
@@ -169,6 +176,7 @@ class Group:
         key = encoding.stream_id(*id_)
         old = self.pending_entry(id_)
         if old is None:
+            self._floor = min(self._floor, id_) if self.pending else id_
             self.pending += 1
         if old is None or old.consumer != consumer.name:
             if old is not None:
@@ -189,6 +197,8 @@ class Group:
         self._overlay.delete(encoding.group_pending(self._version, self.number) + key)
         self._take_from(old.consumer, key)
         self.pending -= 1
+        if id_ == self._floor:
+            self._floor = (id_[0], id_[1] + 1) if id_[1] < encoding.MAX_U64 else id_
         return True
 
     def _take_from(self, name: bytes, key: bytes) -> None:
