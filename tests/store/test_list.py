@@ -149,6 +149,13 @@ def test_holes_of_every_size_are_counted(store: Direct) -> None:
             assert store.call('lpos', 'l', model[index]) == index
             assert store.call('lrange', 'l', index, index + 9) == model[index : index + 10]
         assert whole(store) == model
+    for first, last in ((40, -1), (0, -50), (20, -30)):
+        store.call('ltrim', 'l', first, last)
+        model = model[first : len(model) + last + 1]
+        assert whole(store) == model
+    assert store.call('lpop', 'l', 33) == [model.pop(0) for _ in range(33)]
+    assert store.call('rpop', 'l', 44) == [model.pop() for _ in range(44)]
+    assert whole(store) == model
     while model:
         left = rng.random() < 0.5
         assert store.call('lpop' if left else 'rpop', 'l') == model.pop(0 if left else -1)
@@ -250,8 +257,8 @@ def test_a_reply_of_many_elements_is_what_was_there_when_it_was_asked_for(store:
     assert whole(store) == elements[1500:1800]
     store.call('rpush', 'm', *elements)
     assert store.call('lpop', 'm', 5000) == elements
-    sweep(store)
     assert store.call('lpop', 'l', 300) == elements[1500:1800]
+    sweep(store)
     assert records(store) == []
 
 

@@ -88,7 +88,7 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
             reply = Pieces(count, value.iterate(len(value) - count, len(value), reverse=True))
             value.trim(0, len(value) - count)
     else:
-        reply = [value.pop(left) for _ in range(count)]
+        reply = value.pop_many(left, count)
     ctx.changed(value)
     return reply
 

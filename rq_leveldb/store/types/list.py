@@ -22,7 +22,7 @@ from rq_leveldb.store.types.value import Value
 
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
-"""Occurrences up to which each is removed by itself: then a list that is only popped gets no holes."""
+"""Up to so many elements, each is removed by itself."""
 _MANY_HOLES = 4
 """Holes per element above which elements are looked up one by one instead of scanned."""
 
@@ -180,10 +180,48 @@ class List(Value):
             for element in elements:
                 self.push_right(element)
             return
-        for _ in range(self._count - stop):
-            self.pop_right()
-        for _ in range(start):
-            self.pop_left()
+        self._drop(self._count - stop, False)
+        self._drop(start, True)
+
+    def pop_many(self, left: bool, count: int) -> list[bytes]:
+        """:param count: at most the length
+        :returns: the elements that were removed, from the end on
+        """
+        if count <= _FEW:
+            return [element for _ in range(count) if (element := self.pop(left)) is not None]
+        if left:
+            found = self.range(0, count)
+        else:
+            found = self.range(self._count - count, self._count)
+            found.reverse()
+        if count == self._count:
+            self.clear()
+        else:
+            self._drop(count, left)
+        return found
+
+    def _drop(self, count: int, left: bool) -> None:
+        """Remove so many elements from an end, but not all."""
+        if count <= _FEW:
+            for _ in range(count):
+                self.pop(left)
+            return
+        version = self.version
+        start = 0 if left else self._count - count
+        first, last = self._position(start), self._position(start + count - 1)
+        records = self.overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
+        for key, stored in islice(records, count):
+            self._forget(encoding.read_u64(key, len(key) - 8), key, stored)
+        if self._has_holes():
+            if left:
+                holes.fill(self.overlay, version, self._head, last + 1, False)
+            else:
+                holes.fill(self.overlay, version, first, self._tail, False)
+        if left:
+            self._head = last + 1
+        else:
+            self._tail = first
+        self._count -= count
 
     def clear(self) -> None:
         """Remove all elements at once, whatever their number; a sweeper removes the records."""
