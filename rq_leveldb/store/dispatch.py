@@ -110,8 +110,14 @@ class Dispatcher:
             return self._rejected(unknown_command(argv[0], argv[1:]))
         command, statistics = row
         if not command.accepts(len(argv)):
+            error = wrong_arity(command.name)
             client.failed = client.queue is not None
-            return self._rejected(wrong_arity(command.name))
+            if command.name == 'exec':
+                client.queue, client.failed = None, False
+                self.watches.unwatch(client)
+                reason = error.text.removeprefix('ERR ')
+                error = ReplyError(f'EXECABORT Transaction discarded because of: {reason}')
+            return self._rejected(error)
         if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
             return self._rejected(
                 ReplyError(
