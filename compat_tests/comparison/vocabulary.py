@@ -90,7 +90,7 @@ ODDITIES = [
         b'-',
         b'+',
     ),
-    *(b'FOO', b'NX', b'WITHSCORES', b'LIMIT', b'COUNT', b'\xff', b'-inf', b'1-1', b'*'),
+    *(b'FOO', b'NX', b'WITHSCORES', b'LIMIT', b'COUNT', b'~', b'-inf', b'1-1', b'*'),
 ]
 
 GROUPS: dict[str, str] = {
