@@ -10,7 +10,7 @@ from itertools import islice
 
 from rq_leveldb.store import arguments
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     NULL_ARRAY,
@@ -704,9 +704,7 @@ def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
         return None if value is None else value.draw(1)[0][0]
     count = arguments.integer(argv[2])
     if count < -arguments.MAX_INTEGER:
-        raise ReplyError(
-            f'ERR value is out of range, value must between {-arguments.MAX_INTEGER} and {arguments.MAX_INTEGER}'
-        )
+        raise count_out_of_range()
     with_scores = len(argv) == 4
     if len(argv) > 4 or (with_scores and argv[3].upper() != b'WITHSCORES'):
         raise syntax_error()
@@ -720,6 +718,8 @@ def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
             return _entries_pieces(ctx, len(value), value.entries(), with_scores)
         return _items_reply(ctx, value.draw(count), with_scores)
     # With repetitions, as many as asked for: made while it is sent.
+    if -count > MAX_REPETITIONS:
+        raise out_of_range()
     members = list(value.entries())
     return _entries_pieces(ctx, -count, (random.choice(members) for _ in range(-count)), with_scores)
 
