@@ -10,6 +10,7 @@ A rank is found by walking from the nearer end: O(n), where Redis has O(log n).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
 
@@ -27,8 +28,8 @@ EVERYTHING: Bounds = (b'', None)
 MemberBound = tuple[bytes, bool]
 """A member, and whether it is itself outside."""
 
-_MAX_TURNED = 1000
-"""How many entries are held in memory to be turned round, where walking from the other end is shorter."""
+_MAX_IN_MEMORY = 1000
+"""How many entries are held in memory: to be turned round where the other end is nearer, to be drawn from."""
 
 
 def score_bounds(low: float, low_exclusive: bool, high: float, high_exclusive: bool) -> Bounds:
@@ -241,7 +242,7 @@ class SortedSet(Value):
         """
         if start >= stop:
             return iter(())
-        if stop <= self._count - start or stop - start > _MAX_TURNED:
+        if stop <= self._count - start or stop - start > _MAX_IN_MEMORY:
             return islice(self.entries(reverse=reverse), start, stop)
         # The other end is nearer, but the order wanted is this one.
         found = list(islice(self.entries(reverse=not reverse), self._count - stop, self._count - start))
@@ -308,6 +309,9 @@ class SortedSet(Value):
         """:param count: how many
         :returns: so many different members at random with their scores, or all if there are not more
         """
+        if self._count <= _MAX_IN_MEMORY:
+            entries = list(self.entries())
+            return [split(entry) for entry in random.sample(entries, min(count, len(entries)))]
         found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
         return [(member, read_score(score)) for member, score in found]
 
