@@ -318,6 +318,9 @@ def connection_options(location: Location, options: Mapping[str, Any]) -> dict[s
             kept[name] = _URL_OPTIONS[name](text)
         except ValueError as error:
             raise BadAddress(location.url, advice=f'{name} cannot be {text}.') from error
+    # redis-py's own 5 s are for networks. The end of a store's process is noticed at once, while emptying a queue of a
+    # million jobs is one command that takes its time.
+    kept.setdefault('socket_timeout', None)
     kept['db'] = int(kept.get('db') or 0) or location.db
     return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, 'driver_info': None}
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.version import __version__
 
-REDIS_VERSION = '7.4.0'
-"""What INFO tells to clients that ask what the server can do: the commands here are those of this version."""
+REDIS_VERSION = '8.2.0'
+"""What INFO, HELLO and scripts tell to clients that ask: the version whose replies are the model."""
 
 
 @dataclass
