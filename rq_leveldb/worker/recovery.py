@@ -259,7 +259,7 @@ class Recovery:
         return [
             record
             for record in records.values()
-            if record.name != worker.name or (own and record.fields.get('started') != own.started)
+            if record.name != worker.name or own is None or record.fields.get('started') != own.started
         ]
 
     def _lock(self, name: str) -> bool:

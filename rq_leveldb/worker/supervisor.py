@@ -597,7 +597,7 @@ class Supervisor:
         assert child.queue is not None
         assert child.execution is not None
         worker = self._worker
-        worker.parent_of({**success.usage, 'earlier': child.claim.raw.get(b'usage', b'')})
+        worker.parent_of({**success.usage, 'raw': child.claim.raw})
         try:
             worker.write_reported_success(child.job(worker), child.queue, child.execution, success, again)
         finally:
@@ -651,7 +651,7 @@ class Supervisor:
             'cpu': round(used.ru_utime + used.ru_stime, 6),
             'memory': used.ru_maxrss * (1 if sys.platform == 'darwin' else 1024),
             'exit': words,
-            'earlier': child.claim.raw.get(b'usage', b''),
+            'raw': child.claim.raw,
         }
 
     # Output

@@ -132,6 +132,9 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self._supervisor is not None:
             self.recovery.run()
             self.recovery.recover_expired(self.queues)
+            if not self.connection.hexists(self.key, 'birth'):
+                # Recovery has counted failures there, and RQ would take it for a live worker.
+                self.connection.delete(self.key)
         super().register_birth()
 
     @property
@@ -661,11 +664,12 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self._usage is None:
             return {}
         usage = dict(self._measure())
-        earlier = usage.pop('earlier', b'')
+        raw = usage.pop('raw', None)
         if self._task is not None:
-            earlier = self._task.claim.raw.get(b'usage', b'')
-        fields = {'usage': encode_list([*decode_list(earlier), usage])}
-        if self._task is not None and self._task.claim.raw.get(b'crashes'):
+            raw = self._task.claim.raw
+        fields = {'usage': encode_list([*decode_list(raw.get(b'usage')), usage])} if raw is not None else {}
+        if raw and raw.get(b'crashes') and usage['exit'] == 0:
+            # What is counted is how often in a row it took its process down.
             fields['crashes'] = '[]'
         return fields
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from redis.exceptions import ConnectionError
 from rq import Worker
 
 HERE = Path(__file__).parent
@@ -21,7 +22,11 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Return the first true value; what happens in another process' child can only be looked for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        value = condition()
+        try:
+            value = condition()
+        except ConnectionError:
+            # The store was killed while it answered.
+            value = None
         if value:
             return value
         time.sleep(0.01)

@@ -1,0 +1,235 @@
+"""Processes that die: no job is lost, none goes on running, and none waits for a time-out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import worker_jobs
+from rq import Queue, Retry
+from rq.job import Job, JobStatus
+from worker_support import Workers, family, is_running, until
+
+from rq_leveldb.process import identify
+from rq_leveldb.worker.recovery import Fate, decide, identity_fields, is_gone, process_namespace
+
+
+def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:
+    """Enqueue a job that waits; return it, the file that it waits for, and its process id, once it runs."""
+    started, gate = tmp_path / f'started{time.monotonic_ns()}', tmp_path / f'gate{time.monotonic_ns()}'
+    job = queue.enqueue(worker_jobs.wait_for, str(gate), str(started), **options)
+    return job, gate, int(until(lambda: started.exists() and started.read_text()))
+
+
+def test_children_die_with_their_worker(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('--max-children', '3')
+    _, _, pid = start_job(queue, tmp_path)
+    processes = [process.pid for process in family(worker.pid)]
+    assert pid in processes
+
+    worker.kill()
+
+    until(lambda: not any(is_running(one) for one in processes), 5)
+
+
+def test_the_next_worker_recovers_within_a_second(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start()
+    retried, gate, _ = start_job(queue, tmp_path, retry=Retry(max=1))
+    failed, _, _ = start_job(queue, tmp_path)
+    worker.kill()
+    worker.wait()
+    gate.touch()
+
+    process = workers.launch(name='two')
+    until(lambda: workers.state('two'))
+    listening = time.monotonic()
+    until(lambda: retried.get_status() == JobStatus.FINISHED)
+    until(lambda: failed.get_status() == JobStatus.FAILED)
+
+    assert time.monotonic() - listening < 1.5
+    assert 'Worker one died' in failed.latest_result().exc_string
+    assert 'recovering its jobs' in workers.stop(process)
+    assert queue.started_job_registry.count == 0
+    assert not queue.connection.exists('rq:worker:one', 'rq:worker:one:executions')
+
+
+def test_a_live_worker_recovers_within_a_second(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    first = workers.start('--max-children', '1', name='one')
+    job, gate, _ = start_job(queue, tmp_path, retry=Retry(max=1))
+    workers.start(name='two')
+    gate.touch()
+
+    first.kill()
+    killed = time.monotonic()
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+    assert job.latest_result().worker_name == 'two'
+    assert time.monotonic() - killed < 2
+
+
+def test_the_same_name_can_be_used_again_at_once(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start(name='one').kill()
+
+    until(lambda: workers.state('one'))
+    workers.start(name='one')
+
+    job = queue.enqueue(worker_jobs.add, 1, 1)
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def test_requeue_abandoned(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('--max-children', '1', '--requeue-abandoned')
+    job, gate, _ = start_job(queue, tmp_path)
+    other = queue.enqueue(worker_jobs.append, str(tmp_path / 'trace'))
+    worker.kill()
+    worker.wait()
+
+    workers.start('--max-children', '1', '--requeue-abandoned', name='two')
+    until(lambda: job.get_status() == JobStatus.STARTED and job.get_status())
+    assert other.get_status() == JobStatus.QUEUED
+    gate.touch()
+
+    until(lambda: other.get_status() == JobStatus.FINISHED)
+    assert job.return_value() == 'seen'
+
+
+def test_a_job_that_takes_its_process_down_is_not_tried_for_ever(workers: Workers, queue: Queue) -> None:
+    job = queue.enqueue(worker_jobs.segfault)
+    worker = workers.start('--requeue-abandoned', '--max-crashes', '3')
+
+    until(lambda: job.get_status() == JobStatus.FAILED)
+
+    text = job.latest_result().exc_string
+    assert 'Poisonous job' in text
+    assert text.count('SIGSEGV: segmentation fault') == 3
+    assert worker.poll() is None
+
+
+def test_crashes_count_only_in_a_row(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('--requeue-abandoned', '--max-crashes', '2')
+    job, gate, pid = start_job(queue, tmp_path)
+
+    os.kill(pid, signal.SIGKILL)
+    gate.touch()
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+    assert queue.connection.hget(job.key, 'crashes') == b'[]'
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize(
+    ('function', 'words'),
+    [
+        (worker_jobs.segfault, 'SIGSEGV: segmentation fault'),
+        ((worker_jobs.leave, 0), 'exited with code 0 without finishing'),
+        ((worker_jobs.leave, 3), 'exited with code 3 without finishing'),
+    ],
+)
+def test_an_end_is_explained(workers: Workers, queue: Queue, function: Any, words: str) -> None:
+    job = queue.enqueue(*function) if isinstance(function, tuple) else queue.enqueue(function)
+    workers.start()
+
+    until(lambda: job.get_status() == JobStatus.FAILED)
+
+    assert words in job.latest_result().exc_string
+
+
+def test_a_killed_child_uses_up_a_retry(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start()
+    job, gate, pid = start_job(queue, tmp_path, retry=Retry(max=2))
+
+    os.kill(pid, signal.SIGKILL)
+    gate.touch()
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert Job.fetch(job.id, connection=queue.connection).retries_left == 1
+
+
+def test_a_waiting_child_that_is_killed_costs_no_job(workers: Workers, queue: Queue) -> None:
+    worker = workers.start('--max-children', '2')
+    children = until(lambda: [one for one in family(worker.pid) if not one.children()])
+    for child in children:
+        child.kill()
+
+    jobs = [queue.enqueue(worker_jobs.add, number, 0) for number in range(4)]
+
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job in jobs))
+
+
+def test_the_process_that_forks_may_be_killed(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('--max-children', '2')
+    job, gate, pid = start_job(queue, tmp_path, retry=Retry(max=1))
+    (forker,) = [one for one in family(worker.pid) if pid in [child.pid for child in one.children()]]
+
+    forker.kill()
+    gate.touch()
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert not is_running(pid)
+    assert worker.poll() is None
+
+
+def test_the_store_may_be_killed_while_jobs_run(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('--max-children', '3')
+    job, gate, _ = start_job(queue, tmp_path)
+    failing = queue.enqueue(worker_jobs.fail_until, str(tmp_path / 'tries'), 1, retry=Retry(max=1))
+    until(lambda: failing.get_status() == JobStatus.FINISHED)
+    store = queue.connection.info('server')['process_id']
+
+    os.kill(store, signal.SIGKILL)
+    gate.touch()
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert Job.fetch(job.id, connection=queue.connection).return_value() == 'seen'
+    after = queue.enqueue(worker_jobs.add, 1, 2)
+    until(lambda: after.get_status() == JobStatus.FINISHED)
+    assert worker.poll() is None
+
+
+def test_a_live_workers_jobs_are_left_alone(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start(name='one')
+    job, gate, pid = start_job(queue, tmp_path)
+
+    workers.start(name='two')
+    time.sleep(1.5)
+
+    assert job.get_status() == JobStatus.STARTED
+    assert is_running(pid)
+    gate.touch()
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def test_a_job_caught_between_queue_and_start_goes_back(workers: Workers, queue: Queue) -> None:
+    connection = queue.connection
+    job = queue.enqueue(worker_jobs.add, 1, 2)
+    connection.lmove(queue.key, queue.intermediate_queue_key)
+    connection.hset('rq:worker:gone:claims', job.id, queue.key)
+    connection.hset('rq:worker:gone', mapping={'pid': 1, 'started': 'then', 'boot_id': 'b', 'queues': 'default'})
+    connection.sadd('rq:workers', 'rq:worker:gone')
+
+    workers.start()
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert queue.intermediate_queue.get_job_ids() == []
+
+
+def test_a_reused_pid_is_not_the_worker() -> None:
+    me = identify()
+    fields = {'pid': str(me.pid), **identity_fields(me)}
+
+    assert not is_gone(fields, process_namespace())
+    assert is_gone({**fields, 'started': 'earlier'}, process_namespace())
+    assert is_gone({**fields, 'boot_id': 'an earlier boot'}, process_namespace())
+    assert not is_gone({**fields, 'started': 'earlier', 'pid_namespace': 'a container'}, process_namespace())
+    assert not is_gone({'pid': '1'}, process_namespace()), "RQ's own worker does not say enough"
+
+
+def test_what_becomes_of_an_abandoned_job() -> None:
+    assert decide(crashes=1, max_crashes=3, requeue=False) is Fate.SETTLED
+    assert decide(crashes=2, max_crashes=3, requeue=True) is Fate.REQUEUED
+    assert decide(crashes=3, max_crashes=3, requeue=True) is Fate.POISONOUS
+    assert decide(crashes=0, max_crashes=1, requeue=True) is Fate.REQUEUED
