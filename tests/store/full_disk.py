@@ -1,0 +1,40 @@
+"""A store on a file system that runs full; to be run in a mount namespace: `full_disk.py MOUNT-POINT`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from crashing import PATIENCE, Store, Writer, wait_for
+
+mount = Path(sys.argv[1])
+subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=40m,mode=0700', 'tmpfs', str(mount)], check=True)
+ballast = mount / 'ballast'
+ballast.write_bytes(bytes(16 << 20))
+store = Store(mount / 'jobs', 'everysec')
+store.start()
+crowd = [Writer(store, f'w{number}', 20_000) for number in range(2)]
+for writer in crowd:
+    writer.start()
+deadline = time.monotonic() + PATIENCE
+while not all(writer.refusals for writer in crowd):
+    assert time.monotonic() < deadline, 'the disk does not run full'
+    assert all(writer.is_alive() for writer in crowd), 'a client was disconnected'
+    time.sleep(0.01)
+for writer in crowd:
+    assert all('MISCONF' in refusal and str(mount) in refusal for refusal in writer.refusals), writer.refusals
+print(crowd[0].refusals[0])
+ballast.unlink()
+wait_for(crowd, 20)
+for writer in crowd:
+    writer.stopping.set()
+    writer.join(PATIENCE)
+for _ in range(2):
+    with store.client() as client:
+        for writer in crowd:
+            writer.check(client, writer.acknowledged, writer.acknowledged)
+    store.kill()
+    store.start()
+store.kill()

@@ -1,0 +1,155 @@
+"""Kill -9, power cuts and full disks: what was acknowledged is there, and a transaction is there as a whole or not."""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crashing import PATIENCE, Store, Writer, wait_for
+from power import TRACE, Disk
+
+from rq_leveldb.location import FSYNC_POLICIES
+
+WRITERS = 4
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / 'jobs'
+
+
+@pytest.fixture(params=FSYNC_POLICIES)
+def store(request: pytest.FixtureRequest, directory: Path) -> Iterator[Store]:
+    """A running store, with each fsync policy in turn."""
+    made = Store(directory, request.param)
+    made.start()
+    yield made
+    made.kill()
+
+
+def writers(store: Store, payload: int = 100) -> list[Writer]:
+    started = [Writer(store, f'w{number}', payload) for number in range(WRITERS)]
+    for writer in started:
+        writer.start()
+    return started
+
+
+def test_kill_under_load(store: Store) -> None:
+    """At random points, again and again on the same directory."""
+    chance = random.Random(store.fsync)
+    lasts = [0] * WRITERS
+    for turn in range(8):
+        crowd = [Writer(store, f'w{number}', 100 if turn % 2 else 5_000) for number in range(WRITERS)]
+        for writer, last in zip(crowd, lasts, strict=True):
+            writer.acknowledged = last
+            if last:
+                # The payload of what is there already.
+                writer.payload = store.client().hget(f'{writer.prefix}:hash:1', 'payload').decode()  # type: ignore[union-attr]
+            writer.start()
+        wait_for(crowd, chance.randrange(1, 300))
+        store.kill()
+        for writer in crowd:
+            writer.join(PATIENCE)
+        store.start()
+        with store.client() as client:
+            lasts = [writer.check(client, writer.acknowledged, writer.acknowledged + 1) for writer in crowd]
+    assert sum(lasts) > 0
+
+
+def test_kill_while_opening(store: Store) -> None:
+    """The database is brought up to date when it is opened; that may be cut short any number of times."""
+    chance = random.Random(store.fsync)
+    crowd = writers(store, 5_000)
+    wait_for(crowd, 400)
+    store.kill()
+    for writer in crowd:
+        writer.join(PATIENCE)
+    for _ in range(6):
+        store.launch()
+        time.sleep(chance.uniform(0.1, 0.5))
+        store.kill()
+    store.start()
+    with store.client() as client:
+        for writer in crowd:
+            writer.check(client, writer.acknowledged, writer.acknowledged + 1)
+
+
+@pytest.mark.skipif(shutil.which('strace') is None, reason='needs strace to see what was synced')
+@pytest.mark.parametrize('fsync', FSYNC_POLICIES)
+@pytest.mark.parametrize('seed', range(2))
+@pytest.mark.timeout(240)
+def test_power_cut(tmp_path: Path, directory: Path, fsync: str, seed: int) -> None:
+    """With `always` all that was acknowledged is there; with `everysec` a beginning of it; never half a transaction.
+
+    The load is large enough for LevelDB to switch its log and write tables while it lasts.
+    """
+    trace = tmp_path / 'trace'
+    store = Store(directory, fsync, below=(*TRACE, '-o', str(trace)))
+    store.start()
+    crowd = writers(store, 20_000)
+    wait_for(crowd, random.Random(seed).randrange(600, 1200))
+    store.kill()
+    for writer in crowd:
+        writer.join(PATIENCE)
+    disk = Disk(directory)
+    disk.replay(trace)
+    after = tmp_path / 'after'
+    after.mkdir(mode=0o700)
+    disk.left_over(after)
+    revived = Store(after, fsync)
+    revived.start()
+    try:
+        with revived.client() as client:
+            for writer in crowd:
+                least = writer.acknowledged if fsync == 'always' else 0
+                writer.check(client, least, writer.acknowledged + 1)
+    finally:
+        revived.kill()
+
+
+def test_disk_without_room(store: Store) -> None:
+    """The system refuses to let a file grow: clients are told, lose nothing, and go on when it is allowed again."""
+    crowd = writers(store, 2_000)
+    wait_for(crowd, 50)
+    _, hard = resource.prlimit(store.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(store.pid, resource.RLIMIT_FSIZE, (600_000, hard))
+    deadline = time.monotonic() + PATIENCE
+    while not all(writer.refusals for writer in crowd):
+        assert time.monotonic() < deadline
+        assert all(writer.is_alive() for writer in crowd)
+        time.sleep(0.01)
+    assert all('MISCONF' in refusal for writer in crowd for refusal in writer.refusals)
+    assert str(store.directory) in crowd[0].refusals[0]
+    resource.prlimit(store.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    wait_for(crowd, 50)
+    for writer in crowd:
+        writer.stopping.set()
+        writer.join(PATIENCE)
+    with store.client() as client:
+        for writer in crowd:
+            writer.check(client, writer.acknowledged, writer.acknowledged)
+    store.kill()
+    store.start()
+    with store.client() as client:
+        for writer in crowd:
+            writer.check(client, writer.acknowledged, writer.acknowledged)
+        assert client.info('persistence')['loading'] == 0
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """The same on a small file system that is really full."""
+    mount = tmp_path / 'disk'
+    mount.mkdir()
+    inside = ['unshare', '--user', '--map-root-user', '--mount']
+    if shutil.which('unshare') is None or subprocess.run([*inside, 'true'], capture_output=True).returncode:
+        pytest.skip('needs a mount namespace')
+    script = Path(__file__).with_name('full_disk.py')
+    done = subprocess.run([*inside, sys.executable, script, mount], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
