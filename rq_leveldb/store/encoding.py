@@ -50,7 +50,9 @@ stream      ``g group``                                            number, last 
                                                                    which none is pending
 stream      ``c number consumer``                                  seen, active, pending
 stream      ``p number ms seq``                                    delivered, times delivered, consumer
+stream      ``p number``, then 17 times ``\\xff``                    nothing
 stream      ``q number size consumer ms seq``                      nothing
+stream      ``q number size consumer``, then 17 times ``\\xff``      nothing
 ==========  =====================================================  ====================
 
 An id is two numbers, ms and seq. A checksum is the CRC-32 of what follows it (4 bytes): in its order, whatever the
@@ -426,6 +428,8 @@ def sorted_set_entries(version: int) -> bytes:
 
 
 STREAM_ID_SIZE = 16
+BEHIND_STREAM_IDS = b'\xff' * 17
+"""The end of a key that lives behind all pending entries, so that no scan runs on into tombstones that lie there."""
 _GROUP = struct.Struct('>7Q')
 _CONSUMER = struct.Struct('>QQQ')
 _PENDING = struct.Struct('>QQ')

@@ -164,7 +164,7 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     for argument in argv[3:]:
         condition = argument.upper()
         if condition not in (b'NX', b'XX', b'GT', b'LT'):
-            raise ReplyError(f'ERR Unsupported option {argument.decode("latin-1")}')
+            raise ReplyError(f'ERR Unsupported option {argument.decode("utf-8", "surrogateescape")}')
         given.add(condition)
     if b'NX' in given and len(given) > 1:
         raise ReplyError('ERR NX and XX, GT or LT options at the same time are not compatible')
@@ -270,9 +270,9 @@ def object_(ctx: Context, argv: list[bytes]) -> Reply:
     subcommand = argv[1].upper()
     if subcommand == b'HELP' and len(argv) == 2:
         return [Status(line) for line in _OBJECT_HELP]
-    if subcommand not in (b'ENCODING', b'REFCOUNT', b'IDLETIME', b'FREQ'):
-        raise unknown_subcommand(argv[1].decode('latin-1'), 'OBJECT')
-    if len(argv) != 3:
+    if subcommand not in (b'HELP', b'ENCODING', b'REFCOUNT', b'IDLETIME', b'FREQ'):
+        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'OBJECT')
+    if len(argv) != 3 or subcommand == b'HELP':
         raise wrong_arity(f'object|{subcommand.decode().lower()}')
     value = ctx.find(argv[2])
     if value is None:

@@ -19,7 +19,7 @@ _LARGE = 1000
 
 def hset(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
-        raise wrong_arity(argv[0].decode('latin-1').lower())
+        raise wrong_arity(argv[0].decode('utf-8', 'surrogateescape').lower())
     value = ctx.typed_or_new(argv[1], Hash)
     new = value.set(argv[2], argv[3]) if len(argv) == 4 else value.set_many(argv[2::2], argv[3::2])
     ctx.changed(value)

@@ -47,20 +47,20 @@ class _Subcommand:
 def _dispatch(table: dict[bytes, _Subcommand], command: str, ctx: Context, argv: list[bytes]) -> Reply:
     subcommand = table.get(argv[1].upper())
     if subcommand is None:
-        raise unknown_subcommand(argv[1].decode('latin-1'), command)
+        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), command)
     arity = subcommand.arity
     if len(argv) != arity if arity > 0 else len(argv) < -arity:
-        raise wrong_arity(f'{command.lower()}|{argv[1].decode("latin-1").lower()}')
+        raise wrong_arity(f'{command.lower()}|{argv[1].decode("utf-8", "surrogateescape").lower()}')
     return subcommand.handler(ctx, argv)
 
 
 def _wrong_usage(argv: list[bytes], command: str) -> ReplyError:
-    shown = argv[1][:128].decode('latin-1')
+    shown = argv[1][:128].decode('utf-8', 'surrogateescape')
     return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP.")
 
 
 def _no_such_group(key: bytes, group: bytes) -> ReplyError:
-    shown_key, shown_group = key.decode('latin-1'), group.decode('latin-1')
+    shown_key, shown_group = key.decode('utf-8', 'surrogateescape'), group.decode('utf-8', 'surrogateescape')
     return ReplyError(f"NOGROUP No such consumer group '{shown_group}' for key name '{shown_key}'")
 
 
@@ -350,7 +350,7 @@ class _ClaimOptions:
                 at += 1
                 options.last = parse_id(argv[at])
             else:
-                raise ReplyError(f"ERR Unrecognized XCLAIM option '{argv[at].decode('latin-1')}'")
+                raise ReplyError(f"ERR Unrecognized XCLAIM option '{argv[at].decode('utf-8', 'surrogateescape')}'")
             at += 1
         return options
 

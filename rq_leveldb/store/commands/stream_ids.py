@@ -16,7 +16,7 @@ def invalid_id() -> ReplyError:
 
 
 def no_group(key: bytes, group: bytes, context: str = '') -> ReplyError:
-    shown_key, shown_group = key.decode('latin-1'), group.decode('latin-1')
+    shown_key, shown_group = key.decode('utf-8', 'surrogateescape'), group.decode('utf-8', 'surrogateescape')
     return ReplyError(f"NOGROUP No such key '{shown_key}' or consumer group '{shown_group}'{context}")
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.overlay import Overlay
+
+_LAST_ID: StreamId = (encoding.MAX_U64, encoding.MAX_U64)
 
 
 @dataclass(slots=True)
@@ -71,6 +74,14 @@ class Group:
         self._consumers: dict[bytes, Consumer | None] = {}
 
     @classmethod
+    def create(cls, overlay: Overlay, version: int, name: bytes, last: StreamId, read: int | None) -> Group:
+        """:param version: the stream's; :param name: of a group that does not exist"""
+        group = cls(overlay, version, name, overlay.new_version(), last, read, 0)
+        overlay.put(encoding.group_pending(version, group.number) + encoding.BEHIND_STREAM_IDS, b'')
+        group.save()
+        return group
+
+    @classmethod
     def load(cls, overlay: Overlay, version: int, name: bytes) -> Group | None:
         record = overlay.get(encoding.stream_groups(version) + name)
         return None if record is None else cls(overlay, version, name, *encoding.read_group_record(record))
@@ -117,6 +128,7 @@ class Group:
     def add_consumer(self, name: bytes, now: int) -> Consumer:
         """:param now: Unix time in ms"""
         consumer = self._consumers[name] = Consumer(name, now, None, 0)
+        self._overlay.put(self._pending_of(name) + encoding.BEHIND_STREAM_IDS, b'')
         return consumer
 
     def consumers(self) -> list[Consumer]:
@@ -132,6 +144,7 @@ class Group:
         for id_, _ in list(self.entries_of(consumer)):
             self.acknowledge(id_)
         self._consumers[consumer.name] = None
+        self._overlay.delete(self._pending_of(consumer.name) + encoding.BEHIND_STREAM_IDS)
         self._overlay.delete(encoding.group_consumers(self._version, self.number) + consumer.name)
 
     # -- pending entries
@@ -147,20 +160,28 @@ class Group:
             return iter(())
         first = prefix + encoding.stream_id(*max(start, self._floor))
         last = prefix + encoding.stream_id(*stop) + b'\x00'
-        return (
+        found = (
             (encoding.read_stream_id(key, len(prefix)), Pending(*encoding.read_pending_record(record)))
             for key, record in self._overlay.scan(first, last, reverse)
         )
+        if reverse or start > self._floor:
+            return found
+        lowest = next(found, None)
+        if lowest is None:
+            return found
+        # Written when the group is saved, as it is by those who claim.
+        self._floor = lowest[0]
+        return chain((lowest,), found)
 
     def entries_of(
-        self, consumer: Consumer, start: StreamId = (0, 0), stop: StreamId | None = None
+        self, consumer: Consumer, start: StreamId = (0, 0), stop: StreamId = _LAST_ID
     ) -> Iterator[tuple[StreamId, Pending]]:
         """:returns: the consumer's pending entries with start <= id <= stop"""
-        prefix = encoding.consumer_pending(self._version, self.number, consumer.name)
+        prefix = self._pending_of(consumer.name)
         if consumer.pending == 0:
             return
         first = prefix + encoding.stream_id(*max(start, self._floor))
-        last = encoding.after(prefix) if stop is None else prefix + encoding.stream_id(*stop) + b'\x00'
+        last = prefix + encoding.stream_id(*stop) + b'\x00'
         for key, _ in self._overlay.scan(first, last):
             id_ = encoding.read_stream_id(key, len(prefix))
             pending = self.pending_entry(id_)
@@ -182,7 +203,7 @@ class Group:
             if old is not None:
                 self._take_from(old.consumer, key)
             consumer.pending += 1
-            self._overlay.put(encoding.consumer_pending(self._version, self.number, consumer.name) + key, b'')
+            self._overlay.put(self._pending_of(consumer.name) + key, b'')
         self._overlay.put(
             encoding.group_pending(self._version, self.number) + key,
             encoding.pending_record(delivered, times, consumer.name),
@@ -197,12 +218,13 @@ class Group:
         self._overlay.delete(encoding.group_pending(self._version, self.number) + key)
         self._take_from(old.consumer, key)
         self.pending -= 1
-        if id_ == self._floor:
-            self._floor = (id_[0], id_[1] + 1) if id_[1] < encoding.MAX_U64 else id_
         return True
 
+    def _pending_of(self, name: bytes) -> bytes:
+        return encoding.consumer_pending(self._version, self.number, name)
+
     def _take_from(self, name: bytes, key: bytes) -> None:
-        self._overlay.delete(encoding.consumer_pending(self._version, self.number, name) + key)
+        self._overlay.delete(self._pending_of(name) + key)
         consumer = self.consumer(name)
         if consumer is not None:
             consumer.pending -= 1

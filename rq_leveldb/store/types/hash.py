@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
@@ -116,7 +117,8 @@ class Hash(Value):
         """:returns: fields and values as they are now"""
         if self._fields is not None:
             return iter(list(self._fields.items()))
-        return scattered.scan(self.overlay, encoding.hash_fields(self.version))
+        # Counted, since behind the last field may lie tombstones of another value.
+        return islice(scattered.scan(self.overlay, encoding.hash_fields(self.version)), self._count)
 
     def as_dict(self) -> dict[bytes, bytes]:
         """:returns: fields and values as they are now; only for a hash that fits into memory"""

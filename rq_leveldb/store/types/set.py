@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.arguments import is_integer
@@ -74,7 +75,9 @@ class Set(Value):
         """:returns: the members as they are now"""
         if self._members is not None:
             return iter(list(self._members))
-        return (member for member, _ in scattered.scan(self.overlay, encoding.set_members(self.version)))
+        # Counted, since behind the last member may lie tombstones of another value.
+        members = scattered.scan(self.overlay, encoding.set_members(self.version))
+        return (member for member, _ in islice(members, self._count))
 
     def add(self, member: bytes) -> bool:
         """:returns: whether the member is new"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from itertools import chain
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import StreamId
@@ -39,6 +40,14 @@ def previous_id(id_: StreamId) -> StreamId | None:
     if seq > 0:
         return ms, seq - 1
     return (ms - 1, MAX_NUMBER) if ms > 0 else None
+
+
+def _up_to(end: bytes, records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """:returns: the records, without a step behind the one with this key, where another value's tombstones may lie"""
+    for record in records:
+        yield record
+        if record[0] == end:
+            return
 
 
 class Stream(Value):
@@ -149,10 +158,7 @@ class Stream(Value):
     def first_id(self) -> StreamId | None:
         if self._count == 0:
             return None
-        first = next(self.ids(), None)
-        if first is not None:
-            self._floor = first
-        return first
+        return next(self.ids(), None)
 
     def last_entry(self) -> Entry | None:
         return next(self.range(MIN_ID, MAX_ID, reverse=True), None)
@@ -197,6 +203,7 @@ class Stream(Value):
         return removed
 
     def _records(self, start: StreamId, stop: StreamId, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        from_the_front = start <= self._floor and not reverse
         start = max(start, self._floor)
         if start > stop or self._count == 0:
             return iter(())
@@ -205,12 +212,19 @@ class Stream(Value):
         entries = self._entries
         if entries is not None:
             # (key,) sorts before, (last + b'\0',) behind the entry with that key.
-            found = entries[bisect_left(entries, (first,)) : bisect_right(entries, (last + b'\x00',))]
-            return reversed(found) if reverse else iter(found)
+            part = entries[bisect_left(entries, (first,)) : bisect_right(entries, (last + b'\x00',))]
+            return reversed(part) if reverse else iter(part)
         prefix = encoding.stream_entries(self.version)
         size = len(prefix)
-        records = self.overlay.scan(prefix + first, prefix + last + b'\x00', reverse)
-        return ((key[size:], data) for key, data in records)
+        stop = min(stop, self.last)
+        records = self.overlay.scan(prefix + first, prefix + encoding.stream_id(*stop) + b'\x00', reverse)
+        found: Iterator[tuple[bytes, bytes]] = ((key[size:], data) for key, data in records)
+        if from_the_front:
+            lowest = next(found, None)
+            if lowest is not None:
+                self._floor = encoding.read_stream_id(lowest[0])
+                found = chain((lowest,), found)
+        return _up_to(encoding.stream_id(*(self._floor if reverse else self.last)), found)
 
     def _put(self, key: bytes, data: bytes) -> None:
         entries = self._entries
@@ -268,9 +282,7 @@ class Stream(Value):
         :param read: how many entries have been delivered, None if that is not known
         """
         self._enlarge()
-        group = Group(self.overlay, self.version, name, self.overlay.new_version(), last, read, 0)
-        group.save()
-        return group
+        return Group.create(self.overlay, self.version, name, last, read)
 
     # -- what is known about how far a reader has come (as Redis estimates a group's lag)
 
