@@ -15,6 +15,9 @@ _MAX_WHOLE = MAX_INTEGER // 2
 
 _INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
 _FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
+_HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?', re.I)
+# A number too large or too small to be written as a double comes out as infinity or 0, though it is neither.
+_OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 
 
 def integer(argument: bytes) -> int:
@@ -32,9 +35,21 @@ def is_integer(argument: bytes) -> bool:
 
 def floating(argument: bytes) -> float:
     """:raises ReplyError: not a number"""
-    if not _FLOAT.fullmatch(argument):
+    number = _number(argument)
+    if (math.isinf(number) or number == 0) and _OUT_OF_REACH.search(argument):
         raise not_a_float()
-    return float(argument)
+    return number
+
+
+def _number(argument: bytes) -> float:
+    if _FLOAT.fullmatch(argument):
+        return float(argument)
+    if _HEXADECIMAL.fullmatch(argument):
+        try:
+            return float.fromhex(argument.decode())
+        except OverflowError:
+            pass
+    raise not_a_float()
 
 
 def score(argument: bytes) -> float:
@@ -47,7 +62,7 @@ def score_bound(argument: bytes) -> tuple[float, bool]:
     """
     exclusive = argument[:1] == b'('
     try:
-        return floating((argument[1:] if exclusive else argument) or b'0'), exclusive
+        return _number((argument[1:] if exclusive else argument) or b'0'), exclusive
     except ReplyError:
         raise ReplyError('ERR min or max is not a float') from None
 
@@ -57,7 +72,7 @@ def timeout(argument: bytes) -> float:
     :raises ReplyError: as BLPOP does
     """
     try:
-        seconds = floating(argument)
+        seconds = _number(argument)
     except ReplyError:
         raise ReplyError('ERR timeout is not a float or out of range') from None
     if math.isinf(seconds) or seconds * 1000 > MAX_INTEGER:

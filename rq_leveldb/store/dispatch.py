@@ -21,6 +21,7 @@ from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Stat
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.replies import (
+    NO_REPLY,
     QUEUED,
     Pieces,
     Reply,
@@ -106,6 +107,10 @@ class Dispatcher:
         client = ctx.client
         row = self._row(argv[0])
         if row is None:
+            if argv[0].lower() in (b'post', b'host:'):
+                # A web page that reached the port: what follows would be its commands.
+                client.close()
+                return NO_REPLY
             client.failed = client.queue is not None
             return self._rejected(unknown_command(argv[0], argv[1:]))
         command, statistics = row

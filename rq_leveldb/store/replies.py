@@ -175,13 +175,18 @@ def unknown_subcommand(name: str, command: str) -> ReplyError:
     return ReplyError(f"ERR unknown subcommand '{shown}'. Try {command} HELP.")
 
 
+def unknown_subcommand_or_arity(name: str, command: str) -> ReplyError:
+    """:param name: the subcommand as it was sent; :param command: the container command in upper case"""
+    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name[:128]}'. Try {command} HELP.")
+
+
 def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:
-    shown = name[:128].decode('latin-1')
+    shown = name[:128].decode('utf-8', 'surrogateescape')
     beginning = ''
     for argument in arguments:
         if len(beginning) >= 128:
             break
-        beginning += "'" + argument[: 128 - len(beginning)].decode('latin-1') + "' "
+        beginning += "'" + argument[: 128 - len(beginning)].decode('utf-8', 'surrogateescape') + "' "
     return ReplyError(
         f"ERR unknown command '{shown}', with args beginning with: {beginning}".replace('\r', ' ').replace('\n', ' ')
     )

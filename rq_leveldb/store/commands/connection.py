@@ -15,10 +15,12 @@ from rq_leveldb.store.replies import (
     PONG,
     Reply,
     ReplyError,
+    SetReply,
     Status,
     Verbatim,
     syntax_error,
     unknown_subcommand,
+    unknown_subcommand_or_arity,
     wrong_arity,
 )
 from rq_leveldb.version import __version__
@@ -92,7 +94,7 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
             _check_name(name)
             index += 2
         else:
-            raise ReplyError(f"ERR Syntax error in HELLO option '{argv[index].decode('latin-1')}'")
+            raise ReplyError(f"ERR Syntax error in HELLO option '{argv[index].decode('utf-8', 'surrogateescape')}'")
     client.protocol, client.name = protocol, name
     ctx.resp3 = protocol == 3
     return {
@@ -128,7 +130,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
 def client(ctx: Context, argv: list[bytes]) -> Reply:
     handler = _CLIENT.get(argv[1].lower())
     if handler is None:
-        raise unknown_subcommand(argv[1].decode('latin-1'), 'CLIENT')
+        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'CLIENT')
     return handler(ctx, argv)
 
 
@@ -139,7 +141,7 @@ def _check_name(name: bytes) -> None:
 
 def _exactly(argv: list[bytes], count: int) -> None:
     if len(argv) != count:
-        raise wrong_arity(f'client|{argv[1].decode("latin-1").lower()}')
+        raise wrong_arity(f'client|{argv[1].decode("utf-8", "surrogateescape").lower()}')
 
 
 def client_id(ctx: Context, argv: list[bytes]) -> Reply:
@@ -163,7 +165,7 @@ def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
     _exactly(argv, 4)
     attribute = argv[2].lower()
     if attribute not in (b'lib-name', b'lib-ver'):
-        raise ReplyError(f"ERR Unrecognized option '{argv[2].decode('latin-1')}'")
+        raise ReplyError(f"ERR Unrecognized option '{argv[2].decode('utf-8', 'surrogateescape')}'")
     if any(not 33 <= byte <= 126 for byte in argv[3]):
         name = attribute.decode()
         raise ReplyError(f'ERR {name} cannot contain spaces, newlines or special characters.')
@@ -233,7 +235,7 @@ def client_list(ctx: Context, argv: list[bytes]) -> Reply:
     clients = list(ctx.services.clients.values())
     if len(argv) == 4 and argv[2].lower() == b'type':
         if argv[3].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
-            raise ReplyError(f"ERR Unknown client type '{argv[3].decode('latin-1')}'")
+            raise ReplyError(f"ERR Unknown client type '{argv[3].decode('utf-8', 'surrogateescape')}'")
         clients = [state for state in clients if _type_of(state) == argv[3].lower()]
     elif len(argv) > 3 and argv[2].lower() == b'id':
         numbers = []
@@ -264,7 +266,7 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
         filters[option] = argv[index + 1]
         index += 2
     if not filters:
-        raise syntax_error()
+        raise wrong_arity('client|kill')
     number = age = None
     if b'id' in filters:
         try:
@@ -279,9 +281,9 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
     if skip not in (b'yes', b'no'):
         raise syntax_error()
     if b'user' in filters and filters[b'user'] != b'default':
-        raise ReplyError(f"ERR No such user '{filters[b'user'].decode('latin-1')}'")
+        raise ReplyError(f"ERR No such user '{filters[b'user'].decode('utf-8', 'surrogateescape')}'")
     if b'type' in filters and filters[b'type'].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
-        raise ReplyError(f"ERR Unknown client type '{filters[b'type'].decode('latin-1')}'")
+        raise ReplyError(f"ERR Unknown client type '{filters[b'type'].decode('utf-8', 'surrogateescape')}'")
     killed = 0
     for state in list(ctx.services.clients.values()):
         if (
@@ -298,8 +300,10 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) not in (3, 4):
+    if len(argv) < 3:
         raise wrong_arity('client|unblock')
+    if len(argv) > 4:
+        raise unknown_subcommand_or_arity('UNBLOCK', 'CLIENT')
     with_error = False
     if len(argv) == 4:
         reason = argv[3].lower()
@@ -319,6 +323,8 @@ def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:
 
 def client_reply(ctx: Context, argv: list[bytes]) -> Reply:
     _exactly(argv, 3)
+    if argv[2].lower() not in (b'on', b'off', b'skip'):
+        raise syntax_error()
     if argv[2].lower() != b'on':
         raise ReplyError('ERR this store always replies: CLIENT REPLY OFF and SKIP are not supported')
     return OK
@@ -331,14 +337,22 @@ def client_tracking(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
-    return {b'flags': [b'off'], b'redirect': -1, b'prefixes': []}
+    _exactly(argv, 2)
+    return {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
 
 
 def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 2)
     return -1
 
 
+def client_unpause(ctx: Context, argv: list[bytes]) -> Reply:
+    _exactly(argv, 2)
+    return OK
+
+
 _CLIENT = {
+    b'unpause': client_unpause,
     b'id': client_id,
     b'getname': client_getname,
     b'setname': client_setname,

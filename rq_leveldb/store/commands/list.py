@@ -7,6 +7,7 @@ from itertools import islice
 
 from rq_leveldb.store import arguments
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     NULL_ARRAY,
@@ -143,6 +144,8 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
 
 def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     count = arguments.integer(argv[2])
+    if count == arguments.MIN_INTEGER:
+        raise count_out_of_range()
     value = ctx.typed(argv[1], List)
     if value is None:
         return 0
@@ -176,9 +179,7 @@ def lpos(ctx: Context, argv: list[bytes]) -> Reply:
         if option == b'RANK':
             rank = arguments.integer(argv[index + 1])
             if rank == arguments.MIN_INTEGER:
-                raise ReplyError(
-                    'ERR value is out of range, must be between -9223372036854775807 and 9223372036854775807'
-                )
+                raise count_out_of_range()
             if rank == 0:
                 raise ReplyError(
                     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "

@@ -8,7 +8,14 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.pubsub import subscriptions
-from rq_leveldb.store.replies import Push, Reply, ReplyError, Status, unknown_subcommand, wrong_arity
+from rq_leveldb.store.replies import (
+    Push,
+    Reply,
+    Status,
+    unknown_subcommand,
+    unknown_subcommand_or_arity,
+    wrong_arity,
+)
 
 
 def subscribe(ctx: Context, argv: list[bytes]) -> Reply:
@@ -46,10 +53,7 @@ def pubsub(ctx: Context, argv: list[bytes]) -> Reply:
     subcommand = argv[1].lower()
     if subcommand == b'channels':
         if len(argv) > 3:
-            raise ReplyError(
-                f"ERR unknown subcommand or wrong number of arguments for '{argv[1].decode('latin-1')}'. "
-                'Try PUBSUB HELP.'
-            )
+            raise unknown_subcommand_or_arity(argv[1].decode('utf-8', 'surrogateescape'), 'PUBSUB')
         return list(hub.channels(argv[2] if len(argv) == 3 else None))
     if subcommand == b'numsub':
         return [item for channel in argv[2:] for item in (channel, hub.listener_count(channel))]
@@ -61,7 +65,7 @@ def pubsub(ctx: Context, argv: list[bytes]) -> Reply:
         if len(argv) != 2:
             raise wrong_arity('pubsub|help')
         return [Status(line) for line in _HELP]
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'PUBSUB')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'PUBSUB')
 
 
 _HELP = (

@@ -116,7 +116,7 @@ def script(ctx: Context, argv: list[bytes]) -> Reply:
         if len(argv) != 2:
             raise wrong_arity('script|help')
         return [Status(line) for line in _HELP]
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'SCRIPT')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'SCRIPT')
 
 
 _HELP = (

@@ -6,7 +6,7 @@ import time
 from fnmatch import fnmatchcase
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.arguments import integer, is_integer
 from rq_leveldb.store.command import Command, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import Snapshot, sections
@@ -22,6 +22,7 @@ from rq_leveldb.store.replies import (
     no_such_key,
     syntax_error,
     unknown_subcommand,
+    unknown_subcommand_or_arity,
     wrong_arity,
 )
 
@@ -157,12 +158,14 @@ def config(ctx: Context, argv: list[bytes]) -> Reply:
             raise wrong_arity('config|set')
         return _config_set(ctx, argv[2:])
     if subcommand == b'resetstat':
+        if len(argv) != 2:
+            raise wrong_arity('config|resetstat')
         ctx.services.statistics.reset()
         ctx.services.forget_statistics()
         return OK
     if subcommand == b'rewrite':
         raise ReplyError('ERR The server is running without a config file')
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'CONFIG')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'CONFIG')
 
 
 def _settings(ctx: Context) -> dict[str, str]:
@@ -203,7 +206,8 @@ def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
-            raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{name.decode('latin-1')}'")
+            shown = name.decode('utf-8', 'surrogateescape')
+            raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
         if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
             try:
                 number = integer(value)
@@ -235,6 +239,8 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
         return [_describe(found) for found in commands.values()]
     subcommand = argv[1].lower()
     if subcommand == b'count':
+        if len(argv) != 2:
+            raise wrong_arity('command|count')
         return len(commands)
     if subcommand == b'list':
         return list(commands)
@@ -256,7 +262,7 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
         if not keys:
             raise ReplyError('ERR The command has no key arguments')
         return keys
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'COMMAND')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'COMMAND')
 
 
 def _keys(found: Command, argv: list[bytes]) -> list[bytes]:
@@ -284,18 +290,24 @@ def _document(found: Command) -> Reply:
 def slowlog(ctx: Context, argv: list[bytes]) -> Reply:
     slow = ctx.services.statistics.slow
     subcommand = argv[1].lower()
-    if subcommand == b'get' and len(argv) <= 3:
-        count = integer(argv[2]) if len(argv) == 3 else 10
+    if subcommand == b'get':
+        if len(argv) > 3:
+            raise unknown_subcommand_or_arity('GET', 'SLOWLOG')
+        count = 10
+        if len(argv) == 3:
+            count = integer(argv[2]) if is_integer(argv[2]) else -2
         if count < -1:
             raise ReplyError('ERR count should be greater than or equal to -1')
         shown = list(slow)[: None if count == -1 else count]
         return [[one.number, one.started, one.duration, one.argv, one.address.encode(), one.name] for one in shown]
-    if subcommand == b'len' and len(argv) == 2:
+    if subcommand in (b'len', b'reset') and len(argv) != 2:
+        raise wrong_arity(f'slowlog|{subcommand.decode()}')
+    if subcommand == b'len':
         return len(slow)
-    if subcommand == b'reset' and len(argv) == 2:
+    if subcommand == b'reset':
         slow.clear()
         return OK
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'SLOWLOG')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'SLOWLOG')
 
 
 def monitor(ctx: Context, argv: list[bytes]) -> Reply:
@@ -309,6 +321,8 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
     if subcommand == b'usage':
         if len(argv) < 3:
             raise wrong_arity('memory|usage')
+        if len(argv) > 3 and (len(argv) != 5 or argv[3].upper() != b'SAMPLES' or integer(argv[4]) < 0):
+            raise syntax_error()
         value = ctx.find(argv[2])
         if value is None:
             return None
@@ -323,7 +337,7 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
         return Verbatim(b'The data is on disk; see INFO memory for this process.')
     if subcommand == b'purge':
         return OK
-    raise unknown_subcommand(argv[1].decode('latin-1'), 'MEMORY')
+    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'MEMORY')
 
 
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
