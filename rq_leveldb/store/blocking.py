@@ -38,35 +38,32 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         # Dictionaries as ordered sets: leaving from the middle of a line is cheap.
-        self._lines: dict[Place, dict[Waiter, None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+        self.lines: dict[Place, dict[Waiter, None]] = {}
 
     def __len__(self) -> int:
-        return len({waiter for line in self._lines.values() for waiter in line})
+        return len({waiter for line in self.lines.values() for waiter in line})
 
     def enter(self, waiter: Waiter) -> None:
         for place in waiter.places:
-            self._lines.setdefault(place, {})[waiter] = None
+            self.lines.setdefault(place, {})[waiter] = None
 
     def leave(self, waiter: Waiter) -> None:
         """Take the waiter out of all its lines; nothing happens if it stands in none."""
         for place in waiter.places:
-            line = self._lines.get(place)
+            line = self.lines.get(place)
             if line is not None:
                 line.pop(waiter, None)
                 if not line:
-                    del self._lines[place]
+                    del self.lines[place]
         waiter.cancel_timer()
 
     def has_line(self, place: Place) -> bool:
-        return place in self._lines
+        return place in self.lines
 
     def line(self, place: Place) -> Iterator[Waiter]:
         """:returns: who waits now at `place`, longest first"""
-        return iter(list(self._lines.get(place, ())))
+        return iter(list(self.lines.get(place, ())))
 
     def places(self, db: int) -> list[Place]:
         """:returns: the keys of a database that somebody waits for"""
-        return [place for place in self._lines if place[0] == db]
+        return [place for place in self.lines if place[0] == db]

@@ -44,6 +44,16 @@ class Durability:
         """From now on every acknowledged write is synced; what was written before is synced with the next."""
         self._always = True
 
+    def is_immediate(self) -> bool:
+        """Whether replies may leave at once; then :meth:`note_write` is all that has to be said."""
+        return not self._always and not self._waiting
+
+    def note_write(self) -> None:
+        """Something was committed whose replies have left."""
+        self._unsynced = True
+        if self._timer is None and not self._running:
+            self._timer = self._loop.call_later(1.0, self._start)
+
     def committed(self, wrote: bool, release: Release) -> None:
         """A unit was committed.
 
@@ -52,10 +62,10 @@ class Durability:
         """
         if wrote:
             self._unsynced = True
-        if not self._always:
+        if self.is_immediate():
             release()
-            if self._unsynced and self._timer is None:
-                self._timer = self._loop.call_later(1.0, self._start)
+            if wrote:
+                self.note_write()
         elif self._unsynced or self._running:
             self._waiting.append(release)
             if not self._running:

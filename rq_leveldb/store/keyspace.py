@@ -30,8 +30,8 @@ from rq_leveldb.store.types.value import Value
 
 DATABASES = 16
 MAX_CACHED_VALUES = 2048
-MAX_CACHED_WEIGHT = 8192
-"""Bytes of payload above which a value does not stay in memory."""
+MAX_CACHED_RECORD = 8192
+"""Bytes of a meta record above which its value stays in memory no longer than a transaction."""
 
 
 class _Loadable(Protocol):
@@ -83,6 +83,7 @@ class Keyspace:
         self._dirty: dict[bytes, Value | None] = {}
         self._counts: dict[bytes, int] = {}
         self._counts_changed: set[bytes] = set()
+        self._heavy: list[bytes] = []
         self.prefixes: list[bytes] = []
         for db in range(DATABASES):
             namespace = self.engine.get(encoding.namespace_key(db))
@@ -113,6 +114,8 @@ class Keyspace:
             value.meta_key = meta_key
             _, value.expire, value.indexed = encoding.meta_header(record)
             self._cache[meta_key] = value
+            if len(record) > MAX_CACHED_RECORD:
+                self._heavy.append(meta_key)
         if value is not None and value.expire and value.expire <= self.now:
             self.expired_keys += 1
             self.remove(value)
@@ -336,11 +339,15 @@ class Keyspace:
                 value.indexed = expire
                 if not self.next_due or expire < self.next_due:
                     self.next_due = expire
-            overlay.put(meta_key, value.record())
+            record = value.record()
+            if len(record) > MAX_CACHED_RECORD:
+                self._heavy.append(meta_key)
+            overlay.put(meta_key, record)
         self._dirty.clear()
-        for prefix in self._counts_changed:
-            overlay.put(encoding.count_key(prefix[1:]), encoding.u64(self._counts[prefix]))
-        self._counts_changed.clear()
+        if self._counts_changed:
+            for prefix in self._counts_changed:
+                overlay.put(encoding.count_key(prefix[1:]), encoding.u64(self._counts[prefix]))
+            self._counts_changed.clear()
 
     def place(self, meta_key: bytes) -> tuple[int, bytes] | None:
         """:returns: database and key of one of `touched`; None if its database was flushed since"""
@@ -359,13 +366,12 @@ class Keyspace:
         :raises WriteRefused: nothing was written; the caller rolls back and reopens
         """
         if self._dirty:
-            heavy = [
-                key for key, value in self._dirty.items() if value is not None and value.weight() > MAX_CACHED_WEIGHT
-            ]
             self.write_changes()
-            for meta_key in heavy:
-                del self._cache[meta_key]
         self.overlay.commit()
+        if self._heavy:
+            for meta_key in self._heavy:
+                self._cache.pop(meta_key, None)
+            self._heavy.clear()
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
 

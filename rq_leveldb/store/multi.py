@@ -12,32 +12,30 @@ class Watches:
     """All WATCHes of all clients."""
 
     def __init__(self) -> None:
-        self._watchers: dict[Place, dict[int, ClientState]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._watchers)
+        # Read by the dispatcher after every change: there are none most of the time.
+        self.watchers: dict[Place, dict[int, ClientState]] = {}
 
     def watch(self, client: ClientState, place: Place, lived: bool) -> None:
         """:param lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail"""
         if place not in client.watched:
             client.watched[place] = lived
-            self._watchers.setdefault(place, {})[client.number] = client
+            self.watchers.setdefault(place, {})[client.number] = client
 
     def unwatch(self, client: ClientState) -> None:
         for place in client.watched:
-            watchers = self._watchers.get(place)
+            watchers = self.watchers.get(place)
             if watchers is not None:
                 watchers.pop(client.number, None)
                 if not watchers:
-                    del self._watchers[place]
+                    del self.watchers[place]
         client.watched.clear()
         client.dirty = False
 
     def touch(self, place: Place) -> None:
         """A key changed."""
-        for client in self._watchers.get(place, {}).values():
+        for client in self.watchers.get(place, {}).values():
             client.dirty = True
 
     def places(self, db: int) -> list[Place]:
         """:returns: the watched keys of a database"""
-        return [place for place in self._watchers if place[0] == db]
+        return [place for place in self.watchers if place[0] == db]

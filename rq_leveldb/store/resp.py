@@ -30,6 +30,8 @@ MAX_QUERY = 1024 * 1024 * 1024
 
 _SHORT = 4096
 _LENGTH_LINES = [b'$%d' % length for length in range(_SHORT)]
+_length_line = _LENGTH_LINES.__getitem__
+_COUNTS = {b'*%d' % count: count for count in range(1, 256)}
 _PIECE = 512
 _HEXADECIMAL = b'0123456789abcdefABCDEF'
 
@@ -170,17 +172,13 @@ def _split(parts: list[bytes]) -> list[list[bytes]] | None:
     index = 0
     last = len(parts) - 1
     while index < last:
-        header = parts[index]
-        count_text = header[1:]
-        if header[:1] != b'*' or not count_text.isdigit() or len(count_text) > 7:
-            return None
-        count = int(count_text)
+        count = _COUNTS.get(parts[index], 0)
         stop = index + 1 + 2 * count
         if count == 0 or stop > last:
             return None
         argv = parts[index + 2 : stop : 2]
         try:
-            if [_LENGTH_LINES[len(argument)] for argument in argv] != parts[index + 1 : stop : 2]:
+            if list(map(_length_line, map(len, argv))) != parts[index + 1 : stop : 2]:
                 return None
         except IndexError:
             return None
@@ -261,6 +259,8 @@ def encode(reply: Any, resp3: bool) -> bytes:
         for item in reply:
             if type(item) is bytes:
                 out.append(b'$%d\r\n%b\r\n' % (len(item), item))
+            elif type(item) is int:
+                out.append(b':%d\r\n' % item)
             else:
                 out.append(encode(item, resp3))
         return b''.join(out)

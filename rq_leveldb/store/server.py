@@ -53,6 +53,9 @@ FREE_SPACE_SHARE = 20
 """Commands that add data are refused when less than so many bytes are free, or 1/20 of the file system if that is
 less: LevelDB must not run into a full disk, and what shrinks the data must still work then."""
 
+FREE_SPACE_INTERVAL = 100
+"""Milliseconds between two looks at the free space."""
+
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
 
@@ -87,7 +90,7 @@ class Server:
         self.closing: dict[Session, None] = {}
         self.refused = ''  # why LevelDB takes no writes, as long as it does not
         self._refused_at = 0.0
-        self._free_checked = 0.0
+        self._free_checked = 0
         self._low_space = ''
         self._next_number = 0
         self._waiters: dict[int, Waiter] = {}
@@ -215,7 +218,13 @@ class Server:
             self._abort(self._internal_error(fault, 'a commit'))
         if keyspace.next_due != self._expiry_due:
             self._schedule_expiry()
-        if self.outbox or self.closing:
+        if self.outbox and not self.closing and self.durability.is_immediate():
+            for session in self.outbox:
+                session.write(session.take())
+            self.outbox.clear()
+            if wrote:
+                self.durability.note_write()
+        elif self.outbox or self.closing:
             released = [(session, session.take()) for session in self.outbox]
             closing = list(self.closing)
             self.outbox.clear()
@@ -230,9 +239,12 @@ class Server:
             self.durability.committed(wrote, release)
         elif wrote:
             self.durability.committed(wrote, lambda: None)
-        if not self._sweeping and self.sweeper.has_work():
-            self._sweeping = True
-            self.loop.call_later(0.05, self._sweep)
+        if keyspace.overlay.abandoned and not self._sweeping:
+            self._start_sweeping()
+
+    def _start_sweeping(self) -> None:
+        self._sweeping = True
+        self.loop.call_later(0.05, self._sweep)
 
     def after_replies(self, action: Callable[[], None]) -> None:
         """Do something behind the replies of the unit that was just committed."""
@@ -242,6 +254,8 @@ class Server:
         self.keyspace.rollback()
         for session in self.outbox:
             session.refuse(error)
+        if not self._sweeping:
+            self._start_sweeping()  # what it knew may have been rolled back
 
     def _refuse(self, reason: str) -> None:
         logger.error('LevelDB refused a write: %s', reason)
@@ -274,6 +288,8 @@ class Server:
             logger.error('cannot reopen the database: %s', error)
             return self._refusal()
         logger.warning('the database is open again after: %s', self.refused)
+        if not self._sweeping:
+            self._start_sweeping()
         self.refused = ''
         return None
 
@@ -284,9 +300,8 @@ class Server:
             session.transport.abort()
 
     def _refuse_growth(self) -> ReplyError | None:
-        now = time.monotonic()
-        if now - self._free_checked > 0.1:
-            self._free_checked = now
+        if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
+            self._free_checked = self.keyspace.now
             status = os.statvfs(self.engine.directory)
             free = status.f_bavail * status.f_frsize
             floor = min(FREE_SPACE_FLOOR, status.f_blocks * status.f_frsize // FREE_SPACE_SHARE)

@@ -36,6 +36,11 @@ STREAMED_FROM = 1000
 """Elements above which a reply is sent in pieces."""
 
 
+_MULTI = [b'MULTI']
+_OK = b'+OK\r\n'
+_QUEUED = b'+QUEUED\r\n'
+
+
 class Session(asyncio.Protocol):
     """:param server: the store, which executes and commits"""
 
@@ -45,6 +50,7 @@ class Session(asyncio.Protocol):
         self.backlog: deque[list[bytes]] = deque()
         self.pending: list[bytes] = []
         self.pending_messages: list[int] = []
+        self._uncounted = 0  # replies in `pending` beyond one an element
         self.transport: asyncio.Transport
         self.ctx: Context
         self.client: ClientState
@@ -119,6 +125,15 @@ class Session(asyncio.Protocol):
                     backlog.clear()
                     break
                 argv = backlog.popleft()
+                if argv == _MULTI:
+                    queued = server.dispatcher.queue_whole(self.ctx, backlog)
+                    if queued >= 0:
+                        for _ in range(queued):
+                            backlog.popleft()
+                        self.pending.append(_OK + _QUEUED * queued)
+                        self._uncounted += queued
+                        count += queued
+                        argv = backlog.popleft()
                 if not argv:
                     self.answer(ReplyError(self._fault))
                     self.close()
@@ -175,12 +190,15 @@ class Session(asyncio.Protocol):
         """:returns: the bytes of the unit that ends"""
         data = self.pending[0] if len(self.pending) == 1 else b''.join(self.pending)
         self.pending.clear()
-        self.pending_messages.clear()
+        if self.pending_messages:
+            self.pending_messages.clear()
+        self._uncounted = 0
         return data
 
     def refuse(self, error: ReplyError) -> None:
         """Let every reply of the open unit be this error, and drop its messages: it was not committed."""
-        replies = len(self.pending) - len(self.pending_messages)
+        replies = len(self.pending) + self._uncounted - len(self.pending_messages)
+        self._uncounted = 0
         self.pending.clear()
         self.pending_messages.clear()
         self.pending.extend([error_line(error.text)] * replies)

@@ -50,9 +50,6 @@ class Hash(Value):
         body = encoding.counted_body(self.version, self._count)
         return encoding.meta_record(encoding.TYPE_LARGE_HASH, self.expire, self.indexed, body)
 
-    def weight(self) -> int:
-        return self._bytes if self._fields is not None else 0
-
     def is_empty(self) -> bool:
         return not self._fields if self._fields is not None else self._count == 0
 

@@ -49,9 +49,6 @@ class Set(Value):
         body = encoding.counted_body(self.version, self._count)
         return encoding.meta_record(encoding.TYPE_SET, self.expire, self.indexed, body)
 
-    def weight(self) -> int:
-        return self._bytes if self._members is not None else 0
-
     def is_empty(self) -> bool:
         return not self._members if self._members is not None else self._count == 0
 

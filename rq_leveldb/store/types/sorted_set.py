@@ -62,9 +62,6 @@ class SortedSet(Value):
         body = encoding.sorted_set_body(self.version, self._count, self._floor)
         return encoding.meta_record(encoding.TYPE_SORTED_SET, self.expire, self.indexed, body)
 
-    def weight(self) -> int:
-        return len(self._floor) + len(self._ceiling or b'')
-
     def is_empty(self) -> bool:
         return self._count == 0
 

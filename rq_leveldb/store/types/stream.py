@@ -97,9 +97,6 @@ class Stream(Value):
         body += encoding.stream_entries_body(entries)
         return encoding.meta_record(encoding.TYPE_SMALL_STREAM, self.expire, self.indexed, body)
 
-    def weight(self) -> int:
-        return self._bytes
-
     def is_empty(self) -> bool:
         return False
 

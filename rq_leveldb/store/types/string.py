@@ -29,9 +29,6 @@ class String(Value):
     def record(self) -> bytes:
         return encoding.meta_record(encoding.TYPE_STRING, self.expire, self.indexed, self.data)
 
-    def weight(self) -> int:
-        return len(self.data)
-
     def encoding_name(self) -> bytes:
         if is_integer(self.data):
             return b'int'

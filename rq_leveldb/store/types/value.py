@@ -39,10 +39,6 @@ class Value:
         """:returns: the meta record"""
         raise NotImplementedError
 
-    def weight(self) -> int:
-        """:returns: about how many bytes of payload the object itself holds in memory"""
-        return 0
-
     def encoding_name(self) -> bytes:
         """As OBJECT ENCODING answers; the name that Redis would give a value of this size, as far as it matters."""
         raise NotImplementedError
