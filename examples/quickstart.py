@@ -1,6 +1,6 @@
 """Enqueues jobs, runs them with a worker and prints their results. No server has to be installed or started.
 
-    python examples/quickstart.py
+python examples/quickstart.py
 """
 
 from __future__ import annotations
