@@ -175,6 +175,7 @@ class _Server:
         self._control = control
         self._pid = os.getpid()
         self._hooks = worker.settings.before_fork
+        self._warm = False
         self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(self._waker, False)
@@ -198,7 +199,11 @@ class _Server:
                     return
 
     def _receive(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 2)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 2)
+        except ConnectionResetError:
+            # The supervisor closed its end and had not read everything.
+            return False
         if not data:
             return False
         message = pickle.loads(data)
@@ -227,6 +232,9 @@ class _Server:
         for descriptor in descriptors:
             os.close(descriptor)
         self._send(('forked', token, pid))
+        if not self._warm:
+            self._warm = True
+            self._worker.after_first_fork()
 
     def _leave(self) -> None:
         self._control.close()

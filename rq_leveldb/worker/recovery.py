@@ -25,6 +25,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE, decode_list, encode_list
+from .scheduler import cron_lock_key
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -223,16 +224,17 @@ class Recovery:
         """Look at every worker that is registered, and recover those that died.
 
         Returns:
-            How many jobs were taken over.
+            How many workers were dead.
         """
-        recovered = 0
+        buried = 0
         for record in self._read():
             if is_gone(record.fields, self._namespace) and self._lock(record.name):
                 try:
-                    recovered += self._recover(record)
+                    self._recover(record)
+                    buried += 1
                 finally:
                     self._worker.connection.delete(_LOCK_TEMPLATE.format(record.name))
-        return recovered
+        return buried
 
     def _read(self) -> list[_Record]:
         worker = self._worker
@@ -241,7 +243,7 @@ class Recovery:
         unknown = [name for name in names if name not in known]
         records = {name: known[name] for name in names if name in known}
         if unknown:
-            wanted = ('pid', 'started', 'boot_id', 'pid_namespace', 'queues')
+            wanted = ('pid', 'started', 'boot_id', 'pid_namespace', 'queues', 'cron')
             with worker.connection.pipeline(transaction=False) as pipeline:
                 for name in unknown:
                     pipeline.hmget(_WORKER_PREFIX + name, wanted)
@@ -278,17 +280,17 @@ class Recovery:
             connection.delete(key)
         return False
 
-    def _recover(self, record: _Record) -> int:
+    def _recover(self, record: _Record) -> None:
         worker = self._worker
         name = record.name
         connection = worker.connection
         worker.log.warning(
             'Worker %s: worker %s (PID %s) died, recovering its jobs', worker.name, name, record.fields.get('pid')
         )
-        recovered = return_lost_claims(worker, name, set(), running=False)
+        return_lost_claims(worker, name, set(), running=False)
         for composite in _members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
-            recovered += self._recover_execution(composite, name)
-        self._release_scheduler(name, record.fields.get('queues', ''))
+            self._recover_execution(composite, name)
+        self._release_schedulers(name, record.fields)
         with connection.pipeline() as pipeline:
             pipeline.srem(REDIS_WORKER_KEYS, _WORKER_PREFIX + name)
             for queue_name in filter(None, record.fields.get('queues', '').split(',')):
@@ -301,9 +303,8 @@ class Recovery:
             pipeline.execute()
         self._records.pop(name, None)
         self._mend(filter(None, record.fields.get('queues', '').split(',')))
-        return recovered
 
-    def _recover_execution(self, composite: str, name: str) -> int:
+    def _recover_execution(self, composite: str, name: str) -> None:
         worker = self._worker
         job, queue, execution = _load(worker, composite, name)
         self._wait_for_child(execution)
@@ -311,21 +312,20 @@ class Recovery:
             with worker.connection.pipeline() as pipeline:
                 pipeline.delete(execution.key)
                 pipeline.execute()
-            return 0
+            return
         # Looked up again: the child may have written down its end while it was waited for.
         if not worker.connection.exists(execution.key) and job.get_status() != JobStatus.STARTED:
-            return 0
+            return
         status = job.get_status()
         if status == JobStatus.QUEUED:
             self._requeue(job, queue, execution)
-            return 1
+            return
         if status != JobStatus.STARTED:
             self._forget_execution(job, execution)
-            return 0
+            return
         job.ended_at = now()
         reason = f'Worker {name} died while the job was running, and its process with it'
         settle_abandoned(worker, job, queue, execution, reason, crashed=True)
-        return 1
 
     def _requeue(self, job: Job, queue: Queue, execution: Execution) -> None:
         with self._worker.connection.pipeline() as pipeline:
@@ -375,9 +375,11 @@ class Recovery:
             while is_alive(identity) and time.monotonic() < end + _PATIENCE:
                 time.sleep(0.005)
 
-    def _release_scheduler(self, name: str, queues: str) -> None:
+    def _release_schedulers(self, name: str, fields: dict[str, str]) -> None:
         connection = self._worker.connection
-        for queue_name in filter(None, queues.split(',')):
+        if fields.get('cron'):
+            release_lock(connection, cron_lock_key(fields['cron']), name)
+        for queue_name in filter(None, fields.get('queues', '').split(',')):
             release_lock(connection, RQScheduler.get_locking_key(queue_name), name)
         connection.delete(SCHEDULER_KEY_TEMPLATE % name)
 

@@ -13,10 +13,15 @@ from rq.scripts import acquire_or_refresh_lock, release_lock
 if TYPE_CHECKING:
     from redis import Redis
 
-__all__ = ['InProcessScheduler', 'WorkerCron']
+__all__ = ['InProcessScheduler', 'WorkerCron', 'cron_lock_key']
 
 _CRON_LOCK_TTL = 60
 _HEARTBEAT_SECONDS = 20.0
+
+
+def cron_lock_key(path: str) -> str:
+    """Return the store's key of the lock that says which worker runs these definitions."""
+    return f'{RQ_KEY_PREFIX}:cron-lock:{path}'
 
 
 class InProcessScheduler(RQScheduler):
@@ -65,16 +70,11 @@ class WorkerCron:
     def __init__(self, connection: Redis, path: str, owner: str, log_level: str | int = 'INFO') -> None:
         self._connection = connection
         self._owner = owner
-        self._lock_key = f'{RQ_KEY_PREFIX}:cron-lock:{path}'
+        self._lock_key = cron_lock_key(path)
         self._scheduler = CronScheduler(connection, logging_level=log_level, name=f'{owner}:cron')
         self._scheduler.load_config_from_file(path)
         self._active = False
         self._next_look = 0.0
-
-    @property
-    def lock_key(self) -> str:
-        """The store's key of the lock that says which worker runs these definitions."""
-        return self._lock_key
 
     def step(self) -> None:
         """Enqueue what is due, if this worker is the one."""

@@ -205,6 +205,7 @@ class Supervisor:
             self._loop.every(worker.status_line.interval, self._show_status)
         self._plain = worker.is_plain()
         self._own_dequeue = self._uses_own_dequeue()
+        self._order_first()
         worker.run_maintenance_tasks()
         for service in worker.services:
             self._start_service(service)
@@ -229,6 +230,11 @@ class Supervisor:
             systemd.notify('STOPPING=1')
             if self.running:
                 self.stop_children('its worker stopped')
+
+    def _order_first(self) -> None:
+        """Have children forked while RQ's maintenance runs, if they are likely to be needed."""
+        if not self._burst or self._worker.connection.exists(*(queue.key for queue in self._worker.queues)):
+            self._order(min(self._capacity(), _SPARE))
 
     def _finished(self) -> bool:
         if self.running or self._unsettled or self._homeless:
@@ -772,6 +778,8 @@ class Supervisor:
         try:
             if self._worker.recovery.run():
                 self._look = True
+                if isinstance(self._worker.scheduler, InProcessScheduler):
+                    self._worker.scheduler.others_died()
         except _ConnectionLost as error:
             self._store_lost(error)
 

@@ -121,6 +121,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             self.identity = identify()
             fields.update(identity_fields(self.identity))
             fields['max_children'] = self.settings.max_children
+            fields['cron'] = self._cron_path or ''
         return fields
 
     def register_birth(self) -> None:
@@ -185,10 +186,13 @@ class Worker(DefaultConnection, rq.worker.Worker):
             importlib.import_module(module)
         self.get_redis_server_version()
         prepare_to_fork()
-        rehearse(self)
         self.call_hooks(self.settings.before_first_fork)
-        gc.collect()
         # The collector writes to what it visits; what it does not visit stays shared with the children.
+        gc.freeze()
+
+    def after_first_fork(self) -> None:
+        """Do what makes the further forks cheaper, and need not be done before there is a first child."""
+        rehearse(self)
         gc.freeze()
 
     def preload(self, module: str) -> bool:

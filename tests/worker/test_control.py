@@ -198,7 +198,7 @@ def test_cron(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     lock = f'rq:cron-lock:{config}'
     holder = queue.connection.get(lock)
     assert holder == b'one'
-    workers.stop(first)
+    first.kill()
     until(lambda: queue.connection.get(lock) == b'two', 5)
 
 

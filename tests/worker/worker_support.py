@@ -87,7 +87,9 @@ class Workers:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def family(pid: int) -> list[psutil.Process]:
