@@ -13,7 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import plyvel
+try:
+    import plyvel
+except ImportError:
+    # The same library carried on under another name: it has wheels for Python 3.13 and later, where plyvel has none.
+    import plyvel_next as plyvel
 
 from rq_leveldb import errors
 from rq_leveldb.store import encoding
