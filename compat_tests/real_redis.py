@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 
 SETTING = 'RQ_LEVELDB_TEST_REDIS'
-MODEL_VERSION = (8, 2)
 
 
 class NoRedisError(RuntimeError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compat_tests.comparison.contest import Server
+from compat_tests.comparison.known import MODEL
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
 
@@ -18,6 +19,14 @@ def redis_server() -> Iterator[RealRedis]:
     """The model."""
     with RealRedis() as server:
         yield server
+
+
+@pytest.fixture(scope='session')
+def model(redis_server: RealRedis) -> RealRedis:
+    """The model, only if its version is: random programs meet everything that changed since."""
+    if redis_server.version[:2] < MODEL:
+        pytest.skip(f'Redis {redis_server.version} is older than the model {MODEL}; the extra `test` brings one')
+    return redis_server
 
 
 @pytest.fixture(scope='session')

@@ -159,9 +159,9 @@ def _without_clock(reply: Reply | None) -> object:
 
 
 @contextmanager
-def waiting(redis_server: RealRedis, store: Server, protocol: int) -> Iterator[Waiting]:
+def waiting(model: RealRedis, store: Server, protocol: int) -> Iterator[Waiting]:
     """Clients of both servers on empty databases."""
-    with Contest(redis_server, store, protocol) as contest:
+    with Contest(model, store, protocol) as contest:
         yield Waiting(contest)
 
 
@@ -175,10 +175,10 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
-def test_waiting_clients_are_served_alike(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_waiting_clients_are_served_alike(protocol: int, model: RealRedis, store: Server) -> None:
     @given(steps)
     def run(program: list[tuple[str, str]]) -> None:
-        with waiting(redis_server, store, protocol) as clients:
+        with waiting(model, store, protocol) as clients:
             for name, text in program:
                 if name == 'a':
                     clients.act(text)
@@ -203,9 +203,9 @@ def test_waiting_clients_are_served_alike(protocol: int, redis_server: RealRedis
     ],
 )
 @pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
-def test_waiting_ends_with_the_same_null(text: str, protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_waiting_ends_with_the_same_null(text: str, protocol: int, model: RealRedis, store: Server) -> None:
     (command,) = commands_of(text)
-    with Contest(redis_server, store, protocol) as contest:
+    with Contest(model, store, protocol) as contest:
         replies = []
         for wire in contest.client('a'):
             begun = time.monotonic()
@@ -214,8 +214,8 @@ def test_waiting_ends_with_the_same_null(text: str, protocol: int, redis_server:
         assert replies[0] == replies[1]
 
 
-def test_a_client_that_went_away_takes_nothing(redis_server: RealRedis, store: Server) -> None:
-    with Contest(redis_server, store) as contest:
+def test_a_client_that_went_away_takes_nothing(model: RealRedis, store: Server) -> None:
+    with Contest(model, store) as contest:
         for wire in contest.client('p'):
             wire.send_raw(b'PING\r\nBLPOP l1 0\r\n')
             assert wire.read() == Reply('+', b'PONG')
@@ -224,8 +224,8 @@ def test_a_client_that_went_away_takes_nothing(redis_server: RealRedis, store: S
         contest.send('a', 'LRANGE', 'l1', 0, -1)
 
 
-def test_unblocked_by_another_client(redis_server: RealRedis, store: Server) -> None:
-    with Contest(redis_server, store) as contest:
+def test_unblocked_by_another_client(model: RealRedis, store: Server) -> None:
+    with Contest(model, store) as contest:
         for how in ('TIMEOUT', 'ERROR'):
             replies = []
             for waiter, other in zip(contest.client('p'), contest.client('a'), strict=True):

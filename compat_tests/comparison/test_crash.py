@@ -37,12 +37,12 @@ def _packet(unit: Unit) -> bytes:
 
 @pytest.mark.parametrize('fsync', ['everysec', 'always'])
 @pytest.mark.timeout(300)
-def test_killed_at_a_random_point(fsync: str, redis_server: RealRedis, tmp_path: Path) -> None:
+def test_killed_at_a_random_point(fsync: str, model: RealRedis, tmp_path: Path) -> None:
     # Shrinking would start the store hundreds of times.
     @settings(max_examples=6, phases=(Phase.explicit, Phase.generate))
     @given(st.data())
     def run(data: st.DataObject) -> None:
-        redis = Wire(redis_server.socket_path)
+        redis = Wire(model.socket_path)
         redis.call('FLUSHALL')
         Wire(process.socket_path).call('FLUSHALL')
         for _ in range(data.draw(st.integers(1, 3), 'kills')):
@@ -53,7 +53,7 @@ def test_killed_at_a_random_point(fsync: str, redis_server: RealRedis, tmp_path:
             milliseconds = data.draw(st.integers(0, 3), 'milliseconds for the rest')
             _run_and_kill(process, units, acknowledged, milliseconds)
             process.start()
-            _expect_a_prefix(redis, redis_server, process, units, acknowledged)
+            _expect_a_prefix(redis, model, process, units, acknowledged)
 
     with StoreProcess(tmp_path / 'store', fsync=fsync) as process:
         run()
@@ -78,7 +78,7 @@ def _run_and_kill(process: StoreProcess, units: list[Unit], acknowledged: int, m
 
 
 def _expect_a_prefix(
-    redis: Wire, redis_server: RealRedis, process: StoreProcess, units: list[Unit], acknowledged: int
+    redis: Wire, model: RealRedis, process: StoreProcess, units: list[Unit], acknowledged: int
 ) -> None:
     """Find how many units the store holds: all that were acknowledged, and some of the rest, in order.
 
@@ -88,11 +88,11 @@ def _expect_a_prefix(
     for unit in units[:acknowledged]:
         redis.call_many(unit)
     ours = contents(process.socket_path)
-    first = found = differing(contents(redis_server.socket_path), ours)
+    first = found = differing(contents(model.socket_path), ours)
     for unit in units[acknowledged:]:
         if not found:
             break
         redis.call_many(unit)
-        found = differing(contents(redis_server.socket_path), ours)
+        found = differing(contents(model.socket_path), ours)
     history = '\n  '.join(' | '.join(map(shown, unit)) for unit in units[:acknowledged])
     assert not found, f'acknowledged:\n  {history}\nand then\n' + '\n'.join(first)

@@ -18,12 +18,12 @@ LIFETIME_MS = 120
 
 
 @pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
-def test_what_expired_is_gone_for_every_command(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_what_expired_is_gone_for_every_command(protocol: int, model: RealRedis, store: Server) -> None:
     # Shrinking would wait for the expiry hundreds of times.
     @settings(max_examples=12, phases=(Phase.explicit, Phase.generate))
     @given(programs(TYPES), st.lists(st.sampled_from(KEYS), min_size=1), programs([*TYPES, 'generic', 'scripting']))
     def run(before: list[Step], expiring: list[str], after: list[Step]) -> None:
-        with Contest(redis_server, store, protocol) as contest:
+        with Contest(model, store, protocol) as contest:
             for client, command in before:
                 contest.send(client, *command)
             contest.send('b', 'WATCH', *expiring)
@@ -42,8 +42,8 @@ def test_what_expired_is_gone_for_every_command(protocol: int, redis_server: Rea
 
 
 @pytest.mark.parametrize('command', ['PEXPIRE {} 60', 'SET {} x PX 60', 'PEXPIREAT {} {now+60}', 'RESTORED'])
-def test_dbsize_and_keys_after_the_time(command: str, redis_server: RealRedis, store: Server) -> None:
-    with Contest(redis_server, store) as contest:
+def test_dbsize_and_keys_after_the_time(command: str, model: RealRedis, store: Server) -> None:
+    with Contest(model, store) as contest:
         contest.send('a', 'SET', 'stays', 1)
         contest.send('a', 'SET', 'goes', 1)
         if command == 'PEXPIRE {} 60':

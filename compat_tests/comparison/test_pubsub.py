@@ -84,10 +84,10 @@ def _farewell(reply: Reply) -> bool:
 
 
 @pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
-def test_subscribers_get_the_same(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_subscribers_get_the_same(protocol: int, model: RealRedis, store: Server) -> None:
     @given(steps)
     def run(program: list[tuple[str, tuple[object, ...]]]) -> None:
-        with Contest(redis_server, store, protocol) as contest:
+        with Contest(model, store, protocol) as contest:
             for name, command in program:
                 if name in SUBSCRIBERS:
                     contest.history.append(f'{name}: {command}')

@@ -13,8 +13,8 @@ TYPES = ['string', 'hash', 'list', 'set', 'sorted_set', 'stream']
 PROTOCOLS = pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
 
 
-def _run(steps: list[Step], protocol: int, redis_server: RealRedis, store: Server) -> None:
-    with Contest(redis_server, store, protocol) as contest:
+def _run(steps: list[Step], protocol: int, model: RealRedis, store: Server) -> None:
+    with Contest(model, store, protocol) as contest:
         for client, command in steps:
             contest.send(client, *command)
         contest.compare_contents()
@@ -22,36 +22,36 @@ def _run(steps: list[Step], protocol: int, redis_server: RealRedis, store: Serve
 
 @PROTOCOLS
 @pytest.mark.parametrize('group', TYPES)
-def test_commands_of_one_type(group: str, protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_commands_of_one_type(group: str, protocol: int, model: RealRedis, store: Server) -> None:
     @given(programs([group, 'generic']))
     def run(steps: list[Step]) -> None:
-        _run(steps, protocol, redis_server, store)
+        _run(steps, protocol, model, store)
 
     run()
 
 
 @PROTOCOLS
-def test_commands_of_all_types(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_commands_of_all_types(protocol: int, model: RealRedis, store: Server) -> None:
     @given(programs([*TYPES, 'generic', 'scripting'], parts=20))
     def run(steps: list[Step]) -> None:
-        _run(steps, protocol, redis_server, store)
+        _run(steps, protocol, model, store)
 
     run()
 
 
 @PROTOCOLS
-def test_transactions_of_two_clients(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_transactions_of_two_clients(protocol: int, model: RealRedis, store: Server) -> None:
     @given(programs(['transactions', 'transactions', 'transactions', *TYPES, 'generic', 'scripting'], 'ab'))
     def run(steps: list[Step]) -> None:
-        _run(steps, protocol, redis_server, store)
+        _run(steps, protocol, model, store)
 
     run()
 
 
 @PROTOCOLS
-def test_scripts(protocol: int, redis_server: RealRedis, store: Server) -> None:
+def test_scripts(protocol: int, model: RealRedis, store: Server) -> None:
     @given(programs(['scripting', 'scripting', *TYPES]))
     def run(steps: list[Step]) -> None:
-        _run(steps, protocol, redis_server, store)
+        _run(steps, protocol, model, store)
 
     run()

@@ -108,19 +108,24 @@ class Wire:
             replies.append(reply)
         return replies
 
-    def read_raw(self, seconds: float) -> bytes:
-        """Return all bytes that come until the server is silent for ``seconds`` or closes."""
-        got = bytes(self._buffer)
-        self._buffer.clear()
-        while select.select([self._socket], [], [], seconds)[0]:
+    def read_to_end(self) -> bytes:
+        """Say that no more will be sent, and return all bytes until the server closes.
+
+        Raises:
+            TimeoutError: if it does not.
+        """
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        got = bytearray()
+        while True:
             try:
-                data = self._socket.recv(65536)
-            except ConnectionResetError:
-                break
-            if not data:
-                break
-            got += data
-        return got
+                self._fill()
+            except EOFError:
+                return bytes(got)
+            got += self._buffer
+            self._buffer.clear()
 
     def close(self) -> None:
         """Close the connection."""
