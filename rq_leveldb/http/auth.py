@@ -41,6 +41,7 @@ class Sessions:
 
     def __init__(self, token: str | None) -> None:
         self.token = token
+        self._digest = None if token is None else _digest(token)
 
     def is_token(self, given: str) -> bool:
         """Say whether this is the token, in a time that does not tell how much of it is right.
@@ -48,7 +49,7 @@ class Sessions:
         Args:
             given: what a client sent.
         """
-        return self.token is None or hmac.compare_digest(_digest(given), _digest(self.token))
+        return self._digest is None or hmac.compare_digest(_digest(given), self._digest)
 
     def make(self) -> str:
         """Return the value of a new session's cookie."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 from rq import Queue
@@ -14,6 +14,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from rq_leveldb.http.allow import AllowList
+from rq_leveldb.http.combiner import Combiner
 from rq_leveldb.http.fields import IDENTIFIER, text
 from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.reading import Reader
@@ -88,7 +89,11 @@ class Backend:
         self.allow = allow
         self.reader = Reader(settings.serializer, settings.max_value)
         self.started = time.time()
+        self.combiner = Combiner(connection)
         self._queues: dict[str, Queue] = {}
+        # RQ looks at a serializer that it is given each time it makes a job, which costs more than the pickling.
+        self._writer = None if settings.serializer == 'pickle' else self.reader
+        self._entries: dict[str, Queue] = {}
 
     def queue(self, name: str) -> Queue:
         """Return RQ's queue of a name, whether or not it exists.
@@ -103,6 +108,22 @@ class Backend:
             queue = Queue(name, connection=self.connection, serializer=self.reader)
             # Kept, since a queue asks the server for its version once.
             self._queues[name] = queue
+        return queue
+
+    def entry(self, name: str) -> Queue:
+        """Return the queue of a name for putting jobs on it, and nothing else.
+
+        Args:
+            name: the name.
+        """
+        queue = self._entries.get(name)
+        if queue is None:
+            if len(self._entries) >= _MOST_QUEUES:
+                self._entries.clear()
+            queue = Queue(name, connection=self.connection, serializer=self._writer)
+            if self._writer is None:
+                queue.serializer = cast(Any, None)
+            self._entries[name] = queue
         return queue
 
     def queue_names(self) -> list[str]:

@@ -15,6 +15,15 @@ JSON = 'application/json'
 _EMPTY_OBJECT: dict[str, Any] = {}
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f'{name} is no JSON')
+
+
+# Made once: json.loads and json.dumps make one each time where they are given options.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(separators=(',', ':'))
+
+
 def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_200) -> None:
     """Make a document the response.
 
@@ -25,7 +34,7 @@ def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_2
     """
     response.status = status
     response.content_type = JSON
-    response.data = json.dumps(document, separators=(',', ':')).encode()
+    response.data = _ENCODER.encode(document).encode()
 
 
 def read(request: falcon.Request, limit: int, *, required: bool = True) -> Any:
@@ -125,7 +134,7 @@ def _parse(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _not_json(f'The body is not UTF-8: {error.reason} at byte {error.start}.') from None
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = _DECODER.decode(text)
     except RecursionError:
         raise _not_json('The body is nested too deeply.') from None
     except ValueError as error:
@@ -137,10 +146,6 @@ def _parse(data: bytes) -> Any:
         except UnicodeEncodeError:
             raise _not_json('A string holds half of a surrogate pair.') from None
     return document
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f'{name} is no JSON')
 
 
 def _too_large(limit: int) -> Problem:

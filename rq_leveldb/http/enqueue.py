@@ -81,14 +81,15 @@ def enqueue(
     outcomes: dict[str, Outcome] = {}
     together = [request for request in requests if not request.unique and not request.dependencies]
     if together or with_them is not None:
-        pipe = backend.connection.pipeline()
-        # RQ reads before it writes where it is given a pipeline that is not in a transaction yet.
-        pipe.multi()
-        for request in together:
-            outcomes[request.job_id] = Outcome(request, _put(backend, request, pipe).get_status(refresh=False).value)
-        if with_them is not None:
-            with_them(pipe)
-        pipe.execute()
+
+        def write(pipe: Pipeline) -> None:
+            for request in together:
+                job = _put(backend, request, pipe)
+                outcomes[request.job_id] = Outcome(request, job.get_status(refresh=False).value)
+            if with_them is not None:
+                with_them(pipe)
+
+        backend.combiner.write(write)
     for request in requests:
         if request.job_id in outcomes and outcomes[request.job_id].request is request:
             continue
@@ -101,7 +102,7 @@ def enqueue(
 
 
 def _put(backend: Backend, request: JobRequest, pipe: Pipeline | None) -> Job:
-    queue = backend.queue(request.queue)
+    queue = backend.entry(request.queue)
     if request.due is None:
         job = queue.create_job(request.function, job_id=request.job_id, status=JobStatus.QUEUED, **request.options)
         return queue.enqueue_job(job, pipeline=pipe, at_front=request.at_front, unique=request.unique)

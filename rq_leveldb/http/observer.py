@@ -120,6 +120,7 @@ class Observer:
         self._subscriptions: set[Subscription] = set()
         self._recent: deque[Event] = deque(maxlen=_KEPT)
         self._number = 0
+        self._counts: Event | None = None
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._is_closed = False
@@ -140,8 +141,11 @@ class Observer:
             if self._is_closed:
                 subscription.close()
                 return subscription
-            if after is not None and self._recent:
+            if after is not None:
                 subscription.put(event for event in self._recent if event.number > after)
+            elif self._counts is not None and self._thread is not None:
+                # They are told only when they change, and a new listener wants to begin with them.
+                subscription.put([self._counts])
             self._subscriptions.add(subscription)
             if self._thread is None:
                 self._wake.clear()
@@ -189,7 +193,10 @@ class Observer:
             events = []
             for name, data in found:
                 self._number += 1
-                events.append(Event(self._number, name, data))
+                event = Event(self._number, name, data)
+                events.append(event)
+                if name == 'counts':
+                    self._counts = event
             self._recent.extend(events)
             for subscription in self._subscriptions:
                 subscription.put(events)
@@ -212,7 +219,10 @@ class _Look:
         backend = self._backend
         queues = backend.queue_names()
         fresh = self._fresh_jobs(queues)
-        events = [] if self._is_first else self._job_events(fresh)
+        events = self._job_events(fresh)
+        if self._is_first:
+            # Looked at, so that what has happened to them is not taken for news later.
+            events = []
         events += self._worker_events()
         events += self._count_events(queues)
         self._is_first = False

@@ -1,0 +1,43 @@
+"""An application that parses the same JSON and answers as much, under the same gunicorn settings, and does no more."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import falcon
+
+from rq_leveldb.http.address import Address, listen
+from rq_leveldb.http.serve import Server
+from rq_leveldb.http.settings import Settings
+
+ANSWER = {'id': 'b1e13686-9cf3-4d5d-bf7e-a636d36e8bad', 'status': 'queued', 'queue': 'default', 'is_duplicate': False}
+
+
+class Jobs:
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        json.loads(request.stream.read(request.content_length or 0))
+        response.status = falcon.HTTP_201
+        response.content_type = 'application/json'
+        response.data = json.dumps(ANSWER).encode()
+
+
+class Bare:
+    """What the server needs of an application."""
+
+    def __init__(self) -> None:
+        self.app = falcon.App()
+        self.app.add_route('/v1/jobs', Jobs())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def main() -> None:
+    sock = listen(Address.parse('127.0.0.1:0'))
+    print(f'Serving on http://127.0.0.1:{sock.getsockname()[1]}', flush=True)
+    Server(Settings(), sock.fileno(), Bare).run()  # type: ignore[arg-type]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""One transaction for requests that come at the same time: a round trip to the store costs more than a job in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+
+__all__ = ['Combiner']
+
+
+class _Turn:
+    """What one thread wants to have written."""
+
+    def __init__(self, write: Callable[[Pipeline], object]) -> None:
+        self.write = write
+        self.changed = threading.Event()
+        self.is_done = False
+        self.error: BaseException | None = None
+
+
+class Combiner:
+    """Takes writes from many threads to the store, together where they come together.
+
+    Whoever comes first writes at once; who comes meanwhile waits, and one of them then writes for all that wait. With
+    a single client nothing waits. All writes of a round are one transaction; the errors of each are its own.
+
+    Args:
+        connection: to the store.
+        most: most writes of one round.
+    """
+
+    def __init__(self, connection: Redis, most: int = 32) -> None:
+        self._connection = connection
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: list[_Turn] = []
+        self._is_busy = False
+
+    def write(self, write: Callable[[Pipeline], object]) -> None:
+        """Write, and return when it is written.
+
+        Args:
+            write: adds commands to a transaction; called once, from any of the threads.
+
+        Raises:
+            RedisError: the store refused one of its commands, or did not answer.
+        """
+        turn = _Turn(write)
+        with self._lock:
+            self._waiting.append(turn)
+            leads = not self._is_busy
+            self._is_busy = True
+        if not leads:
+            turn.changed.wait()
+        if not turn.is_done:
+            self._lead()
+        if turn.error is not None:
+            raise turn.error
+
+    def _lead(self) -> None:
+        """Write for all that wait, the calling thread among them, and let one of the next go on."""
+        with self._lock:
+            turns, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        try:
+            self._run(turns)
+        finally:
+            with self._lock:
+                successor = self._waiting[0] if self._waiting else None
+                self._is_busy = successor is not None
+            for turn in turns:
+                turn.is_done = True
+                turn.changed.set()
+            if successor is not None:
+                successor.changed.set()
+
+    def _run(self, turns: Sequence[_Turn]) -> None:
+        pipe = self._connection.pipeline()
+        # RQ reads before it writes where it is given a pipeline that is not in a transaction yet.
+        pipe.multi()
+        ends: list[int] = []
+        for turn in turns:
+            begin = len(pipe)
+            try:
+                turn.write(pipe)
+            except Exception as error:
+                # What it had written so far must not be half of a job.
+                del pipe.command_stack[begin:]
+                turn.error = error
+            ends.append(len(pipe))
+        try:
+            replies: list[Any] = pipe.execute(raise_on_error=False) if len(pipe) else []
+        except Exception as error:
+            for turn in turns:
+                turn.error = turn.error or error
+            return
+        begin = 0
+        for turn, end in zip(turns, ends, strict=True):
+            failed = next((reply for reply in replies[begin:end] if isinstance(reply, Exception)), None)
+            turn.error = turn.error or failed
+            begin = end

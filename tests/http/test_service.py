@@ -1,0 +1,249 @@
+"""The rest of the service: who may speak to it, queues, workers, events, metrics, health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from falcon.testing import TestClient
+from http_support import TOKEN, Api
+from rq import Queue, Worker
+
+from rq_leveldb.errors import StoreError
+from rq_leveldb.http.application import Front
+from rq_leveldb.http.token import load_token
+
+
+@pytest.mark.parametrize(
+    ('host', 'status'),
+    [
+        ('localhost', 200),
+        ('LOCALHOST:80', 200),
+        ('127.0.0.1:7753', 200),
+        ('[::1]:7753', 200),
+        ('10.1.2.3', 200),
+        ('jobs.localhost', 200),
+        ('jobs.example', 200),
+        ('evil.example', 403),
+        ('localhost.evil.example', 403),
+        ('127.0.0.1.evil.example', 403),
+        ('a b', 400),
+        ('', 400),
+    ],
+)
+def test_the_host_header_is_checked(make_front: Callable[..., Front], host: str, status: int) -> None:
+    api = Api(make_front(hosts=('jobs.example',)))
+    answer = api.get('/healthz', headers={'Host': host})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize('given', ['', 'Bearer', 'Bearer x', f'Basic {TOKEN}', f'bearer {TOKEN}x', TOKEN])
+def test_the_token_is_asked_for(make_front: Callable[..., Front], given: str) -> None:
+    api = Api(make_front(), token=None)
+    for path in ('/v1/queues', '/v1/jobs/x', '/metrics', '/v1/events', '/v1/nothing'):
+        answer = api.get(path, headers={'Authorization': given} if given else {})
+        assert answer.status_code == 401
+        assert answer.headers['www-authenticate'].startswith('Bearer')
+    for path in ('/', '/healthz', '/openapi.json', '/page/app.js', '/v1/session'):
+        assert api.get(path).status_code == 200
+
+
+def test_the_page_logs_in_once_and_other_sites_cannot_use_it(make_front: Callable[..., Front]) -> None:
+    api = Api(make_front(), token=None)
+    assert api.get('/v1/session').json == {'is_authenticated': False, 'needs_token': True}
+    assert api.post('/v1/session', {'token': 'guess'}).status_code == 403
+    login = api.post('/v1/session', {'token': TOKEN}, headers={'Sec-Fetch-Site': 'same-origin'})
+    assert login.status_code == 204
+    header = login.headers['set-cookie']
+    assert 'HttpOnly' in header
+    assert 'SameSite=Strict' in header
+    assert TOKEN not in header
+    cookie = header.partition(';')[0]
+    assert api.get('/v1/queues', headers={'Cookie': cookie}).status_code == 200
+    good = {'Cookie': cookie, 'Origin': 'http://localhost:7753'}
+    assert api.client.simulate_put('/v1/suspension', headers=good).status_code == 200
+    for bad in (
+        {},
+        {'Origin': 'http://evil.example'},
+        {'Origin': 'http://localhost:9999'},
+        {'Origin': 'null'},
+        {'Sec-Fetch-Site': 'cross-site'},
+        {'Sec-Fetch-Site': 'same-site', 'Origin': 'http://localhost:7753'},
+    ):
+        answer = api.client.simulate_delete('/v1/suspension', headers={'Cookie': cookie, **bad})
+        assert answer.status_code == 403, bad
+    assert api.post('/v1/session', {'token': TOKEN}, headers={'Origin': 'http://evil.example'}).status_code == 403
+    for forged in ('rq_leveldb_session=1.2.3', f'{cookie}x', 'rq_leveldb_session=9999999999.x.' + '0' * 64, 'x' * 4000):
+        assert api.get('/v1/queues', headers={'Cookie': forged}).status_code == 401
+    assert api.delete('/v1/session', headers=good).headers['set-cookie'].startswith('rq_leveldb_session=""')
+
+
+def test_other_origins_only_where_configured(make_front: Callable[..., Front]) -> None:
+    preflight = {'Origin': 'https://app.example', 'Access-Control-Request-Method': 'POST'}
+    closed = Api(make_front(), token=None)
+    assert 'access-control-allow-origin' not in closed.client.simulate_options('/v1/jobs', headers=preflight).headers
+    assert 'access-control-allow-origin' not in closed.get('/healthz', headers=preflight).headers
+    opened = Api(make_front(origins=('https://app.example',)))
+    answer = opened.client.simulate_options('/v1/jobs', headers=preflight)
+    assert answer.status_code == 204
+    assert answer.headers['access-control-allow-origin'] == 'https://app.example'
+    assert 'access-control-allow-credentials' not in answer.headers
+    other = opened.get('/v1/queues', headers={'Origin': 'https://evil.example'})
+    assert 'access-control-allow-origin' not in other.headers
+
+
+def test_the_token_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / 'http.token'
+    token = load_token(path)
+    assert len(token) >= 40
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_token(path) == token
+    path.chmod(0o644)
+    with pytest.raises(StoreError, match='can be read by others'):
+        load_token(path)
+
+
+def test_queues(api: Api) -> None:
+    for _ in range(3):
+        api.enqueue('add', 1, queue='b')
+    api.enqueue('add', 1, queue='a')
+    names = [item['name'] for item in api.get('/v1/queues').json['items']]
+    assert names == ['a', 'b']
+    page = api.get('/v1/queues?limit=1').json
+    assert [item['name'] for item in page['items']] == ['a']
+    assert [item['name'] for item in api.get(f'/v1/queues?cursor={page["next"]}').json['items']] == ['b']
+    queue = api.get('/v1/queues/b').json
+    assert queue['counts']['queued'] == 3
+    assert queue['oldest_waiting_seconds'] >= 0
+    assert api.post('/v1/queues/b/empty').json == {'name': 'b', 'removed': 3}
+    assert api.delete('/v1/queues/b').status_code == 204
+    assert api.get('/v1/queues/b').status_code == 404
+
+
+def test_suspend_and_resume(api: Api, connection: Any) -> None:
+    assert api.client.simulate_put('/v1/suspension', json={'ttl': '1h'}).json['is_suspended'] is True
+    assert 3500 < api.get('/v1/suspension').json['seconds_left'] <= 3600
+    assert api.delete('/v1/suspension').status_code == 204
+    assert api.get('/v1/suspension').json == {'is_suspended': False, 'seconds_left': None}
+    assert api.client.simulate_put('/v1/suspension', json={'ttl': 0}).status_code == 422
+
+
+def test_workers(api: Api, connection: Any) -> None:
+    worker = Worker([Queue('default', connection=connection)], connection=connection, name='mine')
+    worker.register_birth()
+    shown = api.get('/v1/workers').json['items']
+    assert [item['name'] for item in shown] == ['mine']
+    assert shown[0]['queues'] == ['default']
+    assert shown[0]['max_children'] is None
+    assert api.client.simulate_patch('/v1/workers/mine', json={'max_children': 3}).status_code == 409
+    connection.hset(worker.key, 'max_children', 2)
+    listener = connection.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe('rq:pubsub:mine')
+    listener.get_message(timeout=5)
+    assert api.client.simulate_patch('/v1/workers/mine', json={'max_children': 3}).status_code == 202
+    message = listener.get_message(timeout=5)
+    assert json.loads(message['data']) == {'command': 'children', 'children': 3}
+    assert api.client.simulate_patch('/v1/workers/mine', json={'max_children': -1}).status_code == 422
+    assert api.client.simulate_patch('/v1/workers/mine', json={}).status_code == 422
+    assert api.post('/v1/workers/mine/shutdown').status_code == 202
+    assert json.loads(listener.get_message(timeout=5)['data']) == {'command': 'shutdown'}
+    listener.close()
+    worker.register_death()
+    assert api.get('/v1/workers/mine').status_code == 404
+
+
+def test_events_come_as_they_happen(
+    make_front: Callable[..., Front], work: Callable[..., None], connection: Any
+) -> None:
+    front = make_front()
+    api = Api(front)
+    before = api.enqueue('add', 0)
+    subscription = front.observer.subscribe()
+    seen: list[Any] = []
+
+    def until(name: str) -> None:
+        for _ in range(60):
+            events, lost = subscription.take(1.0)
+            assert lost == 0
+            seen.extend(events)
+            if any(event.name == name for event in events):
+                return
+        raise AssertionError(f'no {name}')
+
+    until('counts')
+    good, bad = api.enqueue('add', 1), api.enqueue('fail')
+    work()
+    until('job.failed')
+    stages = [(event.name, event.data['job']) for event in seen if event.name.startswith('job.')]
+    for stage in ('job.enqueued', 'job.started', 'job.finished'):
+        assert (stage, good) in stages
+    assert ('job.failed', bad) in stages
+    assert ('job.enqueued', before) not in stages
+    assert stages.index(('job.enqueued', good)) < stages.index(('job.started', good))
+    assert stages.index(('job.started', good)) < stages.index(('job.finished', good))
+    assert len(stages) == len(set(stages))
+    worker = Worker([Queue('default', connection=connection)], connection=connection, name='w')
+    worker.register_birth()
+    until('worker.up')
+    worker.register_death()
+    until('worker.down')
+    front.observer.unsubscribe(subscription)
+
+
+def test_the_stream_is_server_sent_events_and_bounded(make_front: Callable[..., Front]) -> None:
+    front = make_front(max_streams=1)
+    client = TestClient(front.app, headers={'Host': 'localhost', 'Authorization': f'Bearer {TOKEN}'})
+    first = client.simulate_get('/v1/events?limit=1')
+    assert first.headers['content-type'] == 'text/event-stream'
+    assert first.headers['cache-control'] == 'no-store'
+    lines = first.text.splitlines()
+    assert lines[0].startswith('retry: ')
+    assert 'event: counts' in lines
+    # The first stream has ended and gave its place back.
+    assert client.simulate_get('/v1/events?limit=1').status_code == 200
+    front.close()
+
+
+def test_metrics(api: Api, work: Callable[..., None]) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    api.enqueue('add', 1)
+    api.enqueue('add', 1, queue='idle')
+    work()
+    answer = api.get('/metrics')
+    assert answer.headers['content-type'].startswith('text/plain')
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples['rq_leveldb_jobs', ('queue', 'default'), ('state', 'finished')] == 1
+    assert samples['rq_leveldb_jobs', ('queue', 'idle'), ('state', 'queued')] == 1
+    assert samples['rq_leveldb_oldest_waiting_seconds', ('queue', 'idle')] >= 0
+    assert samples['rq_leveldb_store_ping_seconds',] > 0
+
+
+def test_health(api: Api) -> None:
+    for path in ('/healthz', '/healthz/live', '/healthz/ready'):
+        assert api.get(path).json['status'] == 'ok'
+
+
+def test_the_page_allows_nothing_from_elsewhere(api: Api) -> None:
+    answer = api.get('/')
+    policy = answer.headers['content-security-policy']
+    assert "default-src 'none'" in policy
+    assert 'unsafe' not in policy
+    assert 'http' not in policy
+    again = api.get('/', headers={'If-None-Match': answer.headers['etag']})
+    assert again.status_code == 304
+    assert api.get('/page/nothing.js').status_code == 404
+    assert api.get('/page/__init__.py').status_code == 404
+
+
+def test_methods_that_are_not_there(api: Api) -> None:
+    answer = api.client.simulate_put('/v1/jobs')
+    assert answer.status_code == 405
+    assert answer.json['type'] == 'urn:rq-leveldb:problem:method-not-allowed'
