@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, check_cursor, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
 from rq_leveldb.store.types.hash import Hash
@@ -145,10 +145,11 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def hscan(ctx: Context, argv: list[bytes]) -> Reply:
-    options = ScanOptions.read(argv, 2, frozenset((b'NOVALUES',)))
+    check_cursor(argv[2])
     value = ctx.typed(argv[1], Hash)
     if value is None:
         return [b'0', []]
+    options = ScanOptions.read(argv, 2, frozenset((b'NOVALUES',)))
     end, items = value.page(options.cursor, options.count)
     found = [item for item in items if options.matches(item[0])]
     if b'NOVALUES' in options.flags:

@@ -41,8 +41,7 @@ class ScanOptions:
         :raises ReplyError: as Redis does
         """
         cursor = argv[cursor_at]
-        if not _CURSOR.fullmatch(cursor) or int(cursor) > MAX_CURSOR:
-            raise invalid_cursor()
+        check_cursor(cursor)
         count = DEFAULT_COUNT
         glob = None
         type_name = None
@@ -77,3 +76,12 @@ class ScanOptions:
 
 def count_out_of_range() -> ReplyError:
     return ReplyError(f'ERR value is out of range, value must between {-MAX_INTEGER} and {MAX_INTEGER}')
+
+
+def check_cursor(argument: bytes) -> None:
+    """What is wrong with the options, Redis says only where there is a key to scan; a wrong cursor always.
+
+    :raises ReplyError: not a cursor
+    """
+    if not _CURSOR.fullmatch(argument) or int(argument) > MAX_CURSOR:
+        raise invalid_cursor()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, check_cursor, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, out_of_range, syntax_error
 from rq_leveldb.store.types.set import Set
@@ -123,10 +123,11 @@ def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def sscan(ctx: Context, argv: list[bytes]) -> Reply:
-    options = ScanOptions.read(argv, 2)
+    check_cursor(argv[2])
     value = ctx.typed(argv[1], Set)
     if value is None:
         return [b'0', []]
+    options = ScanOptions.read(argv, 2)
     end, members = value.page(options.cursor, options.count)
     return [b'%d' % end, [member for member in members if options.matches(member)]]
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from rq_leveldb.store import arguments
 from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, count_out_of_range
+from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, check_cursor, count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     NULL_ARRAY,
@@ -725,10 +725,11 @@ def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def zscan(ctx: Context, argv: list[bytes]) -> Reply:
-    options = ScanOptions.read(argv, 2)
+    check_cursor(argv[2])
     value = ctx.typed(argv[1], SortedSet)
     if value is None:
         return [b'0', []]
+    options = ScanOptions.read(argv, 2)
     end, items = value.page(options.cursor, options.count)
     return [
         b'%d' % end,
