@@ -225,6 +225,7 @@ class Supervisor:
         except (SystemExit, KeyboardInterrupt):
             raise
         except Exception:
+            worker.broken = True
             worker.log.error('Worker %s: found an unhandled exception, quitting...', worker.name, exc_info=True)
         finally:
             systemd.notify('STOPPING=1')

@@ -99,6 +99,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self.services = list(services)
         self.status_line = status_line
         self.identity: Identity | None = None
+        self.broken = False
         self._cron_path = cron
         self.cron: WorkerCron | None = None
         self._supervisor: Supervisor | None = None
