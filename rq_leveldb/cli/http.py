@@ -17,6 +17,7 @@ __all__ = ['http']
 @click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
 @click.option('--http', 'address', metavar='ADDRESS', help='HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]')
 @click.option('--import', 'imports', multiple=True, metavar='MODULE', help='Functions with @job in it may be enqueued.')
+@click.option('--path', '-P', 'paths', multiple=True, metavar='DIR', help='Look for modules here as well.')
 @click.option('--allow', multiple=True, metavar='PATTERN', help='Further functions: * one part of a name, ** several.')
 @click.option('--host-name', 'hosts', multiple=True, metavar='NAME', help='A name by which the service is reached.')
 @click.option('--origin', 'origins', multiple=True, metavar='ORIGIN', help='A web origin whose pages may use it.')
@@ -33,6 +34,7 @@ def http(
     address: str | None,
     is_open: bool,
     access_log: bool,
+    paths: tuple[str, ...],
     ready_fd: int | None,
     lock_fd: int | None,
     parent: int | None,
@@ -47,6 +49,7 @@ def http(
     try:
         run(
             url,
+            paths=paths,
             parent=parent,
             ready_fd=ready_fd,
             lock_fd=lock_fd,

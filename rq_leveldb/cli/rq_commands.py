@@ -14,12 +14,13 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
+from rq_leveldb.cli import http_client
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
 __all__ = ['cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'url_option', 'worker_pool']
 
-_URL_HELP = 'leveldb:///dir of a store, or redis://, rediss://, unix:// of a server.  [default: leveldb://]'
+_URL_HELP = 'leveldb:///dir of a store, or redis://, rediss://, unix:// of a server; enqueue also http://.  [default: leveldb://]'
 
 
 def url_option() -> click.Option:
@@ -32,6 +33,10 @@ class _Command(click.Command):
         if ctx.params.get('url') is None and not ctx.params.get('config'):
             ctx.params['url'] = parse(None).url
         url = ctx.params.get('url')
+        if http_client.is_http_url(url):
+            if self.name != 'enqueue':
+                raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
+            return http_client.enqueue(ctx.params)
         if url is not None and not is_redis_url(url):
             # Before RQ's own code, which answers whatever happens with a traceback.
             autostart.connect(parse(url)).close()

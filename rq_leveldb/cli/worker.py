@@ -119,6 +119,13 @@ _OURS: list[click.Parameter] = [
         help='Where the HTTP front listens: HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]',
     ),
     click.Option(['--no-http'], is_flag=True, envvar='RQ_LEVELDB_NO_HTTP', help='Start no HTTP front.'),
+    click.Option(
+        ['--allow'],
+        multiple=True,
+        metavar='PATTERN',
+        help='Also let these functions be enqueued over HTTP, besides those with @job in a module given by --import: '
+        '* stands for one part of a dotted name, ** for several.',
+    ),
 ]
 
 _REPLACED: dict[str, click.Parameter] = {
@@ -271,6 +278,10 @@ def _services(options: dict[str, Any]) -> list[Service]:
     except ImportError:
         return []
     further = [f'--import={module}' for module in options['imports']]
+    further += [f'--allow={pattern}' for pattern in options['allow']]
+    further += [f'--path={path}' for path in options['path']]
+    if options['serializer']:
+        further.append(f'--serializer={options["serializer"]}')
     front = Front(options['url'], options['http'], further)
     if options['http'] is not None:
         front.require()

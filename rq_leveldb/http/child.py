@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rq_leveldb.http.place import Place
@@ -18,6 +19,7 @@ __all__ = ['run']
 def run(
     url: str | None,
     *,
+    paths: Sequence[str] = (),
     parent: int | None = None,
     ready_fd: int | None = None,
     lock_fd: int | None = None,
@@ -27,6 +29,7 @@ def run(
 
     Args:
         url: the store; None for what the environment names, or the default.
+        paths: directories in which modules are looked for besides.
         parent: process id of the worker that this process must not outlive.
         ready_fd: where to say `ready URL` when requests are served.
         lock_fd: the locked lock file of the data directory, inherited.
@@ -40,8 +43,9 @@ def run(
         # Ctrl-C at the terminal reaches the whole group; the worker decides when its front ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As `python -m` has it; the modules given by --import are the application's.
-    if '' not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    for path in (os.getcwd(), *paths):
+        if path not in sys.path:
+            sys.path.insert(0, path)
     settings = Settings.from_environment(**given)
     place = Place.find(url)
     place.prepare()

@@ -1,0 +1,113 @@
+"""rq-leveldb enqueue --url http://...: the same command, through the HTTP front instead of the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rq.cli.helpers import parse_function_args, parse_schedule
+from rq.utils import get_call_string
+
+from rq_leveldb.errors import StoreError
+from rq_leveldb.location import configured_url, front_directory
+
+__all__ = ['enqueue', 'is_http_url']
+
+_TIMEOUT = 30.0
+_TOKEN_VARIABLE = 'RQ_LEVELDB_HTTP_TOKEN'
+
+
+class HttpRefused(StoreError):
+    """The HTTP front did not do what was asked."""
+
+    default_title = 'The HTTP front refused the request'
+    default_advice = 'See the log of the worker or of rq-leveldb http.'
+
+
+def is_http_url(url: str | None) -> bool:
+    """Say whether a URL means an HTTP front."""
+    return url is not None and url.lower().startswith(('http://', 'https://'))
+
+
+def enqueue(options: Mapping[str, Any]) -> None:
+    """Enqueue a job over HTTP, and say so as RQ's command does.
+
+    Args:
+        options: those of RQ's command, by name.
+
+    Raises:
+        StoreError: the front refused it, or cannot be reached.
+    """
+    args, kwargs = parse_function_args(options['arguments'])
+    call = get_call_string(options['function'], args, kwargs)
+    document: dict[str, Any] = {
+        'function': options['function'],
+        'args': args,
+        'kwargs': kwargs,
+        'description': options['description'] or call,
+        'depends_on': list(options['depends_on']) or None,
+    }
+    for name in ('queue', 'timeout', 'result_ttl', 'ttl', 'failure_ttl', 'job_id', 'at_front'):
+        document[name] = options[name]
+    if options['retry_max'] > 0:
+        document['retry'] = {'max': options['retry_max'], 'intervals': list(options['retry_interval'])}
+    schedule = parse_schedule(options['schedule_in'], options['schedule_at'])
+    if schedule is not None:
+        # RQ's command means local time where it has no offset.
+        document['enqueue_at'] = schedule.astimezone().isoformat()
+    try:
+        body = json.dumps(document)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(f'over HTTP arguments must be JSON: {error}') from error
+    job = _post(options['url'].rstrip('/') + '/v1/jobs', body)
+    if not options['quiet']:
+        click.echo(f"Enqueued {click.style(call, fg='blue')} with job-id '{job['id']}'.")
+
+
+def _post(url: str, body: str) -> Any:
+    headers = {'Content-Type': 'application/json'}
+    token = _token()
+    if token:
+        headers['Authorization'] = f'Bearer {token}'
+    request = urllib.request.Request(url, body.encode(), headers, method='POST')
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise _refused(url, error) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'reason', error)
+        raise HttpRefused(
+            url,
+            title=f'The HTTP front cannot be reached ({reason})',
+            advice='Does a worker run there, or rq-leveldb http, and is this its URL?',
+        ) from error
+
+
+def _refused(url: str, error: urllib.error.HTTPError) -> HttpRefused:
+    try:
+        problem = json.load(error)
+        text = problem.get('detail') or problem.get('title')
+        hint = problem.get('hint')
+    except (ValueError, AttributeError):
+        text, hint = None, None
+    if error.code == 401:
+        hint = f'Set {_TOKEN_VARIABLE} to what rq-leveldb token prints there.'
+    return HttpRefused(url, title=str(text or f'The HTTP front answered {error.code}').rstrip('.'), advice=hint)
+
+
+def _token() -> str | None:
+    """Return the token that is set, else that of this user's own store."""
+    given = os.environ.get(_TOKEN_VARIABLE)
+    if given:
+        return given
+    url = configured_url()
+    try:
+        return front_directory(None if is_http_url(url) else url).token.read_text('ascii').strip()
+    except (OSError, ValueError, StoreError):
+        return None
