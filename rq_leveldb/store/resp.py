@@ -32,6 +32,8 @@ _SHORT = 4096
 _LENGTH_LINES = [b'$%d' % length for length in range(_SHORT)]
 _length_line = _LENGTH_LINES.__getitem__
 _COUNTS = {b'*%d' % count: count for count in range(1, 256)}
+_MAX_ODD = 16
+"""Commands of one arrival that are read with care before all the rest is."""
 _PIECE = 512
 _HEXADECIMAL = b'0123456789abcdefABCDEF'
 
@@ -62,30 +64,35 @@ class Parser:
         :returns: the commands that are complete now, name first; an empty one is dropped, as Redis does
         :raises ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``
         """
-        if self._argv is None and data[:1] == b'*' and not self._buffer:
-            parts = data.split(b'\r\n')
-            if parts[-1] == b'':
-                commands = _split(parts)
-                if commands is not None:
-                    return commands
-        return self._feed_slowly(data)
-
-    def _feed_slowly(self, data: bytes) -> list[list[bytes]]:
         commands: list[list[bytes]] = []
+        odd = 0
         try:
-            self._scan(data, commands)
+            while data:
+                if self._argv is None and data[:1] == b'*' and not self._buffer and odd < _MAX_ODD:
+                    whole, used = _split(data)
+                    if used == len(data):
+                        return commands + whole if commands else whole
+                    commands += whole
+                    data = data[used:]
+                    odd += 1
+                data = self._scan(data, commands, odd < _MAX_ODD)
         except ProtocolError as error:
             error.args = (error.args[0], commands)
             raise
         return commands
 
-    def _scan(self, data: bytes, commands: list[list[bytes]]) -> None:
+    def _scan(self, data: bytes, commands: list[list[bytes]], one: bool) -> bytes:
+        """Go through the bytes with care.
+
+        :param one: stop behind the first command
+        :returns: what is behind it
+        """
         if self._missing:
             # A long argument is collected in parts, so that its bytes are copied once and not at every arrival.
             self._missing.append(data)
             self._needed -= len(data)
             if self._needed > 0:
-                return
+                return b''
             data = b''.join(self._missing)
             self._missing = []
         elif self._buffer:
@@ -104,6 +111,8 @@ class Parser:
                     position = end + 1
                     if words:
                         commands.append(words)
+                        if one:
+                            return data[position:]
                     continue
                 end = data.find(b'\r\n', position)
                 if end < 0:
@@ -126,7 +135,7 @@ class Parser:
                     if position < len(data) and data[position] != 0x24:
                         raise _expected_dollar(data[position])
                     self._buffer = data[position:]
-                    return
+                    return b''
                 if data[position] != 0x24:  # '$'
                     raise _expected_dollar(data[position])
                 length = _length(data[position + 1 : end])
@@ -144,7 +153,7 @@ class Parser:
                         self._buffer = rest
                     if self.buffered() > MAX_QUERY:
                         raise ProtocolError('ERR Protocol error: query too large')
-                    return
+                    return b''
                 if data[end : end + 2] != b'\r\n':
                     raise ProtocolError('ERR Protocol error: a bulk string does not end where its length says')
                 self._argv.append(data[start:end])
@@ -152,7 +161,10 @@ class Parser:
                 self._remaining -= 1
             commands.append(self._argv)
             self._argv = None
+            if one:
+                return data[position:]
         self._buffer = data[position:]
+        return b''
 
 
 def _expected_dollar(got: int) -> ProtocolError:
@@ -167,24 +179,33 @@ def _length(digits: bytes) -> int | None:
     return int(digits) if body.isdigit() else None
 
 
-def _split(parts: list[bytes]) -> list[list[bytes]] | None:
+def _split(data: bytes) -> tuple[list[list[bytes]], int]:
+    """:returns: commands from the beginning of `data`, up to the first that is not whole or whose arguments have line
+    ends in them, and how many bytes they take
+    """
+    parts = data.split(b'\r\n')
     commands = []
     index = 0
     last = len(parts) - 1
     while index < last:
-        count = _COUNTS.get(parts[index], 0)
+        count = _COUNTS.get(parts[index]) or _large_count(parts[index])
         stop = index + 1 + 2 * count
         if count == 0 or stop > last:
-            return None
+            break
         argv = parts[index + 2 : stop : 2]
         try:
             if list(map(_length_line, map(len, argv))) != parts[index + 1 : stop : 2]:
-                return None
+                break
         except IndexError:
-            return None
+            break
         commands.append(argv)
         index = stop
-    return commands
+    rest = parts[index:]
+    return commands, len(data) - sum(map(len, rest)) - 2 * (len(rest) - 1)
+
+
+def _large_count(line: bytes) -> int:
+    return int(line[1:]) if line[:1] == b'*' and line[1:].isdigit() and len(line) <= 8 else 0
 
 
 def split_inline(line: bytes) -> list[bytes]:
@@ -200,7 +221,7 @@ def split_inline(line: bytes) -> list[bytes]:
         if index >= size:
             return words
         word = bytearray()
-        while index < size and not line[index : index + 1].isspace():
+        while index < size and line[index] not in b' \t\r\n':
             quote = line[index : index + 1]
             if quote not in (b'"', b"'"):
                 word += quote

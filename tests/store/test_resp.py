@@ -39,6 +39,23 @@ def test_one_byte_at_a_time(argv: list[bytes]) -> None:
     assert found == [argv]
 
 
+@pytest.mark.parametrize('size', [1, 7, 100, 1000, 1 << 20])
+@pytest.mark.parametrize('every', [1, 2, 30])
+def test_a_long_pipeline_with_line_ends_in_some_arguments(size: int, every: int) -> None:
+    """Where those begin and end has to be found, and what is between them still goes the quick way."""
+    commands = [
+        [b'HSET', b'key%d' % number, b'data', b'a\r\n$3\r\nb\r\n' if number % every == 0 else b'b' * (number % 50)]
+        for number in range(300)
+    ] + [[b'DEL', *(b'%d' % number for number in range(1000))]]
+    data = b''.join(map(packed, commands))
+    parser = Parser()
+    found = []
+    for start in range(0, len(data), size):
+        found += parser.feed(data[start : start + size])
+    assert found == commands
+    assert parser.buffered() == 0
+
+
 def test_a_long_argument_is_collected_in_parts() -> None:
     value = bytes(range(256)) * 4096
     data = packed([b'SET', b'k', value])
