@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import logging
 import tempfile
@@ -16,14 +16,13 @@ from benchmarks.bench import Bench, Scenario
 from benchmarks.peers import PEERS, versions
 from benchmarks.report import COLUMNS, OURS, TCP, Report
 
-MODULES = ('enqueue', 'burst', 'million', 'worker', 'http')
+MODULES = ('enqueue', 'burst', 'million')
 # A table that is cut off at 80 characters in a pipe would be of no use.
 PIPE_WIDTH = 220
 
 
 def scenarios() -> dict[str, Scenario]:
-    found = [f'benchmarks.{name}' for name in MODULES if importlib.util.find_spec(f'benchmarks.{name}')]
-    modules = [importlib.import_module(name) for name in found]
+    modules = [importlib.import_module(f'benchmarks.{name}') for name in MODULES]
     return {scenario.name: scenario for module in modules for scenario in module.SCENARIOS}
 
 
