@@ -45,6 +45,7 @@ __all__ = [
     'Suspended',
     'decode_list',
     'encode_list',
+    'mark_started',
 ]
 
 CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
@@ -251,6 +252,13 @@ class SealedSerializer:
         return value.data if isinstance(value, Sealed) else self._dumps(value)
 
 
+def mark_started(job: Job, worker_name: str) -> None:
+    """Bring RQ's object to what the store says since `Bookkeeper.start`."""
+    job.worker_name = worker_name
+    job.started_at = job.last_heartbeat = now()
+    job._status = JobStatus.STARTED
+
+
 class _Script:
     """A script, run over a connection of the pool without redis-py's layers above it.
 
@@ -440,10 +448,3 @@ class Bookkeeper:
         if written == 2:
             worker.log.info('Worker %s: success of job %s had been written already', worker.name, job_id)
         return bool(written)
-
-    def started_fields(self, job: Job, claim: Claim) -> None:
-        """Bring RQ's object to what the store says since `start`."""
-        job.worker_name = self._worker.name
-        job.last_heartbeat = now()
-        job.started_at = job.last_heartbeat
-        job._status = JobStatus.STARTED

@@ -18,7 +18,6 @@ import contextlib
 import logging
 import os
 import pickle
-import random
 import signal
 import socket
 import struct
@@ -327,7 +326,6 @@ def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
 
 
 def _perform(worker: Worker, task: Task, channel: socket.socket) -> int:
-    random.seed()
     numpy = sys.modules.get('numpy')
     if numpy is not None:
         numpy.random.seed()

@@ -35,7 +35,7 @@ from rq_leveldb.api import DefaultConnection
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
-from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list
+from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .child import LARGEST_RESULT, Success
 from .recovery import Recovery, identity_fields
 from .rehearsal import rehearse
@@ -495,7 +495,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             # The job was moved there whatever the number of queues.
             super().prepare_job_execution(job, remove_from_intermediate_queue=True)
         else:
-            self.bookkeeper.started_fields(job, task.claim)
+            mark_started(job, self.name)
             self.procline(f'Processing {job.func_name} from {job.origin} since {time.time()}')
 
     def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
