@@ -22,7 +22,8 @@ from rq_leveldb.version import __version__
 
 __all__ = ['Metrics']
 
-# Where the workers count: a hash of our own, whose fields are words joined by '|'.
+# Where the workers count; rq_leveldb.worker.tally says what stands in it.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
 TALLY_KEY = 'rq-leveldb:tally'
 
 
@@ -140,32 +141,35 @@ class _Gather(Collector):
         raw: Any = self._backend.connection.hgetall(TALLY_KEY)
         numbers: dict[tuple[str, ...], float] = {}
         for name, value in raw.items():
-            try:
-                numbers[tuple(name.decode().split('|'))] = float(value)
-            except ValueError:
-                continue
-        jobs = CounterMetricFamily(
-            'rq_leveldb_jobs_ended', 'Jobs started and ended, over all workers ever.', labels=['queue', 'outcome']
-        )
+            parts = name.decode('utf-8', 'replace')
+            # The queue's name stands last, and may hold any character.
+            key = tuple(parts.split('|', {'bucket': 3, 'sum': 2}.get(parts.partition('|')[0], 1)))
+            numbers[key] = float(value)
+        started = CounterMetricFamily('rq_leveldb_jobs_started', 'Jobs that workers have run.', labels=['queue'])
         for key, number in sorted(numbers.items()):
-            if len(key) == 3 and key[0] == 'count':
-                jobs.add_metric([key[2], key[1]], number)
-        yield jobs
-        for kind, text in (
-            ('duration', 'How long jobs ran.'),
-            ('wait', 'How long jobs waited in their queue.'),
-        ):
-            histogram = HistogramMetricFamily(f'rq_leveldb_job_{kind}_seconds', text, labels=['queue'])
-            for queue in sorted({key[2] for key in numbers if len(key) == 4 and key[:2] == ('bucket', kind)}):
-                bounds = sorted(
-                    (float(key[3]), number) for key, number in numbers.items() if key[:3] == ('bucket', kind, queue)
-                )
-                total = 0.0
-                buckets = []
-                for bound, number in bounds:
-                    total += number
-                    buckets.append(('+Inf' if bound == float('inf') else repr(bound), total))
-                if not buckets or buckets[-1][0] != '+Inf':
-                    buckets.append(('+Inf', total))
-                histogram.add_metric([queue], buckets, sum_value=numbers.get(('sum', kind, queue), 0.0))
-            yield histogram
+            if key[0] == 'started':
+                started.add_metric([key[1]], number)
+        yield started
+        for outcome in ('finished', 'failed'):
+            counter = CounterMetricFamily(f'rq_leveldb_jobs_{outcome}', f'Jobs that {outcome}, over all workers.')
+            counter.add_metric([], numbers.get((outcome, ''), 0.0))
+            yield counter
+        for kind, text in (('duration', 'How long jobs ran.'), ('wait', 'How long jobs waited in their queue.')):
+            yield _histogram(kind, text, numbers)
+
+
+def _histogram(kind: str, text: str, numbers: dict[tuple[str, ...], float]) -> HistogramMetricFamily:
+    """Return a histogram by queue from the fields `bucket|KIND|BOUND|QUEUE` and `sum|KIND|QUEUE`."""
+    family = HistogramMetricFamily(f'rq_leveldb_job_{kind}_seconds', text, labels=['queue'])
+    by_queue: dict[str, list[tuple[float, float]]] = {}
+    for key, number in numbers.items():
+        if len(key) == 4 and key[:2] == ('bucket', kind):
+            by_queue.setdefault(key[3], []).append((float(key[2]), number))
+    for queue, counted in sorted(by_queue.items()):
+        # All bounds each time, also those that nothing fell under: Prometheus wants the same series at every scrape.
+        buckets = [
+            ('+Inf' if bound == float('inf') else repr(bound), sum(number for top, number in counted if top <= bound))
+            for bound in BOUNDS
+        ]
+        family.add_metric([queue], buckets, sum_value=numbers.get(('sum', kind, queue), 0.0))
+    return family

@@ -17,6 +17,7 @@ job's arrival and its start, and the store knows with the job which process has 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -49,6 +50,7 @@ from .loop import Loop, Timer
 from .output import Capture
 from .recovery import return_lost_claims, settle_abandoned
 from .scheduler import InProcessScheduler
+from .tally import Tally
 from .watch import CommandWatch, QueueWatch
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Supervisor:
         self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
         self._commands: CommandWatch | None = None
         self._services: dict[int, tuple[Service, int | None]] = {}
+        self._tally = Tally(worker)
         self._unsettled: list[tuple[Child, int, Any]] = []
         self._oom = limits.OutOfMemoryWatch()
         self._pid = os.getpid()
@@ -592,6 +595,9 @@ class Supervisor:
         assert child.execution is not None
         self._worker.executions.pop(child.execution.id, None)
         self._ended += 1
+        if child.claim is not None and child.queue is not None:
+            enqueued_at = child.claim.raw.get(b'enqueued_at')
+            self._tally.ended(child.queue.name, enqueued_at, child.claim.at, child.seconds())
         self._idle_since = time.monotonic()
         if self._worker.status_line is not None:
             self._worker.status_line.ended(finished)
@@ -710,6 +716,7 @@ class Supervisor:
             worker.cron.step()
         if self._settings.capture_output:
             self._save_output()
+        self._tally.flush()
         if clock >= self._next_heartbeat:
             self._next_heartbeat = clock + _HEARTBEAT
             self._heartbeat()
@@ -918,6 +925,8 @@ class Supervisor:
         for child in list(self._children.values()):
             if not child.busy and not child.retired:
                 self._retire(child)
+        with contextlib.suppress(RedisError, _ConnectionLost):
+            self._tally.flush(now=True)
         for service, _ in self._services.values():
             service.stop()
         end = time.monotonic() + _SERVICE_PATIENCE
