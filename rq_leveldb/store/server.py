@@ -186,21 +186,36 @@ class Server:
             self.commit()
         try:
             return self.dispatcher.execute(session.ctx, argv)
-        except UnitAborted as abort:
-            error = abort.error
         except Exception as fault:
-            error = self._internal_error(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
-        self._abort(error)
-        return error
+            return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
 
-    def _internal_error(self, fault: Exception, where: str) -> ReplyError:
-        logger.exception('internal error in %s', where)
-        if isinstance(fault, ReadFailed):
-            return ReplyError(
-                f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): keep '
-                'a copy of the directory, then restore a snapshot or move it away'
-            )
-        return ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
+    def _undo(self, fault: Exception, where: str) -> ReplyError:
+        """Undo the open unit; each of its replies becomes the error.
+
+        :param where: what failed, for people
+        :returns: the error
+        """
+        if isinstance(fault, WriteRefused):
+            return self._refuse(fault.reason)
+        if isinstance(fault, UnitAborted):
+            error = fault.error
+        else:
+            logger.error('internal error in %s', where, exc_info=fault)
+            error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
+            if isinstance(fault, ReadFailed):
+                error = ReplyError(
+                    f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): '
+                    'keep a copy of the directory, then restore a snapshot or move it away'
+                )
+        try:
+            self.keyspace.rollback()
+        except ReadFailed as again:
+            self.refused = str(again)
+        for session in self.outbox:
+            session.refuse(error)
+        if not self._sweeping:
+            self._start_sweeping()  # what it knew may have been rolled back
+        return error
 
     def commit(self) -> None:
         """End the open unit: write it, then let its replies go."""
@@ -210,12 +225,9 @@ class Server:
             if not self.refused:
                 keyspace.commit()
                 self.statistics.commits += wrote
-        except WriteRefused as error:
-            wrote = False
-            self._refuse(error.reason)
         except Exception as fault:
             wrote = False
-            self._abort(self._internal_error(fault, 'a commit'))
+            self._undo(fault, 'a commit')
         if keyspace.next_due != self._expiry_due:
             self._schedule_expiry()
         if self.outbox and not self.closing and self.durability.is_immediate():
@@ -250,14 +262,7 @@ class Server:
         """Do something behind the replies of the unit that was just committed."""
         self.durability.committed(False, action)
 
-    def _abort(self, error: ReplyError) -> None:
-        self.keyspace.rollback()
-        for session in self.outbox:
-            session.refuse(error)
-        if not self._sweeping:
-            self._start_sweeping()  # what it knew may have been rolled back
-
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> ReplyError:
         logger.error('LevelDB refused a write: %s', reason)
         self.statistics.write_errors += 1
         self.statistics.last_write_error = reason
@@ -267,6 +272,7 @@ class Server:
         for session in self.outbox:
             session.refuse(error)
         self._reopen()
+        return error
 
     def _refusal(self) -> ReplyError:
         return ReplyError(
@@ -284,7 +290,7 @@ class Server:
         try:
             self.engine.reopen()
             self.keyspace.rollback()
-        except (errors.StoreError, WriteRefused, OSError) as error:
+        except (errors.StoreError, WriteRefused, ReadFailed, OSError) as error:
             logger.error('cannot reopen the database: %s', error)
             return self._refusal()
         logger.warning('the database is open again after: %s', self.refused)
@@ -398,7 +404,7 @@ class Server:
             if self.keyspace.touched:
                 self.dispatcher.notify()
         except Exception as fault:
-            self._abort(self._internal_error(fault, 'expiry'))
+            self._undo(fault, 'expiry')
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
             return
         self.commit()
@@ -411,7 +417,8 @@ class Server:
             self.sweeper.sweep(SWEEP_SLICE)
         except Exception as fault:
             # Whatever it is, it is only space that is not given back; another start tries again.
-            self._abort(self._internal_error(fault, 'the sweeper'))
+            self._undo(fault, 'the sweeper')
+            self._sweeping = False
             return
         self.commit()
         if self.sweeper.has_work():
