@@ -11,12 +11,27 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from rich.progress import Progress
 
+from benchmarks.memory import cpu_seconds
 from benchmarks.peers import PEERS, Peer
-from benchmarks.report import OURS, Row
+from benchmarks.report import OURS, Goal, Row
+
+T = TypeVar('T')
+
+
+class Rate(NamedTuple):
+    """How fast something went.
+
+    Args:
+        jobs: a second.
+        cpu: microseconds of processor time for each, of clients and server together, getting ready included.
+    """
+
+    jobs: float
+    cpu: float
 
 
 class Scenario(Protocol):
@@ -85,10 +100,10 @@ class Bench:
             shutil.rmtree(peer.directory, ignore_errors=True)
             peer.directory.with_suffix('.log').unlink(missing_ok=True)
 
-    def alternate(self, what: str, columns: Sequence[str], measure: Callable[[str], float]) -> dict[str, list[float]]:
+    def alternate(self, what: str, columns: Sequence[str], measure: Callable[[str], T]) -> dict[str, list[T]]:
         """Measure the columns in turns: A B A B, so that a slow minute of the machine meets all of them."""
         columns = [column for column in columns if self.wants(column)]
-        values: dict[str, list[float]] = {column: [] for column in columns}
+        values: dict[str, list[T]] = {column: [] for column in columns}
         task = self.progress.add_task(what, total=self.runs * len(columns))
         for turn in range(self.runs):
             # The order changes too, or the same peer always follows the heaviest one.
@@ -150,11 +165,14 @@ class Bench:
                 done = int(line)
         raise RuntimeError(f'a client ended without a result: {process.args!r}')
 
-    def rate(self, peer: Peer, task: str, number: int = 1, **options: Any) -> float:
-        """Jobs a second of `number` clients that do `options['count']` jobs each."""
+    def rate(self, peer: Peer, task: str, number: int = 1, **options: Any) -> Rate:
+        """The rate of `number` clients that do `options['count']` jobs each."""
+        before = cpu_seconds(peer.pid)
         found = self.clients(peer, task, number, **options)
         seconds = max(one['ended'] for one in found) - min(one['began'] for one in found)
-        return number * int(options['count']) / float(seconds)
+        cpu = sum(one['cpu'] for one in found) + cpu_seconds(peer.pid) - before
+        jobs = number * int(options['count'])
+        return Rate(jobs / float(seconds), 1e6 * cpu / jobs)
 
     @contextmanager
     def _store_profile(self, peer: Peer, task: str) -> Iterator[None]:
@@ -172,6 +190,25 @@ class Bench:
         finally:
             spy.send_signal(signal.SIGINT)
             spy.communicate()
+
+
+def rate_rows(what: str, rates: dict[str, list[Rate]], goals: Sequence[Goal] = (), note: str = '') -> list[Row]:
+    """Two lines for one measurement: what was done in a second, and what each cost."""
+    return [
+        Row(
+            what,
+            'jobs/s',
+            {name: [rate.jobs for rate in found] for name, found in rates.items()},
+            goals=goals,
+            note=note,
+        ),
+        Row(
+            '  processor time for each',
+            'us',
+            {name: [rate.cpu for rate in found] for name, found in rates.items()},
+            False,
+        ),
+    ]
 
 
 @contextmanager

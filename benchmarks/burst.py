@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.bench import Bench, Scenario
+from benchmarks.bench import Bench, Rate, Scenario, rate_rows
 from benchmarks.report import HUEY, OURS, TCP, UNIX, Goal, Row
 
 
@@ -16,13 +16,13 @@ class Burst:
     def run(self, bench: Bench) -> list[Row]:
         count = bench.size(2_000, 300)
 
-        def measure(column: str) -> float:
+        def measure(column: str) -> Rate:
             with bench.peer(column) as peer:
                 return bench.rate(peer, 'work', count=count)
 
         values = bench.alternate(self.about, [OURS, TCP, UNIX, HUEY], measure)
         note = "Huey: dequeue and execute in one process; it keeps no registries, states or results of a job's life"
-        return [Row(self.about, 'jobs/s', values, goals=(Goal(at_least=1.0, against=TCP),), note=note)]
+        return rate_rows(self.about, values, (Goal(at_least=1.0, against=TCP),), note)
 
 
 SCENARIOS: list[Scenario] = [Burst()]

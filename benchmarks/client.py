@@ -41,6 +41,16 @@ def ready() -> None:
     sys.stdin.readline()
 
 
+def start() -> tuple[float, float]:
+    """The moment at which a task begins, and the processor time spent so far."""
+    return time.perf_counter(), time.process_time()
+
+
+def spent(began: tuple[float, float]) -> dict[str, Any]:
+    """When a task began and ended, and the seconds of processor time that it took."""
+    return {'began': began[0], 'ended': time.perf_counter(), 'cpu': time.process_time() - began[1]}
+
+
 class RQTasks:
     """What is done through RQ. Each task returns the moments at which it began and ended, and what else it measured."""
 
@@ -56,31 +66,31 @@ class RQTasks:
         for number in range(WARM_UP):
             warm.enqueue(nothing, number)
         ready()
-        began = time.perf_counter()
+        began = start()
         for number in range(count):
             queue.enqueue(nothing, number)
-        return {'began': began, 'ended': time.perf_counter()}
+        return spent(began)
 
     def enqueue_many(self, count: int, batch: int, name: str = 'default') -> dict[str, Any]:
         queue = self.queue(name)
         ready()
-        began = time.perf_counter()
+        began = start()
         for first in range(0, count, batch):
             last = min(first + batch, count)
             queue.enqueue_many([Queue.prepare_data(nothing, (number,)) for number in range(first, last)])
             print(last, flush=True)
-        return {'began': began, 'ended': time.perf_counter()}
+        return spent(began)
 
     def work(self, count: int) -> dict[str, Any]:
         queue = self.queue()
         queue.enqueue_many([Queue.prepare_data(nothing, (number,)) for number in range(count)])
         worker = SimpleWorker([queue], connection=self.connection)
         ready()
-        began = time.perf_counter()
+        began = start()
         worker.work(burst=True, logging_level='ERROR')
-        ended = time.perf_counter()
+        found = spent(began)
         assert queue.finished_job_registry.count == count, 'not all jobs were done'
-        return {'began': began, 'ended': ended}
+        return found
 
     def depth(self, shallow: str, count: int, rounds: int) -> dict[str, Any]:
         """The speed at this place's depth over that at a shallow place of the same kind, in alternating rounds."""
@@ -143,10 +153,10 @@ class RQTasks:
 
     def ping(self, count: int) -> dict[str, Any]:
         ready()
-        began = time.perf_counter()
+        began = start()
         for _ in range(count):
             self.connection.ping()
-        return {'began': began, 'ended': time.perf_counter()}
+        return spent(began)
 
 
 class HueyTasks:
@@ -165,23 +175,23 @@ class HueyTasks:
         while self.huey.dequeue() is not None:
             pass
         ready()
-        began = time.perf_counter()
+        began = start()
         for number in range(count):
             self.nothing(number)
-        return {'began': began, 'ended': time.perf_counter()}
+        return spent(began)
 
     def work(self, count: int) -> dict[str, Any]:
         for number in range(count):
             self.nothing(number)
         ready()
-        began = time.perf_counter()
+        began = start()
         done = 0
         while (task := self.huey.dequeue()) is not None:
             self.huey.execute(task)
             done += 1
-        ended = time.perf_counter()
+        found = spent(began)
         assert done == count, 'not all jobs were done'
-        return {'began': began, 'ended': ended}
+        return found
 
 
 def profiled(task: Callable[..., dict[str, Any]], options: dict[str, Any], path: str) -> dict[str, Any]:

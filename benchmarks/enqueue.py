@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.bench import Bench, Scenario
+from benchmarks.bench import Bench, Rate, Scenario, rate_rows
 from benchmarks.report import HUEY, OURS, TCP, UNIX, Goal, Row
 
 
@@ -22,12 +22,12 @@ class OneByOne:
     def run(self, bench: Bench) -> list[Row]:
         count = bench.size(self.full, self.full // 10)
 
-        def measure(column: str) -> float:
+        def measure(column: str) -> Rate:
             with bench.peer(column, self.always) as peer:
                 return bench.rate(peer, 'enqueue', self.clients, count=count)
 
         values = bench.alternate(self.about, [OURS, TCP, UNIX, HUEY], measure)
-        return [Row(self.about, 'jobs/s', values, goals=self.goals)]
+        return rate_rows(self.about, values, self.goals)
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Batches:
     def run(self, bench: Bench) -> list[Row]:
         count = bench.size(20_000, 2_000)
 
-        def measure(column: str) -> float:
+        def measure(column: str) -> Rate:
             with bench.peer(column) as peer:
                 return bench.rate(peer, 'enqueue_many', count=count, batch=1000)
 
         values = bench.alternate(self.about, [OURS, TCP, UNIX], measure)
         note = 'Huey has no such call'
-        return [Row(self.about, 'jobs/s', values, goals=(Goal(at_least=1.0, against=TCP),), note=note)]
+        return rate_rows(self.about, values, (Goal(at_least=1.0, against=TCP),), note)
 
 
 SCENARIOS: list[Scenario] = [

@@ -1,4 +1,4 @@
-"""How much memory a process has."""
+"""How much memory and processor time a process has taken."""
 
 from __future__ import annotations
 
@@ -10,3 +10,11 @@ def pss(pid: int) -> float:
     process = psutil.Process(pid)
     full = process.memory_full_info()
     return float(getattr(full, 'pss', full.rss)) / 1e6
+
+
+def cpu_seconds(pid: int | None) -> float:
+    """Seconds of processor time of a process; 0 for none."""
+    if pid is None:
+        return 0.0
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)

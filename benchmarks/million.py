@@ -36,7 +36,7 @@ class Million:
                 share = jobs // 2
                 words = f'{jobs:,} jobs: {column}'
                 rate = bench.rate(deep, 'enqueue_many', 2, progress=words, count=share, batch=1_000, name='deep')
-                note('fill', column, [rate])
+                note('fill', column, [rate.jobs])
                 note('memory', column, [pss(deep.pid) - before])
                 size = sum(file.stat().st_size for file in deep.directory.rglob('*') if file.is_file())
                 note('disk', column, [size / 1e6])
