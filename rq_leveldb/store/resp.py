@@ -176,6 +176,9 @@ def _length(digits: bytes) -> int | None:
     if not digits or len(digits) > 20:
         return None
     body = digits[1:] if digits[:1] == b'-' else digits
+    # Redis reads no leading zeros here.
+    if body[:1] == b'0' and digits != b'0':
+        return None
     return int(digits) if body.isdigit() else None
 
 
