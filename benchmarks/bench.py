@@ -27,7 +27,7 @@ class Rate(NamedTuple):
 
     Args:
         jobs: a second.
-        cpu: microseconds of processor time for each, of clients and server together, getting ready included.
+        cpu: microseconds of processor time for each, of clients and server together.
     """
 
     jobs: float
@@ -115,7 +115,13 @@ class Bench:
         return values
 
     def clients(
-        self, peer: Peer, task: str, number: int = 1, progress: str | None = None, **options: Any
+        self,
+        peer: Peer,
+        task: str,
+        number: int = 1,
+        progress: str | None = None,
+        on_start: Callable[[], None] = lambda: None,
+        **options: Any,
     ) -> list[dict[str, Any]]:
         """Let so many clients do a task at the same moment and return what each of them found.
 
@@ -124,6 +130,7 @@ class Bench:
             task: a method of the client's tasks.
             number: how many processes.
             progress: what to show while it runs, if the client reports numbers of jobs out of `options['count']`.
+            on_start: called when all are ready and none has begun.
         """
         command = [sys.executable, '-m', 'benchmarks.client', peer.url, task, json.dumps(options)]
         environment = dict(os.environ)
@@ -141,6 +148,7 @@ class Bench:
                 if process.stdout.readline() != 'ready\n':
                     raise RuntimeError(f'a client of {peer.url} could not get ready for {task}')
             with self._store_profile(peer, task) if profiled else nothing_else():
+                on_start()
                 for process in processes:
                     assert process.stdin is not None
                     process.stdin.write('go\n')
@@ -167,10 +175,10 @@ class Bench:
 
     def rate(self, peer: Peer, task: str, number: int = 1, **options: Any) -> Rate:
         """The rate of `number` clients that do `options['count']` jobs each."""
-        before = cpu_seconds(peer.pid)
-        found = self.clients(peer, task, number, **options)
+        before: list[float] = []
+        found = self.clients(peer, task, number, on_start=lambda: before.append(cpu_seconds(peer.pid)), **options)
         seconds = max(one['ended'] for one in found) - min(one['began'] for one in found)
-        cpu = sum(one['cpu'] for one in found) + cpu_seconds(peer.pid) - before
+        cpu = sum(one['cpu'] for one in found) + cpu_seconds(peer.pid) - before[0]
         jobs = number * int(options['count'])
         return Rate(jobs / float(seconds), 1e6 * cpu / jobs)
 
@@ -194,20 +202,11 @@ class Bench:
 
 def rate_rows(what: str, rates: dict[str, list[Rate]], goals: Sequence[Goal] = (), note: str = '') -> list[Row]:
     """Two lines for one measurement: what was done in a second, and what each cost."""
+    jobs = {name: [rate.jobs for rate in found] for name, found in rates.items()}
+    costs = {name: [rate.cpu for rate in found] for name, found in rates.items()}
     return [
-        Row(
-            what,
-            'jobs/s',
-            {name: [rate.jobs for rate in found] for name, found in rates.items()},
-            goals=goals,
-            note=note,
-        ),
-        Row(
-            '  processor time for each',
-            'us',
-            {name: [rate.cpu for rate in found] for name, found in rates.items()},
-            False,
-        ),
+        Row(what, 'jobs/s', jobs, goals=goals, note=note),
+        Row('  processor time for each', 'us', costs, more_is_better=False),
     ]
 
 
