@@ -281,7 +281,7 @@ def run(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         leave()
         if output is not None:
-            _redirect(output)
+            _redirect(worker, output)
         task = receive_task(channel)
         if task is None:
             os._exit(0)
@@ -293,7 +293,7 @@ def run(
         os._exit(code)
 
 
-def _redirect(output: int) -> None:
+def _redirect(worker: Worker, output: int) -> None:
     """Send what the job prints to a pipe; what RQ logs about it still goes where the worker's log goes."""
     streams = {id(sys.stdout): 1, id(sys.stderr): 2}
     for name in _RQ_LOGGERS:
@@ -301,6 +301,8 @@ def _redirect(output: int) -> None:
             descriptor = streams.get(id(getattr(handler, 'stream', None)))
             if descriptor is not None and isinstance(handler, logging.StreamHandler):
                 handler.setStream(os.fdopen(os.dup(descriptor), 'w', buffering=1))
+    if worker.status_line is not None:
+        worker.status_line.move(os.fdopen(os.dup(2), 'w'))
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)

@@ -53,6 +53,10 @@ class StatusLine:
         text = f'{running} of {limit} busy, {queued} queued, {len(self._ends)} ended in the last minute'
         return f'{text}, {lost} of them lost their process' if lost else text
 
+    def move(self, stream: TextIO) -> None:
+        """Go on at another stream: in a child whose standard error is not the terminal any more."""
+        self._stream = stream
+
     def clear(self) -> None:
         """Make room for other output."""
         self._stream.write(_CLEAR)

@@ -912,8 +912,11 @@ class Supervisor:
         if descriptor is not None:
             self._loop.unwatch(descriptor)
             os.close(descriptor)
+        if self._stops():
+            # As it was asked to.
+            return
         delay = service.on_exit(status)
-        if delay is not None and not self._stops():
+        if delay is not None:
             self._loop.after(delay, lambda: self._start_service(service))
 
     # The end
@@ -925,7 +928,7 @@ class Supervisor:
         for child in list(self._children.values()):
             if not child.busy and not child.retired:
                 self._retire(child)
-        with contextlib.suppress(RedisError, _ConnectionLost):
+        with contextlib.suppress(RedisError):
             self._tally.flush(now=True)
         for service, _ in self._services.values():
             service.stop()
