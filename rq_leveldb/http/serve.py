@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -69,6 +70,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             'control_socket_disable': True,
             'worker_tmp_dir': '/dev/shm' if os.path.isdir('/dev/shm') and os.access('/dev/shm', os.W_OK) else None,
             'when_ready': self._when_ready,
+            'pre_fork': _keep_shared,
             'proc_name': 'rq-leveldb http',
         }
         for name, value in options.items():
@@ -84,6 +86,12 @@ class Server(BaseApplication):  # type: ignore[misc]
     def _when_ready(self, arbiter: Any) -> None:
         if self._ready is not None:
             self._ready()
+
+
+def _keep_shared(arbiter: Any, worker: Any) -> None:
+    """Leave what both processes have in memory out of the collector's rounds, which would write to all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def hold_lock(path: Path, descriptor: int | None = None) -> int:
