@@ -277,7 +277,7 @@ class Supervisor:
                     break
             if self._homeless:
                 self._order(len(self._homeless))
-            if self._look:
+            if self._look or self._suspended:
                 return
             if not self.running:
                 self._worker.set_state(WorkerStatus.IDLE)
