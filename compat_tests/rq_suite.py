@@ -12,6 +12,7 @@ on the machine's own port 6379 if that is free where it does not.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
 from compat_tests import private_network
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
@@ -31,6 +34,7 @@ from compat_tests.store_process import StoreProcess
 CHECKOUT = Path(__file__).resolve().parent.parent
 PORT = 6379
 TIME_LIMIT = 900
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class SuiteUnavailableError(RuntimeError):
@@ -116,8 +120,8 @@ def run(against: str, arguments: list[str], *, slow: bool = False) -> Outcome:
     with tempfile.TemporaryDirectory(prefix='rq-suite-') as work:
         report = Path(work, 'report.xml')
         root = unpack(version('rq'), Path(work))
-        command = [sys.executable, '-m', 'compat_tests.rq_suite', '--inside', str(root), '--against', against]
-        command += ['--', f'--junit-xml={report}', *(arguments or ['tests'])]
+        command = [sys.executable, '-m', 'compat_tests.rq_suite', '--inside', str(root), '--report', str(report)]
+        command += ['--against', against, '--', *(arguments or ['tests'])]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(('RQ_', 'PYTEST_'))}
         # RQ's tests start `rqworker`, which stands beside the interpreter.
         environment['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), environment.get('PATH', os.defpath)])
@@ -178,9 +182,12 @@ def _read_report(path: Path) -> tuple[frozenset[str], frozenset[str], frozenset[
     return frozenset(passed - failed), frozenset(skipped - failed), frozenset(failed)
 
 
-def _inside(root: Path, against: str, arguments: list[str]) -> int:
+def _inside(root: Path, against: str, report: Path, arguments: list[str]) -> int:
     """Start the server, then run the suite in ``root``; return pytest's exit status."""
-    command = [sys.executable, '-m', 'pytest', '-q', '-ra', '-p', 'no:cacheprovider', *arguments]
+    # Without a limit of its own a test of RQ's pool may wait for ever for a worker that got its signal too early.
+    command = [sys.executable, '-m', 'pytest', '-q', '-ra', '-p', 'no:cacheprovider', '--timeout=120']
+    command += [f'--junit-xml={report}', *arguments]
+    _adopt_orphans()
     with tempfile.TemporaryDirectory(prefix='rq-suite-server-') as directory:
         server: RealRedis | StoreProcess
         if against == 'redis':
@@ -188,7 +195,40 @@ def _inside(root: Path, against: str, arguments: list[str]) -> int:
         else:
             server = StoreProcess(Path(directory, 'store'), port=PORT)
         with server:
-            return subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL).returncode
+            pytest = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL)
+            try:
+                return _status(pytest, report)
+            finally:
+                _end_what_is_left()
+
+
+def _status(pytest: subprocess.Popen[bytes], report: Path) -> int:
+    """Wait for pytest; return its exit status. One that wrote its report and hangs at its exit, since a failed test
+    left a worker behind that it waits for, is ended.
+    """
+    while not report.exists():
+        try:
+            return pytest.wait(1)
+        except subprocess.TimeoutExpired:
+            continue
+    try:
+        return pytest.wait(20)
+    except subprocess.TimeoutExpired:
+        pytest.kill()
+        return pytest.wait()
+
+
+def _adopt_orphans() -> None:
+    if sys.platform.startswith('linux'):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_what_is_left() -> None:
+    for process in psutil.Process().children(recursive=True):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
 
 
 def main() -> int:
@@ -197,10 +237,11 @@ def main() -> int:
     parser.add_argument('--against', choices=['store', 'redis'], default='store')
     parser.add_argument('--slow', action='store_true', help="run RQ's slow tests, too")
     parser.add_argument('--inside', type=Path, help=argparse.SUPPRESS)
+    parser.add_argument('--report', type=Path, help=argparse.SUPPRESS)
     parser.add_argument('arguments', nargs='*', metavar='-- PYTEST ARGUMENT')
     options = parser.parse_args()
     if options.inside is not None:
-        return _inside(options.inside, options.against, options.arguments)
+        return _inside(options.inside, options.against, options.report, options.arguments)
     try:
         outcome = run(options.against, options.arguments, slow=options.slow)
     except SuiteUnavailableError as error:
