@@ -16,9 +16,11 @@ from redis.client import Pipeline
 
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['HEADER', 'KEPT', 'Reservation', 'reserve']
+__all__ = ['HEADER', 'KEPT', 'VARIABLE', 'Reservation', 'reserve']
 
 HEADER = 'Idempotency-Key'
+VARIABLE = 'HTTP_IDEMPOTENCY_KEY'
+"""The header's name in a WSGI environment."""
 KEPT = 86400
 """How long a key is remembered, seconds."""
 

@@ -8,7 +8,7 @@ import falcon
 
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.enqueue import Outcome, check_dependencies, enqueue
-from rq_leveldb.http.idempotency import HEADER, reserve
+from rq_leveldb.http.idempotency import VARIABLE, reserve
 from rq_leveldb.http.job_request import JobRequest
 from rq_leveldb.http.problems import Problem
 
@@ -32,7 +32,7 @@ def submit(
     Raises:
         Problem: a dependency is missing, or the key is malformed, in use, or was used for something else.
     """
-    if request.get_header(HEADER) is None:
+    if VARIABLE not in request.env:
         check_dependencies(backend, requests)
         return enqueue(backend, requests), False
     reservation = reserve(backend.connection, request, document, [item.given_id for item in requests])
