@@ -69,7 +69,8 @@ class PubSub:
                 client.send(push)
             count = len(listeners)
         for pattern, (glob, pattern_listeners) in self._patterns.items():
-            if glob.matches(channel):
+            # Only for KEYS does a star stand for the empty string, too.
+            if (channel or not pattern) and glob.matches(channel):
                 push = Push([b'pmessage', pattern, channel, message])
                 for client in pattern_listeners.values():
                     client.send(push)
@@ -81,7 +82,7 @@ class PubSub:
         if pattern is None:
             return list(self._channels)
         glob = Glob(pattern)
-        return [channel for channel in self._channels if glob.matches(channel)]
+        return [channel for channel in self._channels if (channel or not pattern) and glob.matches(channel)]
 
     def listener_count(self, channel: bytes) -> int:
         """:returns: how many clients listen to the channel by its name"""

@@ -208,7 +208,8 @@ def _split(data: bytes) -> tuple[list[list[bytes]], int]:
 
 
 def _large_count(line: bytes) -> int:
-    return int(line[1:]) if line[:1] == b'*' and line[1:].isdigit() and len(line) <= 8 else 0
+    digits = line[1:]
+    return int(digits) if line[:1] == b'*' and digits.isdigit() and digits[:1] != b'0' and len(line) <= 8 else 0
 
 
 def split_inline(line: bytes) -> list[bytes]:
