@@ -35,7 +35,9 @@ def test_what_expired_is_gone_for_every_command(protocol: int, model: RealRedis,
             contest.send('b', 'PING')
             contest.send('b', 'EXEC')
             for client, command in after:
-                contest.send(client, *command)
+                # DBSIZE may count what is due and was not removed yet.
+                if command[0] != b'DBSIZE':
+                    contest.send(client, *command)
             contest.compare_contents()
 
     run()
