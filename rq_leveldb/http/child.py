@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rq_leveldb import systemd
 from rq_leveldb.http.place import Place
 from rq_leveldb.http.serve import hold_lock, serve
 from rq_leveldb.http.settings import Settings
@@ -64,6 +65,7 @@ def run(
     def ready(address: str) -> None:
         if ready_fd is None:
             print(f'Serving on {address}', flush=True)
+            systemd.notify('READY=1')
         else:
             os.write(ready_fd, f'ready {address}\n'.encode())
             os.close(ready_fd)

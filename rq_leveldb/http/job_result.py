@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import falcon
+from redis.exceptions import ConnectionError as StoreConnectionError
 from rq.job import Job
 from rq.results import Result
 
@@ -65,7 +66,11 @@ class JobResult:
             if job.get_status(refresh=False).value in _FINAL or left <= 0:
                 return job
             block = max(1, int(min(left, _WAIT_SLICE) * 1000))
-            entries: Any = backend.connection.xread({key: last}, block=block, count=1)
+            try:
+                entries: Any = backend.connection.xread({key: last}, block=block, count=1)
+            except StoreConnectionError:
+                # The store was replaced meanwhile. The next look at the job brings it back, or says that it is gone.
+                continue
             if entries:
                 stream = next(iter(entries.values())) if isinstance(entries, dict) else entries[0][1]
                 while stream and isinstance(stream[0], list):

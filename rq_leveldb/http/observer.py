@@ -88,8 +88,7 @@ class Subscription:
             The events, and how many were lost before them.
         """
         with self._changed:
-            if not self._events and not self._is_closed:
-                self._changed.wait(timeout)
+            self._changed.wait_for(lambda: self._events or self._is_closed, timeout)
             events, lost = list(self._events), self._lost
             self._events.clear()
             self._lost = 0

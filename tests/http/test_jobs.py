@@ -415,3 +415,28 @@ def test_too_many_waits_are_refused_and_others_served(make_front: Callable[..., 
     assert api.get(f'/v1/jobs/{job}').status_code == 200
     api.delete(f'/v1/jobs/{job}')
     waiter.join(20)
+
+
+def test_a_wait_outlives_the_store(api: Api, connection: Any, url: str, work: Callable[..., None]) -> None:
+    import os
+    import signal
+
+    from rq_leveldb.client import autostart
+    from rq_leveldb.location import parse
+
+    if not url.startswith('leveldb:'):
+        pytest.skip('a real Redis is not killed')
+    job = api.enqueue('add', 2, 3)
+    answers: list[Any] = []
+    waiter = threading.Thread(target=lambda: answers.append(api.get(f'/v1/jobs/{job}/result?wait=30')))
+    waiter.start()
+    while not any(client['cmd'] == 'xread' for client in connection.client_list()):
+        pass
+    running = autostart.running_store(parse(url).directory)
+    assert running is not None
+    os.kill(running[0].pid, signal.SIGKILL)
+    # The connections of this client are dead as well, and each says so once.
+    connection.connection_pool.disconnect()
+    work()
+    waiter.join(30)
+    assert answers[0].json['result']['value'] == 5
