@@ -217,7 +217,7 @@ GROUPS: dict[str, str] = {
         XLEN {stream}
         XRANGE {stream} {idlow} {idhigh} [COUNT {signed}]
         XREVRANGE {stream} {idhigh} {idlow} [COUNT {signed}]
-        XREAD [COUNT {signed}] STREAMS {stream} {stream} {id} {id}
+        XREAD [COUNT {signed}] STREAMS x1 x2 {id} {id}
         XREAD [COUNT {signed}] STREAMS {stream} (0|$|+)
         XDEL {stream} <{id}>
         XTRIM {stream} (MAXLEN|MINID) {count}

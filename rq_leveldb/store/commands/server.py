@@ -122,10 +122,9 @@ def flushall(ctx: Context, argv: list[bytes]) -> Reply:
 def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     numbers = []
     for which, argument in (('first', argv[1]), ('second', argv[2])):
-        try:
-            numbers.append(integer(argument))
-        except ReplyError:
-            raise ReplyError(f'ERR invalid {which} DB index') from None
+        if not is_integer(argument) or not -(1 << 31) <= int(argument) < 1 << 31:
+            raise ReplyError(f'ERR invalid {which} DB index')
+        numbers.append(int(argument))
     if not all(0 <= number < DATABASES for number in numbers):
         raise ReplyError('ERR DB index is out of range')
     one, other = numbers
