@@ -27,14 +27,12 @@ ONE_AT_A_TIME = {
 # They sleep for a quarter of a second, and expect another process to have started a job meanwhile: on a busy machine
 # they fail now and then with RQ's own worker, too. What failed gets two more chances, alone.
 _CHANCES = 2
-# RQ's tests of its pool wait for ever for a worker that got its signal before it could handle it; seconds.
-_LONGEST = 60
 
 
 def _run(arguments: list[str], children: int, monkeypatch: pytest.MonkeyPatch) -> rq_suite.Outcome:
     monkeypatch.setenv('PYTHONPATH', str(rq_suite.CHECKOUT))
     monkeypatch.setenv('OUR_WORKER_CHILDREN', str(children))
-    return rq_suite.run('redis', ['-p', 'compat_tests.our_worker', f'--timeout={_LONGEST}', *arguments])
+    return rq_suite.run('redis', ['-p', 'compat_tests.our_worker', *arguments])
 
 
 def _path(name: str) -> str:
