@@ -244,3 +244,39 @@ def test_bytes_that_are_no_commands_end_their_client_alone(redis: Redis, store_d
                 data += piece
             assert data == b'' or data.startswith(b'-')
         assert redis.get('k') == b'v'
+
+
+@pytest.mark.parametrize(
+    ('commands', 'replies'),
+    [
+        ((b'SET a 1', b'GET a'), b'*2\r\n+OK\r\n$1\r\n1\r\n'),
+        ((), b'*0\r\n'),
+        ((b'SET a',), b'-EXECABORT Transaction discarded because of previous errors.\r\n'),
+        ((b'NONSENSE',), b'-EXECABORT Transaction discarded because of previous errors.\r\n'),
+        ((b'MULTI', b'GET a'), b'*1\r\n$-1\r\n'),
+    ],
+)
+def test_a_transaction_ends_the_same_whether_it_arrives_whole_or_in_parts(
+    redis: Redis, store_dir: Path, commands: tuple[bytes, ...], replies: bytes
+) -> None:
+    lines = (b'MULTI', *commands, b'EXEC')
+    for together in (True, False):
+        redis.flushall()
+        with raw(store_dir) as sock:
+            reader = sock.makefile('rb')
+            answers = []
+            if together:
+                sock.sendall(
+                    b''.join(
+                        b'*%d\r\n' % len(line.split())
+                        + b''.join(b'$%d\r\n%b\r\n' % (len(word), word) for word in line.split())
+                        for line in lines
+                    )
+                )
+            for line in lines:
+                if not together:
+                    sock.sendall(line + b'\r\n')
+                if line != b'EXEC':
+                    answers.append(reader.readline())
+            assert reader.read(len(replies)) == replies
+            assert answers[0] == b'+OK\r\n'
