@@ -101,6 +101,7 @@ class Supervisor:
         self._claims_in_hand: dict[str, Claim] = {}
         self._next_child: Child | None = None
         self._forker: Forker | None = None
+        self._forker_since = 0.0
         self._tokens = itertools.count()
         self._ordered: dict[int, tuple[socket.socket, Capture | None]] = {}
         self._homeless: list[tuple[Claim, Queue, Execution, Task, Job | None]] = []
@@ -113,7 +114,7 @@ class Supervisor:
         self._look = True
         self._suspended = False
         self._stopping = False
-        self._pause = _FIRST_PAUSE
+        self._pause = self._fork_pause = _FIRST_PAUSE
         self._paused: Timer | None = None
         self._reconcile = False
         self._started = 0
@@ -447,6 +448,7 @@ class Supervisor:
         if self._forker is None:
             self._worker.get_redis_server_version()
             self._forker = Forker(self._worker, self._leave)
+            self._forker_since = time.monotonic()
             self._loop.watch(self._forker.fileno(), self._forker_speaks)
         capture = Capture(self._settings.capture_output) if self._settings.capture_output else None
         token = next(self._tokens)
@@ -476,6 +478,7 @@ class Supervisor:
 
     def _child_is_there(self, token: int, pid: int) -> None:
         channel, capture = self._ordered.pop(token)
+        self._fork_pause = _FIRST_PAUSE
         try:
             identity = identify(pid)
         except ProcessLookupError:
@@ -490,10 +493,7 @@ class Supervisor:
         channel.close()
         if capture is not None:
             capture.close()
-        if self._paused is None:
-            # Whatever it is (a hook that raises, no memory), it will not be better at once.
-            self._paused = self._loop.after(self._pause, self._try_again)
-            self._pause = min(self._pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
+        self._forking_failed()
 
     def _forker_died(self) -> None:
         """Somebody killed it: its children go with it, and there will be another."""
@@ -504,6 +504,8 @@ class Supervisor:
         self._forker = None
         if not self._stopping:
             worker.log.warning('Worker %s: the process that forks was killed, and its children with it', worker.name)
+        if time.monotonic() - self._forker_since < 1.0:
+            self._forking_failed()
         for channel, capture in self._ordered.values():
             channel.close()
             if capture is not None:
@@ -794,6 +796,7 @@ class Supervisor:
     def _take_back_what_was_lost(self) -> None:
         known = {child.execution.composite_key for child in self.running if child.execution is not None}
         known |= {child.execution.composite_key for child, _, _ in self._unsettled if child.execution is not None}
+        known |= {execution.composite_key for _, _, execution, _, _ in self._homeless}
         known |= set(self._claims_in_hand)
         self._reconcile = False
         try:
@@ -821,8 +824,19 @@ class Supervisor:
             error,
             self._pause,
         )
-        self._paused = self._loop.after(self._pause, self._try_again)
+        self._pause_for(self._pause)
         self._pause = min(self._pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
+
+    def _pause_for(self, seconds: float) -> None:
+        """Take nothing for a while."""
+        self._look = True
+        if self._paused is None:
+            self._paused = self._loop.after(seconds, self._try_again)
+
+    def _forking_failed(self) -> None:
+        """Wait longer each time: whatever it is (a hook that raises, no memory), it will not be better at once."""
+        self._pause_for(self._fork_pause)
+        self._fork_pause = min(self._fork_pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
 
     def _try_again(self) -> None:
         self._paused = None

@@ -268,6 +268,20 @@ def test_import_and_preload(workers: Workers, queue: Queue) -> None:
     assert worker.poll() is None
 
 
+@pytest.mark.parametrize('option', ['--before-first-fork', '--before-fork'])
+def test_a_hook_that_raises_is_told_and_not_tried_all_the_time(workers: Workers, queue: Queue, option: str) -> None:
+    job = queue.enqueue(worker_jobs.nothing)
+    worker = workers.launch(option, 'worker_jobs.failing_hook')
+    until(workers.state)
+
+    time.sleep(2)
+
+    assert job.get_status() == JobStatus.QUEUED
+    said = workers.stop(worker)
+    assert 1 <= said.count('RuntimeError: the hook failed') < 10
+    assert worker.returncode == 0
+
+
 def test_systemd_is_told(workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 

@@ -161,6 +161,10 @@ def before_first_fork() -> None:
     os.environ['WORKER_TEST_FIRST'] = str(os.getpid())
 
 
+def failing_hook() -> None:
+    raise RuntimeError('the hook failed')
+
+
 def before_fork() -> None:
     os.environ['WORKER_TEST_FORKS'] = str(int(os.environ.get('WORKER_TEST_FORKS', '0')) + 1)
 
