@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,17 @@ class Bench:
         cpu = sum(one['cpu'] for one in found) + cpu_seconds(peer.pid) - before[0]
         jobs = number * int(options['count'])
         return Rate(jobs / float(seconds), 1e6 * cpu / jobs)
+
+    def settle(self, peer: Peer, patience: float = 120.0) -> None:
+        """Wait until the server has done what it does in the background: compaction, rewriting of its file."""
+        bar = self.progress.add_task('waiting for the background work to end', total=None)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            before = cpu_seconds(peer.pid)
+            time.sleep(1)
+            if cpu_seconds(peer.pid) - before < 0.05:
+                break
+        self.progress.remove_task(bar)
 
     @contextmanager
     def _store_profile(self, peer: Peer, task: str) -> Iterator[None]:

@@ -166,7 +166,9 @@ class HueyTasks:
         from huey import SqliteHuey
 
         parts = urlsplit(url)
-        self.huey = SqliteHuey(filename=parts.path, fsync=parse_qs(parts.query)['fsync'] == ['1'])
+        # With the default of 5 s, some of eight clients that sync each write give up: "database is locked".
+        fsync = parse_qs(parts.query)['fsync'] == ['1']
+        self.huey = SqliteHuey(filename=parts.path, fsync=fsync, timeout=60)
         self.nothing = self.huey.task()(nothing)
 
     def enqueue(self, count: int) -> dict[str, Any]:

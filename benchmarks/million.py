@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from benchmarks.bench import Bench, Scenario
-from benchmarks.memory import pss
+from benchmarks.memory import memory
 from benchmarks.report import OURS, TCP, Goal, Row
 
 COLUMNS = [OURS, TCP]
@@ -32,12 +32,15 @@ class Million:
                 assert deep.pid is not None
                 bench.clients(shallow, 'enqueue_many', count=1_000, batch=1_000, name='deep')
                 bench.clients(deep, 'enqueue_many', count=1_000, batch=1_000, name='deep')
-                before = pss(deep.pid)
+                before = memory(deep.pid)
                 share = jobs // 2
                 words = f'{jobs:,} jobs: {column}'
                 rate = bench.rate(deep, 'enqueue_many', 2, progress=words, count=share, batch=1_000, name='deep')
                 note('fill', column, [rate.jobs])
-                note('memory', column, [pss(deep.pid) - before])
+                after = memory(deep.pid)
+                note('memory', column, [after.own - before.own])
+                note('mapped', column, [after.mapped - before.mapped])
+                bench.settle(deep)
                 size = sum(file.stat().st_size for file in deep.directory.rglob('*') if file.is_file())
                 note('disk', column, [size / 1e6])
                 with_depth = bench.clients(
@@ -49,7 +52,7 @@ class Million:
                 for what in ('call', 'transaction', 'server'):
                     if what in canceled:
                         note(what, column, canceled[what])
-                note('memory, all', column, [pss(deep.pid) - before])
+                note('memory, all', column, [memory(deep.pid).own - before.own])
                 seconds: dict[signal.Signals, list[float]] = {signal.SIGTERM: [], signal.SIGKILL: []}
                 for _ in range(bench.runs):
                     for how, found in seconds.items():
@@ -64,6 +67,7 @@ class Million:
         rows = [
             Row(f'filling with {name}, 2 clients', 'jobs/s', values['fill']),
             Row(f'memory grown by {name}', 'MB', values['memory'], False, (Goal(at_most=64),), judged),
+            Row('  files that the kernel keeps mapped for it, besides', 'MB', values['mapped'], False),
             Row('the same after dequeues and cancels', 'MB', values['memory, all'], False, (Goal(at_most=64),), judged),
             Row(f'disk used by {name}', 'MB', values['disk'], False),
             Row(f'enqueue at {name}, of the speed at 1,000', '%', values['enqueue'], True, depth, judged),
