@@ -90,8 +90,10 @@ class RequeueFailed:
         )
         names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
         requeued: list[str] = []
-        is_complete = True
-        for job, _ in itertools.islice(listed(backend, 'failed', names, None), MOST_SCANNED):
+        # Taken before the first is requeued: the walk goes by positions, which then change.
+        found = list(itertools.islice(listed(backend, 'failed', names, None), MOST_SCANNED))
+        is_complete = len(found) < MOST_SCANNED
+        for job, _ in found:
             if job is None or not matches(backend, job, 'failed', wanted):
                 continue
             if len(requeued) >= _REQUEUED_AT_ONCE:

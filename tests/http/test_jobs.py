@@ -440,3 +440,17 @@ def test_a_wait_outlives_the_store(api: Api, connection: Any, url: str, work: Ca
     work()
     waiter.join(30)
     assert answers[0].json['result']['value'] == 5
+
+
+def test_many_failed_jobs_are_requeued_at_once(api: Api, connection: Any) -> None:
+    queue = Queue('default', connection=connection)
+    jobs = queue.enqueue_many([Queue.prepare_data('http_tasks.fail') for _ in range(1050)])
+    for job in jobs:
+        queue.remove(job)
+        queue.failed_job_registry.add(job, ttl=1000)
+        job.set_status('failed')  # type: ignore[arg-type]
+    first = api.post('/v1/requeue-failed').json
+    assert (first['count'], first['is_complete']) == (1000, False)
+    second = api.post('/v1/requeue-failed').json
+    assert (second['count'], second['is_complete']) == (50, True)
+    assert len(set(first['requeued']) | set(second['requeued'])) == 1050
