@@ -235,7 +235,7 @@ def check_same_origin(request: falcon.Request) -> None:
     origin = request.get_header('Origin')
     # Another port of the same host is another origin and the same site, so SameSite cookies do not tell.
     is_foreign = (site is not None and site not in ('same-origin', 'none')) or (
-        origin is not None and urlsplit_netloc(origin) != (request.get_header('Host') or '').lower()
+        origin is not None and host_of(origin) != (request.get_header('Host') or '').lower()
     )
     if is_foreign or (site is None and origin is None and request.get_header('Cookie')):
         raise Problem(
@@ -247,7 +247,7 @@ def check_same_origin(request: falcon.Request) -> None:
         )
 
 
-def urlsplit_netloc(origin: str) -> str | None:
+def host_of(origin: str) -> str | None:
     """Return host and port of an origin as the Host header writes them, None for an origin that has none.
 
     Args:

@@ -72,10 +72,16 @@ class JobResult:
                 # The store was replaced meanwhile. The next look at the job brings it back, or says that it is gone.
                 continue
             if entries:
-                stream = next(iter(entries.values())) if isinstance(entries, dict) else entries[0][1]
-                while stream and isinstance(stream[0], list):
-                    stream = stream[0]
-                last = stream[-1][0]
+                last = _last_entry(entries)
+
+
+def _last_entry(reply: Any) -> Any:
+    """Return the id of the last entry in XREAD's reply for one stream: a list of pairs in RESP2, a map in RESP3."""
+    entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    # redis-py wraps a map's entries into one list more, unless told otherwise.
+    while entries and isinstance(entries[0], list):
+        entries = entries[0]
+    return entries[-1][0]
 
 
 class JobLog:
