@@ -554,6 +554,9 @@ class Supervisor:
         child = self._children.pop(pid, None)
         if child is None:
             return
+        if self._look and self._work_seen:
+            # While the end of this job is written down here, the next child is forked there.
+            self._order(self._capacity())
         usage = usage_from(values)
         report = child.report()
         child.channel.close()
