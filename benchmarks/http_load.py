@@ -71,6 +71,8 @@ class Load:
                     idle.append(key.data)
         took = time.perf_counter() - began
         latencies.sort()
+        if len(latencies) < 2:
+            raise TimeoutError(f'{len(latencies)} answers in {took:.1f} seconds')
         cuts = statistics.quantiles(latencies, n=100)
         return {'rate': len(latencies) / took, 'median': cuts[49] * 1000, 'p99': cuts[98] * 1000}
 
