@@ -1,11 +1,48 @@
-"""How hard hypothesis looks."""
+"""How hard hypothesis looks, and the long runs that begin ahead of their tests."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from compat_tests.ahead import BEGIN, Ahead
 
 # `ci` is the default; `--hypothesis-profile=deep` looks for hours.
 _COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 settings.register_profile('ci', _COMMON, max_examples=80)
 settings.register_profile('deep', _COMMON, max_examples=5000)
 settings.load_profile('ci')
+
+_AHEAD = pytest.StashKey[Ahead]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Get ready for runs that begin ahead."""
+    config.stash[_AHEAD] = Ahead('compat_tests.rq_suite')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules with a run that begins ahead last."""
+    items.sort(key=lambda item: hasattr(getattr(item, 'module', None), BEGIN))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin the runs of all modules that were collected."""
+    if not session.config.option.collectonly:
+        for item in session.items:
+            if hasattr(getattr(item, 'module', None), BEGIN):
+                session.config.stash[_AHEAD].begin(item.module)  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End runs that nobody waits for any more."""
+    config.stash[_AHEAD].stop()
+
+
+@pytest.fixture
+def ahead(request: pytest.FixtureRequest) -> Future[Any]:
+    """What the run of this module comes to."""
+    return request.config.stash[_AHEAD].begin(request.module)

@@ -5,6 +5,7 @@ Left out are tests that assert that only one job runs at a time; with one child 
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from importlib.metadata import version
 
 import pytest
@@ -24,46 +25,34 @@ ONE_AT_A_TIME = {
     ),
 }
 
-# They sleep for a quarter of a second, and expect another process to have started a job meanwhile: on a busy machine
-# they fail now and then with RQ's own worker, too. What failed gets two more chances, alone.
-_CHANCES = 2
+
+def _run(arguments: list[str], children: int) -> rq_suite.Outcome:
+    environment = {'PYTHONPATH': str(rq_suite.CHECKOUT), 'OUR_WORKER_CHILDREN': str(children)}
+    return rq_suite.run('redis', ['-p', 'compat_tests.our_worker', *arguments], environment)
 
 
-def _run(arguments: list[str], children: int, monkeypatch: pytest.MonkeyPatch) -> rq_suite.Outcome:
-    monkeypatch.setenv('PYTHONPATH', str(rq_suite.CHECKOUT))
-    monkeypatch.setenv('OUR_WORKER_CHILDREN', str(children))
-    return rq_suite.run('redis', ['-p', 'compat_tests.our_worker', *arguments])
-
-
-def _path(name: str) -> str:
-    module, group, test = (*name.rpartition('::')[0].rpartition('.')[::2], name.rpartition('::')[2])
-    return f'{module.replace(".", "/")}.py::{group}::{test}'
+def begin_ahead() -> rq_suite.Outcome:
+    """Run all of it but what is left out, four jobs at once."""
+    return _run(['tests', *(f'--deselect={rq_suite.path_of(name)}' for name in ONE_AT_A_TIME)], 4)
 
 
 @pytest.mark.timeout(2 * rq_suite.TIME_LIMIT)
-def test_rqs_tests_pass_with_our_worker(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    left_out = [f'--deselect={_path(name)}' for name in ONE_AT_A_TIME]
-    first = _run(['tests', *left_out], 4, monkeypatch)
-    passed, failed = first.passed, first.failed
-    notes = [first.closing_line]
-    for _ in range(_CHANCES):
-        if failed:
-            again = _run([_path(name) for name in sorted(failed)], 4, monkeypatch)
-            notes.append(f'{len(failed)} again: {again.closing_line}')
-            passed, failed = passed | again.passed, failed - again.passed
+def test_rqs_tests_pass_with_our_worker(ahead: Future[rq_suite.Outcome], request: pytest.FixtureRequest) -> None:
+    first = ahead.result()
+    settled = rq_suite.settle(first, lambda arguments: _run(arguments, 4))
     report = request.config.pluginmanager.get_plugin('terminalreporter')
     if report is not None:
         report.section("RQ's own suite with our worker in the place of RQ's")
-        for note in notes:
+        for note in settled.notes:
             report.write_line(note)
 
-    assert not failed, first.output[-20_000:]
+    assert not settled.failed, first.output[-20_000:]
     if version('rq') in BASELINE:
-        assert (len(passed), len(first.skipped)) == BASELINE[version('rq')]
+        assert (len(settled.passed), len(first.skipped)) == BASELINE[version('rq')]
 
 
 @pytest.mark.timeout(rq_suite.TIME_LIMIT)
-def test_what_was_left_out_passes_with_one_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = _run([_path(name) for name in ONE_AT_A_TIME], 1, monkeypatch)
+def test_what_was_left_out_passes_with_one_child() -> None:
+    outcome = _run([rq_suite.path_of(name) for name in ONE_AT_A_TIME], 1)
 
     assert outcome.passed == set(ONE_AT_A_TIME), outcome.output[-20_000:]
