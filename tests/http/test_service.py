@@ -247,3 +247,17 @@ def test_methods_that_are_not_there(api: Api) -> None:
     answer = api.client.simulate_put('/v1/jobs')
     assert answer.status_code == 405
     assert answer.json['type'] == 'urn:rq-leveldb:problem:method-not-allowed'
+
+
+def test_it_can_be_mounted_in_another_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rq_leveldb.http import create_app
+    from rq_leveldb.location import front_directory
+
+    monkeypatch.setenv('RQ_LEVELDB_URL', url)
+    monkeypatch.setenv('RQ_LEVELDB_ALLOW', 'http_tasks.*')
+    client = TestClient(create_app(), headers={'Host': 'localhost'})
+    assert client.simulate_get('/healthz').status_code == 200
+    assert client.simulate_get('/v1/functions').status_code == 401
+    token = front_directory(url).token.read_text().strip()
+    answer = client.simulate_get('/v1/functions', headers={'Authorization': f'Bearer {token}'})
+    assert answer.json == {'functions': [], 'patterns': ['http_tasks.*']}
