@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,11 +18,13 @@ settings.register_profile('deep', _COMMON, max_examples=5000)
 settings.load_profile('ci')
 
 _AHEAD = pytest.StashKey[Ahead]()
+_TOLD = pytest.StashKey[list[tuple[str, tuple[str, ...]]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Get ready for runs that begin ahead."""
+    """Get ready for runs that begin ahead, and for what tests tell."""
     config.stash[_AHEAD] = Ahead('compat_tests.rq_suite')
+    config.stash[_TOLD] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,3 +49,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def ahead(request: pytest.FixtureRequest) -> Future[Any]:
     """What the run of this module comes to."""
     return request.config.stash[_AHEAD].begin(request.module)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what tests told."""
+    for title, lines in config.stash[_TOLD]:
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str, tuple[str, ...]], None]:
+    """Call it with a title and lines to have them shown at the end of the session."""
+
+    def told(title: str, lines: tuple[str, ...]) -> None:
+        request.config.stash[_TOLD].append((title, lines))
+
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
 
@@ -20,15 +21,13 @@ def begin_ahead() -> rq_suite.Outcome:
 
 
 @pytest.mark.timeout(2 * rq_suite.TIME_LIMIT)
-def test_rqs_own_suite_passes_on_the_store(ahead: Future[rq_suite.Outcome], request: pytest.FixtureRequest) -> None:
+def test_rqs_own_suite_passes_on_the_store(
+    ahead: Future[rq_suite.Outcome], tell: Callable[[str, tuple[str, ...]], None]
+) -> None:
     release = version('rq')
     first = ahead.result()
     settled = rq_suite.settle(first, lambda arguments: rq_suite.run('store', arguments))
-    report = request.config.pluginmanager.get_plugin('terminalreporter')
-    if report is not None:
-        report.section(f"RQ {release}'s own suite on the store")
-        for note in settled.notes:
-            report.write_line(note)
+    tell(f"RQ {release}'s own suite on the store", settled.notes)
 
     assert not settled.failed, first.output[-20_000:]
     assert first.status == 0 or first.failed, first.output[-20_000:]

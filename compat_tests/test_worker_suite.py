@@ -5,6 +5,7 @@ Left out are tests that assert that only one job runs at a time; with one child 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
 
@@ -37,14 +38,12 @@ def begin_ahead() -> rq_suite.Outcome:
 
 
 @pytest.mark.timeout(2 * rq_suite.TIME_LIMIT)
-def test_rqs_tests_pass_with_our_worker(ahead: Future[rq_suite.Outcome], request: pytest.FixtureRequest) -> None:
+def test_rqs_tests_pass_with_our_worker(
+    ahead: Future[rq_suite.Outcome], tell: Callable[[str, tuple[str, ...]], None]
+) -> None:
     first = ahead.result()
     settled = rq_suite.settle(first, lambda arguments: _run(arguments, 4))
-    report = request.config.pluginmanager.get_plugin('terminalreporter')
-    if report is not None:
-        report.section("RQ's own suite with our worker in the place of RQ's")
-        for note in settled.notes:
-            report.write_line(note)
+    tell("RQ's own suite with our worker in the place of RQ's", settled.notes)
 
     assert not settled.failed, first.output[-20_000:]
     if version('rq') in BASELINE:
