@@ -180,6 +180,14 @@ class Server:
         if self.refused:
             refusal = self._reopen()
             if refusal is not None:
+                client = session.client
+                if client.queue is not None:
+                    # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
+                    client.failed = True
+                    if argv[0].lower() in (b'exec', b'discard', b'reset'):
+                        client.queue = None
+                        client.failed = False
+                        self.watches.unwatch(client)
                 return refusal
         if argv[0][:4] in (b'EVAL', b'eval'):
             # A script that meets a limit is rolled back with its whole unit: let that be the script alone.

@@ -197,6 +197,9 @@ class Session(asyncio.Protocol):
 
     def refuse(self, error: ReplyError) -> None:
         """Let every reply of the open unit be this error, and drop its messages: it was not committed."""
+        if self.client.queue is not None:
+            # Its client was told that a command of the transaction failed, so EXEC must not do the others.
+            self.client.failed = True
         replies = len(self.pending) + self._uncounted - len(self.pending_messages)
         self._uncounted = 0
         self.pending.clear()
