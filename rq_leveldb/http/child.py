@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ def run(
             print(f'Serving on {address}', flush=True)
             systemd.notify('READY=1')
         else:
+            # In the form of the worker's log, whose terminal this is: people look for the address there.
+            print(f'{time.strftime("%H:%M:%S")} http: serving on {address}', file=sys.stderr, flush=True)
             os.write(ready_fd, f'ready {address}\n'.encode())
             os.close(ready_fd)
 
