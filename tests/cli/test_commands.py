@@ -169,21 +169,26 @@ def test_store_in_the_foreground(store_dir: Path) -> None:
     [
         ('info', 'leveldb://relative/path', 2, 'must be absolute'),
         ('info', 'leveldb:///a?fsync=never', 2, 'fsync is one of'),
-        ('info', 'leveldb:///etc', 1, 'holds no store'),
+        ('info', 'leveldb://{foreign}', 1, 'holds no store'),
         ('info', 'redis://localhost:1', 1, 'refused'),
         ('worker', 'nonsense', 2, 'names no store'),
-        ('worker', 'leveldb:///etc', 1, 'holds no store'),
+        ('worker', 'leveldb://{foreign}', 1, 'holds no store'),
         ('worker', 'redis://localhost:1', 1, 'refused'),
         ('enqueue cli_jobs.add', 'nonsense', 2, 'names no store'),
         ('enqueue cli_jobs.add', 'redis://localhost:1', 1, 'refused'),
         ('status', 'nonsense', 2, 'names no store'),
-        ('status', 'leveldb:///etc', 1, 'holds no store'),
+        ('status', 'leveldb://{foreign}', 1, 'holds no store'),
         ('status', 'redis://localhost:1', 1, 'refused'),
         ('stop', 'nonsense', 2, 'names no store'),
     ],
 )
-def test_a_mistake_is_told_without_a_traceback(command: str, url: str, code: int, text: str, run: Run) -> None:
-    ended = run(*command.split(), url=url)
+def test_a_mistake_is_told_without_a_traceback(
+    command: str, url: str, code: int, text: str, run: Run, tmp_path: Path
+) -> None:
+    foreign = tmp_path / 'foreign'
+    foreign.mkdir()
+    (foreign / 'letter').write_text('not a store')
+    ended = run(*command.split(), url=url.format(foreign=foreign))
     assert ended.returncode == code
     assert text in ended.stderr + ended.stdout
     assert 'Traceback' not in ended.stderr + ended.stdout
