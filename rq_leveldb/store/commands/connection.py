@@ -48,6 +48,8 @@ def select(ctx: Context, argv: list[bytes]) -> Reply:
         db = integer(argv[1])
     except ReplyError:
         raise ReplyError('ERR value is not an integer or out of range') from None
+    if not -(1 << 31) <= db < 1 << 31:
+        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
     if not 0 <= db < DATABASES:
         raise ReplyError('ERR DB index is out of range')
     ctx.db = ctx.client.db = db

@@ -79,6 +79,8 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
         elif option == b'DB' and index + 1 < len(argv):
             index += 1
             db = integer(argv[index])
+            if not -(1 << 31) <= db < 1 << 31:
+                raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
             if not 0 <= db < DATABASES:
                 raise ReplyError('ERR DB index is out of range')
         else:
@@ -98,6 +100,8 @@ def move(ctx: Context, argv: list[bytes]) -> Reply:
         db = integer(argv[2])
     except ReplyError:
         raise ReplyError('ERR value is not an integer or out of range') from None
+    if not -(1 << 31) <= db < 1 << 31:
+        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
     if not 0 <= db < DATABASES:
         raise ReplyError('ERR DB index is out of range')
     if db == ctx.db:
