@@ -29,6 +29,14 @@ def integer(argument: bytes) -> int:
     raise not_an_integer()
 
 
+def small_integer(argument: bytes) -> int:
+    """:raises ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits"""
+    number = integer(argument)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
+    return number
+
+
 def is_integer(argument: bytes) -> bool:
     return bool(_INTEGER.fullmatch(argument)) and MIN_INTEGER <= int(argument) <= MAX_INTEGER
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.arguments import integer, small_integer
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import row
 from rq_leveldb.store.context import Context
@@ -44,12 +44,7 @@ def quit_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def select(ctx: Context, argv: list[bytes]) -> Reply:
-    try:
-        db = integer(argv[1])
-    except ReplyError:
-        raise ReplyError('ERR value is not an integer or out of range') from None
-    if not -(1 << 31) <= db < 1 << 31:
-        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
+    db = small_integer(argv[1])
     if not 0 <= db < DATABASES:
         raise ReplyError('ERR DB index is out of range')
     ctx.db = ctx.client.db = db

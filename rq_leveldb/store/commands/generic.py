@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, small_integer
 from rq_leveldb.store.command import row
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
 from rq_leveldb.store.commands.scanning import ScanOptions
@@ -78,9 +78,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
             replace = True
         elif option == b'DB' and index + 1 < len(argv):
             index += 1
-            db = integer(argv[index])
-            if not -(1 << 31) <= db < 1 << 31:
-                raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
+            db = small_integer(argv[index])
             if not 0 <= db < DATABASES:
                 raise ReplyError('ERR DB index is out of range')
         else:
@@ -96,12 +94,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def move(ctx: Context, argv: list[bytes]) -> Reply:
-    try:
-        db = integer(argv[2])
-    except ReplyError:
-        raise ReplyError('ERR value is not an integer or out of range') from None
-    if not -(1 << 31) <= db < 1 << 31:
-        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
+    db = small_integer(argv[2])
     if not 0 <= db < DATABASES:
         raise ReplyError('ERR DB index is out of range')
     if db == ctx.db:
