@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.info import Statistics
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +30,22 @@ class Durability:
     """
     :param always: every acknowledged write is synced
     :param loop: where `release` callbacks run
+    :param statistics: where syncs are counted
     :param on_failure: called when a sync failed, with its reason; what waits is not released
     """
 
     def __init__(
-        self, engine: Engine, always: bool, loop: asyncio.AbstractEventLoop, on_failure: Callable[[str], None]
+        self,
+        engine: Engine,
+        always: bool,
+        loop: asyncio.AbstractEventLoop,
+        statistics: Statistics,
+        on_failure: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._always = always
         self._loop = loop
+        self._statistics = statistics
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
         self._unsynced = False
@@ -46,7 +54,6 @@ class Durability:
         self._quick = True
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: list[Release] = []
-        self.syncs = 0
 
     def demand(self) -> None:
         """From now on every acknowledged write is synced; what was written before is synced with the next."""
@@ -101,7 +108,7 @@ class Durability:
         except Exception as error:
             self._failed(error)
             return
-        self.syncs += 1
+        self._statistics.syncs += 1
         for release in released:
             release()
 
@@ -121,7 +128,7 @@ class Durability:
 
     def _finished(self, done: asyncio.Future[None], released: list[Release]) -> None:
         self._running = False
-        self.syncs += 1
+        self._statistics.syncs += 1
         error = done.exception()
         if error is not None:
             self._failed(error)

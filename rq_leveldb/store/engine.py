@@ -8,6 +8,8 @@ appeared, and it goes on accepting writes after an append to its log failed.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -24,6 +26,9 @@ from rq_leveldb.store import encoding
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
+SETTLED = 50_000_000
+"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
+
 MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
@@ -53,7 +58,9 @@ class Engine:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._db: Any = None
-        self._synced_logs: frozenset[str] = frozenset()
+        self._syncing = threading.Lock()  # a descriptor must not be closed, and its number reused, during a sync
+        self._logs: dict[str, int] = {}  # descriptors of the live logs
+        self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
         self._last_written: dict[bytes, bytes | None] = {}
         # LevelDB's own bound method: this is the hottest call of all.
         self.get: Callable[[bytes], bytes | None]
@@ -81,13 +88,17 @@ class Engine:
         elif int(found) > encoding.FORMAT_VERSION:
             self.close()
             raise errors.NewerFormat(str(self.directory))
-        self._synced_logs = frozenset()
         self.get = self._db.get
         sync_directory(self.directory)
         sync_directory(self.directory.parent)
 
     def close(self) -> None:
         self._db.close()
+        with self._syncing:
+            for descriptor in self._logs.values():
+                os.close(descriptor)
+            self._logs = {}
+            self._logs_of = 0
 
     def reopen(self) -> None:
         """Close LevelDB and open it again, so that only what its log really holds is seen.
@@ -95,7 +106,7 @@ class Engine:
         :raises errors.StoreError: it cannot be opened, or the last batch that it took is not there. LevelDB replays its
             log in order up to the first fault, so whatever came before that batch is there if the batch is.
         """
-        self._db.close()
+        self.close()
         self.open()
         for key, value in self._last_written.items():
             if self.get(key) != value:
@@ -140,19 +151,29 @@ class Engine:
         Syncs every live log through a descriptor of its own, oldest first: what is left after a cut is then always a
         beginning of what was written. The directory is synced before, whenever its logs changed.
         """
-        logs = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
-        if frozenset(logs) != self._synced_logs:
-            sync_directory(self.directory)
-        for name in logs:
+        with self._syncing:
+            changed = os.stat(self.directory).st_mtime_ns
+            if changed != self._logs_of:
+                self._list_logs()
+                # A change within the same tick of the file system's clock would not show: then list again next time.
+                self._logs_of = changed if time.time_ns() - changed > SETTLED else 0
+            for descriptor in self._logs.values():
+                os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
+
+    def _list_logs(self) -> None:
+        names = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        if names == list(self._logs):
+            return
+        sync_directory(self.directory)
+        logs = {}
+        for name in names:
             try:
-                descriptor = os.open(self.directory / name, os.O_RDONLY)
+                logs[name] = self._logs.pop(name, 0) or os.open(self.directory / name, os.O_RDONLY)
             except FileNotFoundError:
                 continue  # its contents are in a table, which LevelDB syncs before it removes the log
-            try:
-                os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        self._synced_logs = frozenset(logs)
+        for descriptor in self._logs.values():
+            os.close(descriptor)
+        self._logs = logs
 
     def compact(self, start: bytes, stop: bytes) -> None:
         self._db.compact_range(start=start, stop=stop)

@@ -26,6 +26,7 @@ import uvloop
 
 from rq_leveldb import errors, location, process, systemd
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
+from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
@@ -83,7 +84,8 @@ class Server:
         )
         self.commands = self.dispatcher.commands
         self.dispatcher.refuse_growth = self._refuse_growth
-        self.durability = Durability(engine, settings.fsync == 'always', loop, self._sync_failed)
+        self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
+        self.busy_polling = BusyPolling(loop)
         self.clients: dict[int, ClientState] = {}
         self.sessions: dict[int, Session] = {}
         self.outbox: dict[Session, None] = {}
@@ -402,6 +404,8 @@ class Server:
 
     def _expire(self) -> None:
         self._expiry_timer = None
+        if self.stopped.done():
+            return
         self._expiry_due = -1
         if self.refused:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
@@ -418,6 +422,8 @@ class Server:
         self.commit()
 
     def _sweep(self) -> None:
+        if self.stopped.done():
+            return  # the database is about to be closed; another start goes on
         if self.refused:
             self.loop.call_later(1.0, self._sweep)
             return

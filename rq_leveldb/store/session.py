@@ -1,7 +1,8 @@
 """One client: from bytes that arrive to commands, from replies to bytes that leave, with limits on both.
 
-A client that sends faster than it reads is not read any further until it has caught up (back-pressure). What cannot be
-held back, the messages of its subscriptions, has a limit above which the client is disconnected, as Redis does.
+A client that does not read its replies has nothing more executed until it does, so that its replies need no memory. It
+is listened to all the same, since a client that sends a long pipeline reads nothing before it has sent everything. What
+it may send ahead has a limit, as have the messages of its subscriptions; above them it is disconnected, as Redis does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import NoReply, Pieces, Push, Reply, ReplyError
-from rq_leveldb.store.resp import Parser, ProtocolError, encode, encode_pieces, error_line
+from rq_leveldb.store.resp import MAX_QUERY, Parser, ProtocolError, encode, encode_pieces, error_line
 
 if TYPE_CHECKING:
     from rq_leveldb.store.server import Server
@@ -27,7 +28,12 @@ UNIT_COMMANDS = 1000
 UNIT_BYTES = 1 << 20
 """A unit is committed at the latest after so many commands, or bytes of replies."""
 
+TURN_COMMANDS = 10_000
+"""Commands after which other clients get their turn."""
+
 MAX_BACKLOG = 10_000
+"""Commands behind one that waits, above which the client is not listened to any more."""
+
 MAX_UNSENT_MESSAGES = 32 << 20
 """Bytes of subscriptions' messages that may wait for a client (client-output-buffer-limit pubsub)."""
 
@@ -60,6 +66,7 @@ class Session(asyncio.Protocol):
         self._held: list[bytes] = []  # replies behind one that is being sent in pieces
         self._paused = False
         self._reading = True
+        self._ahead = 0  # bytes that arrived since the backlog was last empty
         self._closing = False
         self._running = False
 
@@ -80,10 +87,12 @@ class Session(asyncio.Protocol):
         self.server.leave(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._fault:
             return
         self.server.statistics.input_bytes += len(data)
-        self.client.last_active = time.monotonic()
+        self._ahead += len(data)
+        self.client.last_active = now = time.monotonic()
+        self.server.busy_polling.arrived(now)
         try:
             commands = self.parser.feed(data)
         except ProtocolError as error:
@@ -118,22 +127,21 @@ class Session(asyncio.Protocol):
             return
         self._running = True
         server, backlog = self.server, self.backlog
-        count = size = 0
+        count = size = turn = 0
         try:
             while backlog and not self.client.blocked and not self._paused and not self._streaming:
                 if self._closing:
                     backlog.clear()
                     break
+                if self.client.queue is not None:
+                    queued = server.dispatcher.queue_ahead(self.ctx, backlog)
+                    if queued:
+                        count += self._answer_queued(b'', queued)
+                        continue
                 argv = backlog.popleft()
-                if argv == _MULTI:
-                    queued = server.dispatcher.queue_whole(self.ctx, backlog)
-                    if queued >= 0:
-                        for _ in range(queued):
-                            backlog.popleft()
-                        self.pending.append(_OK + _QUEUED * queued)
-                        self._uncounted += queued
-                        count += queued
-                        argv = backlog.popleft()
+                if argv == _MULTI and not server.refused and server.dispatcher.begin(self.ctx):
+                    count += 1 + self._answer_queued(_OK, server.dispatcher.queue_ahead(self.ctx, backlog))
+                    continue
                 if not argv:
                     self.answer(ReplyError(self._fault))
                     self.close()
@@ -150,13 +158,22 @@ class Session(asyncio.Protocol):
                 count += 1
                 if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
                     server.commit()
+                    turn += count
                     count = size = 0
+                    if turn >= TURN_COMMANDS:
+                        server.loop.call_soon(self.run)
+                        break
         finally:
             self._running = False
             server.commit()
-        if len(backlog) > MAX_BACKLOG or (backlog and (self._paused or self._streaming)):
+        if not backlog:
+            self._ahead = 0
+        if self._ahead > MAX_QUERY:
+            logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
+            self.transport.abort()
+        elif self.client.blocked and len(backlog) > MAX_BACKLOG:
             self._stop_reading()
-        elif not self._reading and not self._closing:
+        elif not self._reading and not self._closing and not self._fault:
             self._reading = True
             self.transport.resume_reading()
 
@@ -174,6 +191,12 @@ class Session(asyncio.Protocol):
         self.pending.append(data)
         self.server.outbox[self] = None
         return len(data)
+
+    def _answer_queued(self, first: bytes, queued: int) -> int:
+        self.pending.append(first + _QUEUED * queued)
+        self._uncounted += queued if first else queued - 1
+        self.server.outbox[self] = None
+        return queued
 
     def message(self, push: Push) -> None:
         """Put a message (pub/sub) behind the replies of the open unit."""

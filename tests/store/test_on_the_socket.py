@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import redis as redis_py
 
 from rq_leveldb import Redis
+from rq_leveldb.location import DataDirectory
 
 
 @pytest.fixture(params=[2, 3])
@@ -98,3 +100,32 @@ def test_a_large_reply_inside_a_transaction(either: Redis) -> None:
         members, removed = pipeline.execute()
     assert len(members) == 3000
     assert removed == 1
+
+
+@pytest.mark.parametrize('transaction', [False, True])
+def test_a_pipeline_is_sent_whole_before_its_replies_are_read(either: Redis, transaction: bool) -> None:
+    # Commands and replies are each more than sockets hold, so one side has to go on reading.
+    either.set('s', b'v' * 1500)
+    either.hset('h', mapping={b'f%d' % number: b'v' * 100 for number in range(1500)})
+    with either.pipeline(transaction) as pipeline:
+        pipeline.hgetall('h')
+        for _ in range(40_000):
+            pipeline.get('s')
+        replies = pipeline.execute()
+    assert len(replies[0]) == 1500
+    assert replies[1:] == [b'v' * 1500] * 40_000
+
+
+def test_a_client_that_does_not_read_is_not_executed_further(redis: Redis, store_dir: Path) -> None:
+    redis.set('s', b'v' * (1 << 20))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(DataDirectory(store_dir).socket))
+        sock.sendall(b'GET s\r\n' * 200 + b'SET done 1\r\n')
+        # Another client's command is answered after what that one sent was looked at.
+        for _ in range(20):
+            assert redis.get('done') is None
+        sock.settimeout(20)
+        received_end = b''
+        while not received_end.endswith(b'+OK\r\n'):
+            received_end = (received_end + sock.recv(1 << 20))[-5:]
+    assert redis.get('done') == b'1'
