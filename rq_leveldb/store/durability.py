@@ -1,10 +1,11 @@
 """When a reply may leave: at once (everysec), or when what it acknowledges has been synced (always).
 
-With ``always`` one sync serves everybody who waits for it (group commit), and nothing overtakes: a reply that shows
-data which is not synced yet waits as well. As long as the disk is quick the sync is made at the end of the event loop's
-turn, for all clients whose commands arrived in it, as Redis does it; handing it to a thread and back would take more
-processor time than everything else. While the disk is slow, and with ``everysec``, where a sync follows within a second
-of the first write after the last one, it runs in one thread beside the event loop; it touches no state but the files.
+With ``always`` one sync serves everybody who waits for it (group commit). A reply that shows data which is not synced
+yet waits as well; one that shows other keys does not. As long as the disk is quick the sync is made at the end of the
+event loop's turn, for all clients whose commands arrived in it, as Redis does it; handing it to a thread and back would
+take more processor time than everything else. While the disk is slow, and with ``everysec``, where a sync follows
+within a second of the first write after the last one, it runs in one thread beside the event loop; it touches no state
+but the files.
 """
 
 from __future__ import annotations
@@ -20,10 +21,35 @@ from rq_leveldb.store.info import Statistics
 
 logger = logging.getLogger(__name__)
 
+MAX_CHANGED_KEYS = 10_000
+"""Keys above which every reader waits for the next sync."""
+
 Release = Callable[[], None]
 
 QUICK = 0.002
 """Seconds that a sync may take for the next one to be made by the event loop."""
+
+
+class _Changed:
+    """Keys that were changed, or everything: some commands change more than can be told, and the set has a bound."""
+
+    def __init__(self) -> None:
+        self.keys: set[bytes] = set()
+        self.everything = False
+
+    def add(self, keys: set[bytes], everything: bool) -> None:
+        if not self.everything:
+            self.keys |= keys
+            self.everything = everything or len(self.keys) > MAX_CHANGED_KEYS
+
+    def clear(self) -> None:
+        self.keys.clear()
+        self.everything = False
+
+    def concerns(self, keys: set[bytes], everything: bool) -> bool:
+        if self.everything:
+            return everything or bool(keys)
+        return bool(self.keys) if everything else not self.keys.isdisjoint(keys)
 
 
 class Durability:
@@ -54,10 +80,27 @@ class Durability:
         self._quick = True
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: list[Release] = []
+        self._changed = _Changed()  # since the last sync began
+        self._in_sync = _Changed()  # what the running one makes durable
 
     def demand(self) -> None:
         """From now on every acknowledged write is synced; what was written before is synced with the next."""
         self._always = True
+        self._changed.everything = True
+
+    def changed(self, keys: set[bytes], everything: bool) -> None:
+        """A unit that changed at most these keys was committed.
+
+        :param everything: it may have changed more
+        """
+        self._changed.add(keys, everything)
+
+    def concerns(self, keys: set[bytes], everything: bool) -> bool:
+        """
+        :param everything: more was looked at than these keys
+        :returns: whether any of it is not durable yet
+        """
+        return self._changed.concerns(keys, everything) or self._in_sync.concerns(keys, everything)
 
     def is_immediate(self) -> bool:
         """Whether replies may leave at once; then :meth:`note_write` is all that has to be said."""
@@ -109,6 +152,7 @@ class Durability:
             self._failed(error)
             return
         self._statistics.syncs += 1
+        self._changed.clear()
         for release in released:
             release()
 
@@ -122,6 +166,7 @@ class Durability:
             return
         self._running = True
         self._unsynced = False
+        self._changed, self._in_sync = self._in_sync, self._changed
         released, self._waiting = self._waiting, []
         future = self._loop.run_in_executor(self._thread, self._sync)
         future.add_done_callback(lambda done: self._finished(done, released))
@@ -133,6 +178,7 @@ class Durability:
         if error is not None:
             self._failed(error)
             return
+        self._in_sync.clear()
         for release in released:
             release()
         if self._waiting or (self._unsynced and self._always):

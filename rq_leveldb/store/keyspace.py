@@ -3,8 +3,8 @@
 A few thousand values stay in memory between transactions, as objects that only their owner here hands out: a job's
 hash is read and changed some twenty times within milliseconds. Everything else is read from LevelDB when it is needed.
 
-The keyspace tells what happened to keys (`touched`), since WATCH and blocking commands depend on it; it does not know
-them.
+The keyspace tells what happened to keys (`touched`), since WATCH and blocking commands depend on it, and, if asked,
+which keys were looked at (`seen`, `saw_all`), since a reply must not show what is not durable; it knows neither.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Keyspace:
         self.next_due = 0
         self.expired_keys = 0
         self.rollbacks = 0
+        self.seen: set[bytes] | None = None
+        self.saw_all = False
         self._load()
 
     def _load(self) -> None:
@@ -92,6 +94,17 @@ class Keyspace:
         first = next(self.engine.scan(encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)), None)
         self.next_due = encoding.split_expiry_key(first[0])[0] if first else 0
 
+    def track(self) -> None:
+        """From now on keep in `seen` which keys are looked at; whoever asks for that forgets them."""
+        self.seen = set()
+        self.saw_all = True
+
+    def forget_seen(self) -> None:
+        """A transaction has ended, and what it looked at was taken note of."""
+        if self.seen is not None:
+            self.seen.clear()
+            self.saw_all = False
+
     def tick(self) -> None:
         """Let the clock go on; between two calls it stands still, as it does inside Redis' transactions."""
         self.now = time.time_ns() // 1_000_000
@@ -103,6 +116,8 @@ class Keyspace:
         return self._lookup(self.prefixes[db] + key)
 
     def _lookup(self, meta_key: bytes) -> Value | None:
+        if self.seen is not None:
+            self.seen.add(meta_key)
         try:
             value = self._cache[meta_key]
         except KeyError:
@@ -147,6 +162,7 @@ class Keyspace:
 
     def count(self, db: int) -> int:
         """:returns: how many keys the database holds, those included that expired and were not yet removed"""
+        self.saw_all = True
         return self._count(self.prefixes[db])
 
     def _count(self, prefix: bytes) -> int:
@@ -303,6 +319,7 @@ class Keyspace:
         self._set_namespace(other, first)
 
     def _set_namespace(self, db: int, namespace: bytes) -> None:
+        self.saw_all = True
         self.prefixes[db] = encoding.meta_prefix(namespace)
         self.overlay.put(encoding.namespace_key(db), namespace)
 
@@ -322,6 +339,10 @@ class Keyspace:
 
     def write_changes(self) -> None:
         """Let the open transaction hold what changed in memory, so that a scan sees it."""
+        self.saw_all = True
+        self._write_changes()
+
+    def _write_changes(self) -> None:
         overlay = self.overlay
         for meta_key, value in self._dirty.items():
             if value is None:
@@ -366,7 +387,7 @@ class Keyspace:
         :raises WriteRefused: nothing was written; the caller rolls back and reopens
         """
         if self._dirty:
-            self.write_changes()
+            self._write_changes()
         self.overlay.commit()
         if self._heavy:
             for meta_key in self._heavy:

@@ -86,6 +86,8 @@ class Server:
         self.dispatcher.refuse_growth = self._refuse_growth
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
         self.busy_polling = BusyPolling(loop)
+        if settings.fsync == 'always':
+            self.keyspace.track()
         self.clients: dict[int, ClientState] = {}
         self.sessions: dict[int, Session] = {}
         self.outbox: dict[Session, None] = {}
@@ -240,7 +242,9 @@ class Server:
             self._undo(fault, 'a commit')
         if keyspace.next_due != self._expiry_due:
             self._schedule_expiry()
-        if self.outbox and not self.closing and self.durability.is_immediate():
+        if keyspace.seen is not None and wrote:
+            self.durability.changed(keyspace.seen, keyspace.saw_all)
+        if self.outbox and not self.closing and (self.durability.is_immediate() or self._shows_synced_only(wrote)):
             for session in self.outbox:
                 session.write(session.take())
             self.outbox.clear()
@@ -251,9 +255,12 @@ class Server:
             closing = list(self.closing)
             self.outbox.clear()
             self.closing.clear()
+            for session, _ in released:
+                session.unreleased += 1
 
             def release() -> None:
                 for session, data in released:
+                    session.unreleased -= 1
                     session.write(data)
                 for session in closing:
                     session.finish()
@@ -261,8 +268,16 @@ class Server:
             self.durability.committed(wrote, release)
         elif wrote:
             self.durability.committed(wrote, lambda: None)
+        keyspace.forget_seen()
         if keyspace.overlay.abandoned and not self._sweeping:
             self._start_sweeping()
+
+    def _shows_synced_only(self, wrote: bool) -> bool:
+        """:returns: whether the unit neither changed nor saw what is not durable, and no reply of its client waits"""
+        keyspace = self.keyspace
+        if wrote or keyspace.seen is None or self.durability.concerns(keyspace.seen, keyspace.saw_all):
+            return False
+        return not any(session.unreleased for session in self.outbox)
 
     def _start_sweeping(self) -> None:
         self._sweeping = True
@@ -380,6 +395,7 @@ class Server:
 
     def demand_fsync(self) -> None:
         self.settings.fsync = 'always'
+        self.keyspace.track()
         self.durability.demand()
 
     def monitor(self, client: ClientState) -> None:

@@ -56,6 +56,7 @@ class Session(asyncio.Protocol):
         self.backlog: deque[list[bytes]] = deque()
         self.pending: list[bytes] = []
         self.pending_messages: list[int] = []
+        self.unreleased = 0  # units whose replies wait for a sync
         self._uncounted = 0  # replies in `pending` beyond one an element
         self.transport: asyncio.Transport
         self.ctx: Context

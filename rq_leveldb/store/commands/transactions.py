@@ -27,6 +27,7 @@ def exec_(ctx: Context, argv: list[bytes]) -> Reply:
     if failed:
         raise ReplyError('EXECABORT Transaction discarded because of previous errors.')
     if dirty:
+        ctx.keys.saw_all = True  # that a key was changed shows in the reply
         return NULL_ARRAY
     replies: list[Reply] = []
     ctx.may_block = False
