@@ -7,6 +7,7 @@ appeared, and it goes on accepting writes after an append to its log failed.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -78,9 +79,12 @@ class Engine:
                 paranoid_checks=False,
             )
         except plyvel.IOError as error:
-            raise errors.StoreError(str(self.directory), title=f'LevelDB cannot open its files ({error})') from error
+            said = words(error)
+            kind = errors.DiskFull if os.strerror(errno.ENOSPC) in said else errors.StoreError
+            raise kind(str(self.directory), title=f'LevelDB cannot open its files ({said})') from error
         except plyvel.Error as error:
-            raise errors.CorruptDatabase(str(self.directory), title=f'The database is damaged ({error})') from error
+            said = words(error)
+            raise errors.CorruptDatabase(str(self.directory), title=f'The database is damaged ({said})') from error
         found = self._db.get(encoding.FORMAT_KEY)
         if found is None:
             with self._db.write_batch(transaction=True, sync=True) as batch:
@@ -130,7 +134,7 @@ class Engine:
         try:
             batch.write()
         except (plyvel.Error, OSError) as error:
-            raise WriteRefused(str(error)) from error
+            raise WriteRefused(words(error)) from error
         self._last_written = records
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -195,6 +199,12 @@ class Engine:
             except FileNotFoundError:
                 continue
         return total
+
+
+def words(error: Exception) -> str:
+    """:returns: what LevelDB said, which plyvel passes on as bytes"""
+    said = error.args[0] if error.args else ''
+    return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 
 
 def sync_directory(directory: Path) -> None:

@@ -32,7 +32,7 @@ from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
-from rq_leveldb.store.engine import Engine, ReadFailed, WriteRefused
+from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Settings, Statistics
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
@@ -51,8 +51,10 @@ SWEEP_SLICE = 500
 
 FREE_SPACE_FLOOR = 64 << 20
 FREE_SPACE_SHARE = 20
+FREE_SPACE_LEAST = 3 * WRITE_BUFFER_BYTES
 """Commands that add data are refused when less than so many bytes are free, or 1/20 of the file system if that is
-less: LevelDB must not run into a full disk, and what shrinks the data must still work then."""
+less, but never less than LevelDB needs to be opened again (a log, the table made of it, and the next log): it must not
+run into a full disk, and what shrinks the data must still work then."""
 
 FREE_SPACE_INTERVAL = 100
 """Milliseconds between two looks at the free space."""
@@ -216,13 +218,13 @@ class Server:
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
             if isinstance(fault, ReadFailed):
                 error = ReplyError(
-                    f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read ({fault}): '
-                    'keep a copy of the directory, then restore a snapshot or move it away'
+                    f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read '
+                    f'({words(fault)}): keep a copy of the directory, then restore a snapshot or move it away'
                 )
         try:
             self.keyspace.rollback()
         except ReadFailed as again:
-            self.refused = str(again)
+            self.refused = words(again)
         for session in self.outbox:
             session.refuse(error)
         if not self._sweeping:
@@ -316,7 +318,7 @@ class Server:
             self.engine.reopen()
             self.keyspace.rollback()
         except (errors.StoreError, WriteRefused, ReadFailed, OSError) as error:
-            logger.error('cannot reopen the database: %s', error)
+            logger.error('cannot reopen the database: %s', words(error))
             return self._refusal()
         logger.warning('the database is open again after: %s', self.refused)
         if not self._sweeping:
@@ -335,7 +337,8 @@ class Server:
             self._free_checked = self.keyspace.now
             status = os.statvfs(self.engine.directory)
             free = status.f_bavail * status.f_frsize
-            floor = min(FREE_SPACE_FLOOR, status.f_blocks * status.f_frsize // FREE_SPACE_SHARE)
+            share = status.f_blocks * status.f_frsize // FREE_SPACE_SHARE
+            floor = min(FREE_SPACE_FLOOR, max(share, FREE_SPACE_LEAST))
             self._low_space = f'only {free >> 20} MiB are free' if free < floor else ''
         if self._low_space:
             return ReplyError(

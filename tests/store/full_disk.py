@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -10,14 +11,18 @@ from pathlib import Path
 from crashing import PATIENCE, Store, Writer, wait_for
 
 mount = Path(sys.argv[1])
-subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=40m,mode=0700', 'tmpfs', str(mount)], check=True)
-ballast = mount / 'ballast'
-ballast.write_bytes(bytes(16 << 20))
+subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=120m,mode=0700', 'tmpfs', str(mount)], check=True)
+reserve, filler = mount / 'reserve', mount / 'filler'
+reserve.write_bytes(bytes(40 << 20))
 store = Store(mount / 'jobs', 'everysec')
 store.start()
 crowd = [Writer(store, f'w{number}', 20_000) for number in range(2)]
 for writer in crowd:
     writer.start()
+# The store stops adding data before the disk is full, so it is others who fill it under the store's hands.
+with contextlib.suppress(OSError), open(filler, 'wb', buffering=0) as file:
+    while file.write(bytes(1 << 20)):
+        pass
 deadline = time.monotonic() + PATIENCE
 while not all(writer.refusals for writer in crowd):
     assert time.monotonic() < deadline, 'the disk does not run full'
@@ -26,7 +31,8 @@ while not all(writer.refusals for writer in crowd):
 for writer in crowd:
     assert all('MISCONF' in refusal and str(mount) in refusal for refusal in writer.refusals), writer.refusals
 print(crowd[0].refusals[0])
-ballast.unlink()
+filler.unlink()
+reserve.unlink()
 wait_for(crowd, 20)
 for writer in crowd:
     writer.stopping.set()
