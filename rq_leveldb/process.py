@@ -1,4 +1,4 @@
-"""Processes: which one it is, whether it lives, how it dies with its parent, how it leaves its terminal."""
+"""Processes: which one it is, whether it lives, what it may use, how it dies with its parent and leaves a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ctypes
 
-__all__ = ['Identity', 'boot_id', 'detach', 'die_with_parent', 'identify', 'is_alive', 'pidfd_open', 'prepare_to_fork']
+__all__ = [
+    'Identity',
+    'boot_id',
+    'detach',
+    'die_with_parent',
+    'identify',
+    'is_alive',
+    'pidfd_open',
+    'prepare_to_fork',
+    'usable_cores',
+]
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_GET_PDEATHSIG = 2
@@ -86,6 +96,35 @@ def _start_time(pid: int) -> str | None:
     # The command's name stands in parentheses and may itself hold any of them: proc_pid_stat(5).
     fields = text.rpartition(b')')[2].split()
     return None if fields[0].decode() in _DEAD_STATES else fields[19].decode()
+
+
+def usable_cores(membership: Path = Path('/proc/self/cgroup'), hierarchy: Path = Path('/sys/fs/cgroup')) -> float:
+    """Return how many cores' worth of time this process may use: those it is bound to, or less where a quota says so.
+
+    Args:
+        membership: which control group the process is in: cgroups(7), version 2.
+        hierarchy: where the control groups are.
+    """
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
+    try:
+        groups = membership.read_text().splitlines()
+    except OSError:
+        return cores
+    for line in groups:
+        if line.startswith('0::/'):
+            group = hierarchy / line[len('0::/') :]
+            while group.is_relative_to(hierarchy):
+                cores = min(cores, _quota(group / 'cpu.max'))
+                group = group.parent
+    return cores
+
+
+def _quota(path: Path) -> float:
+    try:
+        allowed, period = path.read_text().split()
+        return float('inf') if allowed == 'max' else int(allowed) / int(period)
+    except (OSError, ValueError):
+        return float('inf')
 
 
 def _output(*command: str) -> str:

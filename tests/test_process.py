@@ -120,3 +120,27 @@ def test_readiness_is_told_to_the_supervisor(abstract: bool, tmp_path: Path, mon
         assert systemd.notify('READY=1') is True
         assert supervisor.recv(100) == b'READY=1'
     assert systemd.notify('STOPPING=1') is False
+
+
+@pytest.mark.parametrize(
+    ('own', 'above', 'cores'),
+    [
+        ('max 100000', 'max 100000', None),
+        ('50000 100000', 'max 100000', 0.5),
+        ('max 100000', '70000 100000', 0.7),
+        ('nonsense', None, None),
+    ],
+)
+def test_a_quota_counts_wherever_above_the_process_it_is(
+    tmp_path: Path, own: str, above: str | None, cores: float | None
+) -> None:
+    group = tmp_path / 'fs' / 'slice' / 'unit'
+    group.mkdir(parents=True)
+    (group / 'cpu.max').write_text(own)
+    if above is not None:
+        (group.parent / 'cpu.max').write_text(above)
+    membership = tmp_path / 'cgroup'
+    membership.write_text('1:cpu:/elsewhere\n0::/slice/unit\n')
+    unlimited = process.usable_cores(tmp_path / 'missing', tmp_path / 'fs')
+    assert unlimited >= 1
+    assert process.usable_cores(membership, tmp_path / 'fs') == (cores or unlimited)

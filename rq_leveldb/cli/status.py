@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import render
 from rq_leveldb.location import URL_VARIABLES, Location, is_redis_url, parse
+
+if TYPE_CHECKING:
+    from rq_leveldb.client.connection import Redis
 
 __all__ = ['status']
 
@@ -70,6 +74,7 @@ def _contents(url: str) -> dict[str, Any]:
 
     with Redis.from_url(url) as connection:
         info = connection.info()
+        workers, gone = _workers(worker_registration.get_keys(connection=connection), connection)
         fsync = connection.config_get('appendfsync').get('appendfsync')
         queues = rq.Queue.all(connection)
         counts = {
@@ -92,10 +97,27 @@ def _contents(url: str) -> dict[str, Any]:
             # Without this command's own connection.
             'clients': max(0, int(info.get('connected_clients', 1)) - 1),
             'memory_bytes': info.get('used_memory_rss'),
-            'workers': len(worker_registration.get_keys(connection=connection)),
+            'workers': workers,
+            'workers_gone': gone,
             'suspended': bool(is_suspended(connection)),
             'queues': counts,
         }
+
+
+def _workers(keys: Iterable[str | bytes], connection: Redis) -> tuple[int, int]:
+    """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
+    from rq_leveldb.worker.recovery import is_gone, process_namespace
+
+    fields = ('pid', 'started', 'boot_id', 'pid_namespace')
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hmget(key, fields)
+        found = [
+            {name: value.decode() for name, value in zip(fields, values, strict=True) if value is not None}
+            for values in pipeline.execute()
+        ]
+    gone = sum(is_gone(worker, process_namespace()) for worker in found)
+    return len(found) - gone, gone
 
 
 def _tree_size(path: Path) -> int:
@@ -133,7 +155,9 @@ def _show(report: dict[str, Any]) -> None:
         lines.append(('Disk', f'{render.size(report["disk_bytes"])}, {render.size(report["database_bytes"])} database'))
     if report['running']:
         suspended = click.style(', suspended (rq-leveldb resume)', fg='yellow') if report['suspended'] else ''
-        lines.append(('Workers', f'{report["workers"]}{suspended}'))
+        gone = report['workers_gone']
+        died = click.style(f', {gone} died: the next one recovers what it had', fg='yellow') if gone else ''
+        lines.append(('Workers', f'{report["workers"]}{died}{suspended}'))
     render.fields(lines)
     if report.get('queues'):
         click.echo()

@@ -62,7 +62,7 @@ _OURS: list[click.Parameter] = [
         ['--max-children', '-m'],
         type=click.IntRange(min=0),
         envvar='RQ_LEVELDB_MAX_CHILDREN',
-        help='How many jobs run at once, each in a process of its own.  [default: number of cores]',
+        help='How many jobs run at once, each in a process of its own.  [default: number of cores that may be used]',
     ),
     click.Option(
         ['--grace'],

@@ -9,6 +9,7 @@ from rq_leveldb.http.allow import AllowList
 from rq_leveldb.http.auth import Guard, Session, Sessions
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.events import Events
+from rq_leveldb.http.head import Head
 from rq_leveldb.http.health import Functions, Health
 from rq_leveldb.http.job_actions import JobActions, RequeueFailed
 from rq_leveldb.http.job_result import JobLog, JobResult
@@ -56,7 +57,8 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
     sessions = Sessions(token)
     observer = Observer(backend)
     is_local = settings.address.startswith('unix:')
-    app = falcon.App(middleware=[Guard(sessions, settings.hosts, settings.origins, is_local)])
+    guard = Guard(sessions, settings.hosts, settings.origins, is_local)
+    app = falcon.App(middleware=(Head(), guard))
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False
     install(app)

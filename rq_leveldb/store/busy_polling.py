@@ -14,6 +14,8 @@ import asyncio
 import os
 import time
 
+from rq_leveldb.process import usable_cores
+
 PAUSE = 0.0005
 """Seconds after an arrival for which the next one is looked for."""
 
@@ -35,7 +37,7 @@ class BusyPolling:
         self._run = 0
         self._last_arrival = 0.0
         self._last_look = 0.0
-        self._abstain_until = 0.0 if _cores() > 1 else float('inf')
+        self._abstain_until = 0.0 if usable_cores() >= 2 else float('inf')
         self._looking = False
 
     def arrived(self, now: float) -> None:
@@ -64,8 +66,3 @@ class BusyPolling:
         else:
             os.sched_yield()
             self._loop.call_soon(self._look)
-
-
-def _cores() -> int:
-    """:returns: how many this process may use"""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -1,14 +1,26 @@
-"""Processes that live beside the worker, such as the HTTP front: the supervisor's one hook for them."""
+"""Processes that live beside the worker, such as the HTTP front: what one has to be, and who keeps them alive."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ['Service']
+from rq_leveldb.process import pidfd_open
+
+if TYPE_CHECKING:
+    from .loop import Loop
+    from .worker import Worker
+
+__all__ = ['Service', 'Services']
+
+_PATIENCE = 5.0
 
 
 class Service(Protocol):
-    """A process that the supervisor keeps alive; its methods are called from the supervisor's loop and must not block.
+    """A process that is kept alive; its methods are called from the supervisor's loop and must not block.
 
     Attributes:
         name: for the log.
@@ -26,7 +38,7 @@ class Service(Protocol):
         """
 
     def on_exit(self, status: int) -> float | None:
-        """Learn that the process ended; the supervisor has reaped it.
+        """Learn that the process ended; it has been reaped.
 
         Args:
             status: what waitpid(2) returned.
@@ -36,4 +48,86 @@ class Service(Protocol):
         """
 
     def stop(self) -> None:
-        """Ask the process to end; after five seconds the supervisor kills it."""
+        """Ask the process to end; after five seconds it is killed."""
+
+
+class Services:
+    """Keeps the services of one worker alive.
+
+    Args:
+        worker: whose services, and whose log says when one does not start.
+        loop: where they are watched.
+        stops: whether the worker is about to end, so that none is started any more.
+    """
+
+    def __init__(self, worker: Worker, loop: Loop, stops: Callable[[], bool]) -> None:
+        self._worker = worker
+        self._loop = loop
+        self._stops = stops
+        self._running: dict[int, tuple[Service, int | None]] = {}
+
+    def start(self) -> None:
+        """Start them."""
+        for service in self._worker.services:
+            self._start(service)
+
+    def _start(self, service: Service) -> None:
+        if self._stops():
+            return
+        try:
+            pid = service.start()
+        except Exception:
+            self._worker.log.exception('Worker %s: %s did not start', self._worker.name, service.name)
+            pid = None
+        if pid is None:
+            self._loop.after(service.retry, lambda: self._start(service))
+            return
+        descriptor = pidfd_open(pid)
+        self._running[pid] = (service, descriptor)
+        if descriptor is not None:
+            self._loop.watch(descriptor, lambda: self._ended(pid))
+
+    def reap(self) -> None:
+        """See which have ended; only needed where the system has no pidfd."""
+        for pid in list(self._running):
+            self._ended(pid)
+
+    def _ended(self, pid: int) -> None:
+        if pid not in self._running:
+            return
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped == 0:
+            return
+        service, descriptor = self._running.pop(pid)
+        if descriptor is not None:
+            self._loop.unwatch(descriptor)
+            os.close(descriptor)
+        if self._stops():
+            # As it was asked to.
+            return
+        delay = service.on_exit(status)
+        if delay is not None:
+            self._loop.after(delay, lambda: self._start(service))
+
+    def leave(self) -> None:
+        """Close the descriptors, in a process that was forked off."""
+        for _, descriptor in self._running.values():
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def ask_to_end(self) -> None:
+        """Tell them to end."""
+        for service, _ in self._running.values():
+            service.stop()
+
+    def wait_for_the_end(self) -> None:
+        """Return when all have ended, which those do not survive that take their time."""
+        end = time.monotonic() + _PATIENCE
+        while self._running and time.monotonic() < end:
+            self._loop.run_once(0.1)
+            self.reap()
+        for pid in list(self._running):
+            os.kill(pid, signal.SIGKILL)
+        while self._running:
+            self._loop.run_once(0.1)
+            self.reap()

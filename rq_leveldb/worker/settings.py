@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from rq_leveldb.process import usable_cores
 
 __all__ = ['Hook', 'Settings', 'default_max_children']
 
@@ -12,7 +15,7 @@ Hook = Callable[[], object]
 
 
 def default_max_children() -> int:
-    """Return RQ_LEVELDB_MAX_CHILDREN, else the number of processors that this process may use.
+    """Return RQ_LEVELDB_MAX_CHILDREN, else the number of cores that this process may use, a container's quota included.
 
     Raises:
         ValueError: the variable is set to something that is not a number of 0 or more.
@@ -22,10 +25,7 @@ def default_max_children() -> int:
         if not text.isdecimal():
             raise ValueError(f'RQ_LEVELDB_MAX_CHILDREN must be a number of 0 or more, not {text!r}')
         return int(text)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
+    return math.ceil(usable_cores())
 
 
 @dataclass

@@ -18,10 +18,8 @@ job's arrival and its start, and the store knows with the job which process has 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -39,17 +37,17 @@ from rq.worker import DequeueStrategy, WorkerStatus
 from rq.worker.base import BaseWorker
 
 from rq_leveldb import systemd
-from rq_leveldb.process import Identity, identify, is_alive, pidfd_open
 
 from . import child as child_process
 from . import limits
 from .bookkeeping import Claim, Suspended
 from .child import Child, Success, Task
-from .forker import Forker, usage_from
+from .forker import usage_from
 from .loop import Loop, Timer
-from .output import Capture
+from .nursery import Nursery
 from .recovery import return_lost_claims, settle_abandoned
 from .scheduler import InProcessScheduler
+from .services import Services
 from .tally import Tally
 from .watch import CommandWatch, QueueWatch
 
@@ -59,7 +57,6 @@ if TYPE_CHECKING:
     from rq.executions import Execution
     from rq.job import Job
 
-    from .services import Service
     from .worker import Worker
 
 __all__ = ['Supervisor']
@@ -72,7 +69,6 @@ _OUTPUT = 0.5
 _SPARE = 4
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
-_SERVICE_PATIENCE = 5.0
 
 _HAS_PIDFD = hasattr(os, 'pidfd_open')
 
@@ -90,20 +86,16 @@ class Supervisor:
         self._worker = worker
         self._settings = worker.settings
         self._loop = Loop()
-        self._children: dict[int, Child] = {}
         self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
         self._commands: CommandWatch | None = None
-        self._services: dict[int, tuple[Service, int | None]] = {}
+        self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for)
+        self._services = Services(worker, self._loop, self._stops)
         self._tally = Tally(worker)
         self._unsettled: list[tuple[Child, int, Any]] = []
         self._oom = limits.OutOfMemoryWatch()
         self._pid = os.getpid()
         self._claims_in_hand: dict[str, Claim] = {}
         self._next_child: Child | None = None
-        self._forker: Forker | None = None
-        self._forker_since = 0.0
-        self._tokens = itertools.count()
-        self._ordered: dict[int, tuple[socket.socket, Capture | None]] = {}
         self._homeless: list[tuple[Claim, Queue, Execution, Task, Job | None]] = []
         self._work_seen = False
         self._imported: set[str] = set()
@@ -114,7 +106,7 @@ class Supervisor:
         self._look = True
         self._suspended = False
         self._stopping = False
-        self._pause = self._fork_pause = _FIRST_PAUSE
+        self._pause = _FIRST_PAUSE
         self._paused: Timer | None = None
         self._reconcile = False
         self._started = 0
@@ -141,7 +133,7 @@ class Supervisor:
     @property
     def running(self) -> list[Child]:
         """The children that have a job."""
-        return [child for child in self._children.values() if child.busy]
+        return self._nursery.running
 
     def listen(self, channel: str) -> None:
         """Receive what is published for this worker."""
@@ -163,7 +155,7 @@ class Supervisor:
         self._settings.max_children = number
         self._worker.connection.hset(self._worker.key, 'max_children', str(number))
         self._look = True
-        self._retire_spare()
+        self._nursery.retire_spare()
 
     def stop_child(self, child: Child) -> None:
         """Kill a child whose job somebody wants stopped."""
@@ -177,6 +169,7 @@ class Supervisor:
             reason: what happened to the jobs, in words.
         """
         self._stopping = True
+        self._nursery.expect_the_end()
         self._queues.close()
         for child in self.running:
             child.stop_reason = child.stop_reason or reason
@@ -202,7 +195,7 @@ class Supervisor:
         worker = self._worker
         self._loop.catch((signal.SIGINT, signal.SIGTERM), self._on_signal)
         if not _HAS_PIDFD:
-            self._loop.catch((signal.SIGCHLD,), lambda number: self._reap_services())
+            self._loop.catch((signal.SIGCHLD,), lambda number: self._services.reap())
         self._loop.every(_TICK, self._tick)
         self._loop.every(_RECOVERY, self._recover)
         if worker.status_line is not None:
@@ -211,8 +204,7 @@ class Supervisor:
         self._own_dequeue = self._uses_own_dequeue()
         self._order_first()
         worker.run_maintenance_tasks()
-        for service in worker.services:
-            self._start_service(service)
+        self._services.start()
         systemd.notify('READY=1')
         try:
             while not self._finished():
@@ -239,7 +231,7 @@ class Supervisor:
     def _order_first(self) -> None:
         """Have children forked while RQ's maintenance runs, if they are likely to be needed."""
         if not self._burst or self._worker.connection.exists(*(queue.key for queue in self._worker.queues)):
-            self._order(min(self._capacity(), _SPARE))
+            self._nursery.order(min(self._capacity(), _SPARE))
 
     def _finished(self) -> bool:
         if self.running or self._unsettled or self._homeless:
@@ -277,13 +269,13 @@ class Supervisor:
                 if not self._take():
                     break
             if self._homeless:
-                self._order(len(self._homeless))
+                self._nursery.order(len(self._homeless))
             if self._look or self._suspended:
                 return
             if not self.running:
                 self._worker.set_state(WorkerStatus.IDLE)
             if not self._burst and self._capacity():
-                self._order(min(self._capacity(), _SPARE))
+                self._nursery.order(min(self._capacity(), _SPARE))
                 self._queues.arm([queue.key for queue in self._worker.queues], self._worker.dequeue_timeout)
         except Suspended:
             self._set_suspended(True)
@@ -298,7 +290,7 @@ class Supervisor:
             if not self._work_seen and not worker.connection.exists(*(queue.key for queue in worker.queues)):
                 self._look = False
             else:
-                self._order(self._capacity())
+                self._nursery.order(self._capacity())
             return False
         self._next_child = child
         self._work_seen = False
@@ -431,92 +423,7 @@ class Supervisor:
     # Children
 
     def _waiting_child(self) -> Child | None:
-        for child in self._children.values():
-            if not child.busy and not child.retired and child is not self._next_child:
-                return child
-        return None
-
-    def _order(self, wanted: int) -> None:
-        """Have children forked, until so many wait for a job or are about to."""
-        waiting = sum(1 for child in self._children.values() if not child.busy and not child.retired)
-        room = self._settings.max_children - len(self._children) - len(self._ordered)
-        for _ in range(min(wanted - waiting - len(self._ordered), room)):
-            if not self._order_one():
-                return
-
-    def _order_one(self) -> bool:
-        if self._forker is None:
-            self._worker.get_redis_server_version()
-            self._forker = Forker(self._worker, self._leave)
-            self._forker_since = time.monotonic()
-            self._loop.watch(self._forker.fileno(), self._forker_speaks)
-        capture = Capture(self._settings.capture_output) if self._settings.capture_output else None
-        token = next(self._tokens)
-        channel = self._forker.fork(token, capture.write_end if capture is not None else None)
-        if capture is not None:
-            capture.forked()
-        if channel is None:
-            if capture is not None:
-                capture.close()
-            return False
-        self._ordered[token] = (channel, capture)
-        return True
-
-    def _forker_speaks(self) -> None:
-        assert self._forker is not None
-        messages = self._forker.messages()
-        if messages is None:
-            self._forker_died()
-            return
-        for kind, *values in messages:
-            if kind == 'forked':
-                self._child_is_there(*values)
-            elif kind == 'ended':
-                self._child_ended(*values)
-            else:
-                self._no_child(*values)
-
-    def _child_is_there(self, token: int, pid: int) -> None:
-        channel, capture = self._ordered.pop(token)
-        self._fork_pause = _FIRST_PAUSE
-        try:
-            identity = identify(pid)
-        except ProcessLookupError:
-            # It ended already; that message comes next.
-            identity = Identity(pid, '', '')
-        child = self._children[pid] = Child(identity, channel, capture=capture)
-        if capture is not None:
-            self._loop.watch(capture.read_end, lambda: self._drain(child))
-
-    def _no_child(self, token: int, words: str) -> None:
-        channel, capture = self._ordered.pop(token)
-        channel.close()
-        if capture is not None:
-            capture.close()
-        self._forking_failed()
-
-    def _forker_died(self) -> None:
-        """Somebody killed it: its children go with it, and there will be another."""
-        worker = self._worker
-        assert self._forker is not None
-        self._loop.unwatch(self._forker.fileno())
-        self._forker.close()
-        self._forker = None
-        if not self._stopping:
-            worker.log.warning('Worker %s: the process that forks was killed, and its children with it', worker.name)
-        if time.monotonic() - self._forker_since < 1.0:
-            self._forking_failed()
-        for channel, capture in self._ordered.values():
-            channel.close()
-            if capture is not None:
-                capture.close()
-        self._ordered.clear()
-        for child in list(self._children.values()):
-            end = time.monotonic() + 1.0
-            while is_alive(child.identity) and time.monotonic() < end:
-                child.kill(signal.SIGKILL)
-                time.sleep(0.002)
-            self._child_ended(child.pid, int(signal.SIGKILL), (0,) * 16)
+        return next((child for child in self._nursery.waiting() if child is not self._next_child), None)
 
     def _leave(self) -> None:
         """Close in the forker what is the supervisor's."""
@@ -524,39 +431,16 @@ class Supervisor:
         self._queues.abandon()
         if self._commands is not None:
             self._commands.abandon()
-        for child in self._children.values():
-            child.channel.close()
-            if child.capture is not None and child.capture.read_end >= 0:
-                os.close(child.capture.read_end)
-        for _, descriptor in self._services.values():
-            if descriptor is not None:
-                os.close(descriptor)
+        self._services.leave()
         pool: Any = self._worker.connection.connection_pool
         for connection in pool._available_connections:
             if connection._sock is not None:
                 connection._sock.close()
 
-    def _retire_spare(self) -> None:
-        """End the waiting children that are too many, or all if they are no longer what they should be."""
-        excess = len(self._children) - self._settings.max_children
-        for child in list(self._children.values()):
-            if excess <= 0:
-                return
-            if not child.busy and not child.retired:
-                self._retire(child)
-                excess -= 1
-
-    def _retire(self, child: Child) -> None:
-        child.retired = True
-        child.channel.shutdown(socket.SHUT_RDWR)
-
-    def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
-        child = self._children.pop(pid, None)
-        if child is None:
-            return
+    def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         if self._look and self._work_seen:
             # While the end of this job is written down here, the next child is forked there.
-            self._order(self._capacity())
+            self._nursery.order(self._capacity())
         usage = usage_from(values)
         report = child.report()
         child.channel.close()
@@ -565,7 +449,7 @@ class Supervisor:
                 self._end_capture(child)
             if not child.retired:
                 self._worker.log.warning(
-                    'Worker %s: waiting child %d ended: %s', self._worker.name, pid, limits.explain_exit(status)
+                    'Worker %s: waiting child %d ended: %s', self._worker.name, child.pid, limits.explain_exit(status)
                 )
             return
         finished = status == 0 and report == child_process.DONE
@@ -673,12 +557,6 @@ class Supervisor:
         }
 
     # Output
-
-    def _drain(self, child: Child) -> None:
-        assert child.capture is not None
-        if not child.capture.drain():
-            self._loop.unwatch(child.capture.read_end)
-            child.capture.close()
 
     def _end_capture(self, child: Child) -> None:
         capture = child.capture
@@ -836,11 +714,6 @@ class Supervisor:
         if self._paused is None:
             self._paused = self._loop.after(seconds, self._try_again)
 
-    def _forking_failed(self) -> None:
-        """Wait longer each time: whatever it is (a hook that raises, no memory), it will not be better at once."""
-        self._pause_for(self._fork_pause)
-        self._fork_pause = min(self._fork_pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
-
     def _try_again(self) -> None:
         self._paused = None
         try:
@@ -883,11 +756,7 @@ class Supervisor:
         module = name.rpartition('.')[0]
         if module and module not in self._imported:
             self._imported.add(module)
-            if self._forker is not None:
-                self._forker.preload(module)
-                for child in list(self._children.values()):
-                    if not child.busy and not child.retired:
-                        self._retire(child)
+            self._nursery.preload(module)
 
     def _show_status(self) -> None:
         line = self._worker.status_line
@@ -897,77 +766,19 @@ class Supervisor:
         except _ConnectionLost as error:
             self._store_lost(error)
 
-    # Services
-
-    def _start_service(self, service: Service) -> None:
-        if self._stops():
-            return
-        try:
-            pid = service.start()
-        except Exception:
-            self._worker.log.exception('Worker %s: %s did not start', self._worker.name, service.name)
-            pid = None
-        if pid is None:
-            self._loop.after(service.retry, lambda: self._start_service(service))
-            return
-        descriptor = pidfd_open(pid)
-        self._services[pid] = (service, descriptor)
-        if descriptor is not None:
-            self._loop.watch(descriptor, lambda: self._service_ended(pid))
-
-    def _reap_services(self) -> None:
-        for pid in list(self._services):
-            self._service_ended(pid)
-
-    def _service_ended(self, pid: int) -> None:
-        if pid not in self._services:
-            return
-        reaped, status = os.waitpid(pid, os.WNOHANG)
-        if reaped == 0:
-            return
-        service, descriptor = self._services.pop(pid)
-        if descriptor is not None:
-            self._loop.unwatch(descriptor)
-            os.close(descriptor)
-        if self._stops():
-            # As it was asked to.
-            return
-        delay = service.on_exit(status)
-        if delay is not None:
-            self._loop.after(delay, lambda: self._start_service(service))
-
     # The end
 
     def before_teardown(self) -> None:
         """End the waiting children and the services."""
         self._stopping = True
+        self._nursery.expect_the_end()
         self._queues.close()
-        for child in list(self._children.values()):
-            if not child.busy and not child.retired:
-                self._retire(child)
+        self._nursery.retire_waiting()
         with contextlib.suppress(RedisError):
             self._tally.flush(now=True)
-        for service, _ in self._services.values():
-            service.stop()
-        end = time.monotonic() + _SERVICE_PATIENCE
-        if self._forker is not None:
-            self._loop.unwatch(self._forker.fileno())
-            for channel, _ in self._ordered.values():
-                channel.close()
-            for child in self._children.values():
-                child.channel.close()
-            self._forker.close()
-            self._forker = None
-            self._children.clear()
-            self._ordered.clear()
-        while self._services and time.monotonic() < end:
-            self._loop.run_once(0.1)
-            self._reap_services()
-        for pid in list(self._services):
-            os.kill(pid, signal.SIGKILL)
-        while self._services:
-            self._loop.run_once(0.1)
-            self._reap_services()
+        self._services.ask_to_end()
+        self._nursery.close()
+        self._services.wait_for_the_end()
 
     def _close(self) -> None:
         if os.getpid() != self._pid:

@@ -17,6 +17,8 @@ from rq_leveldb import Redis
 from rq_leveldb.cli.main import COMMANDS, main
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.process import identify
+from rq_leveldb.worker.recovery import identity_fields
 
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
@@ -112,6 +114,16 @@ def test_status_starts_nothing(run: Run, store_dir: Path) -> None:
     }
     assert not store_dir.exists()
     assert 'not running' in run('status').stdout
+
+
+def test_status_tells_workers_that_live_from_those_that_died(run: Run, redis: Redis) -> None:
+    own = identity_fields(identify(os.getpid()))
+    for name, fields in (('lives', own), ('died', {**own, 'started': '1'}), ('rqs-own', {})):
+        redis.hset(f'rq:worker:{name}', mapping={'pid': os.getpid(), **fields})
+        redis.sadd('rq:workers', f'rq:worker:{name}')
+    report = json.loads(run('status', '--json').stdout)
+    assert (report['workers'], report['workers_gone']) == (2, 1)
+    assert '2, 1 died' in run('status').stdout
 
 
 def test_status_of_a_running_store(run: Run, redis: Redis, store_dir: Path) -> None:

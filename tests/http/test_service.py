@@ -249,6 +249,19 @@ def test_methods_that_are_not_there(api: Api) -> None:
     assert answer.json['type'] == 'urn:rq-leveldb:problem:method-not-allowed'
 
 
+@pytest.mark.parametrize('path', ['/', '/healthz', '/openapi.json', '/v1/queues', '/v1/jobs/nothing'])
+def test_head_is_get_without_content(api: Api, path: str) -> None:
+    whole, head = api.get(path), api.client.simulate_head(path)
+    assert head.status_code == whole.status_code
+    assert head.content == b''
+    assert head.headers['content-type'] == whole.headers['content-type']
+    assert head.headers['content-length'] == str(len(whole.content))
+
+
+def test_the_event_stream_has_no_head(api: Api) -> None:
+    assert api.client.simulate_head('/v1/events').status_code == 405
+
+
 def test_it_can_be_mounted_in_another_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from rq_leveldb.http import create_app
     from rq_leveldb.location import front_directory
