@@ -17,10 +17,10 @@ import time
 from rq_leveldb.process import usable_cores
 
 PAUSE = 0.0005
-"""Seconds after an arrival for which the next one is looked for."""
+"""Seconds after a request was answered for which the next one is looked for."""
 
 RUN = 4
-"""Arrivals, none later than PAUSE after the one before, that start it."""
+"""Requests, none later than PAUSE after the one before, that start it."""
 
 DISTURBED = 0.0002
 """Seconds between two looks in a row that show that the core was taken by somebody else meanwhile."""
@@ -35,7 +35,7 @@ class BusyPolling:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._run = 0
-        self._last_arrival = 0.0
+        self._last_answer = 0.0
         self._last_look = 0.0
         self._abstain_until = 0.0 if usable_cores() >= 2 else float('inf')
         self._looking = False
@@ -45,22 +45,25 @@ class BusyPolling:
 
         :param now: ``time.monotonic()``
         """
-        if now - self._last_arrival > PAUSE:
+        if now - self._last_answer > PAUSE:
             self._run = 0
-        else:
-            self._run += 1
-            if self._run >= RUN and not self._looking and now > self._abstain_until:
-                self._looking = True
-                self._last_look = now
-                self._loop.call_soon(self._look)
-        self._last_arrival = now
+            return
+        self._run += 1
+        if self._run >= RUN and not self._looking and now > self._abstain_until:
+            self._looking = True
+            self._last_look = now
+            self._loop.call_soon(self._look)
+
+    def answered(self) -> None:
+        """What the bytes asked for was done."""
+        self._last_answer = time.monotonic()
 
     def _look(self) -> None:
         now = time.monotonic()
         before, self._last_look = self._last_look, now
-        if now - self._last_arrival > PAUSE:
+        if now - self._last_answer > PAUSE:
             self._looking = False
-        elif now - before > DISTURBED and before > self._last_arrival:
+        elif now - before > DISTURBED and before > self._last_answer:
             self._looking = False
             self._abstain_until = now + ABSTAIN
         else:

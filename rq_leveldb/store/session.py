@@ -106,6 +106,7 @@ class Session(asyncio.Protocol):
         if commands:
             self.backlog.extend(commands)
             self.run()
+        self.server.busy_polling.answered()
 
     def eof_received(self) -> bool:
         return False
