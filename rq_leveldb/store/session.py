@@ -28,7 +28,7 @@ UNIT_COMMANDS = 1000
 UNIT_BYTES = 1 << 20
 """A unit is committed at the latest after so many commands, or bytes of replies."""
 
-TURN_COMMANDS = 10_000
+TURN_COMMANDS = 2000
 """Commands after which other clients get their turn."""
 
 MAX_BACKLOG = 10_000
