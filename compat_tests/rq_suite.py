@@ -36,6 +36,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PORT = 6379
 TIME_LIMIT = 900
 _PR_SET_CHILD_SUBREAPER = 36
+# Paths that RQ's tests have no choice about.
+_WRITTEN = ('/tmp/rq-tests.txt', '/tmp/.rq_sentinel', '/tmp/.rq_sentinel_warm', '/tmp/.rq_sentinel_cold')
 
 
 class SuiteUnavailableError(RuntimeError):
@@ -158,8 +160,15 @@ def run(against: str, arguments: list[str], extra_environment: Mapping[str, str]
         extra_environment: more environment variables.
 
     Raises:
-        SuiteUnavailableError: if the suite cannot be had, or port 6379 is taken and no private network is given here.
+        SuiteUnavailableError: if the suite cannot be had, port 6379 is taken and no private network is given here, or a
+            file that RQ's tests write belongs to another user.
     """
+    for path in _WRITTEN:
+        if os.path.lexists(path) and os.getuid() not in (0, os.lstat(path).st_uid):
+            raise SuiteUnavailableError(
+                f"RQ's tests write {path}, which is there and belongs to another user: somebody else ran them on this "
+                'machine. Remove it.'
+            )
     with tempfile.TemporaryDirectory(prefix='rq-suite-') as work:
         report = Path(work, 'report.xml')
         root = unpack(version('rq'), Path(work))
