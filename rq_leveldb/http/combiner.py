@@ -15,8 +15,8 @@ __all__ = ['Combiner']
 class _Turn:
     """What one thread wants to have written."""
 
-    def __init__(self, write: Callable[[Pipeline], object]) -> None:
-        self.write = write
+    def __init__(self, commands: list[Any]) -> None:
+        self.commands = commands
         # Held until the turn is written or its thread is to write: a plain lock, since an Event costs three times that.
         self.pause = threading.Lock()
         self.pause.acquire()
@@ -46,12 +46,17 @@ class Combiner:
         """Write, and return when it is written.
 
         Args:
-            write: adds commands to a transaction; called once, from any of the threads.
+            write: adds commands to a transaction; called once, at once, whatever other threads wait for meanwhile.
 
         Raises:
             RedisError: the store refused one of its commands, or did not answer.
+            Exception: whatever `write` raises; nothing was written then.
         """
-        turn = _Turn(write)
+        pipe = self._open()
+        write(pipe)
+        if not pipe.command_stack:
+            return
+        turn = _Turn(pipe.command_stack)
         with self._lock:
             self._waiting.append(turn)
             leads = not self._is_busy
@@ -84,28 +89,24 @@ class Combiner:
             if successor is not None:
                 successor.pause.release()
 
-    def _run(self, turns: Sequence[_Turn]) -> None:
+    def _open(self) -> Pipeline:
         pipe = self._connection.pipeline()
         # RQ reads before it writes where it is given a pipeline that is not in a transaction yet.
         pipe.multi()
-        ends: list[int] = []
+        return pipe
+
+    def _run(self, turns: Sequence[_Turn]) -> None:
+        pipe = self._open()
         for turn in turns:
-            begin = len(pipe)
-            try:
-                turn.write(pipe)
-            except Exception as error:
-                # What it had written so far must not be half of a job.
-                del pipe.command_stack[begin:]
-                turn.error = error
-            ends.append(len(pipe))
+            pipe.command_stack.extend(turn.commands)
         try:
-            replies: list[Any] = pipe.execute(raise_on_error=False) if len(pipe) else []
+            replies: list[Any] = pipe.execute(raise_on_error=False)
         except Exception as error:
             for turn in turns:
-                turn.error = turn.error or error
+                turn.error = error
             return
         begin = 0
-        for turn, end in zip(turns, ends, strict=True):
-            failed = next((reply for reply in replies[begin:end] if isinstance(reply, Exception)), None)
-            turn.error = turn.error or failed
+        for turn in turns:
+            end = begin + len(turn.commands)
+            turn.error = next((reply for reply in replies[begin:end] if isinstance(reply, Exception)), None)
             begin = end

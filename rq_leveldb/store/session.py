@@ -67,6 +67,7 @@ class Session(asyncio.Protocol):
         self._held: list[bytes] = []  # replies behind one that is being sent in pieces
         self._paused = False
         self._reading = True
+        self._ended = False  # the client sends no more, and not all is executed
         self._ahead = 0  # bytes that arrived since the backlog was last empty
         self._closing = False
         self._running = False
@@ -109,7 +110,9 @@ class Session(asyncio.Protocol):
         self.server.busy_polling.answered()
 
     def eof_received(self) -> bool:
-        return False
+        # What was sent before the end is executed and answered, unless it waits for what may never come.
+        self._ended = bool(self.backlog) and not self.client.blocked
+        return self._ended
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -170,6 +173,9 @@ class Session(asyncio.Protocol):
             server.commit()
         if not backlog:
             self._ahead = 0
+        if self._ended and (not backlog or self.client.blocked) and not self._streaming and not self._closing:
+            self.close()
+            server.commit()
         if self._ahead > MAX_QUERY:
             logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
             self.transport.abort()

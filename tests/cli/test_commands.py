@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -97,7 +98,11 @@ def test_cron(run: Run, redis: Redis, store_dir: Path) -> None:
                 'rq:queue:clock', 'seen', timeout=4
             )
         finally:
-            cron.send_signal(signal.SIGINT)
+            # RQ stops by an exception, which is lost if the signal comes while it writes to its log.
+            while cron.poll() is None:
+                cron.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    cron.wait(1)
 
 
 def test_status_starts_nothing(run: Run, store_dir: Path) -> None:
