@@ -51,3 +51,7 @@ class ClientState:
     patterns: set[bytes] = field(default_factory=set)
     unsent_bytes: Callable[[], int] = lambda: 0
     last_reply: Reply = None
+
+    def begin_transaction(self) -> None:
+        self.queue = []
+        self.failed = False

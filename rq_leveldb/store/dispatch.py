@@ -136,8 +136,7 @@ class Dispatcher:
             error = wrong_arity(command.name)
             client.failed = client.queue is not None
             if command.name == 'exec':
-                client.queue, client.failed = None, False
-                self.watches.unwatch(client)
+                self.watches.end_transaction(client)
                 reason = error.text.removeprefix('ERR ')
                 error = ReplyError(f'EXECABORT Transaction discarded because of: {reason}')
             return self._rejected(error)
@@ -187,8 +186,7 @@ class Dispatcher:
         client = ctx.client
         if client.queue is not None or client.channels or client.patterns or self.monitors:
             return False
-        client.queue = []
-        client.failed = False
+        client.begin_transaction()
         return True
 
     def queue_ahead(self, ctx: Context, commands: deque[list[bytes]]) -> int:

@@ -31,6 +31,12 @@ class Watches:
         client.watched.clear()
         client.dirty = False
 
+    def end_transaction(self, client: ClientState) -> None:
+        """Nothing is queued or watched any more."""
+        client.queue = None
+        client.failed = False
+        self.unwatch(client)
+
     def touch(self, place: Place) -> None:
         """A key changed."""
         for client in self.watchers.get(place, {}).values():

@@ -191,9 +191,7 @@ class Server:
                     # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
                     client.failed = True
                     if argv[0].lower() in (b'exec', b'discard', b'reset'):
-                        client.queue = None
-                        client.failed = False
-                        self.watches.unwatch(client)
+                        self.watches.end_transaction(client)
                 return refusal
         if argv[0][:4] in (b'EVAL', b'eval'):
             # A script that meets a limit is rolled back with its whole unit: let that be the script alone.

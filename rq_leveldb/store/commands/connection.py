@@ -109,9 +109,7 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
 
 def reset(ctx: Context, argv: list[bytes]) -> Reply:
     client = ctx.client
-    client.queue = None
-    client.failed = False
-    ctx.services.watches.unwatch(client)
+    ctx.services.watches.end_transaction(client)
     ctx.services.pubsub.leave(client)
     client.protocol = 2
     client.name = b''

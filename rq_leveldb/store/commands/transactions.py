@@ -10,8 +10,7 @@ from rq_leveldb.store.replies import NULL_ARRAY, OK, Reply, ReplyError
 def multi(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.client.queue is not None:
         raise ReplyError('ERR MULTI calls can not be nested')
-    ctx.client.queue = []
-    ctx.client.failed = False
+    ctx.client.begin_transaction()
     return OK
 
 
@@ -21,9 +20,7 @@ def exec_(ctx: Context, argv: list[bytes]) -> Reply:
         raise ReplyError('ERR EXEC without MULTI')
     queue, failed = client.queue, client.failed
     dirty = client.dirty or any(lived and ctx.keys.find(db, key) is None for (db, key), lived in client.watched.items())
-    client.queue = None
-    client.failed = False
-    ctx.services.watches.unwatch(client)
+    ctx.services.watches.end_transaction(client)
     if failed:
         raise ReplyError('EXECABORT Transaction discarded because of previous errors.')
     if dirty:
@@ -46,9 +43,7 @@ def discard(ctx: Context, argv: list[bytes]) -> Reply:
     client = ctx.client
     if client.queue is None:
         raise ReplyError('ERR DISCARD without MULTI')
-    client.queue = None
-    client.failed = False
-    ctx.services.watches.unwatch(client)
+    ctx.services.watches.end_transaction(client)
     return OK
 
 
