@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import front_directory, is_redis_url
 
+from .backoff import Backoff
+
 __all__ = ['Front']
 
 # Until another worker's front is looked for again, seconds.
@@ -53,7 +55,7 @@ class Front:
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = -1
         self._started = 0.0
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._told = ''
 
     def require(self) -> None:
@@ -129,7 +131,7 @@ class Front:
             os.close(self._ready)
             self._ready = -1
         if time.monotonic() - self._started > _LIVED:
-            self._pause = _FIRST_PAUSE
+            self._backoff.reset()
             self._told = ''
         if error is not None:
             text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs run all the same.'
@@ -138,9 +140,7 @@ class Front:
         if text != self._told:
             self._log.warning('%s', text)
             self._told = text
-        pause = self._pause
-        self._pause = min(pause * 2, _LONGEST_PAUSE)
-        return pause
+        return self._backoff.next()
 
     def stop(self) -> None:
         """Ask it to end."""

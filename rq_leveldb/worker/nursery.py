@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rq_leveldb.process import Identity, identify, is_alive
 
+from .backoff import Backoff
 from .child import Child
 from .forker import Forker
 from .output import Capture
@@ -58,7 +59,7 @@ class Nursery:
         self._tokens = itertools.count()
         self._forker: Forker | None = None
         self._forker_since = 0.0
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._closing = False
 
     @property
@@ -136,7 +137,7 @@ class Nursery:
 
     def _child_is_there(self, token: int, pid: int) -> None:
         channel, capture = self._ordered.pop(token)
-        self._pause = _FIRST_PAUSE
+        self._backoff.reset()
         try:
             identity = identify(pid)
         except ProcessLookupError:
@@ -153,16 +154,19 @@ class Nursery:
             child.capture.close()
 
     def _no_child(self, token: int, words: str) -> None:
+        self._give_up(token)
+        self._forking_failed()
+
+    def _give_up(self, token: int) -> None:
+        """Close what was prepared for a child that will not be there."""
         channel, capture = self._ordered.pop(token)
         channel.close()
         if capture is not None:
             capture.close()
-        self._forking_failed()
 
     def _forking_failed(self) -> None:
         """Wait longer each time: whatever it is (a hook that raises, no memory), it will not be better at once."""
-        self._on_failure(self._pause)
-        self._pause = min(self._pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
+        self._on_failure(self._backoff.next())
 
     def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
         child = self._children.pop(pid, None)
@@ -180,11 +184,8 @@ class Nursery:
             worker.log.warning('Worker %s: the process that forks was killed, and its children with it', worker.name)
         if time.monotonic() - self._forker_since < 1.0:
             self._forking_failed()
-        for channel, capture in self._ordered.values():
-            channel.close()
-            if capture is not None:
-                capture.close()
-        self._ordered.clear()
+        for token in list(self._ordered):
+            self._give_up(token)
         for child in list(self._children.values()):
             end = time.monotonic() + 1.0
             while is_alive(child.identity) and time.monotonic() < end:

@@ -40,6 +40,7 @@ from rq_leveldb import systemd
 
 from . import child as child_process
 from . import limits
+from .backoff import Backoff
 from .bookkeeping import Claim, Suspended
 from .child import Child, Success, Task
 from .forker import usage_from
@@ -64,7 +65,6 @@ __all__ = ['Supervisor']
 _TICK = 1.0
 _HEARTBEAT = 30.0
 _RECOVERY = 0.5
-_OUTPUT = 0.5
 # Children that wait for a job cost memory; this many are kept when there is nothing to do.
 _SPARE = 4
 _FIRST_PAUSE = 0.1
@@ -106,7 +106,7 @@ class Supervisor:
         self._look = True
         self._suspended = False
         self._stopping = False
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._paused: Timer | None = None
         self._reconcile = False
         self._started = 0
@@ -699,14 +699,14 @@ class Supervisor:
         self._queues.close()
         if self._paused is not None:
             return
+        pause = self._backoff.next()
         self._worker.log.error(
             'Worker %s: could not connect to Redis instance: %s retrying in %.1f seconds...',
             self._worker.name,
             error,
-            self._pause,
+            pause,
         )
-        self._pause_for(self._pause)
-        self._pause = min(self._pause * self._worker.exponential_backoff_factor, _LONGEST_PAUSE)
+        self._pause_for(pause)
 
     def _pause_for(self, seconds: float) -> None:
         """Take nothing for a while."""
@@ -724,7 +724,7 @@ class Supervisor:
             return
         except RedisError as error:
             self._worker.log.error('Worker %s: the store refuses: %s', self._worker.name, error)
-        self._pause = _FIRST_PAUSE
+        self._backoff.reset()
 
     def _on_signal(self, number: int) -> None:
         worker = self._worker
