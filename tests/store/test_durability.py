@@ -68,6 +68,15 @@ async def serving(path: Path) -> AsyncIterator[tuple[HeldDisk, list[Client]]]:
         await server.finish()
 
 
+async def held_write(disk: HeldDisk, writer: Client, lines: str) -> asyncio.Future[bytes]:
+    """Send commands that write; return when their sync has begun, which does not end before the disk may."""
+    disk.begun.clear()
+    disk.may_end.clear()
+    written = writer.send(lines)
+    assert await asyncio.to_thread(disk.begun.wait, 20)
+    return written
+
+
 @pytest.mark.parametrize(
     'looks',
     [
@@ -86,10 +95,7 @@ def test_who_looks_at_a_change_waits_for_its_sync_and_who_does_not_goes_on(tmp_p
     async def scene() -> None:
         async with serving(tmp_path / 'data') as (disk, (writer, concerned, other, _)):
             assert await writer.ask('MSET changed 1 removed 1 other 1\r\n') == b'+OK\r\n'
-            disk.begun.clear()
-            disk.may_end.clear()
-            written = writer.send('MULTI\r\nSET changed 2\r\nDEL removed\r\nEXEC\r\n')
-            assert await asyncio.to_thread(disk.begun.wait, 20)
+            written = await held_write(disk, writer, 'MULTI\r\nSET changed 2\r\nDEL removed\r\nEXEC\r\n')
             seen = concerned.send(looks)
             assert await other.ask('GET other\r\n') == b'$1\r\n'
             assert await other.reader.readline() == b'1\r\n'
@@ -106,10 +112,7 @@ def test_databases_that_were_exchanged_concern_everybody(tmp_path: Path) -> None
         async with serving(tmp_path / 'data') as (disk, (writer, client, other, _)):
             await writer.ask('MSET changed 1 other 1\r\n')
             assert await client.ask('SELECT 1\r\n') == b'+OK\r\n'
-            disk.begun.clear()
-            disk.may_end.clear()
-            written = writer.send('SWAPDB 0 1\r\n')
-            assert await asyncio.to_thread(disk.begun.wait, 20)
+            written = await held_write(disk, writer, 'SWAPDB 0 1\r\n')
             seen = client.send('GET other\r\n')
             assert await other.ask('PING\r\n') == b'+PONG\r\n'
             assert not seen.done()
@@ -124,10 +127,7 @@ def test_no_reply_overtakes_another_of_its_client(tmp_path: Path) -> None:
     async def scene() -> None:
         async with serving(tmp_path / 'data') as (disk, (writer, client, other, _)):
             await writer.ask('MSET changed 1 other 1\r\n')
-            disk.begun.clear()
-            disk.may_end.clear()
-            written = writer.send('SET changed 2\r\n')
-            assert await asyncio.to_thread(disk.begun.wait, 20)
+            written = await held_write(disk, writer, 'SET changed 2\r\n')
             first = client.send('STRLEN changed\r\n')
             assert await other.ask('PING\r\n') == b'+PONG\r\n'
             client.writer.write(b'STRLEN missing\r\n')
@@ -146,10 +146,7 @@ def test_that_a_transaction_was_spoiled_shows_the_change_that_did_it(tmp_path: P
         async with serving(tmp_path / 'data') as (disk, (writer, client, other, _)):
             await writer.ask('MSET changed 1 other 1\r\n')
             assert await client.ask('WATCH changed\r\n') == b'+OK\r\n'
-            disk.begun.clear()
-            disk.may_end.clear()
-            written = writer.send('SET changed 2\r\n')
-            assert await asyncio.to_thread(disk.begun.wait, 20)
+            written = await held_write(disk, writer, 'SET changed 2\r\n')
             answer = client.send('MULTI\r\nGET other\r\nEXEC\r\n')
             assert await other.ask('PING\r\n') == b'+PONG\r\n'
             assert not answer.done()
