@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from redis import Redis
 
 from rq_leveldb.errors import StoreError
+from rq_leveldb.http import affinity
 from rq_leveldb.http.address import Address, listen
 from rq_leveldb.http.allow import AllowList
 from rq_leveldb.http.application import Front, build
@@ -70,7 +71,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             'control_socket_disable': True,
             'worker_tmp_dir': '/dev/shm' if os.path.isdir('/dev/shm') and os.access('/dev/shm', os.W_OK) else None,
             'when_ready': self._when_ready,
-            'pre_fork': _keep_shared,
+            'pre_fork': _before_fork,
+            'post_fork': _after_fork,
             'proc_name': 'rq-leveldb http',
         }
         for name, value in options.items():
@@ -88,10 +90,16 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._ready()
 
 
-def _keep_shared(arbiter: Any, worker: Any) -> None:
-    """Leave what both processes have in memory out of the collector's rounds, which would write to all of it."""
+def _before_fork(arbiter: Any, worker: Any) -> None:
+    # What both processes have in memory is left out of the collector's rounds, which would write to all of it.
     gc.collect()
     gc.freeze()
+    taken = [sibling.core for sibling in arbiter.WORKERS.values()]
+    worker.core = affinity.choose_core(affinity.allowed_cores(), taken, os.getpid())
+
+
+def _after_fork(arbiter: Any, worker: Any) -> None:
+    affinity.bind(worker.core)
 
 
 def hold_lock(path: Path, descriptor: int | None = None) -> int:
@@ -162,7 +170,9 @@ def serve(
         os.pwrite(lock, json.dumps({'url': url, 'pid': os.getpid(), 'version': __version__}).encode(), 0)
 
     def load() -> Front:
-        return build(connect(), settings, token, allow)
+        connection = connect()
+        affinity.start_stores_unbound(connection)
+        return build(connection, settings, token, allow)
 
     server = Server(settings, sock.fileno(), load, (lambda: ready(url)) if ready is not None else None)
     try:

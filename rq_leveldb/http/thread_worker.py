@@ -38,6 +38,9 @@ class FrontLogger(Logger):  # type: ignore[misc]
 class FrontWorker(ThreadWorker):  # type: ignore[misc]
     """The process that serves."""
 
+    core: int | None = None
+    """The core that it is bound to."""
+
     def accept(self, listener: socket.socket) -> None:
         """Take a new connection, which gets a thread only when it has something to say."""
         try:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +91,27 @@ class FrontProcess:
                 self.process.wait(5)
         self._reader.join(10)
         return ''.join(self.errors)
+
+
+def ask(front: FrontProcess, path: str, document: Any = None, token: str | None = TOKEN) -> tuple[int, Any]:
+    """Send a request with the standard library, and return status and JSON."""
+    headers = {'Content-Type': 'application/json'}
+    if token is not None:
+        headers['Authorization'] = f'Bearer {token}'
+    data = None if document is None else json.dumps(document).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(front.url + path, data, headers), timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Return the first true value; there is no event to wait for in another process's child."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError('it did not happen in time')

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import TOKEN, Api, FrontProcess
-
-
-def ask(front: FrontProcess, path: str, document: Any = None, token: str | None = TOKEN) -> tuple[int, Any]:
-    """Send a request with the standard library, and return status and JSON."""
-    headers = {'Content-Type': 'application/json'}
-    if token is not None:
-        headers['Authorization'] = f'Bearer {token}'
-    data = None if document is None else json.dumps(document).encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(front.url + path, data, headers), timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+from http_support import Api, FrontProcess, ask
 
 
 def test_a_job_goes_in_and_its_result_comes_out(

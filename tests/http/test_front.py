@@ -8,14 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import HERE, TOKEN
+from http_support import HERE, TOKEN, until
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import front_directory
@@ -32,17 +31,6 @@ if address:
     front.require()
 Worker(['default'], connection=Redis.from_url(url), services=[front]).work()
 """
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return the first true value; there is no event to wait for in another process's child."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError('it did not happen in time')
 
 
 class Places:
