@@ -88,30 +88,46 @@ def measure(directory: Path, runs: int, seconds: float, judged: bool) -> list[Ro
     url = f'leveldb://{directory / "http"}'
     one = request('/v1/jobs', JOB)
     batch = request('/v1/batch', {'jobs': [JOB] * BATCH})
-    names = ('rate', 'bare', 'ratio', 'cpu', 'p99', 'batch', 'own', 'batch ratio')
+    names = ('rate', 'bare', 'ratio', 'bound', 'bound ratio', 'cpu', 'p99', 'batch', 'own', 'batch ratio')
     values: dict[str, list[float]] = {name: [] for name in names}
     front = ('rq_leveldb', 'http', '--url', url, '--http', '127.0.0.1:0', '--allow', JOB['function'])
-    with serving(*front) as (port, pid), serving('benchmarks.http_bare') as (bare_port, bare_pid):
-        load(port, 0.5, one)
-        load(bare_port, 0.5, one)
+    with (
+        serving(*front) as (port, pid),
+        serving('benchmarks.http_bare') as (bare_port, bare_pid),
+        serving('benchmarks.http_bare', 'bound') as (bound_port, bound_pid),
+    ):
+        services = {'bare': (bare_port, bare_pid), 'bound': (bound_port, bound_pid), 'rate': (port, pid)}
+        for its_port, _ in services.values():
+            load(its_port, 0.5, one)
         for _ in range(runs):
-            costs = []
-            for name, its_port, its_pid in (('bare', bare_port, bare_pid), ('rate', port, pid)):
+            costs = {}
+            for name, (its_port, its_pid) in services.items():
                 before = processor_time(its_pid)
                 values[name].append(load(its_port, seconds, one)['rate'])
-                costs.append((processor_time(its_pid) - before) / values[name][-1])
+                costs[name] = (processor_time(its_pid) - before) / values[name][-1]
             values['ratio'].append(values['rate'][-1] / values['bare'][-1])
-            values['cpu'].append(costs[0] / costs[1])
+            values['bound ratio'].append(values['rate'][-1] / values['bound'][-1])
+            values['cpu'].append(costs['bound'] / costs['rate'])
             values['p99'].append(load(port, seconds, one, rate=values['rate'][-1] / 2)['p99'])
             values['batch'].append(load(port, seconds, batch, 2)['rate'] * BATCH)
             values['own'].append(own_batches(url, seconds))
             values['batch ratio'].append(values['batch'][-1] / min(10_000.0, values['own'][-1]))
         memory = proportional_memory(pid)
     return [
-        Row('enqueue over HTTP / empty application', 'ratio', {OURS: values['ratio']}, True, [Goal(0.6)], judged),
+        Row(
+            'enqueue over HTTP / empty application',
+            'ratio',
+            {OURS: values['ratio']},
+            True,
+            [Goal(0.6)],
+            judged,
+            "the empty application under gunicorn's threaded worker as it comes, with the same settings",
+        ),
+        Row('/ empty application bound to one core as well', 'ratio', {OURS: values['bound ratio']}),
         Row('the same by processor time of the server', 'ratio', {OURS: values['cpu']}),
         Row('enqueue over HTTP, 8 connections', 'jobs/s', {OURS: values['rate']}),
         Row('the empty application', 'requests/s', {OURS: values['bare']}),
+        Row('the empty application bound to one core', 'requests/s', {OURS: values['bound']}),
         Row('99th percentile at half of that load', 'ms', {OURS: values['p99']}, False, [Goal(at_most=50.0)], judged),
         Row(
             'batches of 100 / 10,000 a second or enqueue_many',

@@ -1,4 +1,8 @@
-"""An application that parses the same JSON and answers as much, under the same gunicorn settings, and does no more."""
+"""An application that parses the same JSON and answers as much, under the same gunicorn settings, and does no more.
+
+With `bound` as argument its process is bound to one core as the front's is; else it runs as gunicorn's own threaded
+worker runs everything.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +37,21 @@ class Bare:
         """Nothing is open."""
 
 
+class Unbound(Server):
+    """The same settings, and gunicorn's threaded worker as it comes."""
+
+    def load_config(self) -> None:
+        """Set gunicorn's options."""
+        super().load_config()
+        self.cfg.set('worker_class', 'gthread')
+        self.cfg.set('post_fork', lambda arbiter, worker: None)
+
+
 def main() -> None:
     sock = listen(Address.parse('127.0.0.1:0'))
     print(f'Serving on http://127.0.0.1:{sock.getsockname()[1]}', flush=True)
-    Server(Settings(), sock.fileno(), Bare).run()  # type: ignore[arg-type]
+    server = Server if sys.argv[1:] == ['bound'] else Unbound
+    server(Settings(), sock.fileno(), Bare).run()  # type: ignore[arg-type]
 
 
 if __name__ == '__main__':
