@@ -6,9 +6,9 @@ that is free to use two cores answers half as many requests as one that is bound
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 
 from redis import Redis
 
@@ -45,7 +45,13 @@ def bind(core: int | None) -> None:
         core: its number; None leaves the thread as it is.
     """
     if core is not None:
-        os.sched_setaffinity(0, {core})
+        _allow({core})
+
+
+def _allow(cores: Collection[int]) -> None:
+    # Where a sandbox forbids it, or the core was taken away meanwhile, requests are answered all the same.
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, cores)
 
 
 def start_stores_unbound(connection: Redis) -> None:
@@ -66,20 +72,16 @@ class _UnboundConnection(StoreConnection):
                 super().connect_check_health(check_health, retry_socket_connect)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _as_the_parent() -> Iterator[None]:
     """Let the calling thread use the cores that its process' parent may use."""
     bound = allowed_cores()
     if not bound:
         yield
         return
-    try:
-        os.sched_setaffinity(0, os.sched_getaffinity(os.getppid()))
-    except OSError:
-        # It belongs to somebody else, or has just ended: then this process ends as well.
-        yield
-        return
+    with contextlib.suppress(ProcessLookupError):
+        _allow(os.sched_getaffinity(os.getppid()))
     try:
         yield
     finally:
-        os.sched_setaffinity(0, bound)
+        _allow(bound)
