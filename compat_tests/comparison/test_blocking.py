@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from compat_tests.comparison.contest import Contest, Server, as_bytes, shown
@@ -176,6 +176,9 @@ steps = st.lists(
 
 @pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
 def test_waiting_clients_are_served_alike(protocol: int, model: RealRedis, store: Server) -> None:
+    # A client is served as if it asked anew: an earlier key that came to hold something else is an error.
+    @example([('p', 'BLPOP l1 l2 0'), ('a', 'SET l1 str'), ('a', 'RPUSH l2 a')])
+    @example([('p', 'BZPOPMIN z1 z2 0'), ('a', 'SET z1 str'), ('a', 'ZADD z2 1 a')])
     @given(steps)
     def run(program: list[tuple[str, str]]) -> None:
         with waiting(model, store, protocol) as clients:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rq_leveldb.store.commands import list as list_commands
 from rq_leveldb.store.commands import sorted_set as sorted_set_commands
-from rq_leveldb.store.replies import NO_REPLY
+from rq_leveldb.store.replies import NO_REPLY, ReplyError
 from rq_leveldb.store.sweeper import Sweeper
 
 
@@ -274,6 +274,9 @@ def test_a_blocking_pop_waits_for_all_its_keys(store: Direct) -> None:
     store.call('zadd', 'a', 1, 'x')
     assert attempt() is None
     store.call('rpush', 'b', 'y', 'z')
+    with pytest.raises(ReplyError, match='WRONGTYPE'):
+        attempt()
+    store.call('zpopmin', 'a')
     assert attempt() == [b'b', b'y']
     assert whole(store, 'b') == [b'z']
 

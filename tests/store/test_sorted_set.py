@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rq_leveldb.store.commands import list as list_commands
 from rq_leveldb.store.commands import set as set_commands
 from rq_leveldb.store.commands import sorted_set as sorted_set_commands
-from rq_leveldb.store.replies import NO_REPLY
+from rq_leveldb.store.replies import NO_REPLY, ReplyError
 from rq_leveldb.store.sweeper import Sweeper
 
 
@@ -251,6 +251,9 @@ def test_a_blocking_pop_waits_for_all_its_keys(store: Direct) -> None:
     store.call('rpush', 'a', 'x')
     assert attempt() is None
     store.call('zadd', 'b', 2, 'y', 1, 'x')
+    with pytest.raises(ReplyError, match='WRONGTYPE'):
+        attempt()
+    store.call('lpop', 'a')
     assert attempt() == [b'b', b'x', 1.0]
     assert store.call('bzpopmax', 'b', 0) == [b'b', b'y', b'2']
     assert store.run('bzmpop', 0, 1, 'b', 'max', 'count', 2) is NO_REPLY

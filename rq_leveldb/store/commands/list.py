@@ -268,11 +268,16 @@ def _pop_with_key(ctx: Context, key: bytes, value: List, left: bool) -> Reply:
 
 
 def _lists(ctx: Context, keys: list[bytes]) -> Iterator[tuple[bytes, List]]:
-    """:returns: those of the keys that hold a list"""
-    for key in keys:
-        value = ctx.find(key)
-        if isinstance(value, List):
-            yield key, value
+    """A client that waits and for which a list has come is served as if it asked anew.
+
+    :returns: those of the keys that hold a list
+    :raises ReplyError: one before them came to hold something else meanwhile
+    """
+    if any(isinstance(ctx.find(key), List) for key in keys):
+        for key in keys:
+            value = ctx.typed(key, List)
+            if value is not None:
+                yield key, value
 
 
 def blmove(ctx: Context, argv: list[bytes]) -> Reply:

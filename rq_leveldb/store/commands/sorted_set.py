@@ -446,11 +446,16 @@ def _pop_with_key(ctx: Context, key: bytes, value: SortedSet, highest: bool) -> 
 
 
 def _sorted_sets(ctx: Context, keys: list[bytes]) -> Iterator[tuple[bytes, SortedSet]]:
-    """:returns: those of the keys that hold a sorted set"""
-    for key in keys:
-        value = ctx.find(key)
-        if isinstance(value, SortedSet):
-            yield key, value
+    """A client that waits and for which a sorted set has come is served as if it asked anew.
+
+    :returns: those of the keys that hold a sorted set
+    :raises ReplyError: one before them came to hold something else meanwhile
+    """
+    if any(isinstance(ctx.find(key), SortedSet) for key in keys):
+        for key in keys:
+            value = ctx.typed(key, SortedSet)
+            if value is not None:
+                yield key, value
 
 
 def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
