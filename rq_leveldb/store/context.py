@@ -109,6 +109,16 @@ class Context:
         """:raises ReplyError: WRONGTYPE"""
         return self.keys.typed(self.db, key, type_)
 
+    def first(self, keys: list[bytes], type_: type[V]) -> tuple[bytes, V] | None:
+        """:returns: the first key that exists, and its value
+        :raises ReplyError: WRONGTYPE
+        """
+        for key in keys:
+            value = self.typed(key, type_)
+            if value is not None:
+                return key, value
+        return None
+
     def typed_or_new(self, key: bytes, type_: type[V]) -> V:
         """:returns: the key's value, or an empty one that becomes the key's when it is marked as changed
         :raises ReplyError: WRONGTYPE
@@ -145,3 +155,28 @@ class Context:
         if not self.may_block:
             return timeout_reply
         return self.services.block(self, keys, timeout, attempt, timeout_reply)
+
+    def block_for(
+        self, keys: list[bytes], type_: type[Value], timeout: float, take: Callable[[], Reply], timeout_reply: Reply
+    ) -> Reply:
+        """Take something from one of the keys, and wait for it where there is nothing.
+
+        A client for which something has come is served as if it asked anew; one whose keys only came to hold other
+        types goes on waiting.
+
+        :param keys: where it may be
+        :param type_: of what it is taken from
+        :param timeout: seconds, 0 for ever
+        :param take: does the command's work; None if there is nothing, and then nothing was changed
+        :param timeout_reply: as `block`
+        :returns: what the command has to return
+        :raises ReplyError: as `take`
+        """
+        reply = take()
+        if reply is not None:
+            return reply
+
+        def attempt() -> Reply:
+            return take() if any(isinstance(self.find(key), type_) for key in keys) else None
+
+        return self.block(keys, timeout, attempt, timeout_reply)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 
 from rq_leveldb.store import arguments
@@ -246,38 +245,19 @@ def brpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
-    timeout = arguments.timeout(argv[-1])
     keys = argv[1:-1]
-    for key in keys:
-        value = ctx.typed(key, List)
-        if value is not None:
-            return _pop_with_key(ctx, key, value, left)
 
-    def attempt() -> Reply:
-        for key, value in _lists(ctx, keys):
-            return _pop_with_key(ctx, key, value, left)
-        return None
+    def take() -> Reply:
+        found = ctx.first(keys, List)
+        return None if found is None else _pop_with_key(ctx, *found, left)
 
-    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+    return ctx.block_for(keys, List, arguments.timeout(argv[-1]), take, NULL_ARRAY)
 
 
 def _pop_with_key(ctx: Context, key: bytes, value: List, left: bool) -> Reply:
     element = value.pop(left)
     ctx.changed(value)
     return [key, element]
-
-
-def _lists(ctx: Context, keys: list[bytes]) -> Iterator[tuple[bytes, List]]:
-    """A client that waits and for which a list has come is served as if it asked anew.
-
-    :returns: those of the keys that hold a list
-    :raises ReplyError: one before them came to hold something else meanwhile
-    """
-    if any(isinstance(ctx.find(key), List) for key in keys):
-        for key in keys:
-            value = ctx.typed(key, List)
-            if value is not None:
-                yield key, value
 
 
 def blmove(ctx: Context, argv: list[bytes]) -> Reply:
@@ -291,17 +271,11 @@ def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bool, timeout: float) -> Reply:
     source_key, target_key = argv[1], argv[2]
-    element = _move(ctx, source_key, target_key, from_left, to_left)
-    if element is not None:
-        return element
-
-    def attempt() -> Reply:
-        if not isinstance(ctx.find(source_key), List):
-            return None
-        return _move(ctx, source_key, target_key, from_left, to_left)
-
     # Redis answers one null where it may not wait and the other where it has waited.
-    return ctx.block([source_key], timeout, attempt, NULL_ARRAY if ctx.may_block else None)
+    timeout_reply = NULL_ARRAY if ctx.may_block else None
+    return ctx.block_for(
+        [source_key], List, timeout, lambda: _move(ctx, source_key, target_key, from_left, to_left), timeout_reply
+    )
 
 
 def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
@@ -312,16 +286,7 @@ def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
 def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
     timeout = arguments.timeout(argv[1])
     keys, left, count = _many_pop_arguments(argv, 2)
-    reply = _pop_first(ctx, keys, left, count)
-    if reply is not None:
-        return reply
-
-    def attempt() -> Reply:
-        for key, value in _lists(ctx, keys):
-            return [key, _pop_many(ctx, value, left, count)]
-        return None
-
-    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+    return ctx.block_for(keys, List, timeout, lambda: _pop_first(ctx, keys, left, count), NULL_ARRAY)
 
 
 def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
@@ -334,11 +299,11 @@ def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], boo
 
 
 def _pop_first(ctx: Context, keys: list[bytes], left: bool, count: int) -> Reply:
-    for key in keys:
-        value = ctx.typed(key, List)
-        if value is not None:
-            return [key, _pop_many(ctx, value, left, count)]
-    return None
+    found = ctx.first(keys, List)
+    if found is None:
+        return None
+    key, value = found
+    return [key, _pop_many(ctx, value, left, count)]
 
 
 COMMANDS = (

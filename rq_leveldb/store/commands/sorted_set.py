@@ -424,38 +424,19 @@ def bzpopmax(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
-    timeout = arguments.timeout(argv[-1])
     keys = argv[1:-1]
-    for key in keys:
-        value = ctx.typed(key, SortedSet)
-        if value is not None:
-            return _pop_with_key(ctx, key, value, highest)
 
-    def attempt() -> Reply:
-        for key, value in _sorted_sets(ctx, keys):
-            return _pop_with_key(ctx, key, value, highest)
-        return None
+    def take() -> Reply:
+        found = ctx.first(keys, SortedSet)
+        return None if found is None else _pop_with_key(ctx, *found, highest)
 
-    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+    return ctx.block_for(keys, SortedSet, arguments.timeout(argv[-1]), take, NULL_ARRAY)
 
 
 def _pop_with_key(ctx: Context, key: bytes, value: SortedSet, highest: bool) -> Reply:
     (entry,) = value.pop(highest)
     ctx.changed(value)
     return [key, *split(entry)]
-
-
-def _sorted_sets(ctx: Context, keys: list[bytes]) -> Iterator[tuple[bytes, SortedSet]]:
-    """A client that waits and for which a sorted set has come is served as if it asked anew.
-
-    :returns: those of the keys that hold a sorted set
-    :raises ReplyError: one before them came to hold something else meanwhile
-    """
-    if any(isinstance(ctx.find(key), SortedSet) for key in keys):
-        for key in keys:
-            value = ctx.typed(key, SortedSet)
-            if value is not None:
-                yield key, value
 
 
 def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
@@ -466,16 +447,7 @@ def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
 def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
     timeout = arguments.timeout(argv[1])
     keys, highest, count = _many_pop_arguments(argv, 2)
-    reply = _pop_first(ctx, keys, highest, count)
-    if reply is not None:
-        return reply
-
-    def attempt() -> Reply:
-        for key, value in _sorted_sets(ctx, keys):
-            return _pop_many(ctx, key, value, highest, count)
-        return None
-
-    return ctx.block(keys, timeout, attempt, NULL_ARRAY)
+    return ctx.block_for(keys, SortedSet, timeout, lambda: _pop_first(ctx, keys, highest, count), NULL_ARRAY)
 
 
 def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
@@ -488,11 +460,8 @@ def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], boo
 
 
 def _pop_first(ctx: Context, keys: list[bytes], highest: bool, count: int) -> Reply:
-    for key in keys:
-        value = ctx.typed(key, SortedSet)
-        if value is not None:
-            return _pop_many(ctx, key, value, highest, count)
-    return None
+    found = ctx.first(keys, SortedSet)
+    return None if found is None else _pop_many(ctx, *found, highest, count)
 
 
 def _pop_many(ctx: Context, key: bytes, value: SortedSet, highest: bool, count: int) -> Reply:
