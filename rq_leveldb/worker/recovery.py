@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rq.defaults import RQ_KEY_PREFIX
@@ -19,13 +18,14 @@ from rq.rate_limit import RateLimitRegistry
 from rq.registry import StartedJobRegistry
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE, RQScheduler
 from rq.scripts import release_lock
-from rq.utils import as_text, current_timestamp, now, parse_composite_key, utcformat
+from rq.utils import as_text, current_timestamp, now, parse_composite_key
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
 
-from .bookkeeping import CLAIMS_KEY_TEMPLATE, decode_list, encode_list
+from .bookkeeping import CLAIMS_KEY_TEMPLATE
 from .scheduler import cron_lock_key
+from .settlement import settle_abandoned
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -34,14 +34,11 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 __all__ = [
-    'Fate',
     'Recovery',
-    'decide',
     'identity_fields',
     'is_gone',
     'process_namespace',
     'return_lost_claims',
-    'settle_abandoned',
 ]
 
 _WORKER_PREFIX = RQ_KEY_PREFIX + ':worker:'
@@ -77,70 +74,6 @@ def is_gone(fields: dict[str, str], namespace: str) -> bool:
         # A worker in another container: its process ids mean nothing here.
         return False
     return not is_alive(Identity(int(fields['pid']), fields['started'], fields['boot_id']))
-
-
-class Fate(Enum):
-    """What becomes of a job whose process went away before it was finished."""
-
-    REQUEUED = 'requeued'
-    SETTLED = 'retried or failed'
-    POISONOUS = 'failed as poisonous'
-
-
-def decide(*, crashes: int, max_crashes: int, requeue: bool) -> Fate:
-    """Decide what becomes of an abandoned job.
-
-    Args:
-        crashes: how many times in a row it took its process down, this time included.
-        max_crashes: how many are too many.
-        requeue: whether abandoned jobs go back to the front of their queue.
-    """
-    if crashes >= max_crashes:
-        return Fate.POISONOUS
-    return Fate.REQUEUED if requeue else Fate.SETTLED
-
-
-def settle_abandoned(
-    worker: Worker, job: Job, queue: Queue, execution: Execution, reason: str, *, crashed: bool
-) -> Fate:
-    """Handle a job whose process went away before it had written down an end.
-
-    Args:
-        worker: the worker that handles it, not always the one that had it.
-        job: the job.
-        queue: its queue.
-        execution: the execution that did not end.
-        reason: what happened, in words.
-        crashed: whether it counts as one of the crashes in a row; a stop on request does not.
-    """
-    settings = worker.settings
-    connection = worker.connection
-    crashes = decode_list(connection.hget(job.key, 'crashes'))
-    if crashed:
-        crashes.append({'at': utcformat(now()), 'exit': reason, 'execution': execution.id, 'worker': worker.name})
-        if connection.exists(job.key):
-            connection.hset(job.key, 'crashes', encode_list(crashes))
-    fate = decide(
-        crashes=len(crashes) if crashed else 0,
-        max_crashes=settings.max_crashes,
-        requeue=settings.requeue_abandoned,
-    )
-    if fate is Fate.REQUEUED:
-        job.started_at = None
-        job.ended_at = None
-        with connection.pipeline() as pipeline:
-            worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
-            queue._enqueue_job(job, pipeline=pipeline, at_front=True)
-            pipeline.execute()
-        worker.log.warning('Worker %s: job %s put back at the front of its queue: %s', worker.name, job.id, reason)
-        return fate
-    if fate is Fate.POISONOUS:
-        exits = '\n'.join(f'  {entry.get("at")}: {entry.get("exit")}' for entry in crashes)
-        reason = f'Poisonous job: it took its process down {len(crashes)} times in a row:\n{exits}'
-        job.retries_left = 0
-    worker.log.warning('Worker %s: job %s did not finish: %s', worker.name, job.id, reason)
-    worker.handle_job_failure(job, queue=queue, exc_string=reason, execution=execution)
-    return fate
 
 
 def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:

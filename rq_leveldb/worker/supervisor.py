@@ -46,9 +46,10 @@ from .child import Child, Success, Task
 from .forker import usage_from
 from .loop import Loop, Timer
 from .nursery import Nursery
-from .recovery import return_lost_claims, settle_abandoned
+from .recovery import return_lost_claims
 from .scheduler import InProcessScheduler
 from .services import Services
+from .settlement import settle_abandoned
 from .tally import Tally
 from .watch import CommandWatch, QueueWatch
 

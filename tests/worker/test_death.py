@@ -15,7 +15,8 @@ from rq.job import Job, JobStatus
 from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.process import identify
-from rq_leveldb.worker.recovery import Fate, decide, identity_fields, is_gone, process_namespace
+from rq_leveldb.worker.recovery import identity_fields, is_gone, process_namespace
+from rq_leveldb.worker.settlement import Fate, decide
 
 
 def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:
