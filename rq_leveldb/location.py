@@ -90,6 +90,11 @@ class DataDirectory:
         return self.path / 'leveldb'
 
     @property
+    def workers(self) -> Path:
+        """Files that live workers hold locked, one for each name."""
+        return self.path / 'workers'
+
+    @property
     def token(self) -> Path:
         """The bearer token of the HTTP front."""
         return self.path / 'http.token'

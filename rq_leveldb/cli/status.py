@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ['status']
 
+_WORKER_PREFIX = 'rq:worker:'
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
 
 
@@ -106,18 +107,17 @@ def _contents(url: str) -> dict[str, Any]:
 
 def _workers(keys: Iterable[str | bytes], connection: Redis) -> tuple[int, int]:
     """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
-    from rq_leveldb.worker.recovery import is_gone, process_namespace
+    from rq.utils import as_text
 
-    fields = ('pid', 'started', 'boot_id', 'pid_namespace')
-    with connection.pipeline(transaction=False) as pipeline:
-        for key in keys:
-            pipeline.hmget(key, fields)
-        found = [
-            {name: value.decode() for name, value in zip(fields, values, strict=True) if value is not None}
-            for values in pipeline.execute()
-        ]
-    gone = sum(is_gone(worker, process_namespace()) for worker in found)
-    return len(found) - gone, gone
+    from rq_leveldb.worker.found import read_fields
+    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
+
+    names = [as_text(key) for key in keys]
+    gone = 0
+    for key in names:
+        fields = read_fields(connection, key, IDENTITY_FIELDS)
+        gone += fields is not None and is_surely_dead(connection, key.removeprefix(_WORKER_PREFIX), fields)
+    return len(names) - gone, gone
 
 
 def _tree_size(path: Path) -> int:

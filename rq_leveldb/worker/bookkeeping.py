@@ -56,14 +56,16 @@ KEPT_USAGES = 10
 # KEYS: suspended, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
-#       busy, the process that runs it and when that started, execution ids...
+#       busy, the process that runs it and when that started, seconds to keep an execution that is not heard of or 0
+#       for RQ's rule, execution ids...
 # Returns nil when suspended, else a list of {queue, job id, execution id, fields of the job}.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local monitoring = tonumber(ARGV[5])
 local taken = {}
-local used = 14
+local lease = tonumber(ARGV[14])
+local used = 15
 local last_ttl = 0
 for index = 4, #KEYS do
     while used <= #ARGV do
@@ -81,7 +83,8 @@ for index = 4, #KEYS do
             local execution = ARGV[used]
             used = used + 1
             local ttl = monitoring + 60
-            if timeout and timeout > 0 and timeout < monitoring then ttl = math.floor(timeout) + 60 end
+            if lease > 0 then ttl = lease
+            elseif timeout and timeout > 0 and timeout < monitoring then ttl = math.floor(timeout) + 60 end
             if ttl > last_ttl then last_ttl = ttl end
             local composite = id .. ':' .. execution
             local execution_key = ARGV[8] .. composite
@@ -350,6 +353,7 @@ class Bookkeeper:
             WorkerStatus.BUSY.value,
             str(child.pid),
             child.started,
+            str(worker.lease),
             uuid4().hex,
         ]
         return self._claims(self._start.run(keys, arguments), at)

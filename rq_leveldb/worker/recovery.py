@@ -1,4 +1,7 @@
-"""Workers that died, and what becomes of the jobs that they had."""
+"""Workers that died, and what becomes of the jobs that they had.
+
+Whatever is read here may be broken: that one thing is set aside, and everything else is recovered.
+"""
 
 from __future__ import annotations
 
@@ -6,74 +9,63 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as StoreTimeout
 from rq.defaults import RQ_KEY_PREFIX
-from rq.exceptions import NoSuchJobError
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution, ExecutionRegistry
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
-from rq.job import Job, JobStatus
+from rq.job import JobStatus
+from rq.queue import Queue
 from rq.rate_limit import RateLimitRegistry
 from rq.registry import StartedJobRegistry
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE, RQScheduler
 from rq.scripts import release_lock
-from rq.utils import as_text, current_timestamp, now, parse_composite_key
+from rq.utils import as_text, current_timestamp, now
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
+from rq_leveldb.unreadable import is_wrong_type, list_aside
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
+from .found import Found, find, read_fields, read_members, text_of
+from .heartbeat import LEASE
+from .liveness import (
+    BEAT_FIELD,
+    IDENTITY_FIELDS,
+    LOCK_FIELD,
+    Life,
+    Watcher,
+    has_subscriber,
+    is_here,
+    judge,
+    process_namespace,
+)
+from .name_lock import NameLocks
 from .scheduler import cron_lock_key
-from .settlement import settle_abandoned
+from .settlement import fail_unreadable, settle_abandoned
 
 if TYPE_CHECKING:
-    from redis import Redis
-    from rq.queue import Queue
-
     from .worker import Worker
 
-__all__ = [
-    'Recovery',
-    'identity_fields',
-    'is_gone',
-    'process_namespace',
-    'return_lost_claims',
-]
+__all__ = ['Recovery', 'return_lost_claims']
 
 _WORKER_PREFIX = RQ_KEY_PREFIX + ':worker:'
 _LOCK_TEMPLATE = RQ_KEY_PREFIX + ':recovery:{0}'
 # A recoverer that dies leaves its lock; whoever finds it looks whether its owner lives, this is only the last resort.
 _LOCK_TTL = 60
 _PATIENCE = 1.0
-
-
-def process_namespace() -> str:
-    """Return which set of process ids this process sees; '' where there is only one."""
-    try:
-        return os.readlink('/proc/self/ns/pid')
-    except OSError:
-        return ''
-
-
-def identity_fields(identity: Identity) -> dict[str, str]:
-    """Return the fields of a worker's hash by which others can tell whether it lives."""
-    return {'started': identity.started, 'boot_id': identity.boot_id, 'pid_namespace': process_namespace()}
-
-
-def is_gone(fields: dict[str, str], namespace: str) -> bool:
-    """Say whether the worker that wrote these fields is surely dead.
-
-    Args:
-        fields: `pid` and what `identity_fields` returned there; of RQ's own workers only `pid`.
-        namespace: which process ids this process sees.
-    """
-    if not fields.get('boot_id') or not fields.get('started') or not fields.get('pid'):
-        return False
-    if fields['boot_id'] == boot_id() and fields.get('pid_namespace', '') != namespace:
-        # A worker in another container: its process ids mean nothing here.
-        return False
-    return not is_alive(Identity(int(fields['pid']), fields['started'], fields['boot_id']))
+# The kernel kills a job's process with its worker; where its process ids mean nothing, it has this long for it.
+_OUT_OF_SIGHT = 0.2
+# For a worker whose death is not known at once: longer than the watcher takes.
+_LONGEST_WAIT_FOR_A_NAME = 30.0
+_WANTED = (*IDENTITY_FIELDS, 'queues', 'cron')
+_ConnectionLost = (LostConnection, StoreTimeout)
 
 
 def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:
@@ -91,54 +83,60 @@ def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: b
     connection = worker.connection
     claims_key = CLAIMS_KEY_TEMPLATE.format(name)
     returned = 0
-    claims: dict[bytes, bytes] = connection.hgetall(claims_key)  # type: ignore[assignment]
+    try:
+        claims: dict[bytes, bytes] = connection.hgetall(claims_key)  # type: ignore[assignment]
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        list_aside(connection, claims_key, 'holds another type of value than a hash')
+        claims = {}
     for raw_id, raw_queue in claims.items():
-        job_id, queue_key = as_text(raw_id), as_text(raw_queue)
+        job_id, queue_key = text_of(raw_id), text_of(raw_queue)
         if job_id in known:
             continue
         with connection.pipeline() as pipeline:
             pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue_key), 1, job_id)
-            pipeline.hdel(claims_key, job_id)
+            pipeline.hdel(claims_key, raw_id)
             if not connection.exists(ExecutionRegistry.key_template.format(job_id)):
                 pipeline.lpush(queue_key, job_id)
                 returned += 1
-            pipeline.execute()
+            for reply in pipeline.execute(raise_on_error=False):
+                if isinstance(reply, Exception):
+                    list_aside(connection, claims_key, f'job {job_id} could not be put back: {reply}')
     if running:
-        for composite in _members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+        for composite in read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
             if composite in known:
                 continue
-            job, queue, execution = _load(worker, composite, name)
-            if job is not None and queue is not None:
-                with connection.pipeline() as pipeline:
-                    worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
-                    queue._enqueue_job(job, pipeline=pipeline, at_front=True)
-                    pipeline.execute()
+            found = find(worker, composite, name)
+            if found.fault is not None:
+                fail_unreadable(worker, found.job_id, found.queue_name, found.fault, found.execution)
+            elif found.job is not None:
+                _requeue(worker, found)
                 returned += 1
     return returned
 
 
-def _members(connection: Redis, key: str) -> list[str]:
-    return sorted(as_text(member) for member in connection.smembers(key))
+def _requeue(worker: Worker, found: Found) -> None:
+    assert found.job is not None
+    queue = _queue(worker, found.queue_name)
+    with worker.connection.pipeline() as pipeline:
+        worker.cleanup_execution(found.job, pipeline=pipeline, execution=found.execution)
+        queue._enqueue_job(found.job, pipeline=pipeline, at_front=True)
+        pipeline.execute()
 
 
-def _load(worker: Worker, composite: str, name: str) -> tuple[Job | None, Queue | None, Execution]:
-    job_id, execution_id = parse_composite_key(composite)
-    execution = Execution(execution_id, job_id, worker.connection, worker_name=name)
-    data = worker.connection.hgetall(execution.key)
-    if data:
-        execution.restore(data)
-        execution.worker_name = name
-    try:
-        job = worker.job_class.fetch(job_id, connection=worker.connection, serializer=worker.serializer)
-    except NoSuchJobError:
-        return None, None, execution
-    return job, worker.queue_for(worker.queue_class.redis_queue_namespace_prefix + job.origin), execution
+def _queue(worker: Worker, name: str) -> Queue:
+    return worker.queue_for(worker.queue_class.redis_queue_namespace_prefix + name)
 
 
 @dataclass
 class _Record:
     name: str
     fields: dict[str, str]
+
+    @property
+    def queues(self) -> list[str]:
+        return [name for name in self.fields.get('queues', '').split(',') if name]
 
 
 class Recovery:
@@ -150,185 +148,410 @@ class Recovery:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._namespace = process_namespace()
+        self._connection = worker.connection
+        self._locks = NameLocks.of(worker.connection)
+        self._watcher = Watcher(worker.connection)
         self._records: dict[str, _Record] = {}
 
+    # Who is dead
+
     def run(self) -> int:
-        """Look at every worker that is registered, and recover those that died.
+        """Look at every other worker that is registered, and recover those that died.
 
         Returns:
             How many workers were dead.
         """
-        buried = 0
-        for record in self._read():
-            if is_gone(record.fields, self._namespace) and self._lock(record.name):
-                try:
-                    self._recover(record)
-                    buried += 1
-                finally:
-                    self._worker.connection.delete(_LOCK_TEMPLATE.format(record.name))
-        return buried
+        names = self._names()
+        records = self._read(names)
+        self._watcher.forget(set(names))
+        return sum(
+            self._bury(record)
+            for record in records
+            if record.name != self._worker.name and self._life(record, look=True) is Life.DEAD
+        )
 
-    def _read(self) -> list[_Record]:
+    def free_name(self) -> None:
+        """Bury a dead worker that had the name of the own one, which is about to be born.
+
+        Returns also when that one lives, or when nobody can tell: then it is for RQ's rule to refuse the name.
+        """
         worker = self._worker
-        names = [key.removeprefix(_WORKER_PREFIX) for key in _members(worker.connection, REDIS_WORKER_KEYS)]
+        name = worker.name
+        end = time.monotonic() + _LONGEST_WAIT_FOR_A_NAME
+        while True:
+            fields = read_fields(self._connection, worker.key, (*_WANTED, 'birth', 'death'))
+            record = _Record(name, fields or {})
+            if record.fields.get('death'):
+                return
+            if not record.fields and not self._connection.exists(*_own_keys(name)):
+                return
+            life = self._life_of_namesake(record)
+            if life is Life.DEAD and self._bury(record):
+                return
+            if life is Life.ALIVE or not self._is_watched(record) or time.monotonic() > end:
+                return
+            time.sleep(0.1)
+
+    def _life_of_namesake(self, record: _Record) -> Life:
+        if self._locks is None or not self._locks.is_own(record.name):
+            return self._life(record, look=True)
+        # The lock is this process's: whoever held it is dead. RQ's own workers, for one, hold none.
+        if record.fields.get(LOCK_FIELD) or not record.fields.get('birth'):
+            return Life.DEAD
+        if record.fields.get('started') and record.fields.get('boot_id') != boot_id():
+            return Life.DEAD
+        return judge(record.name, record.fields, None)
+
+    def life(self, name: str) -> Life:
+        """Say what is known of the worker with a name.
+
+        Args:
+            name: any worker's; '' is nobody's.
+        """
+        worker = self._worker
+        if not name:
+            return Life.UNKNOWN
+        if name == worker.name and worker.is_born:
+            return Life.ALIVE
+        fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
+        # What it said before its hash expired still holds.
+        record = _Record(name, fields) if fields else self._records.get(name, _Record(name, {}))
+        life = self._life(record, look=False)
+        if life is Life.UNKNOWN and self._is_watched(record) and has_subscriber(self._connection, name):
+            return Life.ALIVE
+        return life
+
+    def _life(self, record: _Record, *, look: bool) -> Life:
+        life = judge(record.name, record.fields, self._locks)
+        if life is Life.UNKNOWN and look and self._is_watched(record):
+            (beat,) = (read_fields(self._connection, _WORKER_PREFIX + record.name, [BEAT_FIELD]) or {'': ''}).values()
+            return self._watcher.look(record.name, beat or None)
+        return life
+
+    @staticmethod
+    def _is_watched(record: _Record) -> bool:
+        # RQ's own workers do not beat: for them RQ's time-outs hold, until their hash has expired.
+        return not record.fields or BEAT_FIELD in record.fields
+
+    def _names(self) -> list[str]:
+        keys = read_members(self._connection, REDIS_WORKER_KEYS)
+        return [key.removeprefix(_WORKER_PREFIX) for key in keys if key.startswith(_WORKER_PREFIX)]
+
+    def _read(self, names: list[str]) -> list[_Record]:
         known = self._records
-        unknown = [name for name in names if name not in known]
         records = {name: known[name] for name in names if name in known}
-        if unknown:
-            wanted = ('pid', 'started', 'boot_id', 'pid_namespace', 'queues', 'cron')
-            with worker.connection.pipeline(transaction=False) as pipeline:
-                for name in unknown:
-                    pipeline.hmget(_WORKER_PREFIX + name, wanted)
-                for name, values in zip(unknown, pipeline.execute(), strict=True):
-                    fields = {key: as_text(value) for key, value in zip(wanted, values, strict=True) if value}
-                    record = _Record(name, fields)
-                    if not fields:
-                        # Its hash has expired, but a claim has no time to live.
-                        return_lost_claims(worker, name, set(), running=False)
-                    # One that is just being registered, or RQ's own, may say more the next time.
-                    if fields.get('started'):
-                        records[name] = record
+        found = list(records.values())
+        for name in names:
+            if name not in known:
+                fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
+                if fields is None:
+                    continue
+                record = _Record(name, fields)
+                found.append(record)
+                # One that is just being registered, or RQ's own, may say more the next time.
+                if fields.get('started'):
+                    records[name] = record
         self._records = records
-        own = worker.identity
-        return [
-            record
-            for record in records.values()
-            if record.name != worker.name or own is None or record.fields.get('started') != own.started
-        ]
+        return found
 
-    def _lock(self, name: str) -> bool:
-        connection = self._worker.connection
+    # What it had
+
+    def _bury(self, record: _Record) -> bool:
+        """Recover what a dead worker left, unless somebody else does so; returns whether it was done here."""
+        is_own = self._locks is not None and self._locks.is_own(record.name)
+        ours = is_own or bool(record.fields.get('started')) or judge(record.name, {}, self._locks) is Life.DEAD
+        with self._exclusively(record.name) as mine:
+            if not mine:
+                return False
+            self._records.pop(record.name, None)
+            fields = read_fields(self._connection, _WORKER_PREFIX + record.name, _WANTED)
+            if fields and fields.get('started') != record.fields.get('started'):
+                # Another has been born with this name meanwhile.
+                return False
+            self._recover(record, ours)
+        return True
+
+    @contextlib.contextmanager
+    def _exclusively(self, name: str) -> Iterator[bool]:
+        if self._locks is not None:
+            with self._locks.recovering(name) as mine:
+                yield mine
+            return
         key = _LOCK_TEMPLATE.format(name)
-        me = self._worker.identity or identify()
-        token = f'{me.pid} {me.started} {me.boot_id}'
-        if connection.set(key, token, nx=True, ex=_LOCK_TTL):
-            return True
-        holder = connection.get(key)
-        if holder is None:
-            return False
-        pid, started, boot = as_text(holder).split(' ')
-        if not is_alive(Identity(int(pid), started, boot)):
-            # The next look, a moment later, takes it.
-            connection.delete(key)
-        return False
+        me = identify()
+        token = f'{me.pid} {me.started} {me.boot_id} {process_namespace()}'
+        if not self._connection.set(key, token, nx=True, ex=_LOCK_TTL):
+            self._look_at_lock(key)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            release_lock(self._connection, key, token)
 
-    def _recover(self, record: _Record) -> None:
+    def _look_at_lock(self, key: str) -> None:
+        try:
+            holder = self._connection.get(key)
+            pid, started, boot, namespace = text_of(holder or b'').split(' ')
+            gone = is_here({'boot_id': boot, 'pid_namespace': namespace}) and not is_alive(
+                Identity(int(pid), started, boot)
+            )
+        except (ResponseError, ValueError):
+            return
+        if gone:
+            # The next look, a moment later, takes it.
+            release_lock(self._connection, key, text_of(holder))
+
+    def _recover(self, record: _Record, ours: bool) -> None:
         worker = self._worker
         name = record.name
-        connection = worker.connection
+        connection = self._connection
         worker.log.warning(
             'Worker %s: worker %s (PID %s) died, recovering its jobs', worker.name, name, record.fields.get('pid')
         )
-        return_lost_claims(worker, name, set(), running=False)
-        for composite in _members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
-            self._recover_execution(composite, name)
-        self._release_schedulers(name, record.fields)
+        if record.fields and not is_here(record.fields):
+            time.sleep(_OUT_OF_SIGHT)
+        self._guarded(f'claims of worker {name}', lambda: return_lost_claims(worker, name, set(), running=False))
+        for composite in read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+            self._guarded(
+                f'execution {composite} of worker {name}',
+                partial(self._recover_execution, composite, record, ours),
+            )
+        if not record.fields:
+            # The list of its executions has expired with it.
+            self._recover_by_registries(record, ours)
+        self._guarded(f'schedulers of worker {name}', lambda: self._release_schedulers(name, record))
         with connection.pipeline() as pipeline:
             pipeline.srem(REDIS_WORKER_KEYS, _WORKER_PREFIX + name)
-            for queue_name in filter(None, record.fields.get('queues', '').split(',')):
+            for queue_name in record.queues or [queue.name for queue in worker.queues]:
                 pipeline.srem(WORKERS_BY_QUEUE_KEY % queue_name, _WORKER_PREFIX + name)
-            pipeline.delete(
-                _WORKER_PREFIX + name,
-                WORKER_EXECUTIONS_KEY_TEMPLATE.format(name),
-                CLAIMS_KEY_TEMPLATE.format(name),
-            )
-            pipeline.execute()
+            pipeline.delete(*(key for key in _own_keys(name) if ours or not key.endswith(':executions')))
+            pipeline.execute(raise_on_error=False)
         self._records.pop(name, None)
-        self._mend(filter(None, record.fields.get('queues', '').split(',')))
+        self._mend(record.queues)
 
-    def _recover_execution(self, composite: str, name: str) -> None:
+    def _guarded(self, what: str, step: Callable[[], object]) -> None:
+        """Do one thing of many; the others are done whatever becomes of it."""
+        try:
+            step()
+        except _ConnectionLost:
+            raise
+        except Exception:
+            self._worker.log.exception('Worker %s: %s: could not be recovered', self._worker.name, what)
+
+    def _recover_by_registries(self, record: _Record, ours: bool) -> None:
+        for queue_name in self._all_queues():
+            key = StartedJobRegistry.key_template.format(queue_name)
+            for composite, _ in self._started(key):
+                if find(self._worker, composite, queue_name=queue_name).execution.worker_name == record.name:
+                    self._guarded(
+                        f'execution {composite} of worker {record.name}',
+                        partial(self._recover_execution, composite, record, ours),
+                    )
+
+    def _recover_execution(self, composite: str, record: _Record, ours: bool) -> None:
         worker = self._worker
-        job, queue, execution = _load(worker, composite, name)
-        self._wait_for_child(execution)
-        if job is None or queue is None:
-            with worker.connection.pipeline() as pipeline:
-                pipeline.delete(execution.key)
-                pipeline.execute()
+        found = find(worker, composite, record.name)
+        if not ours and 'pid' not in found.fields:
+            # Of RQ's own worker, as far as can be seen: its time-outs hold.
             return
+        self._wait_for_child(found, record)
+        reason = f'Worker {record.name} died while the job was running, and its process with it'
         # Looked up again: the child may have written down its end while it was waited for.
-        if not worker.connection.exists(execution.key) and job.get_status() != JobStatus.STARTED:
-            return
-        status = job.get_status()
-        if status == JobStatus.QUEUED:
-            self._requeue(job, queue, execution)
-            return
-        if status != JobStatus.STARTED:
-            self._forget_execution(job, execution)
-            return
-        job.ended_at = now()
-        reason = f'Worker {name} died while the job was running, and its process with it'
-        settle_abandoned(worker, job, queue, execution, reason, crashed=True)
+        self._settle(find(worker, composite, record.name), reason)
 
-    def _requeue(self, job: Job, queue: Queue, execution: Execution) -> None:
-        with self._worker.connection.pipeline() as pipeline:
-            self._worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
-            queue._enqueue_job(job, pipeline=pipeline, at_front=True)
-            pipeline.execute()
+    def _settle(self, found: Found, reason: str) -> None:
+        worker = self._worker
+        job = found.job
+        if found.fault is not None:
+            fail_unreadable(worker, found.job_id, found.queue_name, found.fault, found.execution)
+            self._forget_execution(found)
+        elif job is None:
+            self._forget_execution(found)
+        elif job.get_status(refresh=False) == JobStatus.STARTED:
+            job.ended_at = now()
+            queue = _queue(worker, found.queue_name)
+            settle_abandoned(worker, job, queue, found.execution, reason, crashed=True)
+        elif found.fields and job.get_status(refresh=False) == JobStatus.QUEUED:
+            _requeue(worker, found)
+        else:
+            self._forget_execution(found)
 
-    def recover_expired(self, queues: list[Queue]) -> int:
-        """Handle jobs that are marked as started and whose worker is so long gone that even its traces are.
+    def _forget_execution(self, found: Found) -> None:
+        execution = found.execution
+        with self._connection.pipeline() as pipeline:
+            pipeline.delete(execution.key)
+            pipeline.zrem(StartedJobRegistry.key_template.format(found.queue_name), execution.composite_key)
+            pipeline.zrem(ExecutionRegistry.key_template.format(found.job_id), execution.id)
+            pipeline.srem(execution.worker_executions_key, execution.composite_key)
+            pipeline.execute(raise_on_error=False)
+
+    # What is marked as started
+
+    def recover_started(self, queue_names: Iterable[str]) -> int:
+        """Look at the jobs that are marked as started; to be called before RQ's own maintenance, which asks nobody.
+
+        What a live worker has is kept for as long again, whatever the clock says. What a dead one had is recovered,
+        even if nothing else is left of that worker. For what nobody can tell, the time-outs hold.
 
         Args:
-            queues: where to look; to be called before RQ's own maintenance, which would fail them.
+            queue_names: where to look.
+
+        Returns:
+            How many executions were recovered.
         """
-        worker = self._worker
         recovered = 0
-        for queue in queues:
-            registry = StartedJobRegistry(queue=queue)
-            expired = worker.connection.zrangebyscore(registry.key, 0, current_timestamp())
-            for composite in map(as_text, expired):  # type: ignore[arg-type]
-                job, _, execution = _load(worker, composite, '')
-                if job is None or job.get_status() != JobStatus.STARTED:
-                    continue
-                job.ended_at = now()
-                reason = 'The worker went away while the job was running, and did not come back in time'
-                settle_abandoned(worker, job, queue, execution, reason, crashed=True)
-                recovered += 1
+        for name in queue_names:
+            key = StartedJobRegistry.key_template.format(name)
+            moment = current_timestamp()
+            for composite, score in self._started(key):
+                self._guarded(
+                    f'{composite} in {key}',
+                    partial(self._look_at, composite, name, score <= moment),
+                )
+                recovered += self._connection.zscore(key, composite) is None
         return recovered
 
-    def _forget_execution(self, job: Job, execution: Execution) -> None:
-        with self._worker.connection.pipeline() as pipeline:
-            execution.delete(job=job, pipeline=pipeline)
-            pipeline.execute()
-        StartedJobRegistry(job.origin, connection=self._worker.connection).cleanup()
+    def _started(self, key: str) -> list[tuple[str, float]]:
+        """Return the composite keys and scores in a registry of started jobs."""
+        try:
+            entries: list[Any] = self._connection.zrange(key, 0, -1, withscores=True)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            list_aside(self._connection, key, 'holds another type of value than a sorted set')
+            return []
+        found = []
+        for raw, score in entries:
+            try:
+                found.append((as_text(raw), score))
+            except UnicodeDecodeError:
+                # It means nothing to anybody, and whoever reads the registry would stumble over it.
+                list_aside(self._connection, key, f'a member was no text and was removed: {text_of(raw)}')
+                self._connection.zrem(key, raw)
+        return found
 
-    def _wait_for_child(self, execution: Execution) -> None:
+    def _all_queues(self) -> list[str]:
+        keys = read_members(self._connection, Queue.redis_queues_keys)
+        prefix = self._worker.queue_class.redis_queue_namespace_prefix
+        return [key.removeprefix(prefix) for key in keys]
+
+    def recover_everything_started(self) -> None:
+        """Look at what is marked as started in all queues: before this worker has any."""
+        self.recover_started({*self._all_queues(), *(queue.name for queue in self._worker.queues)})
+        self._tidy()
+
+    def _look_at(self, composite: str, queue_name: str, late: bool) -> None:
+        worker = self._worker
+        found = find(worker, composite, queue_name=queue_name)
+        name = found.execution.worker_name
+        if name == worker.name and not worker.is_born and self._locks is not None and self._locks.is_own(name):
+            life = Life.DEAD
+        elif name == worker.name and worker.is_born:
+            # It says so itself, with every heartbeat; what is no longer running leaves with RQ's cleanup.
+            life = Life.ALIVE if composite in self._own_executions() else Life.UNKNOWN
+            late = late and life is Life.ALIVE
+        else:
+            life = self.life(name)
+        if life is Life.UNKNOWN and self._was_ours(found, name):
+            life = Life.DEAD
+        is_started = found.fault is None and found.job is not None and found.job.get_status(refresh=False) == 'started'
+        if life is Life.ALIVE:
+            if late and is_started:
+                self._extend(composite, queue_name)
+            return
+        if life is Life.UNKNOWN and not late:
+            return
+        if life is Life.UNKNOWN and not is_started and found.fault is None:
+            return
+        with self._exclusively(name or 'nobody') as mine:
+            key = StartedJobRegistry.key_template.format(queue_name)
+            if not mine or self._connection.zscore(key, composite) is None:
+                return
+            if life is Life.DEAD:
+                reason = f'Worker {name} died while the job was running, and its process with it'
+            else:
+                reason = 'The worker went away while the job was running, and did not come back in time'
+            self._wait_for_child(found, _Record(name, {}))
+            self._settle(find(worker, composite, name, queue_name), reason)
+            # Its origin may say otherwise.
+            self._connection.zrem(key, composite)
+
+    def _own_executions(self) -> set[str]:
+        return {execution.composite_key for execution in self._worker.executions.values()}
+
+    def _was_ours(self, found: Found, name: str) -> bool:
+        """Say whether an execution is of one of our workers of which there is no trace left, not even a live process.
+
+        Only on a store: there each of them holds a lock for as long as it lives.
+        """
+        if self._locks is None or not found.fields.get('pid') or name == self._worker.name:
+            return False
+        if self._connection.exists(_WORKER_PREFIX + name):
+            return False
+        identity = _child_identity(found)
+        return identity is not None and not is_alive(identity)
+
+    def _extend(self, composite: str, queue_name: str) -> None:
+        lease = LEASE if self._locks is not None else self._worker.job_monitoring_interval + 60
+        key = StartedJobRegistry.key_template.format(queue_name)
+        self._connection.zadd(key, {composite: current_timestamp() + lease}, xx=True)
+
+    # What else it leaves
+
+    def _wait_for_child(self, found: Found, record: _Record) -> None:
         # The kernel kills it when its parent ends: prctl(2). It may need a moment to be gone, and a job must never
-        # run twice at the same time.
-        identity = _child_identity(self._worker.connection.hmget(execution.key, 'pid', 'pid_started'))
-        if identity is None:
+        # run twice at the same time. On another machine the number would be some other process.
+        identity = _child_identity(found)
+        here = is_here(record.fields)
+        if identity is None or not (here or (self._locks is not None and not record.fields)):
             return
         end = time.monotonic() + _PATIENCE
         while is_alive(identity) and time.monotonic() < end:
             time.sleep(0.005)
-        if is_alive(identity):
+        if here and is_alive(identity):
             with contextlib.suppress(OSError):
                 os.kill(identity.pid, signal.SIGKILL)
             while is_alive(identity) and time.monotonic() < end + _PATIENCE:
                 time.sleep(0.005)
 
-    def _release_schedulers(self, name: str, fields: dict[str, str]) -> None:
-        connection = self._worker.connection
-        if fields.get('cron'):
-            release_lock(connection, cron_lock_key(fields['cron']), name)
-        for queue_name in filter(None, fields.get('queues', '').split(',')):
+    def _release_schedulers(self, name: str, record: _Record) -> None:
+        connection = self._connection
+        if record.fields.get('cron'):
+            release_lock(connection, cron_lock_key(record.fields['cron']), name)
+        for queue_name in record.queues:
             release_lock(connection, RQScheduler.get_locking_key(queue_name), name)
         connection.delete(SCHEDULER_KEY_TEMPLATE % name)
 
-    def _mend(self, queue_names: Any) -> None:
+    def _mend(self, queue_names: list[str]) -> None:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
-        worker = self._worker
         for queue_name in queue_names:
-            queue = worker.queue_for(worker.queue_class.redis_queue_namespace_prefix + queue_name)
-            queue.ready_job_registry.cleanup()
-        for registry in RateLimitRegistry.all(worker.connection):
-            registry.cleanup()
+            self._guarded(
+                f'queue {queue_name}',
+                _queue(self._worker, queue_name).ready_job_registry.cleanup,
+            )
+        self._guarded('rate limits', self._clean_rate_limits)
+
+    def _clean_rate_limits(self) -> None:
+        for registry in RateLimitRegistry.all(self._connection):
+            self._guarded(f'rate limit {registry.key}', registry.cleanup)
+
+    def _tidy(self) -> None:
+        if self._locks is not None:
+            self._locks.tidy({*self._names(), self._worker.name})
 
 
-def _child_identity(values: Any) -> Identity | None:
-    pid, started = values
-    if not pid or not started:
+def _own_keys(name: str) -> tuple[str, str, str]:
+    return (
+        _WORKER_PREFIX + name,
+        WORKER_EXECUTIONS_KEY_TEMPLATE.format(name),
+        CLAIMS_KEY_TEMPLATE.format(name),
+    )
+
+
+def _child_identity(found: Found) -> Identity | None:
+    pid, started = found.fields.get('pid', ''), found.fields.get('pid_started')
+    if not started or not (pid.isascii() and pid.isdigit()):
         return None
-    return Identity(int(pid), as_text(started), boot_id())
+    return Identity(int(pid), started, boot_id())

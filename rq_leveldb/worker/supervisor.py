@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 __all__ = ['Supervisor']
 
 _TICK = 1.0
-_HEARTBEAT = 30.0
+_HEARTBEAT = 5.0
 _RECOVERY = 0.5
 # Children that wait for a job cost memory; this many are kept when there is nothing to do.
 _SPARE = 4
@@ -603,7 +603,7 @@ class Supervisor:
         self._tally.flush()
         if clock >= self._next_heartbeat:
             self._next_heartbeat = clock + _HEARTBEAT
-            self._heartbeat()
+            worker.heart.beat()
         for child in self.running:
             if clock >= child.next_heartbeat:
                 child.next_heartbeat = clock + worker.job_monitoring_interval
@@ -614,20 +614,6 @@ class Supervisor:
 
     def _stops(self) -> bool:
         return self._stopping or bool(self._worker._stop_requested)
-
-    def _heartbeat(self) -> None:
-        worker = self._worker
-        if not worker.connection.exists(worker.key):
-            # It was away for longer than its time to live, or somebody emptied the store.
-            fields: dict[Any, Any] = worker.serialize()
-            worker.connection.hset(worker.key, mapping=fields)
-            worker.connection.hset(worker.key, 'state', worker.get_state())
-            with worker.connection.pipeline() as pipeline:
-                from rq import worker_registration
-
-                worker_registration.register(worker, pipeline)
-                pipeline.execute()
-        worker.heartbeat()
 
     def _take_unsettled(self) -> list[tuple[Child, int, Any]]:
         unsettled, self._unsettled = self._unsettled, []

@@ -37,7 +37,11 @@ from rq_leveldb.process import Identity, identify, prepare_to_fork
 from . import limits
 from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .child import LARGEST_RESULT, Success
-from .recovery import Recovery, identity_fields
+from .heartbeat import LEASE, Heartbeat, new_beat
+from .liveness import BEAT_FIELD, identity_fields
+from .maintenance import Maintenance
+from .name_lock import NameLocks
+from .recovery import Recovery
 from .rehearsal import rehearse
 from .scheduler import InProcessScheduler, WorkerCron
 from .settings import Hook, Settings
@@ -62,6 +66,7 @@ _NEEDED_IN_CHILDREN = ('rq.group', 'rq.rate_limit', 'rq.repeat', 'rq.webhook', '
 # How long a child goes on trying to write down what its job did when the store is away. Longer than a store needs to
 # be started again and to read its log; the job's own time-out does not count here.
 _PERSISTENCE = 30.0
+_NAME_PATIENCE = 1.0
 
 
 class Worker(DefaultConnection, rq.worker.Worker):
@@ -105,6 +110,9 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self._supervisor: Supervisor | None = None
         self._bookkeeper: Bookkeeper | None = None
         self._recovery: Recovery | None = None
+        self._heart: Heartbeat | None = None
+        self._maintenance: Maintenance | None = None
+        self._names: NameLocks | None = None
         self._task: Task | None = None
         self._usage: dict[str, Any] | None = None
         self._loaded: tuple[Any, ...] = ()
@@ -120,7 +128,9 @@ class Worker(DefaultConnection, rq.worker.Worker):
         fields: dict[str, Any] = super().serialize()
         if self.pid == os.getpid():
             self.identity = identify()
-            fields.update(identity_fields(self.identity))
+            locked = self._names is not None and self._names.is_own(self.name)
+            fields.update(identity_fields(self.identity, locked=locked))
+            fields[BEAT_FIELD] = new_beat()
             fields['max_children'] = self.settings.max_children
             fields['cron'] = self._cron_path or ''
         return fields
@@ -132,12 +142,49 @@ class Worker(DefaultConnection, rq.worker.Worker):
             ValueError: a live worker has this name.
         """
         if self._supervisor is not None:
+            if not self._take_name():
+                raise ValueError(f'There exists an active worker named {self.name!r} already')
+            self.recovery.free_name()
             self.recovery.run()
-            self.recovery.recover_expired(self.queues)
+            self.recovery.recover_everything_started()
             if not self.connection.hexists(self.key, 'birth'):
                 # Recovery has counted failures there, and RQ would take it for a live worker.
                 self.connection.delete(self.key)
         super().register_birth()
+
+    def _take_name(self) -> bool:
+        """Lock the own name, on a store; returns False if another holds it."""
+        names = NameLocks.of(self.connection)
+        if names is None:
+            return True
+        self._names = names
+        # Whoever had it may be at its very end.
+        end = time.monotonic() + _NAME_PATIENCE
+        try:
+            while not names.hold(self.name):
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.01)
+        except OSError as error:
+            self.log.warning('Worker %s: its name cannot be locked, others go by its pid: %s', self.name, error)
+        return True
+
+    @property
+    def is_born(self) -> bool:
+        """Whether it is registered and works."""
+        return self._supervisor is not None and self.birth_date is not None
+
+    @property
+    def lease(self) -> int:
+        """Seconds for which an execution is kept that is not heard of; 0 for RQ's rule."""
+        return LEASE if self._names is not None else 0
+
+    @property
+    def heart(self) -> Heartbeat:
+        """What says that it lives."""
+        if self._heart is None:
+            self._heart = Heartbeat(self)
+        return self._heart
 
     @property
     def bookkeeper(self) -> Bookkeeper:
@@ -264,6 +311,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
                     self.teardown()
         finally:
             self._supervisor = None
+            if self._names is not None:
+                self._names.release(self.name)
         return supervisor.worked
 
     def teardown(self) -> None:
@@ -282,6 +331,61 @@ class Worker(DefaultConnection, rq.worker.Worker):
             return
         self.clean_registries()
         self.clean_group_registries()
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether it is time for maintenance; while `work` runs by a clock that nobody sets."""
+        if self._supervisor is None or self.last_cleaned_at is None:
+            return bool(super().should_run_maintenance_tasks)
+        return self.maintenance.is_due(self.maintenance_interval)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """What cleans up."""
+        if self._maintenance is None:
+            self._maintenance = Maintenance(self)
+        return self._maintenance
+
+    def clean_registries(self) -> None:
+        """Run RQ's maintenance of each queue; while `work` runs, whoever has a job is asked first."""
+        if self._supervisor is None:
+            super().clean_registries()
+            return
+        self.maintenance.clean_queues(self._exc_handlers)
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def clean_group_registries(self) -> None:
+        """Run RQ's maintenance of groups."""
+        if self._supervisor is None:
+            super().clean_group_registries()
+            return
+        self.maintenance.guarded('groups', super().clean_group_registries)
+
+    # Heartbeats
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        """Return for how many seconds an execution is kept without a heartbeat."""
+        if self._task is not None or self._supervisor is not None:
+            if self.lease:
+                return self.lease
+            # How long it has worked is told by a clock that may have been set; a minute more does no harm.
+            working_time = 0.0
+        return int(super().get_heartbeat_ttl(job, working_time))
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that this worker lives; while `work` runs only if its record is there, which a beat writes again."""
+        if self._task is None and self._supervisor is None:
+            super().heartbeat(timeout, pipeline)
+        else:
+            self.heart.touch(pipeline)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Say that this worker lives and runs the job."""
+        if self._supervisor is None:
+            super().maintain_heartbeats(job, execution)
+            return
+        child = next((child for child in self._supervisor.running if child.execution is execution), None)
+        self.heart.maintain(job, execution, child.identity if child is not None else None)
 
     def _start_scheduler(
         self,

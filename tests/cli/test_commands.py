@@ -19,7 +19,7 @@ from rq_leveldb.cli.main import COMMANDS, main
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.process import identify
-from rq_leveldb.worker.recovery import identity_fields
+from rq_leveldb.worker.liveness import identity_fields
 
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
 

@@ -15,7 +15,8 @@ from rq.job import Job, JobStatus
 from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.process import identify
-from rq_leveldb.worker.recovery import identity_fields, is_gone, process_namespace
+from rq_leveldb.worker.liveness import Life, identity_fields, judge
+from rq_leveldb.worker.name_lock import NameLocks
 from rq_leveldb.worker.settlement import Fate, decide
 
 
@@ -218,15 +219,23 @@ def test_a_job_caught_between_queue_and_start_goes_back(workers: Workers, queue:
     assert queue.intermediate_queue.get_job_ids() == []
 
 
-def test_a_reused_pid_is_not_the_worker() -> None:
-    me = identify()
-    fields = {'pid': str(me.pid), **identity_fields(me)}
+def test_a_reused_pid_is_not_the_worker(tmp_path: Path) -> None:
+    locks = NameLocks(tmp_path)
+    fields = {'pid': str(os.getpid()), **identity_fields(identify())}
 
-    assert not is_gone(fields, process_namespace())
-    assert is_gone({**fields, 'started': 'earlier'}, process_namespace())
-    assert is_gone({**fields, 'boot_id': 'an earlier boot'}, process_namespace())
-    assert not is_gone({**fields, 'started': 'earlier', 'pid_namespace': 'a container'}, process_namespace())
-    assert not is_gone({'pid': '1'}, process_namespace()), "RQ's own worker does not say enough"
+    for place in (locks, None):
+        assert judge('one', fields, place) is Life.ALIVE
+        assert judge('one', {**fields, 'started': 'earlier'}, place) is Life.DEAD
+        assert judge('one', {**fields, 'started': 'earlier', 'pid_namespace': 'a container'}, place) is Life.UNKNOWN
+        assert judge('one', {**fields, 'pid': 'x\\xff'}, place) is Life.UNKNOWN
+        assert judge('one', {'pid': '1'}, place) is Life.UNKNOWN, "RQ's own worker does not say enough"
+
+
+def test_another_boot_is_a_reboot_on_a_store_and_another_host_on_redis(tmp_path: Path) -> None:
+    fields = {'pid': str(os.getpid()), **identity_fields(identify()), 'boot_id': 'another boot'}
+
+    assert judge('one', fields, NameLocks(tmp_path)) is Life.DEAD
+    assert judge('one', fields, None) is Life.UNKNOWN
 
 
 def test_what_becomes_of_an_abandoned_job() -> None:

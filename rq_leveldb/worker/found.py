@@ -1,0 +1,166 @@
+"""What a dead worker left, as it is found: an execution and its job, each of which may be broken."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as StoreTimeout
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+
+from rq_leveldb.unreadable import Fault, UnreadableJob, is_wrong_type, list_aside, restore_job
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from .worker import Worker
+
+__all__ = ['Found', 'find', 'read_fields', 'read_members', 'text_of']
+
+
+def text_of(value: Any) -> str:
+    """Return a value as text; what is not UTF-8 shows as escapes, and so means nothing."""
+    return value.decode('utf-8', 'backslashreplace') if isinstance(value, bytes) else str(value)
+
+
+def read_members(connection: Redis, key: str) -> list[str]:
+    """Return the members of a set in order, without those that are no text; an empty list for another type of value."""
+    try:
+        raw = sorted(connection.smembers(key))
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        list_aside(connection, key, 'holds another type of value than a set')
+        return []
+    found = []
+    for member in raw:
+        try:
+            found.append(member.decode('utf-8') if isinstance(member, bytes) else str(member))
+        except UnicodeDecodeError:
+            list_aside(connection, key, f'a member is no text: {text_of(member)}')
+    return found
+
+
+def read_fields(connection: Redis, key: str, wanted: Iterable[str]) -> dict[str, str] | None:
+    """Return those fields of a hash that exist; None for another type of value."""
+    names = list(wanted)
+    try:
+        values = connection.hmget(key, names)
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        list_aside(connection, key, 'holds another type of value than a hash')
+        return None
+    return {name: text_of(value) for name, value in zip(names, values, strict=True) if value is not None}
+
+
+@dataclass
+class Found:
+    """An execution that has not ended, and its job.
+
+    Args:
+        execution: with what could be read of it.
+        fields: its fields as text; empty if it has expired.
+        job: None if there is no such job, or if it cannot be read.
+        fault: what is wrong with the job, if it cannot be read.
+        queue_name: the job's queue.
+    """
+
+    execution: Execution
+    fields: Mapping[str, str]
+    job: Job | None
+    fault: UnreadableJob | None
+    queue_name: str
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return str(self.execution.job_id)
+
+
+def find(worker: Worker, composite: str, name: str = '', queue_name: str = '') -> Found:
+    """Return an execution and its job.
+
+    Args:
+        worker: the worker that looks.
+        composite: the execution's composite key.
+        name: the worker that had it; '' to go by the execution, else by the job.
+        queue_name: where it was found; '' to go by the job.
+    """
+    job_id, _, execution_id = composite.rpartition(':')
+    connection = worker.connection
+    execution = Execution(execution_id, job_id, connection)
+    raw = _read_hash(connection, execution.key)
+    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError, OSError):
+        execution.restore(raw)
+    # Whatever its fields say, this is how it was found.
+    execution.job_id = job_id
+    fields = {text_of(field): text_of(value) for field, value in raw.items()}
+    job: Job | None = None
+    fault: UnreadableJob | None = None
+    try:
+        job = _fetch(worker, job_id)
+    except NoSuchJobError:
+        pass
+    except UnreadableJob as error:
+        fault = error
+    if job is not None:
+        queue_name = job.origin
+        stored = job.worker_name or ''
+    else:
+        about = read_fields(connection, worker.job_class.key_for(job_id), ('origin', 'worker_name')) or {}
+        stored = about.get('worker_name', '')
+        queue_name = queue_name or _queue_of(worker, composite, about.get('origin', ''))
+    execution.worker_name = name or fields.get('worker_name') or stored
+    return Found(execution, fields, job, fault, queue_name)
+
+
+def _read_hash(connection: Redis, key: str) -> dict[bytes, bytes]:
+    try:
+        return connection.hgetall(key)  # type: ignore[return-value]
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        list_aside(connection, key, 'holds another type of value than a hash')
+        return {}
+
+
+def _fetch(worker: Worker, job_id: str) -> Job:
+    job_class = worker.job_class
+    if job_class.refresh is not Job.refresh or job_class.fetch.__func__ is not Job.fetch.__func__:  # type: ignore[attr-defined]
+        try:
+            return job_class.fetch(job_id, connection=worker.connection, serializer=worker.serializer)
+        except (NoSuchJobError, LostConnection, StoreTimeout):
+            raise
+        except Exception as error:
+            raise UnreadableJob(job_id, [Fault('', b'', f'{type(error).__name__}: {error}')]) from error
+
+    def make() -> Job:
+        return job_class(job_id, connection=worker.connection, serializer=worker.serializer)
+
+    try:
+        raw: dict[bytes, bytes] = worker.connection.hgetall(job_class.key_for(job_id))  # type: ignore[assignment]
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        raise UnreadableJob(job_id, [Fault('', b'', 'it holds another type of value than a hash')]) from error
+    if not raw:
+        raise NoSuchJobError(f'No such job: {job_id}')
+    return restore_job(make, raw)
+
+
+def _queue_of(worker: Worker, composite: str, origin: str) -> str:
+    """Return the queue in whose registry of started jobs an execution stands; what a broken job says may be wrong."""
+    names = [origin, *(queue.name for queue in worker.queues)]
+    for name in filter(None, names):
+        with contextlib.suppress(ResponseError):
+            if worker.connection.zscore(StartedJobRegistry.key_template.format(name), composite) is not None:
+                return name
+    return origin or worker.queues[0].name

@@ -1,0 +1,189 @@
+"""Whether the worker of a name lives, as far as it can be known without waiting for any time-out.
+
+Who can be asked, in this order:
+
+=====================================  ===============================================================================
+on a store, a lock on its name         the kernel knows: held, it lives; not held, it is dead (`name_lock`)
+on a store, another boot               dead: there is one machine, and it was started again since
+same boot and set of process ids       whether exactly that process runs
+=====================================  ===============================================================================
+
+On a Redis server nothing else is sure: another boot may be another host. There a worker that is not on this machine
+is watched: it counts its beats in its hash, and it is subscribed to its channel for as long as it has a connection,
+stopped or not. `Watcher` calls it dead when it has done neither for a while of the watcher's own time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+
+from rq_leveldb.process import Identity, boot_id, is_alive
+
+from .name_lock import NameLocks
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = [
+    'BEAT_FIELD',
+    'IDENTITY_FIELDS',
+    'LOCK_FIELD',
+    'Life',
+    'Watcher',
+    'has_subscriber',
+    'identity_fields',
+    'is_here',
+    'is_surely_dead',
+    'judge',
+    'process_namespace',
+]
+
+BEAT_FIELD = 'beat'
+LOCK_FIELD = 'locked'
+IDENTITY_FIELDS = ('pid', 'started', 'boot_id', 'pid_namespace', LOCK_FIELD, BEAT_FIELD)
+"""Fields of a worker's hash that `judge` and `Watcher` look at."""
+
+# Seconds without a beat and without a connection. Our workers beat every five.
+_SILENCE = 20.0
+# A host that lost its power leaves connections that Redis may keep for ever.
+_LONGEST_SILENCE = 600.0
+# However long a look is away from the one before, the watcher may have been stopped meanwhile: it counts this much.
+_LONGEST_LOOK = 1.0
+
+
+class Life(Enum):
+    """What is known of a worker."""
+
+    ALIVE = 'alive'
+    DEAD = 'dead'
+    UNKNOWN = 'unknown'
+
+
+def process_namespace() -> str:
+    """Return which set of process ids this process sees; '' where there is only one."""
+    try:
+        return os.readlink('/proc/self/ns/pid')
+    except OSError:
+        return ''
+
+
+def identity_fields(identity: Identity, *, locked: bool = False) -> dict[str, str]:
+    """Return the fields of a worker's hash by which others can tell whether it lives.
+
+    Args:
+        identity: its process.
+        locked: whether it holds the lock on its name.
+    """
+    fields = {'started': identity.started, 'boot_id': identity.boot_id, 'pid_namespace': process_namespace()}
+    if locked:
+        fields[LOCK_FIELD] = '1'
+    return fields
+
+
+def is_here(fields: Mapping[str, str]) -> bool:
+    """Say whether a worker's process ids are those that this process sees: only then a pid means anything."""
+    return fields.get('boot_id') == boot_id() and fields.get('pid_namespace', '') == process_namespace()
+
+
+def judge(name: str, fields: Mapping[str, str], locks: NameLocks | None) -> Life:
+    """Say what can be known of a worker at once.
+
+    Args:
+        name: its name.
+        fields: what its hash holds of `IDENTITY_FIELDS`; empty where it has expired. Of RQ's own workers only `pid`.
+        locks: the locks on names, on a store; None on a Redis server.
+    """
+    if locks is not None:
+        held = locks.is_held(name)
+        if held:
+            return Life.ALIVE
+        if held is not None and (fields.get(LOCK_FIELD) or not fields):
+            return Life.DEAD
+    pid, started = fields.get('pid', ''), fields.get('started')
+    if not fields.get('boot_id') or not started or not (pid.isascii() and pid.isdigit()):
+        return Life.UNKNOWN
+    if locks is not None and fields['boot_id'] != boot_id():
+        return Life.DEAD
+    if not is_here(fields):
+        return Life.UNKNOWN
+    return Life.ALIVE if is_alive(Identity(int(pid), started, boot_id())) else Life.DEAD
+
+
+def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> bool:
+    """Answer the single question; False means that it lives or that nobody can tell at once.
+
+    Args:
+        connection: the store or server that it is registered in.
+        name: its name.
+        fields: as for `judge`.
+    """
+    return judge(name, fields, NameLocks.of(connection)) is Life.DEAD
+
+
+def has_subscriber(connection: Redis, name: str) -> bool:
+    """Say whether somebody listens to a worker's commands: the worker, as long as it has a connection."""
+    try:
+        ((_, number),) = connection.pubsub_numsub(PUBSUB_CHANNEL_TEMPLATE % name)
+    except (ResponseError, ValueError):
+        # Not permitted there: then the beats alone count.
+        return False
+    return bool(number)
+
+
+@dataclass
+class _Seen:
+    beat: str | None
+    looked: float
+    silent: float = 0.0
+    absent: float = 0.0
+
+
+class Watcher:
+    """Counts how long workers have been silent that cannot be asked, in its own time.
+
+    Args:
+        connection: the server.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._seen: dict[str, _Seen] = {}
+
+    def look(self, name: str, beat: str | None) -> Life:
+        """Look once more, at best twice a second.
+
+        Args:
+            name: which worker.
+            beat: what its hash says now; None where it has expired.
+
+        Returns:
+            ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for too long.
+        """
+        clock = time.monotonic()
+        seen = self._seen.get(name)
+        if seen is None:
+            seen = self._seen[name] = _Seen(beat, clock)
+        passed = min(clock - seen.looked, _LONGEST_LOOK)
+        seen.looked = clock
+        seen.silent += passed
+        seen.absent += passed
+        if beat is not None and beat != seen.beat:
+            seen.beat, seen.silent, seen.absent = beat, 0.0, 0.0
+            return Life.ALIVE
+        if has_subscriber(self._connection, name):
+            # A server that was started again sees its workers come back, one after the other.
+            seen.absent = 0.0
+            return Life.DEAD if seen.silent >= _LONGEST_SILENCE else Life.ALIVE
+        return Life.DEAD if seen.absent >= _SILENCE else Life.UNKNOWN
+
+    def forget(self, names: set[str]) -> None:
+        """Forget all but these."""
+        self._seen = {name: seen for name, seen in self._seen.items() if name in names}

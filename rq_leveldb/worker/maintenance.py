@@ -1,0 +1,181 @@
+"""RQ's maintenance, one guarded step after the other: what cannot be read keeps nothing else from being cleaned.
+
+RQ's own steps go by the clock. Before each of them whoever has a job is asked whether it lives: `Recovery`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as StoreTimeout
+from rq.rate_limit import RateLimitRegistry
+from rq.registry import (
+    BaseRegistry,
+    DeferredJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ReadyJobRegistry,
+    StartedJobRegistry,
+)
+from rq.utils import as_text, missing_keys
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
+
+from rq_leveldb.unreadable import is_wrong_type, list_aside
+
+from .bookkeeping import CLAIMS_KEY_TEMPLATE
+from .found import find, read_members, text_of
+from .liveness import Life
+from .settlement import fail_unreadable
+
+if TYPE_CHECKING:
+    from rq.queue import Queue
+
+    from .worker import Worker
+
+__all__ = ['Maintenance']
+
+
+class Maintenance:
+    """Cleans up the registries of a worker's queues.
+
+    Args:
+        worker: whose queues.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._connection = worker.connection
+        self._cleaned = time.monotonic()
+
+    def is_due(self, interval: float) -> bool:
+        """Say whether the last cleaning is longer ago than `interval` seconds."""
+        return time.monotonic() - self._cleaned > interval
+
+    def guarded(self, what: str, step: Callable[[], object]) -> None:
+        """Do one step; if it fails that is logged, and the next one is done.
+
+        Raises:
+            ConnectionError, TimeoutError: the store went away.
+        """
+        try:
+            step()
+        except (LostConnection, StoreTimeout):
+            raise
+        except Exception:
+            self._worker.log.exception('Worker %s: maintenance of %s failed', self._worker.name, what)
+
+    def clean_queues(self, exception_handlers: list[Any]) -> None:
+        """Clean what belongs to each queue, unless another worker is at it.
+
+        Args:
+            exception_handlers: for jobs that were abandoned.
+        """
+        self._cleaned = time.monotonic()
+        for queue in self._worker.queues:
+            self.guarded(f'queue {queue.name}', partial(self._clean, queue, exception_handlers))
+        self.guarded('rate limits', self._clean_rate_limits)
+
+    def _clean(self, queue: Queue, exception_handlers: list[Any]) -> None:
+        worker = self._worker
+        if not queue.acquire_maintenance_lock():
+            return
+        worker.log.info('Worker %s: cleaning registries for queue: %s', worker.name, queue.name)
+        steps: dict[str, Callable[[], object]] = {
+            'jobs that are marked as started': lambda: worker.recovery.recover_started([queue.name]),
+            'finished jobs': self._registry(FinishedJobRegistry, queue).cleanup,
+            'started jobs': lambda: self._registry(StartedJobRegistry, queue).cleanup(
+                exception_handlers=exception_handlers
+            ),
+            'failed jobs': self._registry(FailedJobRegistry, queue).cleanup,
+            'deferred jobs': self._registry(DeferredJobRegistry, queue).cleanup,
+            'jobs that are ready': lambda: self._clean_ready(queue),
+            'workers': lambda: self._clean_workers(queue),
+            'jobs between queue and start': lambda: self._clean_intermediate(queue),
+        }
+        try:
+            for what, step in steps.items():
+                self.guarded(f'queue {queue.name}, {what}', step)
+        finally:
+            queue.release_maintenance_lock()
+
+    @staticmethod
+    def _registry(kind: type[BaseRegistry], queue: Queue) -> BaseRegistry:
+        return kind(
+            name=queue.name, connection=queue.connection, job_class=queue.job_class, serializer=queue.serializer
+        )
+
+    def _clean_ready(self, queue: Queue) -> None:
+        registry = self._registry(ReadyJobRegistry, queue)
+        waiting: list[Any] = self._connection.zrange(registry.key, 0, -1)
+        for raw in waiting:
+            if not self._is_readable(raw, queue, registry.key):
+                self._connection.zrem(registry.key, raw)
+        registry.cleanup()
+
+    def _is_readable(self, raw: bytes | str, queue: Queue, where: str) -> bool:
+        """Say whether a job can be read; one that cannot fails."""
+        try:
+            job_id = as_text(raw)
+        except UnicodeDecodeError:
+            list_aside(self._connection, where, f'an entry was no text and was removed: {text_of(raw)}')
+            return False
+        found = find(self._worker, f'{job_id}:', queue_name=queue.name)
+        if found.fault is None:
+            return True
+        fail_unreadable(self._worker, job_id, queue.name, found.fault)
+        return False
+
+    def _clean_workers(self, queue: Queue) -> None:
+        """Unregister workers whose record has expired, but not those that live or have jobs to be recovered."""
+        registered = read_members(self._connection, WORKERS_BY_QUEUE_KEY % queue.name)
+        for key in missing_keys(self._connection, registered):
+            name = key.removeprefix(self._worker.redis_worker_namespace_prefix)
+            if self._worker.recovery.life(name) is Life.ALIVE:
+                continue
+            with self._connection.pipeline() as pipeline:
+                pipeline.srem(WORKERS_BY_QUEUE_KEY % queue.name, key)
+                if not self._connection.exists(CLAIMS_KEY_TEMPLATE.format(name)):
+                    pipeline.srem(REDIS_WORKER_KEYS, key)
+                pipeline.execute()
+
+    def _clean_intermediate(self, queue: Queue) -> None:
+        """Fail what is stuck there, by RQ's rule; not what a worker that may live is about to start."""
+        intermediate = queue.intermediate_queue
+        waiting: list[Any] = self._connection.lrange(intermediate.key, 0, -1)
+        if not waiting:
+            return
+        claimed = self._claimed()
+        started = set(queue.started_job_registry.get_job_ids(cleanup=False))
+        for raw in waiting:
+            if not self._is_readable(raw, queue, intermediate.key):
+                self._connection.lrem(intermediate.key, 1, raw)
+                continue
+            job_id = as_text(raw)
+            if job_id in claimed or job_id in started:
+                continue
+            job = queue.fetch_job(job_id)
+            if job is None:
+                intermediate.remove(job_id)
+            elif not intermediate.set_first_seen(job_id) and intermediate.should_be_cleaned_up(job_id):
+                self._worker.handle_job_failure(job, queue, exc_string='Job was stuck in intermediate queue.')
+                intermediate.remove(job_id)
+
+    def _claimed(self) -> set[str]:
+        claimed: set[str] = set()
+        for key in read_members(self._connection, REDIS_WORKER_KEYS):
+            name = key.removeprefix(self._worker.redis_worker_namespace_prefix)
+            try:
+                claimed.update(map(text_of, self._connection.hkeys(CLAIMS_KEY_TEMPLATE.format(name))))
+            except ResponseError as error:
+                if not is_wrong_type(error):
+                    raise
+        return claimed
+
+    def _clean_rate_limits(self) -> None:
+        for registry in RateLimitRegistry.all(self._connection):
+            self.guarded(f'rate limit {registry.key}', registry.cleanup)
