@@ -118,8 +118,11 @@ class Heartbeat:
         arguments: list[Any] = [utcformat(worker.last_heartbeat), new_beat(), ttl]
         return self._beat(keys=[worker.key, worker.executions_key], args=arguments, client=pipeline)
 
-    def beat(self) -> None:
+    def beat(self) -> bool:
         """Say that the worker lives; register it again if its record has expired, or somebody emptied the store.
+
+        Returns:
+            Whether it had to be registered again: then its jobs' heartbeats are due as well.
 
         Raises:
             RedisError: the store went away, or refuses.
@@ -127,7 +130,7 @@ class Heartbeat:
         worker = self._worker
         try:
             if self.touch():
-                return
+                return False
         except ResponseError as error:
             if not is_wrong_type(error):
                 raise
@@ -140,6 +143,7 @@ class Heartbeat:
             worker_registration.register(worker, pipeline)
             pipeline.expire(worker.key, worker.worker_ttl + 60)
             pipeline.execute()
+        return True
 
     def maintain(self, job: Job, execution: Execution, process: Identity | None) -> None:
         """Say that a job is still being run.

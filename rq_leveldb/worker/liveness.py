@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -151,10 +151,12 @@ class Watcher:
 
     Args:
         connection: the server.
+        clock: the watcher's time, in seconds, which nobody sets.
     """
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
+        self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
     def look(self, name: str, beat: str | None) -> Life:
@@ -167,7 +169,7 @@ class Watcher:
         Returns:
             ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for too long.
         """
-        clock = time.monotonic()
+        clock = self._clock()
         seen = self._seen.get(name)
         if seen is None:
             seen = self._seen[name] = _Seen(beat, clock)

@@ -603,7 +603,9 @@ class Supervisor:
         self._tally.flush()
         if clock >= self._next_heartbeat:
             self._next_heartbeat = clock + _HEARTBEAT
-            worker.heart.beat()
+            if worker.heart.beat():
+                for child in self.running:
+                    child.next_heartbeat = clock
         for child in self.running:
             if clock >= child.next_heartbeat:
                 child.next_heartbeat = clock + worker.job_monitoring_interval

@@ -33,6 +33,13 @@ def wait_for(path: str, started: str | None = None) -> str:
     return 'seen'
 
 
+def trace_and_wait(traces: str, gate: str) -> None:
+    """Say with each start which process it is, and wait for a file."""
+    append(traces, str(os.getpid()))
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+
+
 def append(path: str, text: str = 'x') -> None:
     """Leave a trace; one write of few bytes to a file opened for appending is not torn."""
     with open(path, 'a') as file:

@@ -1,0 +1,211 @@
+"""Several hosts on one Redis, several containers on one store: nobody judges by a process id that means nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis as redis_py
+import worker_jobs
+from rq import Queue
+from rq.job import Job, JobStatus
+from worker_support import HERE, Workers, is_running, until
+
+from compat_tests.real_redis import NoRedisError, RealRedis
+
+
+def can_unshare() -> str:
+    """Return why there can be no namespaces here; '' if there can."""
+    if os.geteuid() or shutil.which('unshare') is None:
+        return 'namespaces need root and unshare(1)'
+    command = ['unshare', '--pid', '--uts', '--mount', '--fork', '--mount-proc', 'true']
+    tried = subprocess.run(command, capture_output=True, text=True)
+    return f'namespaces cannot be made: {tried.stderr.strip()}' if tried.returncode else ''
+
+
+pytestmark = pytest.mark.skipif(bool(can_unshare()), reason=can_unshare() or 'unused')
+
+
+class Machines:
+    """Starts workers that take themselves to be on another host, or in another container.
+
+    Args:
+        url: the store or server.
+        connection: a client of it.
+        directory: for the boot ids.
+    """
+
+    def __init__(self, url: str, connection: Any, directory: Path) -> None:
+        self._url = url
+        self.connection = connection
+        self._directory = directory
+        self._shells: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, *, other_boot: bool = False, options: tuple[str, ...] = ()) -> psutil.Process:
+        """Start a worker with process ids of its own; return it once it listens.
+
+        Args:
+            name: its name.
+            other_boot: whether it is another host.
+            options: further options.
+        """
+        process = self.launch(name, other_boot=other_boot, options=options)
+        until(lambda: 'Listening on' in self.said(name) or not is_running(process.pid), 60)
+        assert is_running(process.pid), self.said(name)
+        return process
+
+    def launch(self, name: str, *, other_boot: bool = False, options: tuple[str, ...] = ()) -> psutil.Process:
+        """Start it and do not wait."""
+        script = 'exec "$@"'
+        if other_boot:
+            boot = self._directory / f'boot-{name}'
+            boot.write_text(f'{uuid.uuid4()}\n')
+            script = f'hostname {name} && mount --bind {boot} /proc/sys/kernel/random/boot_id && {script}'
+        worker = [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self._url, '--no-http', '-n', name, *options]
+        command = ['unshare', '--pid', '--uts', '--mount', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script]
+        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        with self._log(name).open('wb') as log:
+            shell = subprocess.Popen(
+                [*command, 'sh', *worker],
+                env={**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1'},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._shells.append(shell)
+        (process,) = until(lambda: psutil.Process(shell.pid).children())
+        return process
+
+    def _log(self, name: str) -> Path:
+        return self._directory / f'log-{name}'
+
+    def said(self, name: str) -> str:
+        """Return what a worker printed."""
+        return self._log(name).read_text()
+
+    def state(self, name: str) -> str:
+        """Return the state that is stored of a worker."""
+        return (self.connection.hget(f'rq:worker:{name}', 'state') or b'').decode()
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for shell in self._shells:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(shell.pid).children():
+                    child.kill()
+            shell.kill()
+            shell.wait()
+
+
+@pytest.fixture
+def containers(redis: Any, store_dir: Path, tmp_path: Path) -> Iterator[Machines]:
+    """Return what starts workers in containers that share the test's store."""
+    redis.ping()
+    machines = Machines(f'leveldb://{store_dir}', redis, tmp_path)
+    yield machines
+    machines.close()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Machines]:
+    """Return what starts workers on hosts that share a Redis server."""
+    try:
+        server = RealRedis().start()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    with server, redis_py.Redis(unix_socket_path=server.socket_path) as connection:
+        machines = Machines(f'unix://{server.socket_path}', connection, tmp_path)
+        yield machines
+        machines.close()
+
+
+def start_job(machines: Machines, tmp_path: Path) -> tuple[Job, Path]:
+    """Enqueue a job that waits; return it, once it runs, and the file that it waits for."""
+    name = uuid.uuid4().hex
+    traces, gate = tmp_path / f'traces-{name}', tmp_path / f'gate-{name}'
+    job = Queue(connection=machines.connection).enqueue(worker_jobs.trace_and_wait, str(traces), str(gate))
+    until(traces.exists)
+    return job, gate
+
+
+def test_hosts_leave_each_other_alone(hosts: Machines, tmp_path: Path) -> None:
+    names = ('one', 'two', 'three')
+    jobs = []
+    for name in names:
+        hosts.start(name, other_boot=True, options=('--max-children', '1', '--maintenance-interval', '1'))
+        jobs.append(start_job(hosts, tmp_path))
+
+    # Longer than it takes to declare one dead.
+    time.sleep(25)
+
+    assert hosts.connection.smembers('rq:workers') == {f'rq:worker:{name}'.encode() for name in names}
+    assert not [name for name in names if 'died' in hosts.said(name)]
+    for job, gate in jobs:
+        assert job.get_status() == JobStatus.STARTED
+        gate.touch()
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job, _ in jobs))
+
+
+def test_a_host_that_dies_is_recovered(hosts: Machines, tmp_path: Path) -> None:
+    first = hosts.start('one', other_boot=True)
+    job, _ = start_job(hosts, tmp_path)
+    hosts.start('two', other_boot=True)
+
+    first.kill()
+    killed = time.monotonic()
+
+    until(lambda: job.get_status() == JobStatus.FAILED, 40)
+    assert time.monotonic() - killed < 30
+    assert 'Worker one died' in job.latest_result().exc_string
+    assert hosts.connection.smembers('rq:workers') == {b'rq:worker:two'}
+
+
+def test_a_name_on_another_host_is_free_soon_after_a_death(hosts: Machines, tmp_path: Path) -> None:
+    hosts.start('one', other_boot=True).kill()
+    killed = time.monotonic()
+
+    hosts.start('one', other_boot=True)
+
+    assert time.monotonic() - killed < 30
+    second = hosts.launch('one', other_boot=True)
+    until(lambda: not is_running(second.pid))
+    assert 'There exists an active worker named' in hosts.said('one')
+
+
+def test_a_container_that_dies_is_recovered_at_once(containers: Machines, workers: Workers, tmp_path: Path) -> None:
+    first = containers.start('one')
+    job, _ = start_job(containers, tmp_path)
+    containers.start('two')
+    workers.start(name='three')
+    time.sleep(2)
+    assert job.get_status() == JobStatus.STARTED
+
+    first.kill()
+    killed = time.monotonic()
+    until(lambda: job.get_status() == JobStatus.FAILED)
+
+    assert time.monotonic() - killed < 3
+    assert 'Worker one died' in job.latest_result().exc_string
+    assert {containers.state('two'), workers.state('three')} == {'idle'}
+
+
+def test_a_container_may_take_the_name_of_a_dead_one_at_once(containers: Machines, tmp_path: Path) -> None:
+    first = containers.start('one')
+    job, _ = start_job(containers, tmp_path)
+
+    first.kill()
+    killed = time.monotonic()
+    containers.start('one')
+
+    until(lambda: job.get_status() == JobStatus.FAILED)
+    assert time.monotonic() - killed < 5

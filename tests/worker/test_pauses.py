@@ -1,0 +1,171 @@
+"""Clocks that jump and processes that are stopped: what lives is not taken for dead, and nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import worker_jobs
+from jumping_clock import HOURS, JumpingClock
+from rq import Queue, Retry
+from rq.job import Job, JobStatus
+from rq.registry import StartedJobRegistry
+from worker_support import Workers, family, is_running, until
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JumpingClock:
+    """Return the clock of the test's store and workers; asked for before the store is started."""
+    return JumpingClock(tmp_path, monkeypatch)
+
+
+class Running:
+    """Jobs that wait to be let go, and count how often they were started.
+
+    Args:
+        queue: where they are enqueued.
+        directory: for their traces.
+    """
+
+    def __init__(self, queue: Queue, directory: Path) -> None:
+        self._traces = directory / 'traces'
+        self._gate = directory / 'gate'
+        # One that would fail, and one that would be run a second time.
+        self.jobs = [
+            queue.enqueue(worker_jobs.trace_and_wait, str(self._traces), str(self._gate), retry=retry)
+            for retry in (None, Retry(max=3))
+        ]
+        self.pids = until(lambda: pids if len(pids := self._started()) == len(self.jobs) else None)
+
+    def _started(self) -> list[int]:
+        return list(map(int, self._traces.read_text().split())) if self._traces.exists() else []
+
+    def go_on(self) -> bool:
+        """Say whether all of them are still being run, in the processes that began it."""
+        return self._started() == self.pids and all(
+            job.get_status() == JobStatus.STARTED and is_running(pid)
+            for job, pid in zip(self.jobs, self.pids, strict=True)
+        )
+
+    def finish(self) -> None:
+        """Let them end, and see that each was run once."""
+        self._gate.touch()
+        until(lambda: all(job.get_status() == JobStatus.FINISHED for job in self.jobs))
+        assert self._started() == self.pids
+        assert all(Job.fetch(job.id, connection=job.connection).number_of_retries in (None, 0) for job in self.jobs)
+
+
+@pytest.fixture
+def running(clock: JumpingClock, workers: Workers, queue: Queue, tmp_path: Path) -> Running:
+    """Return jobs that the worker "one" runs; its maintenance runs every second."""
+    workers.start('--maintenance-interval', '1', '--max-children', '2', name='one')
+    return Running(queue, tmp_path)
+
+
+def maintained(workers: Workers, name: str) -> None:
+    """Start a worker that recovers and cleans up, and see that it does its work."""
+    workers.start('--maintenance-interval', '1', name=name)
+    job = Queue(connection=workers.connection).enqueue(worker_jobs.add, 1, 2)
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    # By now maintenance has run once more in each.
+    time.sleep(1.5)
+
+
+@pytest.mark.parametrize('hours', [3, -3], ids=['forward', 'back'])
+def test_a_clock_that_is_set(clock: JumpingClock, workers: Workers, queue: Queue, running: Running, hours: int) -> None:
+    workers.start('--maintenance-interval', '1', name='two')
+
+    clock.set(hours * HOURS)
+    maintained(workers, 'three')
+    # An application's own look at the registry.
+    StartedJobRegistry(queue=queue).cleanup(time.time() + hours * HOURS)
+    assert running.go_on()
+    clock.set(0)
+    maintained(workers, 'four')
+
+    assert running.go_on()
+    until(lambda: {workers.state(name) for name in ('one', 'two', 'three', 'four')} == {'busy', 'idle'})
+    assert workers.connection.scard('rq:workers') == 4
+    assert workers.running('one') == 2
+    running.finish()
+    assert queue.started_job_registry.count == 0
+    assert queue.failed_job_registry.count == 0
+
+
+@pytest.mark.parametrize('who', ['worker', 'forker', 'children', 'all of it'])
+def test_a_worker_that_is_stopped_for_long(
+    clock: JumpingClock, workers: Workers, queue: Queue, running: Running, who: str
+) -> None:
+    worker = workers.started[0].pid
+    forker = next(one.pid for one in family(worker) if running.pids[0] in [child.pid for child in one.children()])
+    stopped = {
+        'worker': [worker],
+        'forker': [forker],
+        'children': running.pids,
+        'all of it': [worker, *(one.pid for one in family(worker))],
+    }[who]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+
+    # It stands for a stop of three hours.
+    clock.set(3 * HOURS)
+    try:
+        maintained(workers, 'two')
+        assert running.go_on()
+        assert 'died' not in workers.stop(workers.started[-1])
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+    maintained(workers, 'three')
+    assert running.go_on()
+    running.finish()
+    assert workers.started[0].poll() is None
+
+
+@pytest.mark.parametrize('everything', [False, True], ids=['store', 'everything'])
+def test_a_store_that_is_stopped_for_long(
+    clock: JumpingClock, workers: Workers, queue: Queue, running: Running, everything: bool
+) -> None:
+    workers.start('--maintenance-interval', '1', name='two')
+    stopped = [queue.connection.info('server')['process_id']]
+    if everything:
+        for worker in workers.started:
+            stopped += [worker.pid, *(one.pid for one in family(worker.pid))]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    clock.set(3 * HOURS)
+    time.sleep(1)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+
+    maintained(workers, 'three')
+    assert running.go_on()
+    running.finish()
+    assert [worker.poll() for worker in workers.started] == [None] * 3
+
+
+def test_what_expired_is_written_again_as_a_whole(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start('--job-monitoring-interval', '1', name='one')
+    running = Running(queue, tmp_path)
+    connection = queue.connection
+    executions = [execution for job in running.jobs for execution in job.get_executions()]
+    before = {execution.key: connection.hgetall(execution.key) for execution in executions}
+    worker = connection.hgetall('rq:worker:one')
+
+    connection.delete(
+        *before, 'rq:worker:one', 'rq:worker:one:executions', *(f'rq:executions:{j.id}' for j in running.jobs)
+    )
+
+    until(lambda: connection.hgetall('rq:worker:one').keys() >= worker.keys() - {b'successful_job_count'})
+    for key, fields in before.items():
+        after = until(lambda key=key: connection.hgetall(key))
+        assert {**after, b'last_heartbeat': b''} == {**fields, b'last_heartbeat': b''}
+    until(lambda: workers.running('one') == 2)
+    assert all(job.get_executions() for job in running.jobs)
+    assert connection.ttl('rq:worker:one') > 0
+    running.finish()
+    until(lambda: not connection.exists(*before))
