@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as StoreTimeout
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 
 from rq_leveldb.unreadable import Fault, UnreadableJob, is_wrong_type, list_aside, restore_job
@@ -111,6 +111,8 @@ def find(worker: Worker, composite: str, name: str = '', queue_name: str = '') -
         pass
     except UnreadableJob as error:
         fault = error
+    if job is not None and (status := job.get_status(refresh=False)) not in set(JobStatus):
+        job, fault = None, UnreadableJob(job_id, [Fault('status', str(status or '').encode(), 'not a status')])
     if job is not None:
         queue_name = job.origin
         stored = job.worker_name or ''

@@ -66,6 +66,9 @@ class Maintenance:
             step()
         except (LostConnection, StoreTimeout):
             raise
+        except ResponseError as error:
+            # The store says what is wrong; where in the code it was asked adds nothing.
+            self._worker.log.error('Worker %s: maintenance of %s failed: %s', self._worker.name, what, error)
         except Exception:
             self._worker.log.exception('Worker %s: maintenance of %s failed', self._worker.name, what)
 

@@ -243,9 +243,7 @@ class Recovery:
         found = list(records.values())
         for name in names:
             if name not in known:
-                fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
-                if fields is None:
-                    continue
+                fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED) or {}
                 record = _Record(name, fields)
                 found.append(record)
                 # One that is just being registered, or RQ's own, may say more the next time.

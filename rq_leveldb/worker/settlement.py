@@ -125,9 +125,10 @@ def fail_unreadable(
     started = StartedJobRegistry.key_template.format(queue_name)
     failed = FailedJobRegistry.key_template.format(queue_name)
     with connection.pipeline() as pipeline:
-        pipeline.hset(key, mapping=fields)
         if isinstance(fault, UnreadableJob) and (broken := [entry.field for entry in fault.faults if entry.field]):
             pipeline.hdel(key, *broken)
+        # After that: the status itself may be what cannot be read.
+        pipeline.hset(key, mapping=fields)
         pipeline.expire(key, DEFAULT_FAILURE_TTL)
         pipeline.zadd(failed, {job_id: current_timestamp() + DEFAULT_FAILURE_TTL})
         result.save(DEFAULT_FAILURE_TTL, pipeline=pipeline)
@@ -139,10 +140,11 @@ def fail_unreadable(
             pipeline.srem(worker.executions_key, execution.composite_key)
         # Any of these keys may hold another type of value; the others are written all the same.
         replies = pipeline.execute(raise_on_error=False)
-    if isinstance(replies[0], Exception):
+    refused = next((reply for reply in replies[:2] if isinstance(reply, Exception)), None)
+    if refused is not None:
         with connection.pipeline() as pipeline:
             # It would be an entry for a job that nobody can look at.
             pipeline.zrem(failed, job_id)
             pipeline.delete(Result.get_key(job_id))
             pipeline.execute(raise_on_error=False)
-        list_aside(connection, key, f'{reason}; it could not be failed either: {replies[0]}')
+        list_aside(connection, key, f'{reason}; it could not be failed either: {refused}')
