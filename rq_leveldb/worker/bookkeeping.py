@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +27,10 @@ from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import WorkerStatus
+
+from rq_leveldb.unreadable import restore_job
+
+from .untouched import is_shipped
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -43,95 +48,137 @@ __all__ = [
     'Sealed',
     'SealedSerializer',
     'Suspended',
+    'Unusable',
     'decode_list',
     'encode_list',
     'mark_started',
+    'run_bare',
+    'sealed_class',
 ]
+
+# What is passed on to a child fits into its channel's buffer, so that a child that was stopped blocks nobody. Larger
+# jobs the child reads itself.
+_LARGEST_PASSED = 64 * 1024
+_LARGEST_FIELD = 4096
+# A script's memory is bounded, by 64 MiB in the store; it holds its arguments more than once.
+_LARGEST_WRITTEN = 1 << 20
 
 CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
 KEPT_USAGES = 10
 
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
-# neither in its queue nor known to be with this worker.
+# neither in its queue nor known to be with this worker. No value of a job comes in here but two short ones: a script's
+# memory is bounded, a job's arguments are not.
 # KEYS: suspended, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
-#       busy, the process that runs it and when that started, seconds to keep an execution that is not heard of or 0
-#       for RQ's rule, execution ids...
-# Returns nil when suspended, else a list of {queue, job id, execution id, fields of the job}.
+#       busy, the process that runs it and when that started, shortest lease, execution ids...
+# Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data}; where a key holds
+# another type of value {queue, job id or '', '', words}: that job is set aside, or that queue passed over.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local monitoring = tonumber(ARGV[5])
+local monitoring, shortest = tonumber(ARGV[5]), tonumber(ARGV[14])
+local function short(key, field)
+    if redis.call('HSTRLEN', key, field) <= 512 then return redis.call('HGET', key, field) end
+end
+local function failed(reply)
+    return type(reply) == 'table' and reply.err
+end
 local taken = {}
-local lease = tonumber(ARGV[14])
 local used = 15
 local last_ttl = 0
 for index = 4, #KEYS do
     while used <= #ARGV do
-        local id = redis.call('LPOP', KEYS[index])
+        local id = redis.pcall('LPOP', KEYS[index])
+        if failed(id) then
+            if not string.find(id.err, 'WRONGTYPE', 1, true) then return id end
+            taken[#taken + 1] = {KEYS[index], '', '', KEYS[index] .. ': ' .. id.err}
+            break
+        end
         if not id then break end
         local job_key = ARGV[7] .. id
-        local raw = redis.call('HGETALL', job_key)
-        local timeout, origin, data
-        for i = 1, #raw, 2 do
-            if raw[i] == 'timeout' then timeout = tonumber(raw[i + 1])
-            elseif raw[i] == 'origin' then origin = raw[i + 1]
-            elseif raw[i] == 'data' then data = true end
-        end
-        if data then
+        local size = redis.pcall('HSTRLEN', job_key, 'data')
+        if failed(size) then
+            taken[#taken + 1] = {KEYS[index], id, '', job_key .. ': ' .. size.err}
+        elseif size > 0 or redis.call('HEXISTS', job_key, 'data') == 1 then
+            local timeout, origin = tonumber(short(job_key, 'timeout') or ''), short(job_key, 'origin')
             local execution = ARGV[used]
-            used = used + 1
             local ttl = monitoring + 60
-            if lease > 0 then ttl = lease
-            elseif timeout and timeout > 0 and timeout < monitoring then ttl = math.floor(timeout) + 60 end
-            if ttl > last_ttl then last_ttl = ttl end
+            if timeout and timeout > 0 and timeout < monitoring then ttl = math.floor(timeout) + 60 end
+            if ttl < shortest then ttl = shortest end
             local composite = id .. ':' .. execution
-            local execution_key = ARGV[8] .. composite
-            redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_float,
-                       'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[12],
-                       'pid_started', ARGV[13])
-            redis.call('EXPIRE', execution_key, ttl)
+            local started = ARGV[10] .. (origin or '')
             local registry = ARGV[9] .. id
-            redis.call('ZADD', registry, string.format('%d', now_int + ttl + 60), execution)
-            redis.call('EXPIRE', registry, ttl + 60)
-            redis.call('ZADD', ARGV[10] .. (origin or ''), string.format('%d', now_int + ttl), composite)
-            redis.call('SADD', KEYS[3], composite)
-            redis.call('HSET', job_key, 'status', 'started', 'started_at', now_text, 'last_heartbeat', now_text,
-                       'worker_name', worker)
-            redis.call('PERSIST', job_key)
-            taken[#taken + 1] = {KEYS[index], id, execution, raw}
+            local added = redis.pcall('ZADD', started, string.format('%d', now_int + ttl), composite)
+            if failed(added) then
+                redis.call('LPUSH', KEYS[index], id)
+                taken[#taken + 1] = {KEYS[index], '', '', started .. ': ' .. added.err}
+                break
+            end
+            added = redis.pcall('ZADD', registry, string.format('%d', now_int + ttl + 60), execution)
+            if failed(added) then
+                redis.call('ZREM', started, composite)
+                taken[#taken + 1] = {KEYS[index], id, '', registry .. ': ' .. added.err}
+            else
+                used = used + 1
+                if ttl > last_ttl then last_ttl = ttl end
+                redis.call('EXPIRE', registry, ttl + 60)
+                local execution_key = ARGV[8] .. composite
+                redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_float,
+                           'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[12],
+                           'pid_started', ARGV[13])
+                redis.call('EXPIRE', execution_key, ttl)
+                if failed(redis.pcall('SADD', KEYS[3], composite)) then
+                    redis.call('DEL', KEYS[3])
+                    redis.call('SADD', KEYS[3], composite)
+                end
+                redis.call('HSET', job_key, 'status', 'started', 'started_at', now_text, 'last_heartbeat', now_text,
+                           'worker_name', worker)
+                redis.call('PERSIST', job_key)
+                taken[#taken + 1] = {KEYS[index], id, execution, size}
+            end
         end
     end
 end
-if #taken > 0 then
-    redis.call('HSET', KEYS[2], 'state', ARGV[11], 'last_heartbeat', now_text)
-    redis.call('EXPIRE', KEYS[2], ARGV[6])
-    redis.call('EXPIRE', KEYS[3], ARGV[6])
+if last_ttl > 0 then
+    if redis.call('EXISTS', KEYS[2]) == 1 then
+        redis.pcall('HSET', KEYS[2], 'state', ARGV[11], 'last_heartbeat', now_text)
+        redis.call('EXPIRE', KEYS[2], ARGV[6])
+    end
+    redis.call('EXPIRE', KEYS[3], math.max(tonumber(ARGV[6]), last_ttl + 60))
 end
 return taken
 """
 
-# Takes jobs off the queues into RQ's intermediate queues, and writes down who has them.
+# Takes a job off the queues into RQ's intermediate queues, and writes down who has it.
 # KEYS: suspended, claims, then for each queue the queue and its intermediate queue
 # ARGV: how many, job prefix
+# Returns what _START returns, without an execution.
 _CLAIM = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local left = tonumber(ARGV[1])
 local taken = {}
+local function failed(reply)
+    return type(reply) == 'table' and reply.err
+end
 for index = 3, #KEYS, 2 do
     while left > 0 do
-        local id = redis.call('LMOVE', KEYS[index], KEYS[index + 1], 'LEFT', 'RIGHT')
-        if not id then break end
-        local raw = redis.call('HGETALL', ARGV[2] .. id)
-        local data = false
-        for i = 1, #raw, 2 do
-            if raw[i] == 'data' then data = true end
+        local id = redis.pcall('LMOVE', KEYS[index], KEYS[index + 1], 'LEFT', 'RIGHT')
+        if failed(id) then
+            if not string.find(id.err, 'WRONGTYPE', 1, true) then return id end
+            taken[#taken + 1] = {KEYS[index], '', '', KEYS[index] .. ': ' .. id.err}
+            break
         end
-        if data then
+        if not id then break end
+        local size = redis.pcall('HSTRLEN', ARGV[2] .. id, 'data')
+        if failed(size) then
+            redis.call('LREM', KEYS[index + 1], 1, id)
+            taken[#taken + 1] = {KEYS[index], id, '', ARGV[2] .. id .. ': ' .. size.err}
+        elseif size > 0 or redis.call('HEXISTS', ARGV[2] .. id, 'data') == 1 then
             redis.call('HSET', KEYS[2], id, KEYS[index])
             left = left - 1
-            taken[#taken + 1] = {KEYS[index], id, '', raw}
+            taken[#taken + 1] = {KEYS[index], id, '', size}
         else
             redis.call('LREM', KEYS[index + 1], 1, id)
         end
@@ -186,6 +233,7 @@ class Claim:
         execution_id: id of the execution that was written for it; '' when RQ's own methods still have to do it.
         raw: the job's fields as the store returned them.
         at: when, in seconds since the epoch.
+        whole: whether `raw` has all the fields; large ones are left to whoever runs the job.
     """
 
     queue_key: str
@@ -193,6 +241,7 @@ class Claim:
     execution_id: str
     raw: dict[bytes, bytes]
     at: float = field(default_factory=time.time)
+    whole: bool = True
 
     def execution(self, worker: Worker) -> Execution:
         """Return RQ's object for the execution that the store already knows."""
@@ -201,13 +250,52 @@ class Claim:
         return execution
 
     def job(self, worker: Worker, queue: Queue) -> Job:
-        """Return RQ's object for the job, in the class that the worker uses."""
+        """Return the job as the application has it, in the class that the worker uses.
+
+        Raises:
+            UnreadableJob: the record cannot be read.
+            NoSuchJobError: it is gone.
+        """
         job_class = worker.job_class
-        if job_class.refresh is not Job.refresh or job_class.fetch.__func__ is not Job.fetch.__func__:  # type: ignore[attr-defined]
+        if not self.whole or not is_shipped(job_class, 'refresh') or not is_shipped(job_class, 'fetch'):
             return job_class.fetch(self.job_id, connection=worker.connection, serializer=queue.serializer)
-        job = job_class(self.job_id, connection=worker.connection, serializer=worker.serializer)
-        job.restore(self.raw)
-        return job
+        return restore_job(
+            lambda: job_class(self.job_id, connection=worker.connection, serializer=worker.serializer), self.raw
+        )
+
+    def sealed_job(self, worker: Worker) -> Job:
+        """Return the job as the supervisor handles it: nothing that the application wrote is unpickled, no code run.
+
+        Raises:
+            UnreadableJob: the record cannot be read.
+        """
+        job_class = sealed_class(worker.job_class.redis_job_namespace_prefix)
+        serializer = SealedSerializer(worker.serializer)
+        raw = self.raw if b'data' in self.raw else {**self.raw, b'data': b''}
+        return restore_job(lambda: job_class(self.job_id, connection=worker.connection, serializer=serializer), raw)
+
+
+@dataclass
+class Unusable:
+    """A key that holds another type of value than it should.
+
+    Args:
+        queue_key: the queue that was looked at.
+        job_id: the job that was taken off it; '' if it is the queue that cannot be used.
+        error: which key, and what the store says.
+    """
+
+    queue_key: str
+    job_id: str
+    error: str
+
+
+@lru_cache(maxsize=8)
+def sealed_class(prefix: str) -> type[Job]:
+    """Return RQ's job class, for jobs whose keys begin with this prefix."""
+    if prefix == Job.redis_job_namespace_prefix:
+        return Job
+    return type('Job', (Job,), {'redis_job_namespace_prefix': prefix})
 
 
 def _moment(seconds: float) -> datetime:
@@ -229,10 +317,10 @@ def decode_list(text: bytes | str | None) -> list[dict[str, Any]]:
 
 
 class Sealed:
-    """A result that the job's process has serialized already.
+    """A value as the job's serializer wrote it.
 
     Args:
-        data: as the job's serializer wrote it.
+        data: the bytes.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -240,15 +328,19 @@ class Sealed:
 
 
 class SealedSerializer:
-    """A serializer that lets sealed results pass.
+    """A serializer that opens nothing, and lets through what is sealed.
 
     Args:
-        serializer: for everything else.
+        serializer: the job's.
     """
 
     def __init__(self, serializer: Any) -> None:
-        self.loads = serializer.loads
         self._dumps = serializer.dumps
+
+    @staticmethod
+    def loads(data: bytes) -> Sealed:
+        """Return the bytes, sealed."""
+        return Sealed(data)
 
     def dumps(self, value: Any) -> Any:
         """Return the serialized value."""
@@ -288,22 +380,34 @@ class _Script:
         Raises:
             RedisError: the store refused, or went away.
         """
-        pool = self._client.connection_pool
-        connection: Any = pool.get_connection()
         try:
-            connection.send_command('EVALSHA', self._digest, len(keys), *keys, *arguments)
-            try:
-                return connection.read_response()
-            except NoScriptError:
-                connection.send_command('EVAL', self._source, len(keys), *keys, *arguments)
-                return connection.read_response()
-        except BaseException as error:
-            if not isinstance(error, ResponseError):
-                # The answer may come later, and would be taken for that of another command.
-                connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
+            return run_bare(self._client, 'EVALSHA', self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
+
+
+def run_bare(client: Redis, *command: Any) -> Any:
+    """Send one command over a connection of the client's pool, without redis-py's layers above it.
+
+    Args:
+        client: the store.
+        command: the command and its arguments.
+
+    Raises:
+        RedisError: the store refused, or went away; nothing is repeated.
+    """
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    except BaseException as error:
+        if not isinstance(error, ResponseError):
+            # The answer may come later, and would be taken for that of another command.
+            connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 class _DryScript(_Script):
@@ -326,7 +430,7 @@ class Bookkeeper:
         self._claim = script(worker.connection, _CLAIM)
         self._succeed = script(worker.connection, _SUCCEED)
 
-    def start(self, queues: list[Queue], child: Identity) -> list[Claim]:
+    def start(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
         """Take a job off the queues, in the queues' order, and mark it as started.
 
         Args:
@@ -353,12 +457,12 @@ class Bookkeeper:
             WorkerStatus.BUSY.value,
             str(child.pid),
             child.started,
-            str(worker.lease),
+            str(worker.shortest_lease),
             uuid4().hex,
         ]
-        return self._claims(self._start.run(keys, arguments), at)
+        return self._taken(self._start.run(keys, arguments), at)
 
-    def claim(self, queues: list[Queue], child: Identity) -> list[Claim]:
+    def claim(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
         """Take a job off the queues and leave the rest to RQ's own methods.
 
         Args:
@@ -372,17 +476,45 @@ class Bookkeeper:
         for queue in queues:
             keys += [queue.key, IntermediateQueue.get_intermediate_queue_key(queue.key)]
         arguments = ['1', self._worker.job_class.redis_job_namespace_prefix]
-        return self._claims(self._claim.run(keys, arguments), time.time())
+        return self._taken(self._claim.run(keys, arguments), time.time())
 
-    @staticmethod
-    def _claims(reply: Any, at: float) -> list[Claim]:
+    def _taken(self, reply: Any, at: float) -> list[Claim | Unusable]:
         if reply is None:
             raise Suspended
-        claims = []
-        for queue_key, job_id, execution_id, fields in reply:
+        found: list[Claim | Unusable] = []
+        for queue_key, job_id, execution_id, size in reply:
+            queue_name = as_text(queue_key)
+            if isinstance(size, int):
+                raw, whole = self._read(job_id, size)
+                found.append(Claim(queue_name, as_text(job_id), as_text(execution_id), raw, at, whole))
+            else:
+                found.append(Unusable(queue_name, as_text(job_id), size.decode('utf-8', 'replace')))
+        return found
+
+    def _read(self, job_id: bytes, size: int) -> tuple[dict[bytes, bytes], bool]:
+        """Return a job's fields, and whether these are all."""
+        key = self._worker.job_class.redis_job_namespace_prefix.encode() + job_id
+        if size <= _LARGEST_PASSED:
+            fields = self._call('HGETALL', key)
             raw = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-            claims.append(Claim(as_text(queue_key), as_text(job_id), as_text(execution_id), raw, at))
-        return claims
+            if sum(map(len, raw.values())) <= _LARGEST_PASSED:
+                return raw, True
+            return {name: value for name, value in raw.items() if len(value) <= _LARGEST_FIELD}, False
+        names = sorted(self._call('HKEYS', key))
+        lengths = self._pipelined('HSTRLEN', key, names)
+        short = [name for name, length in zip(names, lengths, strict=True) if length <= _LARGEST_FIELD]
+        values = self._call('HMGET', key, *short) if short else []
+        return {name: value for name, value in zip(short, values, strict=True) if value is not None}, False
+
+    def _pipelined(self, command: str, key: bytes, names: list[bytes]) -> list[int]:
+        with self._worker.connection.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.execute_command(command, key, name)
+            lengths: list[int] = pipeline.execute()
+        return lengths
+
+    def _call(self, *command: Any) -> Any:
+        return run_bare(self._worker.connection, *command)
 
     def release_claim(self, job_id: str) -> None:
         """Forget who had a job, now that its execution says so."""
@@ -434,6 +566,9 @@ class Bookkeeper:
             worker.executions_key,
             worker.key,
         ]
+        values = [*mapping.values(), *stream.values()]
+        if sum(len(value) for value in values if isinstance(value, str | bytes)) > _LARGEST_WRITTEN:
+            return False
         arguments: list[Any] = [
             execution.composite_key,
             execution.id,

@@ -3,13 +3,14 @@
 Life of a child:
 
 1. The forker forks it, before there is a job. The child makes sure that it dies with the forker (which
-   dies with the supervisor), becomes the leader of its own process group, and waits on its channel.
+   dies with the supervisor), becomes the leader of its own process group, maps its mailbox, and waits on its channel.
 2. The supervisor takes a job off a queue for it and sends the job through the channel, once.
 3. The child runs RQ's `perform_job`. It has no connection to the store until something needs one.
-4. A plain success goes back through the channel and is written down by the supervisor, whose pages are its own: a
-   forked child pays 4 us for each page that it is the first to touch. All else the child writes down itself.
-5. The child exits. The supervisor learns of the end from the forker, which reaps, never by the channel: what the
-   channel said decides only how the end is read.
+4. How the job ended is in the store, or in the mailbox: see `record`.
+5. The child exits. The supervisor learns of the end from the forker, which reaps; what the mailbox says decides only
+   how the end is read.
+
+A child may also be told to handle the end of a job whose own process went away: see `settlement`.
 """
 
 from __future__ import annotations
@@ -24,84 +25,34 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rq.job import JobStatus
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
 
 from rq_leveldb.process import Identity, die_with_parent, is_alive
+from rq_leveldb.unreadable import UnreadableJob
 
-from . import limits
+from . import limits, settlement
+from .assignment import Assignment, Task
+from .mailbox import Mailbox, Report, Slot
+from .record import format_error
 
 if TYPE_CHECKING:
     from rq.executions import Execution
-    from rq.job import Job
     from rq.queue import Queue
 
-    from .bookkeeping import Claim
+    from .ending import Ending
     from .output import Capture
     from .worker import Worker
 
-__all__ = [
-    'DONE',
-    'LARGEST_RESULT',
-    'Child',
-    'Success',
-    'Task',
-    'prepare_job',
-    'read_success',
-    'receive_task',
-    'run',
-    'send_task',
-    'state_of',
-]
+__all__ = ['Child', 'become', 'receive_task', 'run', 'send_task', 'state_of']
 
 _LENGTH = struct.Struct('!Q')
-DONE = b'D'
-SUCCESS = b'S'
-# What fits into a socket's buffer, so that a child can leave it there and go.
-_LARGEST_REPORT = 64 * 1024
-# The rest of a report is small.
-LARGEST_RESULT = _LARGEST_REPORT - 4096
 _RQ_LOGGERS = ('rq.worker', 'rq.job', 'rq.scheduler', 'rq.registry', 'rq.queue')
 _SIMPLE = frozenset((type(None), bool, int, float, str, bytes, datetime, list, JobStatus))
-
-
-@dataclass
-class Success:
-    """What a child tells its parent of a job that succeeded.
-
-    Args:
-        started_at: when the job began.
-        ended_at: when it ended.
-        result: what it returned, as the job's serializer writes it; None if it returned None.
-        usage: what it used.
-    """
-
-    started_at: datetime
-    ended_at: datetime
-    result: bytes | None
-    usage: dict[str, Any]
-
-
-@dataclass
-class Task:
-    """What a child is told to do.
-
-    Args:
-        claim: the job, as it was taken off its queue.
-        execution_id: the execution that was written for it.
-        prepared: whether the store says already that the job has started.
-        memory: bytes of memory that the job may have; None for no limit.
-        state: the attributes of RQ's object for the job, as far as they are simple; None to read them from the claim.
-    """
-
-    claim: Claim
-    execution_id: str
-    prepared: bool
-    memory: int | None = None
-    state: dict[str, Any] | None = None
 
 
 @dataclass
@@ -111,20 +62,20 @@ class Child:
     Args:
         identity: which process.
         channel: the parent's end.
+        mailbox: where it says how its job ended.
     """
 
     identity: Identity
     channel: socket.socket
-    claim: Claim | None = None
-    queue: Queue | None = None
-    execution: Execution | None = None
+    mailbox: Mailbox
+    assignment: Assignment | None = None
+    ending: Ending | None = None
     started: float = 0.0
     next_heartbeat: float = 0.0
     stop_reason: str = ''
+    late: bool = False
     retired: bool = False
     capture: Capture | None = None
-    success: Success | None = None
-    _job: Job | None = field(default=None, repr=False)
 
     @property
     def pid(self) -> int:
@@ -133,47 +84,32 @@ class Child:
 
     @property
     def busy(self) -> bool:
-        """Whether it has been given a job."""
-        return self.claim is not None
+        """Whether it has been given something to do."""
+        return self.assignment is not None
+
+    @property
+    def runs_job(self) -> bool:
+        """Whether it runs a job; not one that handles another's end."""
+        return self.assignment is not None and self.ending is None
 
     @property
     def job_id(self) -> str:
         """The job that it runs; '' while it waits for one."""
-        return self.claim.job_id if self.claim is not None else ''
+        return self.assignment.job_id if self.assignment is not None else ''
 
-    def take(self, claim: Claim, queue: Queue, execution: Execution, job: Job | None) -> None:
-        """Note which job it is given."""
-        self.claim, self.queue, self.execution, self._job = claim, queue, execution, job
-        if job is not None:
-            job.started_at = execution.created_at
-
-    def lose_job(self) -> None:
-        """Note that it could not be given the job after all."""
-        self.claim = self.queue = self.execution = self._job = None
+    def lose(self) -> None:
+        """Note that it could not be given its job after all."""
+        self.assignment = self.ending = None
         self.retired = True
-
-    def job(self, worker: Worker) -> Job:
-        """Return RQ's object for the job that it runs; built when first needed."""
-        assert self.claim is not None
-        assert self.queue is not None
-        if self._job is None:
-            self._job = self.claim.job(worker, self.queue)
-            self._job.started_at = self.execution.created_at if self.execution else None
-        return self._job
 
     def seconds(self) -> float:
         """Return for how long it has been running its job."""
         return time.monotonic() - self.started
 
-    def report(self) -> bytes:
-        """Return what the child said before it ended; empty if nothing."""
-        chunks = []
-        try:
-            while chunk := self.channel.recv(_LARGEST_REPORT, socket.MSG_DONTWAIT):
-                chunks.append(chunk)
-        except OSError:
-            pass
-        return b''.join(chunks)
+    def close(self) -> None:
+        """Close what the supervisor has of it, but for the capture."""
+        self.channel.close()
+        self.mailbox.close()
 
     def kill(self, number: int) -> bool:
         """Send a signal to the child and to whatever it started in its process group.
@@ -185,18 +121,18 @@ class Child:
             # Its number may be another process' by now: it is the forker that reaps.
             return False
         try:
-            group = os.getpgid(self.pid)
-            if group == os.getpgrp():
-                os.kill(self.pid, number)
+            # A job can join another group, the forker's for example, which must not suffer for it.
+            if os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
             else:
-                os.killpg(group, number)
+                os.kill(self.pid, number)
         except ProcessLookupError:
             return False
         return True
 
 
 def send_task(channel: socket.socket, task: Task) -> None:
-    """Give a waiting child its job.
+    """Give a waiting child its job; never waits, since a task fits into the channel's buffer.
 
     Raises:
         OSError: the child is no longer there.
@@ -228,50 +164,33 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
 
 def state_of(job: Job) -> dict[str, Any] | None:
     """Return what of a job's attributes can be sent to a child; None if the child has to read the job itself."""
-    if job.meta:
+    if type(job) is not Job or job.meta:
         # May hold objects of the application, which the parent should not have to know.
         return None
     return {name: value for name, value in job.__dict__.items() if type(value) in _SIMPLE}
 
 
-def report_success(channel: socket.socket, success: Success) -> bool:
-    """Tell the parent of a success.
-
-    Returns:
-        Whether it was told; a large result is not.
-    """
-    payload = SUCCESS + pickle.dumps(success, pickle.HIGHEST_PROTOCOL)
-    if len(payload) > _LARGEST_REPORT:
-        return False
-    channel.sendall(payload)
-    return True
-
-
-def read_success(report: bytes) -> Success | None:
-    """Return what `report_success` sent; None for any other report."""
-    if not report.startswith(SUCCESS):
-        return None
-    try:
-        success: Success = pickle.loads(report[1:])
-    except Exception:
-        # Killed in the middle of it.
-        return None
-    return success
-
-
 def run(
-    worker: Worker, channel: socket.socket, parent: int, leave: Callable[[], None], output: int | None = None
+    worker: Worker,
+    channel: socket.socket,
+    mailbox: int,
+    parent: int,
+    leave: Callable[[], None],
+    output: int | None = None,
 ) -> None:
     """Be the child; never returns.
 
     Args:
         worker: the parent's worker, of which this is now a copy.
         channel: the child's end.
+        mailbox: descriptor of the mailbox.
         parent: the parent's process id.
         leave: closes what is the parent's alone.
         output: descriptor that standard output and error are to go to; None to leave them.
     """
     code = 1
+    pid = os.getpid()
+    slot = None
     try:
         die_with_parent(parent)
         with contextlib.suppress(OSError):
@@ -280,13 +199,23 @@ def run(
         worker.setup_work_horse_signals()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         leave()
+        slot = Slot(mailbox)
         if output is not None:
             _redirect(worker, output)
         task = receive_task(channel)
         if task is None:
             os._exit(0)
-        code = _perform(worker, task, channel)
-    except BaseException:
+        channel.close()
+        code = _settle(worker, task) if task.ending is not None else _perform(worker, task, slot)
+        if code == 0 and os.getpid() == pid:
+            record = worker.record
+            said = record.finish() if record is not None else slot.say(Report('written'))
+            code = 0 if said else 1
+    except BaseException as error:
+        if os.getpid() == pid and slot is not None and worker.record is None:
+            # Nothing of RQ's has seen it: an --after-fork function, or a broken record.
+            with contextlib.suppress(BaseException):
+                slot.say(Report('tried', text=format_error(error), ended_at=time.time()))
         with contextlib.suppress(BaseException):
             worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
     finally:
@@ -308,11 +237,17 @@ def _redirect(worker: Worker, output: int) -> None:
     os.close(output)
 
 
-def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
-    """Make the worker the one that runs this task, and return RQ's objects for it."""
+def become(worker: Worker, task: Task, slot: Slot) -> tuple[Job, Queue, Execution]:
+    """Make the worker the one that runs this task, and return RQ's objects for it.
+
+    Raises:
+        UnreadableJob: the record cannot be read.
+        NoSuchJobError: it is gone.
+    """
     claim = task.claim
     os.environ['RQ_WORKER_ID'] = worker.name
     os.environ['RQ_JOB_ID'] = claim.job_id
+    os.environ['RQ_EXECUTION_ID'] = task.execution_id
     queue = worker.queue_for(claim.queue_key)
     if task.state is None:
         job = claim.job(worker, queue)
@@ -323,18 +258,37 @@ def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
     execution = claim.execution(worker)
     execution.id = task.execution_id
     execution._job = job
-    worker.become_child(task, execution, job)
+    worker.become_child(task, slot, execution, job)
     return job, queue, execution
 
 
-def _perform(worker: Worker, task: Task, channel: socket.socket) -> int:
+def _perform(worker: Worker, task: Task, slot: Slot) -> int:
     numpy = sys.modules.get('numpy')
     if numpy is not None:
         numpy.random.seed()
+    gevent = sys.modules.get('gevent')
+    if gevent is not None:
+        # Its loop is the forker's.
+        gevent.reinit()
     worker.call_hooks(worker.settings.after_fork)
-    job, queue, _ = prepare_job(worker, task)
-    if task.memory is not None:
-        limits.limit_memory(task.memory)
+    execution = task.claim.execution(worker)
+    execution.id = task.execution_id
+    queue_name = worker.queue_for(task.claim.queue_key).name
+    try:
+        job, queue, _ = become(worker, task, slot)
+        memory = limits.memory_of(job, worker.settings.job_memory)
+    except UnreadableJob as fault:
+        settlement.fail_unreadable(worker, task.claim.job_id, queue_name, fault, execution)
+        return 0
+    except NoSuchJobError:
+        # Deleted since it was taken. There is nobody to tell.
+        settlement.drop_execution(worker, task.claim.job_id, queue_name, execution)
+        return 0
+    if memory is not None:
+        limits.limit_memory(memory)
+    worker.memory_limit = memory
+    # A job may close what the log writes to; that must not be what it fails with.
+    logging.raiseExceptions = False
     try:
         worker.main_work_horse(job, queue)
     except SystemExit as exit_request:
@@ -345,10 +299,50 @@ def _perform(worker: Worker, task: Task, channel: socket.socket) -> int:
         # A job may have closed or replaced them.
         with contextlib.suppress(Exception):
             stream.flush()
-    if code == 0:
-        success = worker.unwritten_success
-        if success is None:
-            channel.send(DONE)
-        elif not report_success(channel, success):
-            raise AssertionError('a success that is too large to be told should have been written')
     return code
+
+
+def _settle(worker: Worker, task: Task) -> int:
+    assert task.ending is not None
+    claim = task.claim
+    worker.become_settler()
+    queue = worker.queue_for(claim.queue_key)
+    execution = claim.execution(worker)
+    execution.id = task.execution_id
+    try:
+        job = claim.job(worker, queue)
+    except UnreadableJob as fault:
+        settlement.fail_unreadable(worker, claim.job_id, queue.name, fault, execution)
+        return 0
+    except NoSuchJobError:
+        settlement.drop_execution(worker, claim.job_id, queue.name, execution)
+        return 0
+    job.redis_server_version = worker.redis_server_version
+    job.started_at = execution.created_at
+    worker.parent_of(usage_record(worker, claim.raw, execution, task.ending))
+    settlement.settle(worker, task.ending, job, queue, execution)
+    return 0
+
+
+def usage_record(worker: Worker, raw: dict[bytes, bytes], execution: Execution, ending: Ending) -> dict[str, Any]:
+    """Return what is kept with a job of an execution that did not write it down itself.
+
+    Args:
+        worker: the worker that had it.
+        raw: the job's fields.
+        execution: the execution.
+        ending: how it ended.
+    """
+    if ending.report is not None and ending.report.usage:
+        return {**ending.report.usage, 'raw': raw}
+    user, system, memory = ending.usage[:3]
+    return {
+        'execution': execution.id,
+        'worker': worker.name,
+        'started': execution.created_at.timestamp(),
+        'wall': round(ending.seconds, 6),
+        'cpu': round(user + system, 6),
+        'memory': int(memory) * (1 if sys.platform == 'darwin' else 1024),
+        'exit': ending.exit,
+        'raw': raw,
+    }

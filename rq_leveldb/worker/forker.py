@@ -8,13 +8,18 @@ Supervisor and forker speak over a pair of sockets, one pickled tuple a message:
 
 ===============================  ==========================================================================
 supervisor to forker
-``('fork', token, captures)``    with the child's end of its channel, and where its output goes if captured
+``('fork', token, captures)``    with the child's end of its channel, its mailbox, and where its output goes if captured
 ``('import', module)``           import it, so that the children need not
 forker to supervisor
+``('ready', module, words)``     it can fork, or cannot: this module could not be imported
+``('imported', module, words)``  what became of an `import`; no words if it was imported
 ``('forked', token, pid)``       it waits on its channel
 ``('failed', token, words)``     it could not be forked
 ``('ended', pid, status, use)``  it was reaped; what wait4(2) said
 ===============================  ==========================================================================
+
+The application is imported here and not in the supervisor: whatever its import does (threads, patches, signal handlers,
+an exit) stays out of the supervisor, and a thread that holds a lock at a fork is one of this process.
 
 The kernel kills the forker when the supervisor ends, and the children when the forker ends: prctl(2).
 """
@@ -23,14 +28,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import pickle
-import resource
+import posix
 import select
 import signal
 import socket
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +49,13 @@ from . import child as child_process
 if TYPE_CHECKING:
     from .worker import Worker
 
-__all__ = ['Forker']
+__all__ = ['Forker', 'describe_failure']
 
 _MESSAGE = 65536
 _PATIENCE = 5.0
+
+# Not os.fork and its like: gevent and eventlet replace those by functions that want their own loop to run.
+_fork, _waitpid, _wait4 = posix.fork, posix.waitpid, posix.wait4
 
 
 class Forker:
@@ -56,10 +67,16 @@ class Forker:
     """
 
     def __init__(self, worker: Worker, leave: Callable[[], None]) -> None:
+        # No descriptors left, no memory: OSError, and the caller waits.
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         _flush()
-        self.pid = os.fork()
+        try:
+            self.pid = _fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
         if self.pid == 0:
             _serve(worker, its, parent, leave, mine)
         its.close()
@@ -70,18 +87,22 @@ class Forker:
         """Return the descriptor that becomes readable when there is a message, or when the forker has died."""
         return self._control.fileno()
 
-    def fork(self, token: int, output: int | None) -> socket.socket | None:
+    def fork(self, token: int, mailbox: int, output: int | None) -> socket.socket | None:
         """Ask for a child.
 
         Args:
             token: by which the answer is known.
+            mailbox: where it is to say how its job ended.
             output: where the child's output goes; None to leave it.
 
         Returns:
-            The parent's end of the child's channel; None if the forker has died.
+            The parent's end of the child's channel; None if the forker has died, or was stopped and takes no more.
+
+        Raises:
+            OSError: there are no descriptors left.
         """
         mine, its = socket.socketpair()
-        descriptors = [its.fileno()] if output is None else [its.fileno(), output]
+        descriptors = [its.fileno(), mailbox, *([] if output is None else [output])]
         message = pickle.dumps(('fork', token, output is not None))
         try:
             socket.send_fds(self._control, [message], descriptors)
@@ -91,6 +112,11 @@ class Forker:
         finally:
             its.close()
         return mine
+
+    def kill(self) -> None:
+        """Kill it, and with it its children; also where it was stopped."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def preload(self, module: str) -> None:
         """Have a module imported before the next fork."""
@@ -122,7 +148,7 @@ class Forker:
         pause = 0.0005
         while True:
             try:
-                pid, _ = os.waitpid(self.pid, os.WNOHANG)
+                pid, _ = _waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid:
@@ -133,9 +159,12 @@ class Forker:
             pause = min(pause * 2, 0.02)
 
 
-def usage_from(values: tuple[Any, ...]) -> resource.struct_rusage:
-    """Return the resource usage that was sent."""
-    return resource.struct_rusage(values)
+def describe_failure(error: BaseException) -> str:
+    """Return in one line why a module could not be imported, and where."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if 'importlib' not in frame.filename]
+    place = f' (line {frames[-1].lineno} of {frames[-1].filename})' if len(frames) > 1 else ''
+    text = str(error)
+    return f'{type(error).__name__}: {text}{place}' if text else f'{type(error).__name__}{place}'
 
 
 def _flush() -> None:
@@ -155,12 +184,13 @@ def _serve(
         # Out of the terminal's process group: the supervisor decides when this ends.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Whoever started the worker may have had signals blocked, SIGCHLD among them; a mask survives fork and exec.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         theirs.close()
         leave()
-        worker.prepare_to_fork()
-        _Server(worker, control).run()
+        server = _Server(worker, control, parent)
+        if server.prepare():
+            server.run()
         code = 0
     except BaseException:
         with contextlib.suppress(BaseException):
@@ -170,20 +200,47 @@ def _serve(
 
 
 class _Server:
-    def __init__(self, worker: Worker, control: socket.socket) -> None:
+    def __init__(self, worker: Worker, control: socket.socket, supervisor: int) -> None:
         self._worker = worker
         self._control = control
+        self._supervisor = supervisor
         self._pid = os.getpid()
         self._hooks = worker.settings.before_fork
         self._warm = False
+        self._threads_told = False
         self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(self._waker, False)
-        signal.signal(signal.SIGCHLD, _ignore)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
+
+    def prepare(self) -> bool:
+        """Import the application, and say whether that went well."""
+        worker = self._worker
+        module = ''
+        try:
+            for module in worker.settings.imports:
+                importlib.import_module(module)
+            module = ''
+            worker.prepare_to_fork()
+        except BaseException as error:
+            if isinstance(error, Exception) and not module:
+                worker.log.exception('Worker %s: the process that forks failed', worker.name)
+            self._send(('ready', module, describe_failure(error)))
+            return False
+        # After the imports, which may have set handlers of their own.
+        signal.signal(signal.SIGCHLD, _ignore)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._send(('ready', '', ''))
+        return True
+
+    def _pass_on(self, number: int, frame: object) -> None:
+        # A job that wants its worker to stop sends this to its parent, as RQ's documents say: here that is the forker.
+        with contextlib.suppress(OSError):
+            os.kill(self._supervisor, number)
 
     def run(self) -> None:
         # Collecting would write to pages of the whole heap, and there is nothing to collect.
@@ -200,7 +257,7 @@ class _Server:
 
     def _receive(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 2)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 3)
         except ConnectionResetError:
             # The supervisor closed its end and had not read everything.
             return False
@@ -210,7 +267,7 @@ class _Server:
         if message[0] == 'fork':
             self._fork(message[1], descriptors)
         else:
-            self._worker.preload(message[1])
+            self._send(('imported', message[1], self._worker.preload(message[1])))
         return True
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
@@ -218,8 +275,9 @@ class _Server:
             for hook in self._hooks:
                 hook()
             _flush()
-            pid = os.fork()
-        except Exception as error:
+            self._tell_of_threads()
+            pid = _fork()
+        except BaseException as error:
             self._worker.log.exception('Worker %s: no child could be forked', self._worker.name)
             self._send(('failed', token, str(error)))
             for descriptor in descriptors:
@@ -228,13 +286,26 @@ class _Server:
         if pid == 0:
             gc.enable()
             channel = socket.socket(fileno=descriptors[0])
-            child_process.run(self._worker, channel, self._pid, self._leave, *descriptors[1:])
+            child_process.run(self._worker, channel, descriptors[1], self._pid, self._leave, *descriptors[2:])
         for descriptor in descriptors:
             os.close(descriptor)
         self._send(('forked', token, pid))
         if not self._warm:
             self._warm = True
             self._worker.after_first_fork()
+
+    def _tell_of_threads(self) -> None:
+        """Name the threads that a fork leaves behind, with whatever locks they hold; once."""
+        if self._threads_told or threading.active_count() < 2:
+            return
+        self._threads_told = True
+        names = ', '.join(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+        self._worker.log.warning(
+            'Worker %s: threads were started before the first job (%s); they do not run in the jobs, and a lock that '
+            'one of them holds is held there for ever',
+            self._worker.name,
+            names,
+        )
 
     def _leave(self) -> None:
         self._control.close()
@@ -244,7 +315,7 @@ class _Server:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = _wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
@@ -260,7 +331,7 @@ class _Server:
     def _wait_for_the_last() -> None:
         with contextlib.suppress(ChildProcessError):
             while True:
-                os.waitpid(-1, 0)
+                _waitpid(-1, 0)
 
 
 def _ignore(number: int, frame: object) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as StoreTimeout
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 
 from rq_leveldb.unreadable import Fault, UnreadableJob, is_wrong_type, list_aside, restore_job
+
+from .bookkeeping import SealedSerializer, sealed_class
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -135,17 +135,12 @@ def _read_hash(connection: Redis, key: str) -> dict[bytes, bytes]:
 
 
 def _fetch(worker: Worker, job_id: str) -> Job:
-    job_class = worker.job_class
-    if job_class.refresh is not Job.refresh or job_class.fetch.__func__ is not Job.fetch.__func__:  # type: ignore[attr-defined]
-        try:
-            return job_class.fetch(job_id, connection=worker.connection, serializer=worker.serializer)
-        except (NoSuchJobError, LostConnection, StoreTimeout):
-            raise
-        except Exception as error:
-            raise UnreadableJob(job_id, [Fault('', b'', f'{type(error).__name__}: {error}')]) from error
+    # Sealed: no code of the application runs here, and nothing that it wrote is unpickled.
+    job_class = sealed_class(worker.job_class.redis_job_namespace_prefix)
+    serializer = SealedSerializer(worker.serializer)
 
     def make() -> Job:
-        return job_class(job_id, connection=worker.connection, serializer=worker.serializer)
+        return job_class(job_id, connection=worker.connection, serializer=serializer)
 
     try:
         raw: dict[bytes, bytes] = worker.connection.hgetall(job_class.key_for(job_id))  # type: ignore[assignment]

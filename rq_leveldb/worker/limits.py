@@ -7,8 +7,20 @@ import re
 import resource
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ['JobMemoryExceeded', 'OutOfMemoryWatch', 'explain_exit', 'limit_memory', 'parse_size', 'unlimit_memory']
+if TYPE_CHECKING:
+    from rq.job import Job
+
+__all__ = [
+    'JobMemoryExceeded',
+    'OutOfMemoryWatch',
+    'explain_exit',
+    'limit_memory',
+    'memory_of',
+    'parse_size',
+    'unlimit_memory',
+]
 
 _UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 
@@ -45,6 +57,22 @@ def parse_size(text: str | int) -> int:
     if size <= 0:
         raise ValueError(f'{text!r} is not a positive size')
     return size
+
+
+def memory_of(job: Job, default: int | None) -> int | None:
+    """Return how many bytes of memory a job may have: its own wish, else the default; None for no limit.
+
+    Args:
+        job: the job; `meta['job_memory']` is its wish.
+        default: what the worker's settings say.
+    """
+    wanted = job.meta.get('job_memory') if isinstance(job.meta, dict) else None
+    if wanted is None:
+        return default
+    try:
+        return parse_size(wanted)
+    except ValueError:
+        return default
 
 
 def limit_memory(size: int) -> None:

@@ -37,9 +37,14 @@ class Timer:
 
 
 class Loop:
-    """Waits for descriptors, timers and signals, and calls back from one place only."""
+    """Waits for descriptors, timers and signals, and calls back from one place only.
 
-    def __init__(self) -> None:
+    Args:
+        on_error: called with whatever a callback raised, of any kind; the loop goes on. None to let it out.
+    """
+
+    def __init__(self, on_error: Callable[[BaseException], None] | None = None) -> None:
+        self._on_error = on_error
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
@@ -109,11 +114,20 @@ class Loop:
         for key, _ in self._selector.select(self._timeout(longest)):
             # An earlier callback of the same round may have closed this one.
             if self._is_watched(key):
-                key.data()
+                self._call(key.data)
         while self._signals:
             number = self._signals.popleft()
-            self._on_signal[number](number)
+            self._call(lambda number=number: self._on_signal[number](number))  # type: ignore[misc]
         self._run_timers()
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        if self._on_error is None:
+            callback()
+            return
+        try:
+            callback()
+        except BaseException as error:
+            self._on_error(error)
 
     def _is_watched(self, key: selectors.SelectorKey) -> bool:
         try:
@@ -141,7 +155,7 @@ class Loop:
                 # Counted from now: a machine that slept must not make up for every call that it missed.
                 timer.due = now + timer.interval
                 self._add(timer)
-            timer.callback()
+            self._call(timer.callback)
 
     def abandon(self) -> None:
         """Close the loop's own descriptors in a forked child; the parent's loop goes on."""

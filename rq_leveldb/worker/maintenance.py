@@ -10,9 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as StoreTimeout
 from rq.rate_limit import RateLimitRegistry
 from rq.registry import (
     BaseRegistry,
@@ -31,6 +29,7 @@ from .bookkeeping import CLAIMS_KEY_TEMPLATE
 from .found import find, read_members, text_of
 from .liveness import Life
 from .settlement import fail_unreadable
+from .trouble import is_lost, refuses
 
 if TYPE_CHECKING:
     from rq.queue import Queue
@@ -60,16 +59,18 @@ class Maintenance:
         """Do one step; if it fails that is logged, and the next one is done.
 
         Raises:
-            ConnectionError, TimeoutError: the store went away.
+            RedisError: the store is away, or takes no writes.
         """
         try:
             step()
-        except (LostConnection, StoreTimeout):
-            raise
         except ResponseError as error:
+            if refuses(error):
+                raise
             # The store says what is wrong; where in the code it was asked adds nothing.
             self._worker.log.error('Worker %s: maintenance of %s failed: %s', self._worker.name, what, error)
-        except Exception:
+        except Exception as error:
+            if is_lost(error):
+                raise
             self._worker.log.exception('Worker %s: maintenance of %s failed', self._worker.name, what)
 
     def clean_queues(self, exception_handlers: list[Any]) -> None:

@@ -18,16 +18,31 @@ from rq_leveldb.process import Identity, identify, is_alive
 from .backoff import Backoff
 from .child import Child
 from .forker import Forker
+from .mailbox import Mailbox
 from .output import Capture
 
 if TYPE_CHECKING:
     from .loop import Loop
     from .worker import Worker
 
-__all__ = ['Nursery']
+__all__ = ['ImportFailed', 'Nursery']
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
+
+
+class ImportFailed(Exception):
+    """A module that was to be imported before forking cannot be.
+
+    Args:
+        module: which one.
+        words: why.
+    """
+
+    def __init__(self, module: str, words: str) -> None:
+        self.module = module
+        self.words = words
+        super().__init__(f'{module}: {words}')
 
 
 class Nursery:
@@ -39,6 +54,7 @@ class Nursery:
         leave: closes, in the forker, what is the supervisor's alone.
         ended: called with a child, its wait status and the values of its resource usage when it was reaped.
         failed: called with the seconds for which no child should be ordered, since one could not be forked.
+        useless: called when no forker will ever work.
     """
 
     def __init__(
@@ -48,53 +64,97 @@ class Nursery:
         leave: Callable[[], None],
         ended: Callable[[Child, int, tuple[Any, ...]], None],
         failed: Callable[[float], None],
+        useless: Callable[[ImportFailed], None],
     ) -> None:
         self._worker = worker
         self._loop = loop
         self._leave_supervisor = leave
         self._on_end = ended
         self._on_failure = failed
+        self._on_useless = useless
         self._children: dict[int, Child] = {}
-        self._ordered: dict[int, tuple[socket.socket, Capture | None]] = {}
+        self._ordered: dict[int, tuple[socket.socket, Mailbox, Capture | None]] = {}
         self._tokens = itertools.count()
         self._forker: Forker | None = None
         self._forker_since = 0.0
+        self._ready = False
+        self._imported: set[str] = set()
+        self._importing: str | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._closing = False
 
     @property
     def running(self) -> list[Child]:
-        """The children that have a job."""
+        """The children that run a job."""
+        return [child for child in self._children.values() if child.runs_job]
+
+    @property
+    def busy(self) -> list[Child]:
+        """The children that have something to do: a job, or the end of another's job."""
         return [child for child in self._children.values() if child.busy]
+
+    @property
+    def forker_pid(self) -> int:
+        """The process that forks; 0 if there is none."""
+        return self._forker.pid if self._forker is not None else 0
 
     def waiting(self) -> list[Child]:
         """Return the children that are there for a job."""
         return [child for child in self._children.values() if not child.busy and not child.retired]
 
-    def order(self, wanted: int) -> None:
-        """Have children forked, until so many wait for a job or are about to."""
-        room = self._worker.settings.max_children - len(self._children) - len(self._ordered)
+    def order(self, wanted: int, beyond: int = 0) -> None:
+        """Have children forked, until so many wait for a job or are about to.
+
+        Args:
+            wanted: how many.
+            beyond: how many more than the setting there may be, for ends that have to be handled.
+        """
+        room = self._worker.settings.max_children + beyond - len(self._children) - len(self._ordered)
         for _ in range(min(wanted - len(self.waiting()) - len(self._ordered), room)):
             if not self._order_one():
                 return
 
     def _order_one(self) -> bool:
-        size = self._worker.settings.capture_output
-        if self._forker is None:
-            self._worker.get_redis_server_version()
-            self._forker = Forker(self._worker, self._leave)
-            self._forker_since = time.monotonic()
-            self._loop.watch(self._forker.fileno(), self._forker_speaks)
-        capture = Capture(size) if size else None
-        token = next(self._tokens)
-        channel = self._forker.fork(token, capture.write_end if capture is not None else None)
-        if capture is not None:
-            capture.forked()
-        if channel is None:
-            if capture is not None:
-                capture.close()
+        try:
+            if self._forker is None:
+                self._start_forker()
+            return self._order_from_forker()
+        except OSError as error:
+            # No descriptors, no memory, no more processes.
+            self._worker.log.error('Worker %s: no child can be forked now: %s', self._worker.name, error)
+            self._forking_failed()
             return False
-        self._ordered[token] = (channel, capture)
+
+    def _start_forker(self) -> None:
+        self._worker.get_redis_server_version()
+        self._forker = Forker(self._worker, self._leave)
+        self._forker_since = time.monotonic()
+        self._ready = False
+        self._loop.watch(self._forker.fileno(), self._forker_speaks)
+
+    def _order_from_forker(self) -> bool:
+        assert self._forker is not None
+        size = self._worker.settings.capture_output
+        mailbox = Mailbox()
+        try:
+            capture = Capture(size) if size else None
+        except OSError:
+            mailbox.close()
+            raise
+        token = next(self._tokens)
+        channel = None
+        try:
+            channel = self._forker.fork(token, mailbox.descriptor, capture.write_end if capture is not None else None)
+        finally:
+            if capture is not None:
+                capture.forked()
+            if channel is None:
+                mailbox.close()
+                if capture is not None:
+                    capture.close()
+        if channel is None:
+            return False
+        self._ordered[token] = (channel, mailbox, capture)
         return True
 
     def retire_spare(self) -> None:
@@ -114,10 +174,13 @@ class Nursery:
         child.channel.shutdown(socket.SHUT_RDWR)
 
     def preload(self, module: str) -> None:
-        """Have a module imported for the children to come; those that wait have not got it and end."""
-        if self._forker is not None:
-            self._forker.preload(module)
-            self.retire_waiting()
+        """Have a module imported for the children to come, once; those that wait have not got it and end."""
+        if module in self._imported or self._forker is None or self._importing is not None:
+            return
+        self._imported.add(module)
+        self._importing = module
+        self._forker.preload(module)
+        self.retire_waiting()
 
     # What the forker says
 
@@ -132,18 +195,27 @@ class Nursery:
                 self._child_is_there(*values)
             elif kind == 'ended':
                 self._child_ended(*values)
+            elif kind == 'ready':
+                self._is_ready(*values)
+            elif kind == 'imported':
+                self._importing = None
             else:
                 self._no_child(*values)
 
+    def _is_ready(self, module: str, words: str) -> None:
+        self._ready = not words
+        if module:
+            self._on_useless(ImportFailed(module, words))
+
     def _child_is_there(self, token: int, pid: int) -> None:
-        channel, capture = self._ordered.pop(token)
+        channel, mailbox, capture = self._ordered.pop(token)
         self._backoff.reset()
         try:
             identity = identify(pid)
         except ProcessLookupError:
             # It ended already; that message comes next.
             identity = Identity(pid, '', '')
-        child = self._children[pid] = Child(identity, channel, capture=capture)
+        child = self._children[pid] = Child(identity, channel, mailbox, capture=capture)
         if capture is not None:
             self._loop.watch(capture.read_end, lambda: self._drain(child))
 
@@ -159,8 +231,9 @@ class Nursery:
 
     def _give_up(self, token: int) -> None:
         """Close what was prepared for a child that will not be there."""
-        channel, capture = self._ordered.pop(token)
+        channel, mailbox, capture = self._ordered.pop(token)
         channel.close()
+        mailbox.close()
         if capture is not None:
             capture.close()
 
@@ -181,7 +254,21 @@ class Nursery:
         self._forker.close()
         self._forker = None
         if not self._closing:
-            worker.log.warning('Worker %s: the process that forks was killed, and its children with it', worker.name)
+            if self._importing is not None:
+                worker.log.error(
+                    'Worker %s: the process that forks ended while it imported %s, which is left to the jobs from now '
+                    'on',
+                    worker.name,
+                    self._importing,
+                )
+            elif self._ready:
+                worker.log.warning(
+                    'Worker %s: the process that forks was killed, and its children with it', worker.name
+                )
+            elif worker.settings.imports:
+                modules = ', '.join(worker.settings.imports)
+                self._on_useless(ImportFailed(modules, 'the process ended while it was imported'))
+        self._importing = None
         if time.monotonic() - self._forker_since < 1.0:
             self._forking_failed()
         for token in list(self._ordered):
@@ -197,7 +284,7 @@ class Nursery:
         """Close in the forker what is the supervisor's."""
         self._leave_supervisor()
         for child in self._children.values():
-            child.channel.close()
+            child.close()
             if child.capture is not None and child.capture.read_end >= 0:
                 os.close(child.capture.read_end)
 
@@ -207,17 +294,21 @@ class Nursery:
         """From now on it is no surprise when the forker goes."""
         self._closing = True
 
+    def kill_forker(self) -> None:
+        """Kill the forker, and with it all children: it does not say how they end, and nobody can wait any longer."""
+        if self._forker is not None:
+            self._forker.kill()
+
     def close(self) -> None:
         """End the forker, and with it whatever waits."""
         self.retire_waiting()
         if self._forker is None:
             return
         self._loop.unwatch(self._forker.fileno())
-        for channel, _ in self._ordered.values():
-            channel.close()
+        for token in list(self._ordered):
+            self._give_up(token)
         for child in self._children.values():
-            child.channel.close()
+            child.close()
         self._forker.close()
         self._forker = None
         self._children.clear()
-        self._ordered.clear()

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as StoreTimeout
 from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
@@ -48,7 +46,8 @@ from .liveness import (
 )
 from .name_lock import NameLocks
 from .scheduler import cron_lock_key
-from .settlement import fail_unreadable, settle_abandoned
+from .settlement import fail_unreadable, sealed_queue, settle_abandoned
+from .trouble import is_lost, refuses
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -65,7 +64,6 @@ _OUT_OF_SIGHT = 0.2
 # For a worker whose death is not known at once: longer than the watcher takes.
 _LONGEST_WAIT_FOR_A_NAME = 30.0
 _WANTED = (*IDENTITY_FIELDS, 'queues', 'cron')
-_ConnectionLost = (LostConnection, StoreTimeout)
 
 
 def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:
@@ -118,7 +116,7 @@ def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: b
 
 def _requeue(worker: Worker, found: Found) -> None:
     assert found.job is not None
-    queue = _queue(worker, found.queue_name)
+    queue = sealed_queue(worker, found.queue_name)
     with worker.connection.pipeline() as pipeline:
         worker.cleanup_execution(found.job, pipeline=pipeline, execution=found.execution)
         queue._enqueue_job(found.job, pipeline=pipeline, at_front=True)
@@ -332,9 +330,9 @@ class Recovery:
         """Do one thing of many; the others are done whatever becomes of it."""
         try:
             step()
-        except _ConnectionLost:
-            raise
-        except Exception:
+        except Exception as error:
+            if is_lost(error) or refuses(error):
+                raise
             self._worker.log.exception('Worker %s: %s: could not be recovered', self._worker.name, what)
 
     def _recover_by_registries(self, record: _Record, ours: bool) -> None:
@@ -471,9 +469,10 @@ class Recovery:
             else:
                 reason = 'The worker went away while the job was running, and did not come back in time'
             self._wait_for_child(found, _Record(name, {}))
-            self._settle(find(worker, composite, name, queue_name), reason)
-            # Its origin may say otherwise.
-            self._connection.zrem(key, composite)
+            found = find(worker, composite, name, queue_name)
+            self._settle(found, reason)
+            if found.queue_name != queue_name:
+                self._connection.zrem(key, composite)
 
     def _own_executions(self) -> set[str]:
         return {execution.composite_key for execution in self._worker.executions.values()}

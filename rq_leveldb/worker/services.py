@@ -66,6 +66,11 @@ class Services:
         self._stops = stops
         self._running: dict[int, tuple[Service, int | None]] = {}
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return list(self._running)
+
     def start(self) -> None:
         """Start them."""
         for service in self._worker.services:
@@ -128,6 +133,8 @@ class Services:
             self.reap()
         for pid in list(self._running):
             os.kill(pid, signal.SIGKILL)
-        while self._running:
+        # What even that does not end (a dead disk) must not keep the worker.
+        end = time.monotonic() + _PATIENCE
+        while self._running and time.monotonic() < end:
             self._loop.run_once(0.1)
             self.reap()

@@ -36,12 +36,13 @@ class Settings:
         max_children: how many jobs run at once; 0 takes none.
         grace: seconds that running jobs get after the first stop signal; None for as long as they take.
         kill_after: seconds between SIGTERM and SIGKILL for a child that has to go.
-        requeue_abandoned: put a job whose process went away back at the front of its queue, instead of using up a
-            retry or failing it.
+        requeue_abandoned: put a job whose process went away back into its queue, instead of using up a retry or
+            failing it: the first time at the front, then behind the others and after a pause that grows.
         max_crashes: how many times in a row a job may take its process down.
         job_memory: bytes of memory per job; None for no limit. A job's `meta['job_memory']` comes first.
         capture_output: bytes of a job's output to keep with it, the last ones; 0 for none.
         preload: import in the parent what the jobs turn out to need.
+        imports: modules to import before forking, in the process that forks.
         before_first_fork, before_fork, after_fork: functions to call, the last in the child with its job at hand.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     job_memory: int | None = None
     capture_output: int = 0
     preload: bool = False
+    imports: list[str] = field(default_factory=list)
     before_first_fork: list[Hook] = field(default_factory=list)
     before_fork: list[Hook] = field(default_factory=list)
     after_fork: list[Hook] = field(default_factory=list)

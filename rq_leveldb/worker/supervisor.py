@@ -8,11 +8,13 @@ the forker          a child is there, or has ended: read how, settle its job if 
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
-timers              once a second: scheduled jobs, cron, dead workers, suspension, heartbeats, time-outs
+timers              once a second, the duties: scheduled jobs, cron, dead workers, suspension, heartbeats, time-outs
 ==================  ===================================================================================
 
 A job is taken off its queue only when a child is there, forked and waiting for it: so the fork is not between the
 job's arrival and its start, and the store knows with the job which process has it.
+
+Nothing that goes wrong ends the loop: it says so once, takes nothing for a while, and goes on.
 """
 
 from __future__ import annotations
@@ -20,37 +22,34 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as StoreTimeout
-from rq.exceptions import DequeueTimeout, InvalidJobOperation, StopRequested
-from rq.job import JobStatus
-from rq.logutils import blue, green
+from rq.exceptions import StopRequested
 from rq.queue import Queue
 from rq.suspension import WORKERS_SUSPENDED
-from rq.utils import as_text, now
-from rq.worker import DequeueStrategy, WorkerStatus
-from rq.worker.base import BaseWorker
+from rq.worker import WorkerStatus
 
 from rq_leveldb import systemd
 
 from . import child as child_process
 from . import limits
+from .assignment import Assignment, Task
 from .backoff import Backoff
-from .bookkeeping import Claim, Suspended
-from .child import Child, Success, Task
-from .forker import usage_from
+from .bookkeeping import Suspended
+from .child import Child
+from .duties import Duties
+from .ending import STOPPED, Ending, Verdict, judge
+from .intake import Intake
 from .loop import Loop, Timer
-from .nursery import Nursery
+from .nursery import ImportFailed, Nursery
 from .recovery import return_lost_claims
 from .scheduler import InProcessScheduler
 from .services import Services
-from .settlement import settle_abandoned
+from .settling import Settling
 from .tally import Tally
+from .trouble import is_lost, refuses
 from .watch import CommandWatch, QueueWatch
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ if TYPE_CHECKING:
 
     from rq.executions import Execution
     from rq.job import Job
+
+    from rq_leveldb.process import Identity
 
     from .worker import Worker
 
@@ -70,10 +71,14 @@ _RECOVERY = 0.5
 _SPARE = 4
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
+# RQ's rule: what does not heed its time-out is killed a minute after it.
+_DEAF = 60.0
+# Seconds after which a forker that says nothing of the children's end is killed, when they have to go.
+_SILENCE = 2.0
+# Seconds that the application's code gets for the ends of jobs when everything has to stop at once.
+_LAST_WORDS = 10.0
 
 _HAS_PIDFD = hasattr(os, 'pidfd_open')
-
-_ConnectionLost = (LostConnection, StoreTimeout)
 
 
 class Supervisor:
@@ -86,22 +91,20 @@ class Supervisor:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._settings = worker.settings
-        self._loop = Loop()
+        self._loop = Loop(self._in_trouble)
         self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
         self._commands: CommandWatch | None = None
-        self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for)
+        self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for, self._give_up)
         self._services = Services(worker, self._loop, self._stops)
+        self._settling = Settling(worker, self._nursery, self._hand_over, self._job_is_over)
+        self._duties = Duties(worker.log, worker.name)
         self._tally = Tally(worker)
-        self._unsettled: list[tuple[Child, int, Any]] = []
         self._oom = limits.OutOfMemoryWatch()
         self._pid = os.getpid()
-        self._claims_in_hand: dict[str, Claim] = {}
-        self._next_child: Child | None = None
-        self._homeless: list[tuple[Claim, Queue, Execution, Task, Job | None]] = []
+        self._intake: Intake | None = None
+        self._homeless: list[Assignment] = []
         self._work_seen = False
-        self._imported: set[str] = set()
         self._burst = False
-        self._plain = self._own_dequeue = False
         self._max_jobs: int | None = None
         self._max_idle_time: int | None = None
         self._look = True
@@ -110,13 +113,17 @@ class Supervisor:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._paused: Timer | None = None
         self._reconcile = False
+        self._said = ''
         self._started = 0
         self._ended = 0
         self._idle_since = time.monotonic()
-        self._next_heartbeat = time.monotonic() + _HEARTBEAT
         self._error: BaseException | None = None
 
     def __enter__(self) -> Supervisor:
+        # Whoever started the worker may have had them blocked, and a mask survives fork and exec.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
+        # Before the worker is registered: a signal that comes now must find somebody who unregisters it.
+        self._loop.catch((signal.SIGINT, signal.SIGTERM), self._on_signal)
         return self
 
     def __exit__(
@@ -133,8 +140,15 @@ class Supervisor:
 
     @property
     def running(self) -> list[Child]:
-        """The children that have a job."""
+        """The children that run a job."""
         return self._nursery.running
+
+    def process_of(self, execution: Execution) -> Identity | None:
+        """Return which process runs an execution; None if none does."""
+        for child in self.running:
+            if child.assignment is not None and child.assignment.execution.id == execution.id:
+                return child.identity
+        return None
 
     def listen(self, channel: str) -> None:
         """Receive what is published for this worker."""
@@ -158,9 +172,22 @@ class Supervisor:
         self._look = True
         self._nursery.retire_spare()
 
+    def start_job(self, job: Job, queue: Queue) -> None:
+        """Start a job that RQ's own methods took off a queue."""
+        assert self._intake is not None
+        self._intake.start_job(job, queue)
+
+    def settle(self, assignment: Assignment, ending: Ending) -> None:
+        """Write down the end of a job that another worker had.
+
+        Raises:
+            RedisError: the store is away, or takes no writes; it is written later.
+        """
+        self._settling.add(assignment, ending)
+
     def stop_child(self, child: Child) -> None:
         """Kill a child whose job somebody wants stopped."""
-        child.stop_reason = 'stopped'
+        child.stop_reason = STOPPED
         child.kill(signal.SIGKILL)
 
     def stop_children(self, reason: str) -> None:
@@ -179,10 +206,29 @@ class Supervisor:
         while self.running:
             self._loop.run_once(1.0)
         kill.cancel()
+        self._let_settle()
 
     def _kill_running(self) -> None:
         for child in self.running:
             child.kill(signal.SIGKILL)
+        # A forker that was stopped does not say that they have ended.
+        self._loop.after(_SILENCE, self._kill_silent_forker)
+
+    def _kill_silent_forker(self) -> None:
+        if self._stopping and self.running:
+            self._nursery.kill_forker()
+
+    def _let_settle(self) -> None:
+        """Wait for the children that handle the ends of jobs, for a while."""
+        end = time.monotonic() + _LAST_WORDS
+        while self._settling.wants_children or self._nursery.busy:
+            if time.monotonic() > end:
+                break
+            self._settling.hand_out()
+            self._loop.run_once(0.1)
+        with contextlib.suppress(RedisError):
+            self._settling.give_up_on_children()
+            self._settling.attempt()
 
     # The loop
 
@@ -191,21 +237,16 @@ class Supervisor:
 
         Raises:
             SystemExit: it was told to stop at once.
+            ImportFailed: what was to be imported before forking cannot be.
         """
         self._burst, self._max_jobs, self._max_idle_time = burst, max_jobs, max_idle_time
         worker = self._worker
-        self._loop.catch((signal.SIGINT, signal.SIGTERM), self._on_signal)
         if not _HAS_PIDFD:
             self._loop.catch((signal.SIGCHLD,), lambda number: self._services.reap())
-        self._loop.every(_TICK, self._tick)
-        self._loop.every(_RECOVERY, self._recover)
-        if worker.status_line is not None:
-            self._loop.every(worker.status_line.interval, self._show_status)
-        self._plain = worker.is_plain()
-        self._own_dequeue = self._uses_own_dequeue()
+        self._intake = Intake(worker)
+        self._take_on_duties()
         self._order_first()
-        worker.run_maintenance_tasks()
-        self._services.start()
+        self._begin()
         systemd.notify('READY=1')
         try:
             while not self._finished():
@@ -219,23 +260,56 @@ class Supervisor:
                     raise self._error
         except StopRequested:
             pass
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt, ImportFailed):
             raise
         except Exception:
             worker.broken = True
             worker.log.error('Worker %s: found an unhandled exception, quitting...', worker.name, exc_info=True)
         finally:
             systemd.notify('STOPPING=1')
-            if self.running:
+            if self.running or self._settling:
                 self.stop_children('its worker stopped')
+
+    def _take_on_duties(self) -> None:
+        """Say what is to be done once in a while, in this order."""
+        worker = self._worker
+        duties = self._duties
+        duties.add('writing down ends of jobs', 0.0, self._settling.attempt)
+        duties.add('taking back lost jobs', 0.0, self._take_back_what_was_lost)
+        duties.add('looking for a suspension', 0.0, self._look_for_suspension)
+        duties.add('scheduling jobs', 0.0, self._step_scheduler)
+        duties.add('running cron', 0.0, self._step_cron)
+        if self._settings.capture_output:
+            duties.add('saving output', 0.0, self._save_output)
+        duties.add('counting', 0.0, self._tally.flush)
+        duties.add('the heartbeat', _HEARTBEAT, self._heartbeat)
+        duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
+        duties.add('maintenance', 0.0, self._maintain)
+        if os.getpid() == 1:
+            duties.add('reaping', 0.0, self._reap_strangers)
+        self._loop.every(_TICK, self._tick)
+        self._loop.every(_RECOVERY, self._recover)
+        if worker.status_line is not None:
+            self._loop.every(worker.status_line.interval, self._show_status)
+
+    def _begin(self) -> None:
+        """Do what comes before the first job."""
+        try:
+            self._maintain()
+        except Exception as error:
+            self._in_trouble(error)
+        self._services.start()
 
     def _order_first(self) -> None:
         """Have children forked while RQ's maintenance runs, if they are likely to be needed."""
-        if not self._burst or self._worker.connection.exists(*(queue.key for queue in self._worker.queues)):
-            self._nursery.order(min(self._capacity(), _SPARE))
+        try:
+            if not self._burst or self._worker.connection.exists(*(queue.key for queue in self._worker.queues)):
+                self._nursery.order(min(self._capacity(), _SPARE))
+        except Exception as error:
+            self._in_trouble(error)
 
     def _finished(self) -> bool:
-        if self.running or self._unsettled or self._homeless:
+        if self.running or self._settling or self._homeless:
             return False
         worker = self._worker
         if worker._stop_requested:
@@ -263,9 +337,9 @@ class Supervisor:
 
     def _fill(self) -> None:
         try:
-            while self._homeless and (child := self._waiting_child()) is not None:
-                claim, queue, execution, task, job = self._homeless.pop(0)
-                self._hand_over(child, claim, queue, execution, task, job)
+            self._settling.hand_out()
+            while self._homeless and (waiting := self._nursery.waiting()):
+                self._begin_job(waiting[0], self._homeless.pop(0))
             while self._look and self._capacity():
                 if not self._take():
                     break
@@ -280,151 +354,51 @@ class Supervisor:
                 self._queues.arm([queue.key for queue in self._worker.queues], self._worker.dequeue_timeout)
         except Suspended:
             self._set_suspended(True)
-        except _ConnectionLost as error:
-            self._store_lost(error)
+        except BaseException as error:
+            self._in_trouble(error)
 
     def _take(self) -> bool:
         """Take one job and start it; returns whether to go on at once."""
-        child = self._waiting_child()
+        waiting = self._nursery.waiting()
         worker = self._worker
-        if child is None:
+        if not waiting:
             if not self._work_seen and not worker.connection.exists(*(queue.key for queue in worker.queues)):
                 self._look = False
             else:
                 self._nursery.order(self._capacity())
             return False
-        self._next_child = child
+        assert self._intake is not None
         self._work_seen = False
-        try:
-            if self._own_dequeue:
-                job_and_queue = self._dequeue_as_rq()
-                if job_and_queue is None:
-                    self._look = False
-                    return False
-                self._work_seen = True
-                worker.execute_job(*job_and_queue)
-                return True
-            start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
-            claims = start(worker._ordered_queues, child.identity)
-            if not claims:
-                self._look = False
-                return False
-            self._work_seen = True
-            for claim in claims:
-                self._dispatch(claim)
-            return True
-        finally:
-            self._next_child = None
+        taken, more = self._intake.take(waiting[0].identity)
+        if not more:
+            self._look = False
+        self._work_seen = more
+        for assignment in taken:
+            self._started += 1
+            waiting = self._nursery.waiting()
+            if waiting:
+                self._begin_job(waiting[0], assignment)
+            else:
+                self._homeless.append(assignment)
+        return more
 
-    def _uses_own_dequeue(self) -> bool:
-        queue_class = self._worker.queue_class
-        return any(
-            getattr(queue_class, name).__func__ is not getattr(Queue, name).__func__
-            for name in ('dequeue_any', 'lpop', 'lmove', '_fetch_dequeued_job')
-        )
+    def _begin_job(self, child: Child, assignment: Assignment) -> None:
+        if not self._hand_over(child, assignment, assignment.task, None):
+            # It was killed while it waited. Its end is still to be seen, but not as the end of this job.
+            self._homeless.append(assignment)
 
-    def _dequeue_as_rq(self) -> tuple[Job, Queue] | None:
-        worker = self._worker
-        if worker.connection.exists(WORKERS_SUSPENDED):
-            raise Suspended
-        try:
-            result: tuple[Job, Queue] | None = worker.queue_class.dequeue_any(
-                worker._ordered_queues,
-                None,
-                connection=worker.connection,
-                job_class=worker.job_class,
-                serializer=worker.serializer,
-                death_penalty_class=worker.death_penalty_class,
-            )
-        except DequeueTimeout:
-            return None
-        if result is not None:
-            job, queue = result
-            worker.reorder_queues(reference_queue=queue)
-            self._log_taken(queue, job.id, job.description or '')
-        return result
-
-    def _dispatch(self, claim: Claim) -> None:
-        worker = self._worker
-        queue = worker.queue_for(claim.queue_key)
-        if worker._dequeue_strategy != DequeueStrategy.DEFAULT or (
-            type(worker).reorder_queues is not BaseWorker.reorder_queues
-        ):
-            worker.reorder_queues(reference_queue=queue)
-        self._log_taken(queue, claim.job_id, as_text(claim.raw.get(b'description', b'')))
-        if claim.execution_id:
-            worker.state_is_stored(WorkerStatus.BUSY)
-            self._give(claim, queue, claim.execution(worker), prepared=True)
-            return
-        self._claims_in_hand[claim.job_id] = claim
-        try:
-            worker.execute_job(claim.job(worker, queue), queue)
-        finally:
-            self._claims_in_hand.pop(claim.job_id, None)
-
-    def _log_taken(self, queue: Queue, job_id: str, description: str) -> None:
-        worker = self._worker
-        if worker.log_job_description:
-            worker.log.info('Worker %s: %s: %s (%s)', worker.name, green(queue.name), blue(description), job_id)
-        else:
-            worker.log.info('Worker %s: %s: %s', worker.name, green(queue.name), job_id)
-
-    def start_job(self, job: Job, queue: Queue) -> None:
-        """Give a job to a child, with the bookkeeping by RQ's own methods."""
-        worker = self._worker
-        claim = self._claims_in_hand.get(job.id)
-        if claim is None:
-            claim = Claim(queue.key, job.id, '', {_bytes(k): _bytes(v) for k, v in job.to_dict().items()})
-        execution = worker.prepare_execution(job)
-        worker.state_is_stored(WorkerStatus.BUSY)
-        worker.bookkeeper.release_claim(job.id)
-        claim.at = execution.created_at.timestamp()
-        self._give(claim, queue, execution, prepared=False)
-
-    def _give(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
-        job = claim.job(self._worker, queue) if prepared else None
-        if job is not None:
-            job.redis_server_version = self._worker.redis_server_version
-        state = child_process.state_of(job) if job is not None else None
-        task = Task(claim, execution.id, prepared, self._memory_of(claim, queue), state)
-        self._started += 1
-        self._worker.executions[execution.id] = execution
-        child = self._next_child or self._waiting_child()
-        self._next_child = None
-        if child is None:
-            self._homeless.append((claim, queue, execution, task, job))
-        else:
-            self._hand_over(child, claim, queue, execution, task, job)
-        if self._settings.preload:
-            self._preload(claim, queue)
-
-    def _hand_over(
-        self, child: Child, claim: Claim, queue: Queue, execution: Execution, task: Task, job: Job | None
-    ) -> None:
-        child.take(claim, queue, execution, job)
+    def _hand_over(self, child: Child, assignment: Assignment, task: Task, ending: Ending | None) -> bool:
+        child.assignment, child.ending = assignment, ending
         child.started = time.monotonic()
         child.next_heartbeat = child.started + self._worker.job_monitoring_interval
         try:
             child_process.send_task(child.channel, task)
         except OSError:
-            # It was killed while it waited. Its end is still to be seen, but not as the end of this job.
-            child.lose_job()
-            self._homeless.append((claim, queue, execution, task, job))
-
-    def _memory_of(self, claim: Claim, queue: Queue) -> int | None:
-        meta = claim.raw.get(b'meta')
-        if not meta:
-            return self._settings.job_memory
-        try:
-            wanted = self._worker.serializer.loads(meta).get('job_memory')
-            return limits.parse_size(wanted) if wanted is not None else self._settings.job_memory
-        except Exception:
-            return self._settings.job_memory
+            child.lose()
+            return False
+        return True
 
     # Children
-
-    def _waiting_child(self) -> Child | None:
-        return next((child for child in self._nursery.waiting() if child is not self._next_child), None)
 
     def _leave(self) -> None:
         """Close in the forker what is the supervisor's."""
@@ -439,200 +413,132 @@ class Supervisor:
                 connection._sock.close()
 
     def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
-        if self._look and self._work_seen:
+        if self._look and self._work_seen and not self._stops():
             # While the end of this job is written down here, the next child is forked there.
             self._nursery.order(self._capacity())
-        usage = usage_from(values)
-        report = child.report()
-        child.channel.close()
-        if child.claim is None:
-            if child.capture is not None:
-                self._end_capture(child)
-            if not child.retired:
-                self._worker.log.warning(
-                    'Worker %s: waiting child %d ended: %s', self._worker.name, child.pid, limits.explain_exit(status)
-                )
+        report = child.mailbox.read()
+        child.close()
+        capture, child.capture = child.capture, None
+        if capture is not None and capture.read_end >= 0:
+            capture.drain()
+            self._loop.unwatch(capture.read_end)
+        out_of_memory = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and self._oom.happened()
+        words = limits.explain_exit(status, out_of_memory)
+        if child.late:
+            words = f'{words}, by its worker: it did not heed its time-out, nor anything for a minute after it'
+        if child.assignment is None or child.ending is not None:
+            if capture is not None:
+                capture.close()
+            if child.assignment is not None:
+                self._settling.child_ended(child, report is not None and report.kind == 'written', words)
+            elif not child.retired:
+                self._worker.log.warning('Worker %s: waiting child %d ended: %s', self._worker.name, child.pid, words)
             return
-        finished = status == 0 and report == child_process.DONE
-        child.success = child_process.read_success(report)
-        if finished and child.capture is None:
-            self._job_is_over(child, True)
-        else:
-            self._settle(child, status, usage, finished)
+        verdict = judge(report, child.stop_reason)
+        ending = Ending(
+            verdict,
+            self._reason(verdict, child, status, words),
+            verdict is Verdict.CRASHED,
+            report,
+            child.pid,
+            status,
+            tuple(values),
+            child.seconds(),
+            words,
+        )
+        if self._settings.preload and report is not None and report.module:
+            self._nursery.preload(report.module)
+        self._settling.add(child.assignment, ending, capture)
 
-    def _settle(self, child: Child, status: int, usage: Any, finished: bool, *, again: bool = False) -> None:
-        try:
-            if child.success is not None:
-                self._write_success(child, child.success, again)
-                finished = True
-            elif not finished:
-                self._settle_job(child, status, usage)
-            if child.capture is not None:
-                self._end_capture(child)
-        except _ConnectionLost as error:
-            self._unsettled.append((child, status, usage))
-            self._store_lost(error)
-            return
-        except Exception:
-            self._worker.log.exception(
-                'Worker %s: the end of job %s could not be handled',
-                self._worker.name,
-                child.claim and child.claim.job_id,
-            )
-        self._job_is_over(child, finished)
+    @staticmethod
+    def _reason(verdict: Verdict, child: Child, status: int, words: str) -> str:
+        if verdict is Verdict.ABANDONED:
+            return f'The job was not finished: {child.stop_reason}'
+        if verdict is Verdict.CRASHED:
+            signal_text = f' (signal {os.WTERMSIG(status)})' if os.WIFSIGNALED(status) else ''
+            return f'Work-horse terminated unexpectedly; waitpid returned {status}{signal_text}; {words}'
+        return ''
 
-    def _job_is_over(self, child: Child, finished: bool) -> None:
-        assert child.execution is not None
-        self._worker.executions.pop(child.execution.id, None)
+    def _job_is_over(self, assignment: Assignment, ending: Ending) -> None:
+        self._worker.executions.pop(assignment.execution.id, None)
         self._ended += 1
-        if child.claim is not None and child.queue is not None:
-            enqueued_at = child.claim.raw.get(b'enqueued_at')
-            self._tally.ended(child.queue.name, enqueued_at, child.claim.at, child.seconds())
+        enqueued_at = assignment.claim.raw.get(b'enqueued_at')
+        self._tally.ended(assignment.queue.name, enqueued_at, assignment.claim.at, ending.seconds)
         self._idle_since = time.monotonic()
         if self._worker.status_line is not None:
-            self._worker.status_line.ended(finished)
+            self._worker.status_line.ended(ending.report is not None)
         # In a burst, what has ended may have enqueued more; else the queues say so themselves.
         if self._burst or not self._queues.armed:
             self._look = True
 
-    def _write_success(self, child: Child, success: Success, again: bool) -> None:
-        assert child.claim is not None
-        assert child.queue is not None
-        assert child.execution is not None
-        worker = self._worker
-        worker.parent_of({**success.usage, 'raw': child.claim.raw})
-        try:
-            worker.write_reported_success(child.job(worker), child.queue, child.execution, success, again)
-        finally:
-            worker.parent_of(None)
-
-    def _settle_job(self, child: Child, status: int, usage: Any) -> None:
-        """Do what the child did not do itself; RQ's order of things, `monitor_work_horse`."""
-        worker = self._worker
-        assert child.claim is not None
-        assert child.queue is not None
-        assert child.execution is not None
-        job = child.job(worker)
-        try:
-            job_status = job.get_status()
-        except InvalidJobOperation:
-            return
-        execution = child.execution
-        if not worker.connection.exists(execution.key) and job_status != JobStatus.STARTED:
-            # Everything was written before it died.
-            return
-        out_of_memory = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and self._oom.happened()
-        words = limits.explain_exit(status, out_of_memory)
-        job.ended_at = now()
-        worker.parent_of(self._usage(child, usage, words))
-        try:
-            if child.stop_reason == 'stopped':
-                worker._stopped_job_id = job.id
-                worker._handle_stopped_job(job, child.queue, execution)
-            elif child.stop_reason:
-                reason = f'The job was not finished: {child.stop_reason}'
-                settle_abandoned(worker, job, child.queue, execution, reason, crashed=False)
-            elif job_status not in (JobStatus.FINISHED, JobStatus.FAILED):
-                signal_text = f' (signal {os.WTERMSIG(status)})' if os.WIFSIGNALED(status) else ''
-                reason = f'Work-horse terminated unexpectedly; waitpid returned {status}{signal_text}; {words}'
-                try:
-                    worker.handle_work_horse_killed(job, child.pid, status, usage)
-                except Exception:
-                    worker.log.exception('Worker %s: work_horse_killed_handler raised', worker.name)
-                settle_abandoned(worker, job, child.queue, execution, reason, crashed=os.WIFSIGNALED(status))
-        finally:
-            worker.parent_of(None)
-
-    def _usage(self, child: Child, used: Any, words: str) -> dict[str, Any]:
-        assert child.claim is not None
-        assert child.execution is not None
-        return {
-            'execution': child.execution.id,
-            'worker': self._worker.name,
-            'started': child.claim.at,
-            'wall': round(child.seconds(), 6),
-            'cpu': round(used.ru_utime + used.ru_stime, 6),
-            'memory': used.ru_maxrss * (1 if sys.platform == 'darwin' else 1024),
-            'exit': words,
-            'raw': child.claim.raw,
-        }
-
-    # Output
-
-    def _end_capture(self, child: Child) -> None:
-        capture = child.capture
-        assert capture is not None
-        if child.claim is not None:
-            key = self._worker.job_class.key_for(child.claim.job_id)
-            capture.finish(self._worker.connection, child.claim.job_id, as_text(key))
-        if capture.read_end >= 0:
-            self._loop.unwatch(capture.read_end)
-            capture.close()
-        child.capture = None
-
-    def _save_output(self) -> None:
-        for child in self.running:
-            if child.capture is not None and child.claim is not None:
-                child.capture.save(self._worker.connection, child.claim.job_id)
-
     # Once in a while
 
     def _tick(self) -> None:
-        try:
-            self._tick_over_store()
-        except _ConnectionLost as error:
-            self._store_lost(error)
         self._check_children()
+        if self._paused is None:
+            self._duties.run()
 
-    def _tick_over_store(self) -> None:
-        worker = self._worker
-        if self._paused is not None:
-            return
-        clock = time.monotonic()
-        for child, status, usage in self._take_unsettled():
-            self._settle(child, status, usage, False, again=True)
-        if self._reconcile:
-            self._take_back_what_was_lost()
-        self._set_suspended(bool(worker.connection.exists(WORKERS_SUSPENDED)))
-        if worker.scheduler is not None and isinstance(worker.scheduler, InProcessScheduler) and not self._stops():
-            worker.scheduler.step()
-        if worker.cron is not None and not self._stops():
-            worker.cron.step()
-        if self._settings.capture_output:
-            self._save_output()
-        self._tally.flush()
-        if clock >= self._next_heartbeat:
-            self._next_heartbeat = clock + _HEARTBEAT
-            if worker.heart.beat():
-                for child in self.running:
-                    child.next_heartbeat = clock
+    def _look_for_suspension(self) -> None:
+        self._set_suspended(bool(self._worker.connection.exists(WORKERS_SUSPENDED)))
+
+    def _step_scheduler(self) -> None:
+        scheduler = self._worker.scheduler
+        if isinstance(scheduler, InProcessScheduler) and not self._stops():
+            scheduler.step()
+
+    def _step_cron(self) -> None:
+        if self._worker.cron is not None and not self._stops():
+            self._worker.cron.step()
+
+    def _save_output(self) -> None:
         for child in self.running:
-            if clock >= child.next_heartbeat:
+            if child.capture is not None:
+                child.capture.save(self._worker.connection, child.job_id)
+
+    def _heartbeat_jobs(self) -> None:
+        worker = self._worker
+        clock = time.monotonic()
+        for child in self.running:
+            if child.assignment is not None and clock >= child.next_heartbeat:
                 child.next_heartbeat = clock + worker.job_monitoring_interval
-                assert child.execution is not None
-                worker.maintain_heartbeats(child.job(worker), child.execution)
-        if worker.should_run_maintenance_tasks and not self._stops():
-            worker.run_maintenance_tasks()
+                worker.maintain_heartbeats(child.assignment.job, child.assignment.execution)
+
+    def _maintain(self) -> None:
+        if self._worker.should_run_maintenance_tasks and not self._stops():
+            self._worker.run_maintenance_tasks()
+
+    def _reap_strangers(self) -> None:
+        """Reap what the kernel gave to process 1 of a container; what is ours is reaped by its owner."""
+        own = {self._nursery.forker_pid, *self._services.pids}
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in own:
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
 
     def _stops(self) -> bool:
         return self._stopping or bool(self._worker._stop_requested)
 
-    def _take_unsettled(self) -> list[tuple[Child, int, Any]]:
-        unsettled, self._unsettled = self._unsettled, []
-        return unsettled
+    def _heartbeat(self) -> None:
+        if self._worker.heart.beat():
+            # What it said of its jobs has gone with it.
+            for child in self.running:
+                child.next_heartbeat = 0.0
 
     def _check_children(self) -> None:
-        """Kill from outside what does not heed its time-out; RQ's rule: a minute after it."""
+        """Kill from outside what does not heed its time-out, or takes too long over another job's end."""
         for child in self.running:
-            timeout = child.claim.raw.get(b'timeout') if child.claim else None
-            if timeout is None or child.stop_reason:
+            assert child.assignment is not None
+            seconds = child.assignment.job.timeout
+            if not isinstance(seconds, int) or seconds <= 0 or child.stop_reason:
                 continue
-            try:
-                seconds = int(timeout)
-            except ValueError:
-                continue
-            if seconds != -1 and child.seconds() > seconds + 60:
+            if child.seconds() > seconds + _DEAF:
+                child.late = True
                 child.kill(signal.SIGKILL)
+        self._settling.check()
 
     def _set_suspended(self, suspended: bool) -> None:
         if suspended == self._suspended:
@@ -653,35 +559,55 @@ class Supervisor:
         worker.set_state(WorkerStatus.SUSPENDED)
 
     def _recover(self) -> None:
-        if self._paused is not None:
-            return
-        try:
-            if self._worker.recovery.run():
-                self._look = True
-                if isinstance(self._worker.scheduler, InProcessScheduler):
-                    self._worker.scheduler.others_died()
-        except _ConnectionLost as error:
-            self._store_lost(error)
+        if self._paused is None and self._worker.recovery.run():
+            self._look = True
+            if isinstance(self._worker.scheduler, InProcessScheduler):
+                self._worker.scheduler.others_died()
 
     def _take_back_what_was_lost(self) -> None:
-        known = {child.execution.composite_key for child in self.running if child.execution is not None}
-        known |= {child.execution.composite_key for child, _, _ in self._unsettled if child.execution is not None}
-        known |= {execution.composite_key for _, _, execution, _, _ in self._homeless}
-        known |= set(self._claims_in_hand)
+        if not self._reconcile:
+            return
+        known = {child.assignment.composite_key for child in self._nursery.busy if child.assignment is not None}
+        known |= self._settling.composite_keys
+        known |= {assignment.composite_key for assignment in self._homeless}
+        if self._intake is not None:
+            known |= self._intake.claimed
+        if return_lost_claims(self._worker, self._worker.name, known, running=True):
+            self._look = True
         self._reconcile = False
-        try:
-            if return_lost_claims(self._worker, self._worker.name, known, running=True):
-                self._look = True
-        except _ConnectionLost:
-            self._reconcile = True
-            raise
 
     # When something happens
 
     def _work_may_be_there(self) -> None:
         self._look = True
 
-    def _store_lost(self, error: Exception) -> None:
+    def _in_trouble(self, error: BaseException) -> None:
+        """Bear an error that nobody has handled: say so once, take nothing for a while, and go on."""
+        worker = self._worker
+        if is_lost(error):
+            self._store_lost(error)
+            return
+        self._reconcile = True
+        self._look = True
+        if self._paused is not None:
+            return
+        pause = self._backoff.next()
+        said = f'{type(error).__name__}: {error}'
+        if refuses(error):
+            self._queues.close()
+            if said != self._said:
+                worker.log.error(
+                    'Worker %s: the store takes no writes for now: %s; running jobs go on, and what is to be written '
+                    'waits',
+                    worker.name,
+                    error,
+                )
+        elif said != self._said:
+            worker.log.error('Worker %s: %s; going on after a pause', worker.name, said, exc_info=error)
+        self._said = said
+        self._pause_for(pause)
+
+    def _store_lost(self, error: BaseException) -> None:
         """The store is away: try again after a while. A call that took a job may have been carried out."""
         self._reconcile = True
         self._look = True
@@ -705,15 +631,18 @@ class Supervisor:
 
     def _try_again(self) -> None:
         self._paused = None
-        try:
-            self._worker.connection.ping()
-            self._tick_over_store()
-        except _ConnectionLost as error:
-            self._store_lost(error)
-            return
-        except RedisError as error:
-            self._worker.log.error('Worker %s: the store refuses: %s', self._worker.name, error)
+        worker = self._worker
+        if worker.connection.exists(worker.key):
+            # A write that changes nothing: a store whose disk is full answers everything else.
+            worker.connection.hset(worker.key, 'state', worker.get_state())
+        self._duties.run()
+        if self._said:
+            worker.log.info('Worker %s: going on', worker.name)
+            self._said = ''
         self._backoff.reset()
+
+    def _give_up(self, failure: ImportFailed) -> None:
+        self._error = failure
 
     def _on_signal(self, number: int) -> None:
         worker = self._worker
@@ -737,23 +666,10 @@ class Supervisor:
         )
         self.stop_children('its worker was stopped and the time for it was over')
 
-    def _preload(self, claim: Claim, queue: Queue) -> None:
-        try:
-            name = claim.job(self._worker, queue).func_name or ''
-        except Exception:
-            return
-        module = name.rpartition('.')[0]
-        if module and module not in self._imported:
-            self._imported.add(module)
-            self._nursery.preload(module)
-
     def _show_status(self) -> None:
         line = self._worker.status_line
         assert line is not None
-        try:
-            line.show(self._worker, len(self.running), self._settings.max_children)
-        except _ConnectionLost as error:
-            self._store_lost(error)
+        line.show(self._worker, len(self.running), self._settings.max_children)
 
     # The end
 
@@ -775,7 +691,3 @@ class Supervisor:
         self._queues.close()
         self.stop_listening()
         self._loop.close()
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(getattr(value, 'value', value)).encode()

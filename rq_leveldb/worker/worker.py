@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import gc
 import importlib
-import operator
 import os
 import random
-import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
@@ -25,7 +23,8 @@ from rq.command import handle_command, parse_payload
 from rq.defaults import DEFAULT_LOGGING_DATE_FORMAT, DEFAULT_LOGGING_FORMAT
 from rq.exceptions import StopRequested
 from rq.executions import Execution
-from rq.job import Job, JobStatus
+from rq.job import Job, JobStatus, Retry
+from rq.job_lifecycle import format_exc_info
 from rq.queue import Queue
 from rq.utils import now
 from rq.worker import DequeueStrategy
@@ -35,17 +34,22 @@ from rq_leveldb.api import DefaultConnection
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
-from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list, mark_started
-from .child import LARGEST_RESULT, Success
+from .assignment import Assignment, Task
+from .bookkeeping import Bookkeeper, Claim, Sealed, SealedSerializer, decode_list, encode_list, mark_started
+from .forker import describe_failure
 from .heartbeat import LEASE, Heartbeat, new_beat
 from .liveness import BEAT_FIELD, identity_fields
 from .maintenance import Maintenance
 from .name_lock import NameLocks
+from .record import Record
 from .recovery import Recovery
 from .rehearsal import rehearse
 from .scheduler import InProcessScheduler, WorkerCron
 from .settings import Hook, Settings
+from .settlement import set_aside_dependents
 from .supervisor import Supervisor
+from .trouble import is_lost, refuses
+from .untouched import first_touched, is_shipped
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -53,7 +57,8 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
     from rq.registry import StartedJobRegistry
 
-    from .child import Task
+    from .ending import Ending
+    from .mailbox import Report, Slot
     from .services import Service
     from .status_line import StatusLine
 
@@ -63,9 +68,9 @@ _ExcInfo = tuple['type[BaseException] | None', 'BaseException | None', 'Tracebac
 
 _NEEDED_IN_CHILDREN = ('rq.group', 'rq.rate_limit', 'rq.repeat', 'rq.webhook', 'asyncio')
 
-# How long a child goes on trying to write down what its job did when the store is away. Longer than a store needs to
-# be started again and to read its log; the job's own time-out does not count here.
-_PERSISTENCE = 30.0
+_Unread: Any = object()
+
+# Seconds for the last worker of the same name to be gone.
 _NAME_PATIENCE = 1.0
 
 
@@ -113,10 +118,10 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self._heart: Heartbeat | None = None
         self._maintenance: Maintenance | None = None
         self._names: NameLocks | None = None
-        self._task: Task | None = None
+        self.record: Record | None = None
+        self.memory_limit: int | None = None
         self._usage: dict[str, Any] | None = None
-        self._loaded: tuple[Any, ...] = ()
-        self.unwritten_success: Success | None = None
+        self._touched: str | None = _Unread
         self._stored_state = ''
         self._queues_by_key: dict[str, Queue] = {}
         super().__init__(queues, *args, **kwargs)
@@ -175,11 +180,6 @@ class Worker(DefaultConnection, rq.worker.Worker):
         return self._supervisor is not None and self.birth_date is not None
 
     @property
-    def lease(self) -> int:
-        """Seconds for which an execution is kept that is not heard of; 0 for RQ's rule."""
-        return LEASE if self._names is not None else 0
-
-    @property
     def heart(self) -> Heartbeat:
         """What says that it lives."""
         if self._heart is None:
@@ -217,11 +217,29 @@ class Worker(DefaultConnection, rq.worker.Worker):
             )
         return queue
 
+    @property
+    def shortest_lease(self) -> int:
+        """Seconds for which an execution is taken to run at least, without another word."""
+        return LEASE if self._names is not None else 0
+
+    @property
+    def touched(self) -> str | None:
+        """The first thing found that somebody subclassed or replaced, so that RQ's own way is taken; None if nothing.
+
+        Decided once in each process: in the supervisor, and in the forker when it has imported the application.
+        """
+        if self._touched is _Unread:
+            self._look_for_changes()
+        return self._touched
+
+    def _look_for_changes(self) -> None:
+        self._touched = first_touched(self)
+        if self._touched is not None:
+            self.log.debug("Worker %s: %s is not RQ's own; jobs end by RQ's methods", self.name, self._touched)
+
     def is_plain(self) -> bool:
         """Say whether jobs start as this class starts them, so that it can be done in one step."""
-        return all(
-            getattr(type(self), name) is method and name not in self.__dict__ for name, method in _OWN_METHODS.items()
-        )
+        return all(is_shipped(type(self), name) and name not in self.__dict__ for name in _STARTING)
 
     def call_hooks(self, hooks: list[Hook]) -> None:
         """Call the application's functions, in order."""
@@ -232,33 +250,37 @@ class Worker(DefaultConnection, rq.worker.Worker):
         """Do what is to be done once, before the first fork: what is imported here need not be in every child."""
         for module in _NEEDED_IN_CHILDREN:
             importlib.import_module(module)
-        self.get_redis_server_version()
         prepare_to_fork()
         self.call_hooks(self.settings.before_first_fork)
+        # The application is imported now, and with it whatever replaces RQ's methods.
+        self._look_for_changes()
         # The collector writes to what it visits; what it does not visit stays shared with the children.
         gc.freeze()
 
     def after_first_fork(self) -> None:
         """Do what makes the further forks cheaper, and need not be done before there is a first child."""
-        rehearse(self)
+        if self.touched is None:
+            rehearse(self)
         gc.freeze()
 
-    def preload(self, module: str) -> bool:
+    def preload(self, module: str) -> str:
         """Import a module that jobs need, so that the children need not.
 
         Returns:
-            Whether it was imported, and not before.
+            Why it could not be imported; '' if it could.
         """
         if module in sys.modules:
-            return False
+            return ''
         try:
             importlib.import_module(module)
-        except Exception as error:
-            self.log.warning('Worker %s: %s could not be preloaded: %s', self.name, module, error)
-            return False
+        except BaseException as error:
+            words = describe_failure(error)
+            self.log.warning('Worker %s: %s could not be preloaded: %s', self.name, module, words)
+            return words
         self.log.info('Worker %s: preloaded %s', self.name, module)
+        self._look_for_changes()
         gc.freeze()
-        return True
+        return ''
 
     def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
         """Set the state; nothing is sent where the store says so already."""
@@ -365,16 +387,14 @@ class Worker(DefaultConnection, rq.worker.Worker):
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Return for how many seconds an execution is kept without a heartbeat."""
-        if self._task is not None or self._supervisor is not None:
-            if self.lease:
-                return self.lease
-            # How long it has worked is told by a clock that may have been set; a minute more does no harm.
-            working_time = 0.0
-        return int(super().get_heartbeat_ttl(job, working_time))
+        if self.record is None and self._supervisor is None:
+            return int(super().get_heartbeat_ttl(job, working_time))
+        # How long it has worked is told by a clock that may have been set; a minute more does no harm.
+        return max(self.shortest_lease, int(super().get_heartbeat_ttl(job)))
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Say that this worker lives; while `work` runs only if its record is there, which a beat writes again."""
-        if self._task is None and self._supervisor is None:
+        if self.record is None and self._supervisor is None:
             super().heartbeat(timeout, pipeline)
         else:
             self.heart.touch(pipeline)
@@ -383,9 +403,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
         """Say that this worker lives and runs the job."""
         if self._supervisor is None:
             super().maintain_heartbeats(job, execution)
-            return
-        child = next((child for child in self._supervisor.running if child.execution is execution), None)
-        self.heart.maintain(job, execution, child.identity if child is not None else None)
+        else:
+            self.heart.maintain(job, execution, self._supervisor.process_of(execution))
 
     def _start_scheduler(
         self,
@@ -507,7 +526,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             super().request_stop_execution(execution_id)
             return
         for child in self._supervisor.running:
-            if child.execution is not None and child.execution.id == execution_id:
+            if child.assignment is not None and child.assignment.execution.id == execution_id:
                 self._supervisor.stop_child(child)
                 return
         self.log.warning('Not running execution %s, command ignored.', execution_id)
@@ -521,8 +540,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
         try:
             payload = parse_payload(message)
             command = payload['command']
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.log.warning('Worker %s: not a command: %r', self.name, message.get('data'))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self.log.warning('Worker %s: not a command: %.100r', self.name, message.get('data'))
             return
         if command == 'stop-job':
             self._stop_job(payload.get('job_id'))
@@ -533,7 +552,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
 
     def _stop_job(self, job_id: str | None) -> None:
         assert self._supervisor is not None
-        children = [child for child in self._supervisor.running if child.claim and child.claim.job_id == job_id]
+        children = [child for child in self._supervisor.running if child.job_id == job_id]
         for child in children:
             self._supervisor.stop_child(child)
         if not children:
@@ -555,19 +574,40 @@ class Worker(DefaultConnection, rq.worker.Worker):
         else:
             self._supervisor.start_job(job, queue)
 
-    def become_child(self, task: Task, execution: Execution, job: Job) -> None:
+    def become_child(self, task: Task, slot: Slot, execution: Execution, job: Job) -> None:
         """Be the child that runs this task and nothing else."""
         self._supervisor = None
-        self._task = task
-        self._loaded = _saved_attributes(job)
-        self.unwritten_success = None
+        self.record = Record(self, task, slot, execution, job)
         self.executions = {execution.id: execution}
         self._executions = []
-        self._usage = {'execution': execution.id, 'worker': self.name, 'started': time.time()}
+
+    def become_settler(self) -> None:
+        """Be the child that handles the end of a job whose own process went away."""
+        self._supervisor = None
+        self.executions = {}
+        self._executions = []
 
     def parent_of(self, usage: dict[str, Any] | None) -> None:
         """Note what an ended child has used, for the next record of its job."""
         self._usage = usage
+
+    def take_over(self, job: Job, queue: Queue, execution: Execution, ending: Ending) -> bool:
+        """Handle the end of a job that another worker had; returns whether this worker's loop will do it."""
+        if self._supervisor is None:
+            return False
+        raw: dict[bytes, bytes] = self.connection.hgetall(job.key)  # type: ignore[assignment]
+        claim = Claim(queue.key, job.id, execution.id, raw, execution.created_at.timestamp())
+        with self.connection.pipeline() as pipeline:
+            # Whoever looks meanwhile sees that it is in good hands; should this worker die too, the next one finds it.
+            pipeline.hset(job.key, 'worker_name', self.name)
+            if self.connection.exists(execution.key):
+                pipeline.sadd(self.executions_key, execution.composite_key)
+                pipeline.hset(execution.key, 'worker_name', self.name)
+            pipeline.execute(raise_on_error=False)
+        assignment = Assignment(claim, queue, execution, claim.sealed_job(self), Task(claim, execution.id, True))
+        assignment.job.started_at = execution.created_at
+        self._supervisor.settle(assignment, ending)
+        return True
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run the job in this child.
@@ -575,7 +615,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         Raises:
             SystemExit: with code 1, if something outside of the job's own handling raised.
         """
-        if self._task is None:
+        if self.record is None:
             super().main_work_horse(job, queue)
             return
         random.seed()
@@ -584,6 +624,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         try:
             execution = self.execution
             assert execution is not None
+            self.record.began(job)
             self.perform_job(job, queue, execution)
         except BaseException as error:
             if not isinstance(error, SystemExit):
@@ -592,70 +633,77 @@ class Worker(DefaultConnection, rq.worker.Worker):
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
         """Mark the job as started, unless the store says so already."""
-        task = self._task
-        if task is None:
+        if self.record is None:
             super().prepare_job_execution(job, remove_from_intermediate_queue)
-        elif not task.prepared:
+        elif not self.record.task.prepared:
             # The job was moved there whatever the number of queues.
             super().prepare_job_execution(job, remove_from_intermediate_queue=True)
+        elif not is_shipped(rq.worker.Worker, 'prepare_job_execution'):
+            super().prepare_job_execution(job, remove_from_intermediate_queue)
         else:
             mark_started(job, self.name)
             self.procline(f'Processing {job.func_name} from {job.origin} since {time.time()}')
 
     def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
         """Note when the job ended."""
-        if self._task is not None and job._status != JobStatus.FAILED and not job._success_callback_name:
+        if self.record is None:
+            super().handle_execution_ended(job, queue, heartbeat_ttl)
+            return
+        self.record.end_if_copied()
+        if job._status != JobStatus.FAILED and not job._success_callback_name and self.touched is None:
             # The next thing written is the success itself, with this time in it.
             job.ended_at = job.last_heartbeat = now()
             return
-        ended = super().handle_execution_ended
-        self._persist(lambda again: ended(job, queue, heartbeat_ttl))
+        try:
+            super().handle_execution_ended(job, queue, heartbeat_ttl)
+        except Exception as error:
+            # How the job ended is written next, and does not depend on this.
+            self.log.debug('Worker %s: no heartbeat at the end of job %s: %s', self.name, job.id, error)
 
     def handle_job_success(
         self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry, execution: Execution
     ) -> None:
-        """Write down that the job succeeded, once, even if the store goes away and comes back meanwhile."""
-        if self._task is None:
+        """Write down that the job succeeded, or leave that to the supervisor."""
+        record = self.record
+        if record is None:
             super().handle_job_success(job, queue, started_job_registry, execution)
             return
-        self._persist(lambda again: self._write_success(job, queue, started_job_registry, execution, again))
-
-    def _write_success(
-        self, job: Job, queue: Queue, started: StartedJobRegistry, execution: Execution, again: bool
-    ) -> None:
-        if not again and self._leave_to_parent(job):
+        if record.leaves_success(job):
             self.executions.pop(execution.id, None)
-            self._log_success(job)
             return
-        if self._write_in_one_step(job, execution, again):
-            self.executions.pop(execution.id, None)
-            self._log_success(job)
-            return
-        if again and not self.connection.exists(execution.key):
-            # The transaction was carried out, only its answer was lost: what follows it is still to be done.
-            queue.ready_job_registry.cleanup()
-            self._release_slot_safely(job)
-            return
-        super().handle_job_success(job, queue, started, execution)
+        handle = super().handle_job_success
 
-    def _leave_to_parent(self, job: Job) -> bool:
-        """Note a success that the parent can write down as well; returns whether it can."""
-        if job.webhooks or not self._is_simple(job) or _saved_attributes(job) != self._loaded:
-            return False
-        result = None
-        if job._result is not None:
+        def write() -> None:
+            if self.touched is None and self._write_in_one_step(job, execution, False):
+                self.executions.pop(execution.id, None)
+                self._log_success(job)
+                return
             try:
-                result = job.serializer.dumps(job._result)
-            except Exception:
-                return False
-            if not isinstance(result, bytes) or len(result) > LARGEST_RESULT:
-                return False
-        assert job.started_at is not None
-        assert job.ended_at is not None
-        self.unwritten_success = Success(job.started_at, job.ended_at, result, self._measure())
-        return True
+                handle(job, queue, started_job_registry, execution)
+            except Exception as error:
+                if is_lost(error) or refuses(error) or not set_aside_dependents(self, job):
+                    raise
+                handle(job, queue, started_job_registry, execution)
 
-    def _is_simple(self, job: Job) -> bool:
+        record.success(job, write)
+
+    def handle_job_retry(
+        self,
+        job: Job,
+        queue: Queue,
+        retry: Retry,
+        started_job_registry: StartedJobRegistry,
+        execution: Execution,
+    ) -> None:
+        """Write down that the job returned a Retry, or leave that to the supervisor."""
+        handle = super().handle_job_retry
+        if self.record is None:
+            handle(job, queue, retry, started_job_registry, execution)
+            return
+        self.record.retry(job, retry, lambda: handle(job, queue, retry, started_job_registry, execution))
+
+    def is_simple(self, job: Job) -> bool:
+        """Say whether nothing but the job itself changes when it succeeds."""
         return (
             not job.repeats_left
             and not job.has_rate_limit
@@ -664,33 +712,38 @@ class Worker(DefaultConnection, rq.worker.Worker):
         )
 
     def _write_in_one_step(self, job: Job, execution: Execution, again: bool) -> bool:
-        return self._is_simple(job) and self.bookkeeper.succeed(
+        return self.is_simple(job) and self.bookkeeper.succeed(
             job, execution, job.get_result_ttl(self.default_result_ttl), self._own_fields(), repetition=again
         )
 
-    def write_reported_success(
-        self, job: Job, queue: Queue, execution: Execution, success: Success, again: bool
-    ) -> None:
-        """Write down, in the parent, what a child told of its job.
+    def write_reported_success(self, job: Job, queue: Queue, execution: Execution, report: Report, again: bool) -> None:
+        """Write down a success that a child told of.
 
         Args:
             job: the job as it was when it was taken.
             queue: its queue.
             execution: the execution that ended.
-            success: what the child told.
-            again: an earlier call may have been carried out.
+            report: what the child told.
+            again: it may have been written already.
         """
         job.worker_name = self.name
-        job.started_at = success.started_at
-        job.ended_at = job.last_heartbeat = success.ended_at
-        job.serializer = SealedSerializer(job.serializer)
-        job._result = None if success.result is None else Sealed(success.result)
-        if self._write_in_one_step(job, execution, again):
+        job.started_at = datetime.fromtimestamp(report.started_at, tz=timezone.utc)
+        job.ended_at = job.last_heartbeat = datetime.fromtimestamp(report.ended_at, tz=timezone.utc)
+        if report.result is None:
+            job._result = None
+        else:
+            # Opened only in a child, where the application's code is called with it.
+            sealed = isinstance(job.serializer, SealedSerializer)
+            job._result = Sealed(report.result) if sealed else job.serializer.loads(report.result)
+        if self.touched is None and self._write_in_one_step(job, execution, again):
+            self._log_success(job)
             return
         if again and not self.connection.exists(execution.key):
+            # The transaction was carried out, only its answer was lost: what follows it is still to be done.
             queue.ready_job_registry.cleanup()
+            self._release_slot_safely(job)
             return
-        super().handle_job_success(job, queue, queue.started_job_registry, execution)
+        self.handle_job_success(job, queue, queue.started_job_registry, execution)
 
     def _log_success(self, job: Job) -> None:
         assert job.started_at is not None
@@ -709,58 +762,40 @@ class Worker(DefaultConnection, rq.worker.Worker):
         exc_string: str = '',
         execution: Execution | None = None,
     ) -> None:
-        """Write down that the job failed; in a child also if the store goes away and comes back meanwhile."""
-        if self._task is None or execution is None:
-            super().handle_job_failure(job, queue, started_job_registry, exc_string, execution)
-            return
+        """Write down that the job failed, or leave that to the supervisor."""
+        record = self.record
         handle = super().handle_job_failure
-
-        def write(again: bool) -> None:
-            if again and not self.connection.exists(execution.key):
-                return
-            retries_left = job.retries_left
+        if record is None or execution is None:
             handle(job, queue, started_job_registry, exc_string, execution)
-            # RQ logs a transaction that could not be carried out, and goes on.
-            if self.connection.exists(execution.key):
-                job.retries_left = retries_left
-                raise redis.exceptions.ConnectionError('the failure was not written')
-
-        self._persist(write)
-
-    def _persist(self, write: Callable[[bool], None]) -> None:
-        again = False
-        end = time.monotonic() + _PERSISTENCE
-        pause = 0.05
-        while True:
-            try:
-                write(again)
-                return
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-                if time.monotonic() + pause > end:
-                    raise
-                self.log.warning('Worker %s: the store is away, trying again: %s', self.name, error)
-                time.sleep(pause)
-                pause = min(pause * 2, 1.0)
-                again = True
+            return
+        record.failure(job, exc_string, lambda: handle(job, queue, started_job_registry, exc_string, execution))
 
     def _finalize_failure(self, job: Job, queue: Queue, execution: Execution, exc_info: _ExcInfo) -> None:
-        task = self._task
-        if task is not None and task.memory is not None:
-            limits.unlimit_memory()
-            error = exc_info[1]
-            if isinstance(error, MemoryError):
-                size = task.memory >> 20
-                exceeded = limits.JobMemoryExceeded(f'the job asked for more than the {size} MiB that it may have')
-                exceeded.__cause__ = error
-                exc_info = (limits.JobMemoryExceeded, exceeded, error.__traceback__)
+        record = self.record
+        if record is not None:
+            record.end_if_copied()
+            if self.memory_limit is not None:
+                exc_info = self._explain_memory(exc_info, self.memory_limit)
+            record.raised(job, format_exc_info(exc_info))
         super()._finalize_failure(job, queue, execution, exc_info)
+
+    @staticmethod
+    def _explain_memory(exc_info: _ExcInfo, limit: int) -> _ExcInfo:
+        limits.unlimit_memory()
+        error = exc_info[1]
+        if not isinstance(error, MemoryError):
+            return exc_info
+        exceeded = limits.JobMemoryExceeded(f'the job asked for more than the {limit >> 20} MiB that it may have')
+        exceeded.__cause__ = error
+        return limits.JobMemoryExceeded, exceeded, error.__traceback__
 
     # What a job used
 
     def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """Forget the execution, and write down with the job what it used."""
         super().cleanup_execution(job, pipeline, execution)
-        if self._usage is None or execution is None or self._usage.get('execution') != execution.id:
+        usage = self._known_usage()
+        if usage is None or execution is None or usage.get('execution') != execution.id:
             return
         if job._status == JobStatus.FINISHED and job.get_result_ttl(self.default_result_ttl) == 0:
             # The job was deleted in this very pipeline.
@@ -768,72 +803,21 @@ class Worker(DefaultConnection, rq.worker.Worker):
         fields: dict[Any, Any] = self._own_fields()
         pipeline.hset(job.key, mapping=fields)
 
+    def _known_usage(self) -> dict[str, Any] | None:
+        if self.record is not None:
+            return {**self.record.usage(), 'raw': self.record.task.claim.raw}
+        return self._usage
+
     def _own_fields(self) -> dict[str, str]:
         """Return the fields of a job that are this package's: what its executions used."""
-        if self._usage is None:
-            return {}
-        usage = dict(self._measure())
+        usage = dict(self._known_usage() or {})
         raw = usage.pop('raw', None)
-        if self._task is not None:
-            raw = self._task.claim.raw
         fields = {'usage': encode_list([*decode_list(raw.get(b'usage')), usage])} if raw is not None else {}
         if raw and raw.get(b'crashes') and usage['exit'] == 0:
             # What is counted is how often in a row it took its process down.
             fields['crashes'] = '[]'
         return fields
 
-    def _measure(self) -> dict[str, Any]:
-        assert self._usage is not None
-        if self._task is None:
-            return self._usage
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        return {
-            **self._usage,
-            'wall': round(time.time() - self._usage['started'], 6),
-            'cpu': round(used.ru_utime + used.ru_stime, 6),
-            'memory': used.ru_maxrss * _RSS_UNIT,
-            'exit': 0,
-        }
 
-
-# getrusage(2): kilobytes on Linux, bytes on macOS.
-_RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
-
-# What RQ writes again of a job when it has succeeded: if a job changed one of them in itself, that has to be kept.
-_saved_attributes = operator.attrgetter(
-    'created_at',
-    '_data',
-    '_success_callback_name',
-    '_failure_callback_name',
-    '_stopped_callback_name',
-    '_success_callback_timeout',
-    '_failure_callback_timeout',
-    '_stopped_callback_timeout',
-    'group_id',
-    'number_of_retries',
-    'retries_left',
-    'retry_intervals',
-    'enqueue_at_front_on_retry',
-    'origin',
-    'description',
-    'enqueued_at',
-    'repeats_left',
-    'repeat_intervals',
-    'rate_limit_key',
-    'rate_limit_concurrency',
-    '_exc_info',
-    'timeout',
-    'webhooks',
-    'result_ttl',
-    'failure_ttl',
-    '_dependency_ids',
-    'ttl',
-    'allow_dependency_failures',
-    'enqueue_at_front',
-)
-
-# Where one of these was replaced by a subclass or a test, RQ's own way is taken, in which they are all called.
-_OWN_METHODS = {
-    name: getattr(Worker, name)
-    for name in ('execute_job', 'perform_job', 'prepare_execution', 'prepare_job_execution', 'get_heartbeat_ttl')
-}
+# Where one of these was replaced by a subclass, a test or an agent, RQ's own way is taken, in which all are called.
+_STARTING = ('execute_job', 'perform_job', 'prepare_execution', 'prepare_job_execution', 'get_heartbeat_ttl')

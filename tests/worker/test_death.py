@@ -63,10 +63,10 @@ def test_a_live_worker_recovers_within_a_second(workers: Workers, queue: Queue, 
     first = workers.start('--max-children', '1', name='one')
     job, gate, _ = start_job(queue, tmp_path, retry=Retry(max=1))
     workers.start(name='two')
-    gate.touch()
 
     first.kill()
     killed = time.monotonic()
+    gate.touch()
     until(lambda: job.get_status() == JobStatus.FINISHED)
 
     assert job.latest_result().worker_name == 'two'

@@ -1,0 +1,214 @@
+"""From a queue to an assignment: takes jobs off the queues, and sets aside what cannot be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.intermediate_queue import IntermediateQueue
+from rq.logutils import blue, green
+from rq.queue import Queue
+from rq.suspension import WORKERS_SUSPENDED
+from rq.utils import as_text
+from rq.worker import DequeueStrategy, WorkerStatus
+from rq.worker.base import BaseWorker
+
+from rq_leveldb.unreadable import UnreadableJob, list_aside
+
+from .assignment import Assignment, Task
+from .bookkeeping import Claim, Suspended, Unusable
+from .child import state_of
+from .settlement import drop_execution, fail_unreadable
+from .trouble import is_lost, refuses
+
+if TYPE_CHECKING:
+    from rq.executions import Execution
+    from rq.job import Job
+
+    from rq_leveldb.process import Identity
+
+    from .worker import Worker
+
+__all__ = ['Intake']
+
+
+class Intake:
+    """Takes one worker's jobs off its queues.
+
+    Args:
+        worker: the worker, whose methods are called as RQ's worker calls them.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._plain = worker.is_plain()
+        self._own_dequeue = self._uses_own_dequeue()
+        self._in_hand: dict[str, Claim] = {}
+        self._found: list[Assignment] = []
+        self._told: set[str] = set()
+
+    @property
+    def claimed(self) -> set[str]:
+        """Ids of the jobs that are being started by RQ's own methods."""
+        return set(self._in_hand)
+
+    def take(self, child: Identity) -> tuple[list[Assignment], bool]:
+        """Take a job off the queues.
+
+        Args:
+            child: the process that will run it.
+
+        Returns:
+            What was taken, and whether there may be more.
+
+        Raises:
+            Suspended: workers are to take none.
+            RedisError: the store is away or takes no writes.
+        """
+        self._found = []
+        if self._own_dequeue:
+            return self._take_as_rq()
+        worker = self._worker
+        start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
+        taken = start(worker._ordered_queues, child)
+        for found in taken:
+            if isinstance(found, Unusable):
+                self._set_aside(found)
+            else:
+                self._dispatch(found)
+        # A queue that cannot be used is met again and again: it is not a reason to look at once.
+        more = any(isinstance(found, Claim) or found.job_id for found in taken)
+        return self._found, more
+
+    def start_job(self, job: Job, queue: Queue) -> None:
+        """Start a job by RQ's own methods; it is part of what `take` returns."""
+        worker = self._worker
+        claim = self._in_hand.get(job.id)
+        if claim is None:
+            claim = Claim(queue.key, job.id, '', {_bytes(k): _bytes(v) for k, v in job.to_dict().items()})
+        execution = worker.prepare_execution(job)
+        worker.state_is_stored(WorkerStatus.BUSY)
+        worker.bookkeeper.release_claim(job.id)
+        claim.at = execution.created_at.timestamp()
+        self._assign(claim, queue, execution, prepared=False)
+
+    def _uses_own_dequeue(self) -> bool:
+        queue_class = self._worker.queue_class
+        return any(
+            getattr(queue_class, name).__func__ is not getattr(Queue, name).__func__
+            for name in ('dequeue_any', 'lpop', 'lmove', '_fetch_dequeued_job')
+        )
+
+    def _take_as_rq(self) -> tuple[list[Assignment], bool]:
+        worker = self._worker
+        if worker.connection.exists(WORKERS_SUSPENDED):
+            raise Suspended
+        try:
+            result: tuple[Job, Queue] | None = worker.queue_class.dequeue_any(
+                worker._ordered_queues,
+                None,
+                connection=worker.connection,
+                job_class=worker.job_class,
+                serializer=worker.serializer,
+                death_penalty_class=worker.death_penalty_class,
+            )
+        except DequeueTimeout:
+            return [], False
+        except Exception as error:
+            if is_lost(error) or refuses(error) or not self._fail_unreadable_ones():
+                raise
+            return [], True
+        if result is None:
+            return [], False
+        job, queue = result
+        worker.reorder_queues(reference_queue=queue)
+        self._log(queue, job.id, job.description or '')
+        worker.execute_job(job, queue)
+        return self._found, True
+
+    def _fail_unreadable_ones(self) -> bool:
+        """Fail what a queue class of the application moved to an intermediate queue and then could not read."""
+        worker = self._worker
+        failed = False
+        for queue in worker.queues:
+            key = IntermediateQueue.get_intermediate_queue_key(queue.key)
+            for member in worker.connection.lrange(key, 0, -1):
+                job_id = member.decode('utf-8', 'replace') if isinstance(member, bytes) else member
+                try:
+                    worker.job_class.fetch(job_id, connection=worker.connection, serializer=worker.serializer)
+                except NoSuchJobError:
+                    continue
+                except Exception as error:
+                    if is_lost(error) or refuses(error):
+                        raise
+                    fail_unreadable(worker, job_id, queue.name, f'Job {job_id} cannot be read: {error}')
+                    worker.connection.lrem(key, 1, job_id)
+                    failed = True
+        return failed
+
+    def _set_aside(self, found: Unusable) -> None:
+        worker = self._worker
+        queue = worker.queue_for(found.queue_key)
+        if found.job_id:
+            fail_unreadable(worker, found.job_id, queue.name, f'Job {found.job_id} cannot be read: {found.error}')
+            return
+        if found.error not in self._told:
+            self._told.add(found.error)
+            worker.log.error(
+                'Worker %s: queue %s cannot be used, %s; delete or rename that key',
+                worker.name,
+                queue.name,
+                found.error,
+            )
+        list_aside(worker.connection, found.error.partition(': ')[0], found.error)
+
+    def _dispatch(self, claim: Claim) -> None:
+        worker = self._worker
+        queue = worker.queue_for(claim.queue_key)
+        if worker._dequeue_strategy != DequeueStrategy.DEFAULT or (
+            type(worker).reorder_queues is not BaseWorker.reorder_queues
+        ):
+            worker.reorder_queues(reference_queue=queue)
+        self._log(queue, claim.job_id, claim.raw.get(b'description', b'').decode('utf-8', 'replace'))
+        if claim.execution_id:
+            worker.state_is_stored(WorkerStatus.BUSY)
+            self._assign(claim, queue, claim.execution(worker), prepared=True)
+            return
+        self._in_hand[claim.job_id] = claim
+        try:
+            worker.execute_job(claim.job(worker, queue), queue)
+        except UnreadableJob as fault:
+            fail_unreadable(worker, claim.job_id, queue.name, fault)
+            worker.connection.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, claim.job_id)
+            worker.bookkeeper.release_claim(claim.job_id)
+        finally:
+            self._in_hand.pop(claim.job_id, None)
+
+    def _log(self, queue: Queue, job_id: str, description: str) -> None:
+        worker = self._worker
+        if worker.log_job_description:
+            worker.log.info('Worker %s: %s: %s (%s)', worker.name, green(queue.name), blue(description), job_id)
+        else:
+            worker.log.info('Worker %s: %s: %s', worker.name, green(queue.name), job_id)
+
+    def _assign(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
+        worker = self._worker
+        if claim.whole and b'data' not in claim.raw:
+            # Deleted since it was taken.
+            drop_execution(worker, claim.job_id, queue.name, execution)
+            return
+        try:
+            job = claim.sealed_job(worker)
+        except UnreadableJob as fault:
+            fail_unreadable(worker, claim.job_id, queue.name, fault, execution)
+            return
+        job.redis_server_version = worker.redis_server_version
+        job.started_at = execution.created_at
+        state = state_of(job) if prepared and claim.whole and worker.touched is None else None
+        worker.executions[execution.id] = execution
+        task = Task(claim, execution.id, prepared, state)
+        self._found.append(Assignment(claim, queue, execution, job, task))
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else as_text(str(getattr(value, 'value', value))).encode()

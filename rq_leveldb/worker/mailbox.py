@@ -1,0 +1,151 @@
+"""How a child tells the supervisor of its job's end: in memory that both share.
+
+A job can close descriptors, use them up, give up its rights, change its root directory or replace `socket.socket`; a
+mapping that was made before the job began outlives all of it. It is sparse: only what is written takes memory.
+
+    0   length of the head, 8 bytes; 0 while nothing is said
+    8   length of the result, 8 bytes
+    16  the head, JSON; then the result, as the job's serializer wrote it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import struct
+import tempfile
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ['Mailbox', 'Report', 'Slot']
+
+# Redis takes no longer strings; a result is base64 there. Addresses cost nothing.
+_SIZE = 512 << 20
+# Where addresses are limited (RLIMIT_AS), all but the largest results still fit.
+_SMALL_SIZE = 1 << 20
+_LENGTHS = struct.Struct('=QQ')
+
+
+@dataclass
+class Report:
+    """What a child says of its job.
+
+    Args:
+        kind: `written`: all is in the store; else what is still to be written: `success`, `retry` (the job returned
+            one), `failure`, or `tried`: a failure that the child is about to write down itself.
+        started_at: when the job began, seconds since the epoch.
+        ended_at: when it ended.
+        text: the failure's traceback.
+        result: what the job returned, as the job's serializer writes it; None if it returned None.
+        usage: what the job used.
+        retry: `max` and `interval` of the Retry that the job returned.
+        module: where the job's function is, if the supervisor wants to know.
+        unsure: the child tried to write it down, and cannot know whether it was carried out.
+    """
+
+    kind: str
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    text: str = ''
+    result: bytes | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    retry: dict[str, Any] = field(default_factory=dict)
+    module: str = ''
+    unsure: bool = False
+
+
+class Mailbox:
+    """The supervisor's side.
+
+    Raises:
+        OSError: there are no descriptors or no memory left.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor = _shared_file()
+        try:
+            os.ftruncate(self.descriptor, _SIZE)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> Report | None:
+        """Return what the child said last; None if nothing, or nothing whole."""
+        if self.descriptor < 0:
+            return None
+        try:
+            head_size, result_size = _LENGTHS.unpack(os.pread(self.descriptor, _LENGTHS.size, 0))
+            if not head_size:
+                return None
+            fields = json.loads(_read(self.descriptor, head_size, _LENGTHS.size))
+            has_result = fields.pop('has_result')
+            result = _read(self.descriptor, result_size, _LENGTHS.size + head_size) if has_result else None
+            return Report(**fields, result=result)
+        except (OSError, ValueError, TypeError, KeyError, struct.error, MemoryError):
+            # The job wrote all over its memory.
+            return None
+
+    def close(self) -> None:
+        """Give it up."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class Slot:
+    """The child's side.
+
+    Args:
+        descriptor: the mailbox; closed here.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        try:
+            self._memory = mmap.mmap(descriptor, _SIZE)
+        except (OSError, ValueError):
+            self._memory = mmap.mmap(descriptor, _SMALL_SIZE)
+        os.close(descriptor)
+
+    def say(self, report: Report) -> bool:
+        """Say how the job ended; the last word counts.
+
+        Returns:
+            Whether it was said: a result may be too large.
+        """
+        fields = asdict(report)
+        result = fields.pop('result')
+        fields['has_result'] = result is not None
+        head = json.dumps(fields, separators=(',', ':')).encode()
+        body = result or b''
+        start = _LENGTHS.size
+        if start + len(head) + len(body) > len(self._memory):
+            return False
+        # The lengths come last: whoever is killed in the middle has said nothing.
+        self._memory[:start] = _LENGTHS.pack(0, 0)
+        self._memory[start : start + len(head)] = head
+        self._memory[start + len(head) : start + len(head) + len(body)] = body
+        self._memory[:start] = _LENGTHS.pack(len(head), len(body))
+        return True
+
+
+def _shared_file() -> int:
+    if hasattr(os, 'memfd_create'):
+        return os.memfd_create('rq-leveldb-job', os.MFD_CLOEXEC)
+    descriptor, path = tempfile.mkstemp()
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    return descriptor
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
+    chunks = []
+    while size:
+        chunk = os.pread(descriptor, size, offset)
+        if not chunk:
+            raise ValueError('cut short')
+        chunks.append(chunk)
+        size -= len(chunk)
+        offset += len(chunk)
+    return b''.join(chunks)

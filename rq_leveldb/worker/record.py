@@ -1,0 +1,232 @@
+"""What a child writes down about its own job, and what it leaves to the supervisor.
+
+A plain success is left to the supervisor, whose pages are its own: a forked child pays for each page that it is the
+first to touch. All else the child writes through RQ's methods. Where that does not succeed (the store is away, the job
+changed its process so that it cannot be reached) the supervisor learns how the job ended, and writes it later.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
+from rq.job import Job
+
+from .mailbox import Report, Slot
+from .trouble import is_lost, refuses
+from .untouched import is_shipped
+
+if TYPE_CHECKING:
+    from rq.executions import Execution
+    from rq.job import Retry
+
+    from .assignment import Task
+    from .worker import Worker
+
+__all__ = ['Record']
+
+# A success beyond this is written by the child: the supervisor should not have to carry it.
+_LARGEST_LEFT = 60 * 1024
+# getrusage(2): kilobytes on Linux, bytes on macOS.
+_RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
+# Looked at again when the job is done: its module may have brought an agent that replaces them.
+_ON_THE_WAY_OUT = ('handle_job_success', 'perform_job', '_finalize_success', 'increment_successful_job_count')
+
+
+class Record:
+    """The record of one job, kept by its child.
+
+    Args:
+        worker: this process' copy of the worker.
+        task: what the child was told.
+        slot: where the supervisor will look.
+        execution: the execution.
+        job: the job, as it was before it began.
+    """
+
+    def __init__(self, worker: Worker, task: Task, slot: Slot, execution: Execution, job: Job) -> None:
+        self.task = task
+        self._worker = worker
+        self._slot = slot
+        self._execution = execution
+        self._loaded = _saved_attributes(job) if type(job) is Job else None
+        self._pid = os.getpid()
+        self._began = time.monotonic()
+        self._base: dict[str, Any] = {'execution': execution.id, 'worker': worker.name, 'started': time.time()}
+        self._module = ''
+        self._left: Report | None = None
+
+    def end_if_copied(self) -> None:
+        """End at once where the job has forked and its copy comes back here: only the child itself has a say."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def began(self, job: Job) -> None:
+        """Note where the job's function is, for a supervisor that has such modules imported beforehand."""
+        if self._worker.settings.preload:
+            try:
+                self._module = (job.func_name or '').rpartition('.')[0]
+            except Exception:
+                # Its arguments cannot be read; the job will say so itself.
+                self._module = ''
+
+    def usage(self) -> dict[str, Any]:
+        """Return what the job has used so far."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            **self._base,
+            'wall': round(time.monotonic() - self._began, 6),
+            'cpu': round(used.ru_utime + used.ru_stime, 6),
+            'memory': used.ru_maxrss * _RSS_UNIT,
+            'exit': 0,
+        }
+
+    # The ways in which a job ends
+
+    def leaves_success(self, job: Job) -> bool:
+        """Leave a success to the supervisor if that can write it as RQ's methods would; returns whether it does."""
+        worker = self._worker
+        if (
+            worker.touched is not None
+            or not self.task.claim.whole
+            or job.webhooks
+            or not worker.is_simple(job)
+            or self._loaded is None
+            or _saved_attributes(job) != self._loaded
+            or not all(is_shipped(type(worker), name) for name in _ON_THE_WAY_OUT)
+            or not is_shipped(Job, 'perform')
+        ):
+            return False
+        report = self._success(job, unsure=False)
+        if report.result is not None and len(report.result) > _LARGEST_LEFT:
+            return False
+        self._left = report
+        return True
+
+    def success(self, job: Job, write: Callable[[], None]) -> None:
+        """Write a success down, or leave it to the supervisor."""
+        self._write(write, lambda: self._success(job, unsure=True))
+
+    def retry(self, job: Job, retry: Retry, write: Callable[[], None]) -> None:
+        """Write down that the job returned a Retry, or leave it to the supervisor."""
+
+        def report() -> Report:
+            wanted = {'max': retry.max, 'interval': retry.intervals, 'enqueue_at_front': retry.enqueue_at_front}
+            return self._report('retry', job, retry=wanted, unsure=True)
+
+        self._write(write, report)
+
+    def raised(self, job: Job | None, text: str) -> None:
+        """Note that the job raised, before anything is done about it that may go wrong too."""
+        self._slot.say(self._report('tried', job, text=text, unsure=True))
+
+    def failure(self, job: Job, text: str, write: Callable[[], None]) -> None:
+        """Write a failure down, or leave it to the supervisor."""
+
+        def checked() -> None:
+            write()
+            # RQ logs a transaction that could not be carried out, and goes on.
+            if self._worker.connection.exists(self._execution.key):
+                raise _NotWritten
+
+        self._write(checked, lambda: self._report('failure', job, text=text, unsure=True))
+
+    def finish(self) -> bool:
+        """Say the last word; returns whether the end is known to somebody."""
+        if self._left is not None:
+            return self._slot.say(self._left)
+        return self._slot.say(Report('written', module=self._module))
+
+    def _write(self, write: Callable[[], None], report: Callable[[], Report]) -> None:
+        try:
+            write()
+        except Exception as error:
+            if not (isinstance(error, _NotWritten) or is_lost(error) or refuses(error) or not self._reachable()):
+                raise
+            self._left = report()
+            self._worker.log.warning(
+                'Worker %s: the end of job %s is left to the supervisor: %s',
+                self._worker.name,
+                self.task.claim.job_id,
+                error or 'the store did not take it',
+            )
+
+    def _reachable(self) -> bool:
+        try:
+            self._worker.connection.ping()
+        except Exception:
+            return False
+        return True
+
+    def _success(self, job: Job, *, unsure: bool) -> Report:
+        result = None
+        if job._result is not None:
+            try:
+                result = job.serializer.dumps(job._result)
+            except Exception:
+                result = job.serializer.dumps(UNSERIALIZABLE_RETURN_VALUE_PAYLOAD)
+            if isinstance(result, str):
+                result = result.encode()
+        return self._report('success', job, result=result, unsure=unsure)
+
+    def _report(self, kind: str, job: Job | None, **fields: Any) -> Report:
+        started = job.started_at if job is not None else None
+        ended = job.ended_at if job is not None else None
+        return Report(
+            kind,
+            started.timestamp() if started is not None else self._base['started'],
+            ended.timestamp() if ended is not None else time.time(),
+            usage=self.usage(),
+            module=self._module,
+            **fields,
+        )
+
+
+class _NotWritten(Exception):
+    """RQ could not carry out its transaction, and said so in the log only."""
+
+
+def format_error(error: BaseException) -> str:
+    """Return the traceback of an error, as RQ stores it."""
+    return ''.join(traceback.format_exception(error))
+
+
+# What RQ writes again of a job when it has succeeded: if a job changed one of them in itself, that has to be kept.
+_saved_attributes = operator.attrgetter(
+    'created_at',
+    '_data',
+    '_success_callback_name',
+    '_failure_callback_name',
+    '_stopped_callback_name',
+    '_success_callback_timeout',
+    '_failure_callback_timeout',
+    '_stopped_callback_timeout',
+    'group_id',
+    'number_of_retries',
+    'retries_left',
+    'retry_intervals',
+    'enqueue_at_front_on_retry',
+    'origin',
+    'description',
+    'enqueued_at',
+    'repeats_left',
+    'repeat_intervals',
+    'rate_limit_key',
+    'rate_limit_concurrency',
+    '_exc_info',
+    'timeout',
+    'webhooks',
+    'result_ttl',
+    'failure_ttl',
+    '_dependency_ids',
+    'ttl',
+    'allow_dependency_failures',
+    'enqueue_at_front',
+)

@@ -1,0 +1,239 @@
+"""The ends that are not written down yet: each is written exactly once, in the supervisor or by a child."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rq.utils import as_text
+
+from rq_leveldb.unreadable import list_aside
+
+from . import settlement
+from .assignment import Assignment, Task
+from .child import usage_record
+from .ending import Ending, Verdict
+from .trouble import is_lost, refuses
+
+if TYPE_CHECKING:
+    from .child import Child
+    from .nursery import Nursery
+    from .output import Capture
+    from .worker import Worker
+
+__all__ = ['Settling']
+
+# Beyond the time-outs of the callbacks; exception handlers have none.
+_PATIENCE = 60.0
+
+
+@dataclass
+class _Open:
+    assignment: Assignment
+    ending: Ending
+    capture: Capture | None = None
+    wants_child: bool = False
+    child: Child | None = None
+    given_at: float = 0.0
+    plainly: str = ''
+
+
+class Settling:
+    """Writes down the ends of one worker's jobs.
+
+    Args:
+        worker: whose jobs.
+        nursery: where children are had for ends that need the application's code.
+        give: gives a waiting child its task; returns whether it took it.
+        settled: called when an end is written, with the job and how it ended.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        nursery: Nursery,
+        give: Callable[[Child, Assignment, Task, Ending], bool],
+        settled: Callable[[Assignment, Ending], None],
+    ) -> None:
+        self._worker = worker
+        self._nursery = nursery
+        self._give = give
+        self._settled = settled
+        self._open: dict[str, _Open] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any end is not written down yet."""
+        return bool(self._open)
+
+    @property
+    def composite_keys(self) -> set[str]:
+        """The executions whose ends are not written down yet."""
+        return set(self._open)
+
+    @property
+    def wants_children(self) -> int:
+        """How many ends wait for a child."""
+        return sum(entry.wants_child and entry.child is None for entry in self._open.values())
+
+    def add(self, assignment: Assignment, ending: Ending, capture: Capture | None = None) -> None:
+        """Write an end down, or keep it until that can be done.
+
+        Args:
+            assignment: the job.
+            ending: how it ended.
+            capture: what it printed.
+
+        Raises:
+            RedisError: the store is away, or takes no writes; the end is kept.
+        """
+        key = assignment.composite_key
+        if key not in self._open:
+            self._open[key] = _Open(assignment, ending, capture)
+            self._attempt(self._open[key])
+
+    def attempt(self) -> None:
+        """Write down what can be.
+
+        Raises:
+            RedisError: the store is away, or takes no writes.
+        """
+        for entry in list(self._open.values()):
+            if entry.child is None and not entry.wants_child:
+                self._attempt(entry)
+
+    def hand_out(self) -> None:
+        """Give the ends that need the application's code to waiting children."""
+        waiting = [entry for entry in self._open.values() if entry.wants_child and entry.child is None]
+        for entry, child in zip(waiting, self._nursery.waiting(), strict=False):
+            assignment = entry.assignment
+            task = Task(assignment.claim, assignment.execution.id, True, None, entry.ending)
+            if self._give(child, assignment, task, entry.ending):
+                entry.child, entry.given_at = child, time.monotonic()
+        missing = self.wants_children
+        if missing:
+            self._nursery.order(missing, beyond=missing)
+
+    def child_ended(self, child: Child, written: bool, exit_words: str) -> None:
+        """Learn that a child which handled an end has ended.
+
+        Args:
+            child: which.
+            written: whether it wrote the end down.
+            exit_words: how it ended.
+        """
+        assert child.assignment is not None
+        entry = self._open.get(child.assignment.composite_key)
+        if entry is None:
+            return
+        entry.child = None
+        entry.wants_child = False
+        entry.ending.again = True
+        if written:
+            self._done(entry)
+            return
+        entry.plainly = f'The code that was to be called then did not come to its end: {exit_words}'
+        self._attempt(entry)
+
+    def check(self) -> None:
+        """Kill children that take too long over an end."""
+        for entry in self._open.values():
+            job = entry.assignment.job
+            limit = _PATIENCE + max(job.failure_callback_timeout, job.stopped_callback_timeout, 0)
+            if entry.child is not None and time.monotonic() - entry.given_at > limit:
+                entry.child.kill(9)
+
+    def give_up_on_children(self) -> None:
+        """Write down without the application's code what waits for it: there is no more time."""
+        for entry in list(self._open.values()):
+            if entry.child is not None:
+                entry.child.kill(9)
+            if entry.wants_child and entry.child is None:
+                entry.wants_child = False
+                entry.plainly = 'The code that was to be called then was not: the worker was stopped'
+                self._attempt(entry)
+
+    def _attempt(self, entry: _Open) -> None:
+        try:
+            if entry.capture is not None:
+                self._save_output(entry.assignment, entry.capture)
+            if not self._write(entry):
+                return
+            if entry.capture is not None:
+                # Now it is known for how long the job is kept.
+                self._save_output(entry.assignment, entry.capture, last=True)
+        except Exception as error:
+            if is_lost(error) or refuses(error):
+                entry.ending.again = True
+                raise
+            self._worker.log.exception(
+                'Worker %s: the end of job %s could not be handled', self._worker.name, entry.assignment.job_id
+            )
+            self._fail(entry, error)
+        self._done(entry)
+
+    def _write(self, entry: _Open) -> bool:
+        """Write an end down; returns False if a child has to do it."""
+        assignment, ending = entry.assignment, entry.ending
+        if ending.verdict is Verdict.WRITTEN:
+            return True
+        if not entry.plainly and settlement.needs_application(self._worker, assignment, ending):
+            entry.wants_child = True
+            return False
+        try:
+            self._settle(entry)
+        except Exception as error:
+            if is_lost(error) or refuses(error):
+                raise
+            if not settlement.set_aside_dependents(self._worker, assignment.job):
+                raise
+            ending.again = True
+            self._settle(entry)
+        return True
+
+    def _settle(self, entry: _Open) -> None:
+        worker = self._worker
+        assignment, ending = entry.assignment, entry.ending
+        if not assignment.claim.whole:
+            # Only the application's code could have handled it, and did not; RQ's would write what is not there.
+            raise ValueError(f'{ending.reason or ending.exit}. {entry.plainly}')
+        queue = settlement.sealed_queue(worker, assignment.queue.name)
+        worker.parent_of(usage_record(worker, assignment.claim.raw, assignment.execution, ending))
+        try:
+            arguments = (worker, ending, assignment.job, queue, assignment.execution)
+            if entry.plainly:
+                settlement.settle_plainly(*arguments, entry.plainly)
+            else:
+                settlement.settle(*arguments)
+        finally:
+            worker.parent_of(None)
+
+    def _fail(self, entry: _Open, error: Exception) -> None:
+        """Fail a job whose end RQ's methods cannot write."""
+        worker, assignment = self._worker, entry.assignment
+        report = entry.ending.report
+        told = report.text if report is not None and report.text else entry.ending.reason
+        reason = f'{told}\nThe end of the job could not be written down as usual: {type(error).__name__}: {error}'
+        try:
+            settlement.fail_unreadable(
+                worker, assignment.job_id, assignment.queue.name, reason.strip(), assignment.execution
+            )
+        except Exception as second:
+            if is_lost(second) or refuses(second):
+                raise
+            list_aside(worker.connection, worker.job_class.key_for(assignment.job_id), f'{reason}; {second}')
+
+    def _save_output(self, assignment: Assignment, capture: Capture, last: bool = False) -> None:
+        key = as_text(self._worker.job_class.key_for(assignment.job_id))
+        with contextlib.suppress(ValueError):
+            capture.finish(self._worker.connection, assignment.job_id, key)
+        if last:
+            capture.close()
+
+    def _done(self, entry: _Open) -> None:
+        self._open.pop(entry.assignment.composite_key, None)
+        if entry.capture is not None:
+            entry.capture.close()
+        self._settled(entry.assignment, entry.ending)

@@ -1,0 +1,30 @@
+"""What an error that comes from the store means to a worker: the store is away, refuses for now, or neither."""
+
+from __future__ import annotations
+
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as StoreTimeout
+
+__all__ = ['LOST', 'is_lost', 'refuses']
+
+LOST = (LostConnection, StoreTimeout)
+
+# Redis' error codes for a server that takes no commands for now, whatever the command.
+_CODES = ('MISCONF', 'OOM', 'READONLY', 'BUSY', 'NOREPLICAS', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'EXECABORT')
+
+
+def is_lost(error: BaseException) -> bool:
+    """Say whether the store could not be reached; what was sent may have been carried out."""
+    return isinstance(error, LOST)
+
+
+def refuses(error: BaseException) -> bool:
+    """Say whether the store takes no writes for now: a full disk, a replica, a script that blocks it."""
+    if isinstance(error, ReadOnlyError | OutOfMemoryError):
+        return True
+    if not isinstance(error, ResponseError):
+        return False
+    # redis-py puts words of its own before the code of an error in a pipeline, and takes the code off some.
+    text = str(error)
+    return any(text.startswith(f'{code} ') or f': {code} ' in text for code in _CODES) or 'because of previous' in text

@@ -1,0 +1,82 @@
+"""Whether the methods that run a job are RQ's and ours as they were shipped, so that short cuts past them are allowed.
+
+Sentry, ddtrace and other agents replace methods of RQ's classes; applications subclass them. Whatever was replaced has
+to be called as RQ calls it, at the time at which RQ calls it, and never for a job that nobody enqueued.
+"""
+
+from __future__ import annotations
+
+import os
+from types import FunctionType
+from typing import Any
+
+import rq
+from rq.executions import Execution
+from rq.job import Job
+from rq.queue import Queue
+from rq.registry import BaseRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.results import Result
+from rq.worker.base import BaseWorker
+
+import rq_leveldb
+
+__all__ = ['first_touched', 'is_shipped', 'methods_of']
+
+_SHIPPED = tuple(os.path.dirname(os.path.abspath(str(module.__file__))) + os.sep for module in (rq, rq_leveldb))
+_CLASSES = (Execution, Result, BaseRegistry, FinishedJobRegistry, StartedJobRegistry)
+
+
+def is_shipped(cls: type, name: str) -> bool:
+    """Say whether a method is the one that RQ's or this package's own source has.
+
+    Args:
+        cls: a class.
+        name: of one of its methods.
+    """
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return _is_ours(base.__dict__[name])
+    return False
+
+
+def _is_ours(attribute: Any) -> bool:
+    if isinstance(attribute, property):
+        return all(_is_ours(part) for part in (attribute.fget, attribute.fset) if part is not None)
+    if isinstance(attribute, staticmethod | classmethod):
+        attribute = attribute.__func__
+    return type(attribute) is FunctionType and attribute.__code__.co_filename.startswith(_SHIPPED)
+
+
+def methods_of(cls: type) -> list[str]:
+    """Return the names of the methods and properties that a class defines itself."""
+    kinds = (FunctionType, property, staticmethod, classmethod)
+    return [name for name, value in cls.__dict__.items() if isinstance(value, kinds)]
+
+
+# Taken when this is imported, so that a method which somebody replaces later by anything else is still looked at.
+_METHODS = {cls: methods_of(cls) for cls in (*_CLASSES, Job, Queue, BaseWorker, rq.Worker)}
+
+
+def first_touched(worker: Any) -> str | None:
+    """Return the first method that is not as shipped; None if all are.
+
+    Args:
+        worker: a worker, with its job and queue classes.
+    """
+    if worker.job_class is not Job:
+        return f'the job class {_name(worker.job_class)}'
+    if not issubclass(worker.queue_class, Queue):
+        return f'the queue class {_name(worker.queue_class)}'
+    names = {*_METHODS[BaseWorker], *_METHODS[rq.Worker]}
+    for name in names:
+        if name in worker.__dict__ or not is_shipped(type(worker), name):
+            return f'{_name(type(worker))}.{name}'
+    for cls in (Job, worker.queue_class, *_CLASSES):
+        for name in _METHODS.get(cls, _METHODS[Queue]):
+            if not is_shipped(cls, name):
+                return f'{_name(cls)}.{name}'
+    return None
+
+
+def _name(cls: type) -> str:
+    return f'{cls.__module__}.{cls.__qualname__}'
