@@ -200,10 +200,12 @@ def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], l
     found: list[Result] = []
     faults: list[Fault] = []
     for entry, payload in stored:
+        # RQ leaves empty ones as they are, which are then neither text nor time.
+        payload = {name: value for name, value in (payload or {}).items() if value}
         try:
             result = Result.restore(job.id, entry.decode(), payload, connection=backend.connection, serializer=looking)
         except Exception as error:
-            shown_payload = b', '.join(b'%s=%s' % pair for pair in sorted((payload or {}).items()))
+            shown_payload = b', '.join(b'%s=%s' % pair for pair in sorted(payload.items()))
             faults.append(Fault('results', shown_payload, f'{type(error).__name__}: {error}'))
         else:
             found.append(result)
