@@ -15,7 +15,7 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
-from rq_leveldb.cli import guarded, http_client
+from rq_leveldb.cli import guarded, http_client, place
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
@@ -31,13 +31,18 @@ def url_option() -> click.Option:
 
 class _Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
-        if ctx.params.get('url') is None and not ctx.params.get('config'):
-            ctx.params['url'] = parse(None).url
         url = ctx.params.get('url')
         if http_client.is_http_url(url):
             if self.name != 'enqueue':
                 raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
             return http_client.enqueue(ctx.params)
+        place.extend_path(ctx.params.get('path') or ())
+        url = place.resolve(url, place.read_settings(ctx.params.get('config')))
+        if url is not None:
+            ctx.params['url'] = url
+            if self.name in ('worker-pool', 'cron'):
+                # For the jobs that it runs, and the modules of the application that it imports.
+                place.adopt(url)
         if url is not None and not is_redis_url(url):
             # Before RQ's own code, which answers whatever happens with a traceback.
             autostart.connect(parse(url)).close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_leveldb.cli import render
+from rq_leveldb.errors import mask_password
 from rq_leveldb.location import URL_VARIABLES, Location, is_redis_url, parse
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _store(location: Location) -> dict[str, Any]:
 
 
 def _server(url: str) -> dict[str, Any]:
-    return {'url': url, 'running': True, **_contents(url)}
+    return {'url': mask_password(url), 'running': True, **_contents(url)}
 
 
 def _contents(url: str) -> dict[str, Any]:
