@@ -125,9 +125,10 @@ def fail_unreadable(
     started = StartedJobRegistry.key_template.format(queue_name)
     failed = FailedJobRegistry.key_template.format(queue_name)
     with connection.pipeline() as pipeline:
-        pipeline.hset(key, mapping=fields)
+        # First, since one of them may be the status.
         if isinstance(fault, UnreadableJob) and (broken := [entry.field for entry in fault.faults if entry.field]):
             pipeline.hdel(key, *broken)
+        pipeline.hset(key, mapping=fields)
         pipeline.expire(key, DEFAULT_FAILURE_TTL)
         pipeline.zadd(failed, {job_id: current_timestamp() + DEFAULT_FAILURE_TTL})
         result.save(DEFAULT_FAILURE_TTL, pipeline=pipeline)
