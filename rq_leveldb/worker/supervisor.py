@@ -46,6 +46,7 @@ from .child import Child, Success, Task
 from .forker import usage_from
 from .loop import Loop, Timer
 from .nursery import Nursery
+from .ready import enqueue_ready
 from .recovery import return_lost_claims
 from .scheduler import InProcessScheduler
 from .services import Services
@@ -110,6 +111,8 @@ class Supervisor:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._paused: Timer | None = None
         self._reconcile = False
+        # Whether a job ended whose dependents may not have been enqueued.
+        self._left_ready = False
         self._started = 0
         self._ended = 0
         self._idle_since = time.monotonic()
@@ -244,7 +247,7 @@ class Supervisor:
         if self._max_jobs is not None and self._started >= self._max_jobs:
             worker.log.info('Worker %s: finished executing %d jobs, quitting', worker.name, self._started)
             return True
-        if self._burst and not self._look:
+        if self._burst and not self._look and (self._suspended or not self._enqueue_ready(None)):
             worker.log.info('Worker %s: done, quitting', worker.name)
             return True
         idle = time.monotonic() - self._idle_since
@@ -252,6 +255,18 @@ class Supervisor:
             worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._max_idle_time)
             return True
         return False
+
+    def _enqueue_ready(self, names: list[str] | None) -> bool:
+        """Enqueue the dependents that RQ has left in ready registries; returns whether there may be work now."""
+        try:
+            if enqueue_ready(self._worker, names):
+                self._look = True
+            self._left_ready = False
+        except _ConnectionLost as error:
+            self._store_lost(error)
+        except RedisError as error:
+            self._worker.log.error('Worker %s: dependents were not enqueued: %s', self._worker.name, error)
+        return self._look
 
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
@@ -266,6 +281,8 @@ class Supervisor:
             while self._homeless and (child := self._waiting_child()) is not None:
                 claim, queue, execution, task, job = self._homeless.pop(0)
                 self._hand_over(child, claim, queue, execution, task, job)
+            if self._left_ready:
+                self._enqueue_ready(None)
             while self._look and self._capacity():
                 if not self._take():
                     break
@@ -491,6 +508,9 @@ class Supervisor:
         self._idle_since = time.monotonic()
         if self._worker.status_line is not None:
             self._worker.status_line.ended(finished)
+        if child.success is None:
+            # Its end was written by RQ's methods, which move dependents.
+            self._left_ready = True
         # In a burst, what has ended may have enqueued more; else the queues say so themselves.
         if self._burst or not self._queues.armed:
             self._look = True
@@ -598,6 +618,7 @@ class Supervisor:
             worker.scheduler.step()
         if worker.cron is not None and not self._stops():
             worker.cron.step()
+        self._enqueue_ready([queue.name for queue in worker.queues])
         if self._settings.capture_output:
             self._save_output()
         self._tally.flush()

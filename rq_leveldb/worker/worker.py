@@ -37,6 +37,7 @@ from rq_leveldb.process import Identity, identify, prepare_to_fork
 from . import limits
 from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .child import LARGEST_RESULT, Success
+from .ready import enqueue_ready
 from .recovery import Recovery, identity_fields
 from .rehearsal import rehearse
 from .scheduler import InProcessScheduler, WorkerCron
@@ -584,9 +585,11 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self._write_in_one_step(job, execution, again):
             return
         if again and not self.connection.exists(execution.key):
-            queue.ready_job_registry.cleanup()
+            enqueue_ready(self)
             return
         super().handle_job_success(job, queue, queue.started_job_registry, execution)
+        # It has dependents, and RQ may have left some of them.
+        enqueue_ready(self)
 
     def _log_success(self, job: Job) -> None:
         assert job.started_at is not None
