@@ -7,6 +7,7 @@ from typing import ClassVar
 
 __all__ = [
     'BadAddress',
+    'BadCronFile',
     'CorruptDatabase',
     'DiskFull',
     'DurabilityMismatch',
@@ -79,6 +80,13 @@ class BadAddress(StoreError, ValueError):
     default_advice = 'Write leveldb:///absolute/path, or redis://, rediss:// or unix:// for a real Redis server.'
 
 
+class BadCronFile(StoreError):
+    """The definitions of --cron cannot be loaded."""
+
+    default_title = 'The cron definitions cannot be used'
+    default_advice = 'Mend the file, or name another one with --cron: a path or a module, as for rq cron.'
+
+
 class UnwritableDirectory(StoreError):
     """The data directory cannot be made or written to."""
 
@@ -145,6 +153,7 @@ _KINDS: dict[str, type[StoreError]] = {
     kind.__name__: kind
     for kind in (
         BadAddress,
+        BadCronFile,
         CorruptDatabase,
         DiskFull,
         DurabilityMismatch,

@@ -24,7 +24,6 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
-from .scheduler import cron_lock_key
 from .settlement import settle_abandoned
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class Recovery:
         unknown = [name for name in names if name not in known]
         records = {name: known[name] for name in names if name in known}
         if unknown:
-            wanted = ('pid', 'started', 'boot_id', 'pid_namespace', 'queues', 'cron')
+            wanted = ('pid', 'started', 'boot_id', 'pid_namespace', 'queues')
             with worker.connection.pipeline(transaction=False) as pipeline:
                 for name in unknown:
                     pipeline.hmget(_WORKER_PREFIX + name, wanted)
@@ -310,8 +309,6 @@ class Recovery:
 
     def _release_schedulers(self, name: str, fields: dict[str, str]) -> None:
         connection = self._worker.connection
-        if fields.get('cron'):
-            release_lock(connection, cron_lock_key(fields['cron']), name)
         for queue_name in filter(None, fields.get('queues', '').split(',')):
             release_lock(connection, RQScheduler.get_locking_key(queue_name), name)
         connection.delete(SCHEDULER_KEY_TEMPLATE % name)

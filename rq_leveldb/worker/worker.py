@@ -37,10 +37,11 @@ from rq_leveldb.process import Identity, identify, prepare_to_fork
 from . import limits
 from .bookkeeping import Bookkeeper, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .child import LARGEST_RESULT, Success
+from .cron import WorkerCron
 from .ready import enqueue_ready
 from .recovery import Recovery, identity_fields
 from .rehearsal import rehearse
-from .scheduler import InProcessScheduler, WorkerCron
+from .scheduler import InProcessScheduler
 from .settings import Hook, Settings
 from .supervisor import Supervisor
 
@@ -245,20 +246,22 @@ class Worker(DefaultConnection, rq.worker.Worker):
             Whether any job was run.
 
         Raises:
+            BadCronFile: the cron definitions cannot be loaded.
             SystemExit: it was told to stop at once.
         """
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
             with supervisor:
+                if self._cron_path is not None:
+                    # First, so that a worker whose definitions cannot be used was never there.
+                    level = logging_level if logging_level is not None else self.log.level
+                    self.cron = WorkerCron(self, self._cron_path, level)
                 self.bootstrap(logging_level, date_format, log_format)
                 self._stored_state = self._state
                 self._dequeue_strategy = dequeue_strategy
                 if with_scheduler:
                     self._start_scheduler(burst, logging_level, date_format, log_format)
-                if self._cron_path is not None:
-                    level = logging_level if logging_level is not None else self.log.level
-                    self.cron = WorkerCron(self.connection, self._cron_path, self.name, level)
                 try:
                     supervisor.run(burst, max_jobs, max_idle_time)
                 finally:
@@ -303,7 +306,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             serializer=self.serializer,
             name=self.name,
         )
-        scheduler.use(self.connection)
+        scheduler.use(self)
         scheduler.begin()
         scheduler.step()
         self.scheduler = scheduler
