@@ -24,6 +24,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
+from .ready import enqueue_ready
 from .settlement import settle_abandoned
 
 if TYPE_CHECKING:
@@ -317,9 +318,7 @@ class Recovery:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
         worker = self._worker
-        for queue_name in queue_names:
-            queue = worker.queue_for(worker.queue_class.redis_queue_namespace_prefix + queue_name)
-            queue.ready_job_registry.cleanup()
+        enqueue_ready(worker, queue_names)
         for registry in RateLimitRegistry.all(worker.connection):
             registry.cleanup()
 

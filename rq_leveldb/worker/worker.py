@@ -533,7 +533,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             return
         if again and not self.connection.exists(execution.key):
             # The transaction was carried out, only its answer was lost: what follows it is still to be done.
-            queue.ready_job_registry.cleanup()
+            enqueue_ready(self)
             self._release_slot_safely(job)
             return
         super().handle_job_success(job, queue, started, execution)
