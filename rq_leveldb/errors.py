@@ -8,6 +8,7 @@ from typing import ClassVar
 
 __all__ = [
     'BadAddress',
+    'BadCronFile',
     'CorruptDatabase',
     'DiskFull',
     'DurabilityMismatch',
@@ -104,6 +105,13 @@ class NoHomeDirectory(StoreError):
     default_advice = 'Name a place, as in RQ_LEVELDB_URL=leveldb:///var/lib/app/jobs, or set HOME.'
 
 
+class BadCronFile(StoreError):
+    """The definitions of --cron cannot be loaded."""
+
+    default_title = 'The cron definitions cannot be used'
+    default_advice = 'Mend the file, or name another one with --cron: a path or a module, as for rq cron.'
+
+
 class UnwritableDirectory(StoreError):
     """The data directory cannot be made or written to."""
 
@@ -170,6 +178,7 @@ _KINDS: dict[str, type[StoreError]] = {
     kind.__name__: kind
     for kind in (
         BadAddress,
+        BadCronFile,
         CorruptDatabase,
         DiskFull,
         DurabilityMismatch,

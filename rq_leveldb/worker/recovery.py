@@ -45,9 +45,9 @@ from .liveness import (
     process_namespace,
 )
 from .name_lock import NameLocks
-from .scheduler import cron_lock_key
+from .ready import enqueue_ready
 from .settlement import fail_unreadable, sealed_queue, settle_abandoned
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -63,7 +63,7 @@ _PATIENCE = 1.0
 _OUT_OF_SIGHT = 0.2
 # For a worker whose death is not known at once: longer than the watcher takes.
 _LONGEST_WAIT_FOR_A_NAME = 30.0
-_WANTED = (*IDENTITY_FIELDS, 'queues', 'cron')
+_WANTED = (*IDENTITY_FIELDS, 'queues')
 
 
 def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:
@@ -331,7 +331,7 @@ class Recovery:
         try:
             step()
         except Exception as error:
-            if is_lost(error) or refuses(error):
+            if is_about_the_store(error):
                 raise
             self._worker.log.exception('Worker %s: %s: could not be recovered', self._worker.name, what)
 
@@ -514,8 +514,6 @@ class Recovery:
 
     def _release_schedulers(self, name: str, record: _Record) -> None:
         connection = self._connection
-        if record.fields.get('cron'):
-            release_lock(connection, cron_lock_key(record.fields['cron']), name)
         for queue_name in record.queues:
             release_lock(connection, RQScheduler.get_locking_key(queue_name), name)
         connection.delete(SCHEDULER_KEY_TEMPLATE % name)
@@ -523,11 +521,7 @@ class Recovery:
     def _mend(self, queue_names: list[str]) -> None:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
-        for queue_name in queue_names:
-            self._guarded(
-                f'queue {queue_name}',
-                _queue(self._worker, queue_name).ready_job_registry.cleanup,
-            )
+        self._guarded('jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
         self._guarded('rate limits', self._clean_rate_limits)
 
     def _clean_rate_limits(self) -> None:

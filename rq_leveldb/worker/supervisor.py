@@ -44,6 +44,7 @@ from .ending import STOPPED, Ending, Verdict, judge
 from .intake import Intake
 from .loop import Loop, Timer
 from .nursery import ImportFailed, Nursery
+from .ready import enqueue_ready
 from .recovery import return_lost_claims
 from .scheduler import InProcessScheduler
 from .services import Services
@@ -113,6 +114,8 @@ class Supervisor:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._paused: Timer | None = None
         self._reconcile = False
+        # Whether a job ended whose dependents may not have been enqueued.
+        self._left_ready = False
         self._said = ''
         self._started = 0
         self._ended = 0
@@ -279,6 +282,8 @@ class Supervisor:
         duties.add('looking for a suspension', 0.0, self._look_for_suspension)
         duties.add('scheduling jobs', 0.0, self._step_scheduler)
         duties.add('running cron', 0.0, self._step_cron)
+        own_queues = [queue.name for queue in worker.queues]
+        duties.add('enqueueing dependents', 0.0, lambda: self._enqueue_ready(own_queues))
         if self._settings.capture_output:
             duties.add('saving output', 0.0, self._save_output)
         duties.add('counting', 0.0, self._tally.flush)
@@ -318,7 +323,7 @@ class Supervisor:
         if self._max_jobs is not None and self._started >= self._max_jobs:
             worker.log.info('Worker %s: finished executing %d jobs, quitting', worker.name, self._started)
             return True
-        if self._burst and not self._look:
+        if self._burst and not self._look and (self._suspended or not self._more_is_ready()):
             worker.log.info('Worker %s: done, quitting', worker.name)
             return True
         idle = time.monotonic() - self._idle_since
@@ -326,6 +331,19 @@ class Supervisor:
             worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._max_idle_time)
             return True
         return False
+
+    def _more_is_ready(self) -> bool:
+        """Enqueue the dependents that RQ has left in ready registries; returns whether there may be work now."""
+        try:
+            self._enqueue_ready(None)
+        except Exception as error:
+            self._in_trouble(error)
+        return self._look
+
+    def _enqueue_ready(self, names: list[str] | None) -> None:
+        if enqueue_ready(self._worker, names):
+            self._look = True
+        self._left_ready = False
 
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
@@ -338,6 +356,8 @@ class Supervisor:
     def _fill(self) -> None:
         try:
             self._settling.hand_out()
+            if self._left_ready:
+                self._enqueue_ready(None)
             while self._homeless and (waiting := self._nursery.waiting()):
                 self._begin_job(waiting[0], self._homeless.pop(0))
             while self._look and self._capacity():
@@ -465,6 +485,8 @@ class Supervisor:
         enqueued_at = assignment.claim.raw.get(b'enqueued_at')
         self._tally.ended(assignment.queue.name, enqueued_at, assignment.claim.at, ending.seconds)
         self._idle_since = time.monotonic()
+        # RQ's methods have written its end, and moved what depends on it.
+        self._left_ready = self._left_ready or ending.verdict is not Verdict.SUCCESS
         if self._worker.status_line is not None:
             self._worker.status_line.ended(ending.report is not None)
         # In a burst, what has ended may have enqueued more; else the queues say so themselves.
