@@ -87,7 +87,9 @@ class Supervisor:
         self._worker = worker
         self._settings = worker.settings
         self._loop = Loop()
-        self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
+        self._queues = QueueWatch(
+            worker.connection, self._loop, self._work_may_be_there, self._store_lost, self._queue_is_no_list
+        )
         self._commands: CommandWatch | None = None
         self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for)
         self._services = Services(worker, self._loop, self._stops)
@@ -139,7 +141,12 @@ class Supervisor:
     def listen(self, channel: str) -> None:
         """Receive what is published for this worker."""
         self._commands = CommandWatch(
-            self._worker.connection, self._loop, channel, self._worker.handle_payload, self._store_lost
+            self._worker.connection,
+            self._loop,
+            channel,
+            self._worker.handle_payload,
+            self._store_lost,
+            self._command_failed,
         )
         self._commands.open()
         self._worker.pubsub = self._commands.pubsub
@@ -692,6 +699,17 @@ class Supervisor:
 
     def _work_may_be_there(self) -> None:
         self._look = True
+
+    def _queue_is_no_list(self, key: str, kind: str) -> None:
+        self._worker.log.error(
+            'Worker %s: %s is no queue but of type %s; it is left alone until that is mended',
+            self._worker.name,
+            key,
+            kind,
+        )
+
+    def _command_failed(self, error: BaseException) -> None:
+        self._worker.log.error('Worker %s: a command could not be carried out', self._worker.name, exc_info=error)
 
     def _store_lost(self, error: Exception) -> None:
         """The store is away: try again after a while. A call that took a job may have been carried out."""
