@@ -19,14 +19,14 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.process import EXECUTION_VARIABLE, Identity, boot_id, is_alive
 
-__all__ = ['EXECUTION_VARIABLE', 'Remains', 'end_leftovers', 'mark_environment']
+__all__ = ['Remains', 'end_leftovers', 'mark_environment']
 
-EXECUTION_VARIABLE = 'RQ_EXECUTION_ID'
 # Between two looks a program may have started another one, and a killed one takes a moment to be gone.
 _LOOKS = 100
 _PAUSE = 0.01
+_LONG_PAUSE = 0.05
 _DEAD = (b'Z', b'X', b'x')
 
 
@@ -56,13 +56,14 @@ def mark_environment(execution_id: str) -> None:
     os.environ[EXECUTION_VARIABLE] = execution_id
 
 
-def end_leftovers(executions: Collection[Remains]) -> int:
+def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int:
     """Kill what is left of executions, and return when it is gone.
 
-    Only processes of the calling user on this machine are seen; never the caller, nor a process above it.
+    Seen are processes on this machine of the calling user, of all users for root; never the caller nor those above it.
 
     Args:
         executions: which; one look at all processes serves them all.
+        patience: seconds that they get to end after SIGTERM, which the children's process groups have had already.
 
     Returns:
         How many processes were killed.
@@ -70,50 +71,97 @@ def end_leftovers(executions: Collection[Remains]) -> int:
     if not executions:
         return 0
     if sys.platform != 'linux':
-        return _end_groups(executions)
-    killed: set[tuple[int, int]] = set()
+        return _end_groups(executions, patience)
+    marks = _Marks(executions)
+    if patience > 0:
+        _ask_to_end(marks, patience)
+    killed: set[_Process] = set()
     for _ in range(_LOOKS):
-        found = _find(executions)
+        found = marks.find()
         if not found:
             break
-        for process in found:
-            # Its number cannot be another's yet: it was there a moment ago, and numbers are given in turn.
-            with contextlib.suppress(OSError):
-                os.kill(process.pid, signal.SIGKILL)
-                killed.add((process.pid, process.started))
+        killed.update(process for process in found if _send(process, signal.SIGKILL))
         time.sleep(_PAUSE)
     return len(killed)
 
 
-def _find(executions: Collection[Remains]) -> list[_Process]:
-    groups: dict[int, int] = {}
-    leaders: dict[int, int] = {}
-    for remains in executions:
-        child = remains.child
-        if child is not None and child.started.isdecimal() and child.boot_id == boot_id() and child.pid > 1:
-            groups[child.pid] = leaders[child.pid] = int(child.started)
-    marks = {f'{EXECUTION_VARIABLE}={remains.execution_id}'.encode() for remains in executions if remains.execution_id}
-    processes = _processes()
-    spared = _above(processes)
-    own_group = os.getpgrp()
-    for pid in leaders:
-        leader = processes.get(pid)
-        if pid == own_group or (leader is not None and leader.started != leaders[pid]):
-            # A group lasts while it has members, and its number is not given away as long. So this is another one's.
-            del groups[pid]
-    return [
-        process
-        for process in processes.values()
-        if process.pid not in spared
-        and (
-            (process.group in groups and process.started >= groups[process.group])
-            or not marks.isdisjoint(_environment(process.pid))
-        )
-    ]
+def _ask_to_end(marks: _Marks, patience: float) -> None:
+    end = time.monotonic() + patience
+    asked: set[_Process] = set()
+    while (found := marks.find()) and time.monotonic() < end:
+        for process in found:
+            if process not in asked and process.group not in marks.groups:
+                _send(process, signal.SIGTERM)
+            asked.add(process)
+        time.sleep(_LONG_PAUSE)
+
+
+def _send(process: _Process, number: int) -> bool:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return False
+    try:
+        # It may have ended since it was seen, and its number may be another's.
+        if not is_alive(Identity(process.pid, str(process.started), boot_id())):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class _Marks:
+    """By what the processes of some executions are known.
+
+    Args:
+        executions: which.
+    """
+
+    def __init__(self, executions: Collection[Remains]) -> None:
+        # A child's process group, and when the child started.
+        self.groups = {
+            one.child.pid: int(one.child.started)
+            for one in executions
+            if one.child is not None
+            and one.child.started.isdecimal()
+            and one.child.boot_id == boot_id()
+            and one.child.pid not in (0, 1, os.getpgrp())
+        }
+        self._marks = {f'{EXECUTION_VARIABLE}={one.execution_id}'.encode() for one in executions if one.execution_id}
+        # What is older than the first child cannot be its work, and need not be read.
+        self._earliest = min(self.groups.values(), default=0) if len(self.groups) == len(executions) else 0
+
+    def find(self) -> list[_Process]:
+        """Return the processes that are there now."""
+        processes = _processes()
+        for pid in list(self.groups):
+            leader = processes.get(pid)
+            if leader is not None and leader.started != self.groups[pid]:
+                # The number of a group is not given away while it has members: these are gone, and it is another's.
+                del self.groups[pid]
+        spared = _above(processes)
+        found = {
+            process.pid: process
+            for process in processes.values()
+            if process.pid not in spared and process.started >= self._earliest and self._is_marked(process)
+        }
+        # What was forked without exec has the environment that its parent began with.
+        while below := [one for one in processes.values() if one.parent in found and one.pid not in {*found, *spared}]:
+            found.update({process.pid: process for process in below})
+        return list(found.values())
+
+    def _is_marked(self, process: _Process) -> bool:
+        started = self.groups.get(process.group)
+        if started is not None and process.started >= started:
+            return True
+        return not self._marks.isdisjoint(_environment(process.pid))
 
 
 def _processes() -> dict[int, _Process]:
-    """Return the processes of this user that have not ended."""
+    """Return the processes that may be killed and have not ended."""
     user = os.geteuid()
     found: dict[int, _Process] = {}
     for name in os.listdir('/proc'):
@@ -124,7 +172,7 @@ def _processes() -> dict[int, _Process]:
         except OSError:
             continue
         try:
-            if os.fstat(descriptor).st_uid != user:
+            if user and os.fstat(descriptor).st_uid != user:
                 continue
             text = os.read(descriptor, 4096)
         except OSError:
@@ -167,17 +215,25 @@ def _environment(pid: int) -> list[bytes]:
     return b''.join(chunks).split(b'\0')
 
 
-def _end_groups(executions: Collection[Remains]) -> int:
-    """Kill process groups only, and only where it is certain whose they are: nothing more can be seen here."""
+def _end_groups(executions: Collection[Remains], patience: float) -> int:
+    """Kill process groups only: nothing more can be seen here."""
     ended = 0
     for remains in executions:
         child = remains.child
-        if child is None or child.pid == os.getpgrp() or child.pid <= 1:
+        if child is None or child.pid in (0, 1, os.getpgrp()):
             continue
+        end = time.monotonic() + patience
+        while _has_members(child.pid) and time.monotonic() < end:
+            time.sleep(_LONG_PAUSE)
         with contextlib.suppress(OSError):
             os.killpg(child.pid, signal.SIGKILL)
             ended += 1
-        end = time.monotonic() + _LOOKS * _PAUSE
-        while is_alive(child) and time.monotonic() < end:
-            time.sleep(_PAUSE)
     return ended
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    return True
