@@ -33,6 +33,7 @@ from rq.job import JobStatus
 from rq_leveldb.process import Identity, die_with_parent, is_alive
 
 from . import limits
+from .leftovers import mark_environment
 
 if TYPE_CHECKING:
     from rq.executions import Execution
@@ -313,6 +314,7 @@ def prepare_job(worker: Worker, task: Task) -> tuple[Job, Queue, Execution]:
     claim = task.claim
     os.environ['RQ_WORKER_ID'] = worker.name
     os.environ['RQ_JOB_ID'] = claim.job_id
+    mark_environment(task.execution_id)
     queue = worker.queue_for(claim.queue_key)
     if task.state is None:
         job = claim.job(worker, queue)

@@ -24,6 +24,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
+from .leftovers import Remains, end_leftovers
 from .scheduler import cron_lock_key
 from .settlement import settle_abandoned
 
@@ -221,7 +222,10 @@ class Recovery:
             'Worker %s: worker %s (PID %s) died, recovering its jobs', worker.name, name, record.fields.get('pid')
         )
         return_lost_claims(worker, name, set(), running=False)
-        for composite in _members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+        executions = _members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
+        if record.fields.get('boot_id') == boot_id() and record.fields.get('pid_namespace', '') == self._namespace:
+            self._end_leftovers(executions, name)
+        for composite in executions:
             self._recover_execution(composite, name)
         self._release_schedulers(name, record.fields)
         with connection.pipeline() as pipeline:
@@ -236,6 +240,24 @@ class Recovery:
             pipeline.execute()
         self._records.pop(name, None)
         self._mend(filter(None, record.fields.get('queues', '').split(',')))
+
+    def _end_leftovers(self, composites: list[str], name: str) -> None:
+        """End what a dead worker's jobs had started, before any of them is run again."""
+        remains: list[Remains] = []
+        for composite in composites:
+            job_id, execution_id = parse_composite_key(composite)
+            execution = Execution(execution_id, job_id, self._worker.connection, worker_name=name)
+            child = _child_identity(self._worker.connection.hmget(execution.key, 'pid', 'pid_started'))
+            self._wait_for_child(execution)
+            remains.append(Remains(execution_id, child))
+        killed = end_leftovers(remains)
+        if killed:
+            self._worker.log.warning(
+                'Worker %s: killed %d process(es) that the jobs of worker %s left behind',
+                self._worker.name,
+                killed,
+                name,
+            )
 
     def _recover_execution(self, composite: str, name: str) -> None:
         worker = self._worker
@@ -281,6 +303,8 @@ class Recovery:
                 job, _, execution = _load(worker, composite, '')
                 if job is None or job.get_status() != JobStatus.STARTED:
                     continue
+                # Nothing is known of the process any more, but its programs may be on this machine.
+                end_leftovers([Remains(execution.id)])
                 job.ended_at = now()
                 reason = 'The worker went away while the job was running, and did not come back in time'
                 settle_abandoned(worker, job, queue, execution, reason, crashed=True)

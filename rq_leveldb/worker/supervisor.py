@@ -44,6 +44,7 @@ from .backoff import Backoff
 from .bookkeeping import Claim, Suspended
 from .child import Child, Success, Task
 from .forker import usage_from
+from .leftovers import Remains, end_leftovers
 from .loop import Loop, Timer
 from .nursery import Nursery
 from .recovery import return_lost_claims
@@ -117,6 +118,7 @@ class Supervisor:
         self._idle_since = time.monotonic()
         self._next_heartbeat = time.monotonic() + _HEARTBEAT
         self._error: BaseException | None = None
+        self._kill_at = 0.0
 
     def __enter__(self) -> Supervisor:
         return self
@@ -182,6 +184,8 @@ class Supervisor:
         for child in self.running:
             child.stop_reason = child.stop_reason or reason
             child.kill(signal.SIGTERM)
+        # What the jobs started has as long to end as they have, whether or not they wait for it.
+        self._kill_at = time.monotonic() + self._settings.kill_after
         kill = self._loop.after(self._settings.kill_after, self._kill_running)
         while self.running:
             self._loop.run_once(1.0)
@@ -473,6 +477,7 @@ class Supervisor:
                 self._write_success(child, child.success, again)
                 finished = True
             elif not finished:
+                self._end_leftovers(child)
                 self._settle_job(child, status, usage)
             if child.capture is not None:
                 self._end_capture(child)
@@ -487,6 +492,15 @@ class Supervisor:
                 child.claim and child.claim.job_id,
             )
         self._job_is_over(child, finished)
+
+    def _end_leftovers(self, child: Child) -> None:
+        """End what the job started: it may run again, and must not meet its own old programs."""
+        assert child.execution is not None
+        killed = end_leftovers([Remains(child.execution.id, child.identity)], self._kill_at - time.monotonic())
+        if killed:
+            self._worker.log.info(
+                'Worker %s: killed %d process(es) that job %s left behind', self._worker.name, killed, child.job_id
+            )
 
     def _job_is_over(self, child: Child, finished: bool) -> None:
         assert child.execution is not None
