@@ -44,7 +44,7 @@ class Workers:
     def __init__(self, url: str, connection: Any) -> None:
         self.url = url
         self.connection = connection
-        self._started: list[subprocess.Popen[str]] = []
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str, name: str = 'one') -> subprocess.Popen[str]:
         """Start a worker and wait until it listens."""
@@ -64,7 +64,7 @@ class Workers:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._started.append(process)
+        self.started.append(process)
         return process
 
     def state(self, name: str = 'one') -> str:
@@ -84,7 +84,7 @@ class Workers:
 
     def close(self) -> None:
         """Kill what still runs."""
-        for process in self._started:
+        for process in self.started:
             if process.poll() is None:
                 process.kill()
             process.wait()
