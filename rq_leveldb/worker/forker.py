@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from rq_leveldb.process import die_with_parent
 
 from . import child as child_process
+from .stale_code import StaleCode
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -175,6 +176,7 @@ class _Server:
         self._control = control
         self._pid = os.getpid()
         self._hooks = worker.settings.before_fork
+        self._code = StaleCode(self._code_changed)
         self._warm = False
         self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -215,6 +217,7 @@ class _Server:
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
         try:
+            self._code.look()
             for hook in self._hooks:
                 hook()
             _flush()
@@ -235,6 +238,15 @@ class _Server:
         if not self._warm:
             self._warm = True
             self._worker.after_first_fork()
+
+    def _code_changed(self, paths: list[str]) -> None:
+        more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
+        self._worker.log.warning(
+            'Worker %s: %s%s changed after it was imported for the jobs: they run what it was; restart the worker',
+            self._worker.name,
+            paths[0],
+            more,
+        )
 
     def _leave(self) -> None:
         self._control.close()
