@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count, pairwise
@@ -122,9 +122,19 @@ class Storm:
         directory: for the trace and the logs.
         seed: of what happens; the machine adds its own chance.
         long: also pauses that last longer than RQ's time-outs.
+        set_clock: sets the time of day of stores and workers to so many seconds from the true one; None for never.
     """
 
-    def __init__(self, workers: Workers, queue: Queue, directory: Path, seed: int, *, long: bool = False) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        queue: Queue,
+        directory: Path,
+        seed: int,
+        *,
+        long: bool = False,
+        set_clock: Callable[[int], None] | None = None,
+    ) -> None:
         self._workers = workers
         self._queue = queue
         self._directory = directory
@@ -132,6 +142,7 @@ class Storm:
         self._chance = random.Random(seed)
         self._blow_chance = random.Random(seed + 1)
         self._long = long
+        self._set_clock = set_clock
         self._trace = directory / 'trace'
         self._trace.touch()
         self._names = (f'storm{number}' for number in count())
@@ -139,7 +150,8 @@ class Storm:
         self._alive: dict[str, subprocess.Popen[str]] = {}
         self._struck: set[int] = set()
         self._paused: set[int] = set()
-        self._blow_times: list[float] = []
+        self._kills: list[tuple[float, frozenset[int]]] = []
+        self._history: list[tuple[float, str]] = []
         self._over = threading.Event()
         self._kinds: dict[str, str] = {}
         self._expected: dict[str, int] = {}
@@ -267,6 +279,10 @@ class Storm:
 
     def _strike(self) -> None:
         chance = self._blow_chance
+        if self._set_clock is not None and chance.random() < 0.1:
+            self._note('jump of the clock', 0)
+            self._set_clock(chance.randint(-3 * 3600, 3 * 3600))
+            return
         target = chance.choice(['worker', 'worker', 'forker', 'child', 'child', 'store'])
         pid = self._find(target)
         if pid is None:
@@ -287,19 +303,24 @@ class Storm:
         chosen = [one.pid for one in below if (one.ppid() == worker.pid) == (target == 'forker')]
         return self._blow_chance.choice(chosen) if chosen else None
 
-    def _note(self, name: str) -> None:
-        self.summary.blows[name] += 1
-        self._blow_times.append(time.monotonic())
-
     def _kill(self, target: str, pid: int) -> None:
         if target == 'worker':
             self._struck.add(pid)
-        self._note(f'kill -9 of a {target}')
+        self._note(f'kill -9 of a {target}', pid)
+        self._note_kill(pid)
         os.kill(pid, signal.SIGKILL)
+
+    def _note(self, name: str, pid: int) -> None:
+        self.summary.blows[name] += 1
+        self._history.append((time.monotonic(), f'{name} ({pid})'))
+
+    def _note_kill(self, pid: int) -> None:
+        hit = frozenset((pid, *(process.pid for process in family(pid))))
+        self._kills.append((time.monotonic(), hit))
 
     def _stop(self, target: str, pid: int) -> None:
         self._struck.add(pid)
-        self._note('stop of a worker')
+        self._note('stop of a worker', pid)
         os.kill(pid, signal.SIGTERM)
 
     def _stop_twice(self, target: str, pid: int) -> None:
@@ -307,14 +328,15 @@ class Storm:
         os.kill(pid, signal.SIGTERM)
         # Within a second it would be taken for an echo.
         time.sleep(1.1)
-        self._note('second stop of a worker')
+        self._note('second stop of a worker', pid)
+        self._note_kill(pid)
         os.kill(pid, signal.SIGTERM)
 
     def _pause(self, target: str, pid: int) -> None:
         seconds = self._blow_chance.uniform(0.1, 1.5)
         if self._long and self._blow_chance.random() < 0.03:
             seconds = 95.0
-        self._note(f'pause of a {target}' + (' for 95 s' if seconds > 90 else ''))
+        self._note(f'pause of a {target}' + (' for 95 s' if seconds > 90 else ''), pid)
         process = psutil.Process(pid)
         process.suspend()
         try:
@@ -326,8 +348,10 @@ class Storm:
     # The end
 
     def _settle(self) -> None:
+        if self._set_clock is not None:
+            self._set_clock(0)
         self._replace_the_dead()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 40
 
         def over() -> bool:
             self._stop_some()
@@ -355,8 +379,8 @@ class Storm:
         summary = self.summary
         summary.jobs = len(self._kinds)
         runs, told = self._read_trace()
-        finished = set(self._queue.finished_job_registry.get_job_ids())
-        failed = set(self._queue.failed_job_registry.get_job_ids())
+        finished = set(self._queue.finished_job_registry.get_job_ids(cleanup=False))
+        failed = set(self._queue.failed_job_registry.get_job_ids(cleanup=False))
         for job_id in self._kinds:
             try:
                 job = Job.fetch(job_id, connection=self._queue.connection)
@@ -374,13 +398,13 @@ class Storm:
             if job_id.startswith('callback') and status != JobStatus.STOPPED and job_id not in told:
                 summary.silent.append(job_id)
             self._judge_runs(job, runs[job_id])
-        for name, number in (
-            ('started', self._queue.started_job_registry.count),
-            ('deferred', self._queue.deferred_job_registry.count),
-            ('scheduled', self._queue.scheduled_job_registry.count),
-            ('queued', self._queue.count),
-            ('taken', len(self._queue.intermediate_queue.get_job_ids())),
+        # Not by their own counts, which clean up first.
+        for name, registry in (
+            ('started', self._queue.started_job_registry),
+            ('deferred', self._queue.deferred_job_registry),
+            ('scheduled', self._queue.scheduled_job_registry),
         ):
+            number = self._queue.connection.zcard(registry.key)
             if number and not summary.stuck:
                 summary.stuck.append(f'{number} entries for jobs that are {name}, and none is')
 
@@ -389,16 +413,16 @@ class Storm:
         ends = sum(run.ended is not None for run in runs)
         if ends > self._expected[job.id]:
             first, last = runs[0].began, runs[-1].began
-            excused = any(first <= moment <= last for moment in self._blow_times)
+            # Whoever writes down the end may have been hit between that and the record of it; a pause is no reason.
+            excused = any(first <= moment <= last for moment, _ in self._kills)
             (summary.excused if excused else summary.doubled).append(self._describe(job, runs))
         for before, after in pairwise(runs):
             traces = [line for line in (before.ended_at, before.program_at) if line is not None]
             if any(line > after.began_at for line in traces):
                 summary.at_once.append(self._describe(job, runs))
-            if before.ended is None:
-                blows = [moment for moment in self._blow_times if before.began <= moment <= after.began]
-                if blows and not job.id.startswith(('flaky', 'failing', 'leaving', 'suicidal')):
-                    summary.recoveries.append(after.began - blows[0])
+            hit = [moment for moment, pids in self._kills if before.pid in pids and moment >= before.began]
+            if before.ended is None and hit and hit[0] < after.began:
+                summary.recoveries.append(after.began - hit[0])
 
     def _read_trace(self) -> tuple[dict[str, list[Run]], set[str]]:
         runs: dict[str, list[Run]] = defaultdict(list)
@@ -417,22 +441,28 @@ class Storm:
                     run.program_at = number
         return runs, told
 
-    def _describe(self, job: Job, runs: Iterable[Run]) -> str:
+    def _describe(self, job: Job, runs: list[Run]) -> str:
         said = ', '.join(f'{run.began:.2f}-{run.ended or 0:.2f} ({run.pid})' for run in runs)
         result = job.latest_result()
         reason = (result.exc_string or '').strip().splitlines()[-1:] if result is not None else []
-        return (
+        lines = [
             f'{job.id}: {job.get_status().value}, retries left {job.retries_left}, repeats left {job.repeats_left}, '
             f'runs {said or "none"}, {reason}, worker {job.worker_name}'
-        )
+        ]
+        # What happened at that time, and what the workers said of it.
+        first, last = (runs[0].began, runs[-1].began) if runs else (0.0, 0.0)
+        lines += [f'  {moment:.2f} {text}' for moment, text in self._history if first - 1 <= moment <= last + 3]
+        for log in sorted(self._directory.glob('*.log')):
+            lines += [f'  {log.stem}: {line}' for line in log.read_text().splitlines() if job.id in line]
+        return '\n'.join(lines)
 
 
 _KINDS: dict[str, Callable[[Storm, str], object]] = {
     'plain': lambda storm, kind: storm.enqueue(kind, storm_jobs.work),
     'slow': lambda storm, kind: storm.enqueue(kind, storm_jobs.work, 0.4),
     'failing': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail, retry=None),
-    'flaky': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 1, retry=Retry(max=6)),
-    'later': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 1, retry=Retry(max=6, interval=1)),
+    'flaky': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 6, retry=Retry(max=6)),
+    'later': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 6, retry=Retry(max=6, interval=1)),
     'repeated': lambda storm, kind: storm.enqueue(kind, storm_jobs.work, ends=3, repeat=Repeat(times=2)),
     'chain': Storm.enqueue_chain,
     'group': Storm.enqueue_group,

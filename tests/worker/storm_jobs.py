@@ -43,10 +43,11 @@ def fail() -> None:
     raise ValueError('as expected')
 
 
-def fail_first(times: int) -> str:
+def fail_first(retries: int) -> str:
+    """Fail as long as all retries are left."""
     job = current()
     say('begin', job.id)
-    if (job.number_of_retries or 0) < times:
+    if job.retries_left == retries:
         raise ValueError('not yet')
     say('end', job.id)
     return 'done'
