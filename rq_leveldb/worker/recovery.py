@@ -33,6 +33,7 @@ from rq_leveldb.unreadable import is_wrong_type, list_aside
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
 from .found import Found, find, read_fields, read_members, text_of
 from .heartbeat import LEASE
+from .leftovers import Remains, end_leftovers
 from .liveness import (
     BEAT_FIELD,
     IDENTITY_FIELDS,
@@ -308,7 +309,10 @@ class Recovery:
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
         self._guarded(f'claims of worker {name}', lambda: return_lost_claims(worker, name, set(), running=False))
-        for composite in read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+        executions = read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
+        if is_here(record.fields):
+            self._guarded(f'programs of worker {name}', lambda: self._end_leftovers(executions, record))
+        for composite in executions:
             self._guarded(
                 f'execution {composite} of worker {name}',
                 partial(self._recover_execution, composite, record, ours),
@@ -325,6 +329,22 @@ class Recovery:
             pipeline.execute(raise_on_error=False)
         self._records.pop(name, None)
         self._mend(record.queues)
+
+    def _end_leftovers(self, composites: list[str], record: _Record) -> None:
+        """End what a dead worker's jobs had started, before any of them is run again."""
+        remains: list[Remains] = []
+        for composite in composites:
+            found = find(self._worker, composite, record.name)
+            self._wait_for_child(found, record)
+            remains.append(Remains(found.execution.id, _child_identity(found)))
+        killed = end_leftovers(remains)
+        if killed:
+            self._worker.log.warning(
+                'Worker %s: killed %d process(es) that the jobs of worker %s left behind',
+                self._worker.name,
+                killed,
+                record.name,
+            )
 
     def _guarded(self, what: str, step: Callable[[], object]) -> None:
         """Do one thing of many; the others are done whatever becomes of it."""
@@ -469,6 +489,8 @@ class Recovery:
             else:
                 reason = 'The worker went away while the job was running, and did not come back in time'
             self._wait_for_child(found, _Record(name, {}))
+            # Nothing is known of the process any more, but its programs may be on this machine.
+            end_leftovers([Remains(found.execution.id)])
             found = find(worker, composite, name, queue_name)
             self._settle(found, reason)
             if found.queue_name != queue_name:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ['InProcessScheduler']
 
-_HEARTBEAT_SECONDS = 20.0
+# The locks live 61 s, and with a thousand queues to refresh them costs 40 ms.
+_HEARTBEAT_SECONDS = 30.0
 # So many jobs of a queue are enqueued at once; the loop has other things to do.
 _PAGES = 20
 
@@ -86,8 +87,11 @@ class InProcessScheduler(RQScheduler):
         try:
             if not self._scheduled_job_registries and self._acquired_locks:
                 self.prepare_registries()
-            for registry in self._scheduled_job_registries:
-                self._enqueue_due(registry)
+            registries = self._scheduled_job_registries
+            # One question for all: there may be a thousand queues, and nothing scheduled in any.
+            if registries and self._worker.connection.exists(*(registry.key for registry in registries)):
+                for registry in registries:
+                    self._enqueue_due(registry)
         finally:
             self._status = SchedulerStatus.STARTED
 

@@ -42,6 +42,7 @@ from .child import Child
 from .duties import Duties
 from .ending import STOPPED, Ending, Verdict, judge
 from .intake import Intake
+from .leftovers import Remains, end_leftovers
 from .loop import Loop, Timer
 from .nursery import ImportFailed, Nursery
 from .ready import enqueue_ready
@@ -93,7 +94,9 @@ class Supervisor:
         self._worker = worker
         self._settings = worker.settings
         self._loop = Loop(self._in_trouble)
-        self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
+        self._queues = QueueWatch(
+            worker.connection, self._loop, self._work_may_be_there, self._store_lost, self._queue_is_no_list
+        )
         self._commands: CommandWatch | None = None
         self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for, self._give_up)
         self._services = Services(worker, self._loop, self._stops)
@@ -121,6 +124,7 @@ class Supervisor:
         self._ended = 0
         self._idle_since = time.monotonic()
         self._error: BaseException | None = None
+        self._kill_at = 0.0
 
     def __enter__(self) -> Supervisor:
         # Whoever started the worker may have had them blocked, and a mask survives fork and exec.
@@ -156,7 +160,12 @@ class Supervisor:
     def listen(self, channel: str) -> None:
         """Receive what is published for this worker."""
         self._commands = CommandWatch(
-            self._worker.connection, self._loop, channel, self._worker.handle_payload, self._store_lost
+            self._worker.connection,
+            self._loop,
+            channel,
+            self._worker.handle_payload,
+            self._store_lost,
+            self._command_failed,
         )
         self._commands.open()
         self._worker.pubsub = self._commands.pubsub
@@ -205,6 +214,8 @@ class Supervisor:
         for child in self.running:
             child.stop_reason = child.stop_reason or reason
             child.kill(signal.SIGTERM)
+        # What the jobs started has as long to end as they have, whether or not they wait for it.
+        self._kill_at = time.monotonic() + self._settings.kill_after
         kill = self._loop.after(self._settings.kill_after, self._kill_running)
         while self.running:
             self._loop.run_once(1.0)
@@ -466,9 +477,20 @@ class Supervisor:
             child.seconds(),
             words,
         )
+        if verdict in (Verdict.STOPPED, Verdict.ABANDONED, Verdict.CRASHED):
+            self._end_leftovers(child.assignment, child)
         if self._settings.preload and report is not None and report.module:
             self._nursery.preload(report.module)
         self._settling.add(child.assignment, ending, capture)
+
+    def _end_leftovers(self, assignment: Assignment, child: Child) -> None:
+        """End what the job started: it may run again, and must not meet its own old programs."""
+        remains = Remains(assignment.execution.id, child.identity)
+        killed = end_leftovers([remains], self._kill_at - time.monotonic())
+        if killed:
+            self._worker.log.info(
+                'Worker %s: killed %d process(es) that job %s left behind', self._worker.name, killed, child.job_id
+            )
 
     @staticmethod
     def _reason(verdict: Verdict, child: Child, status: int, words: str) -> str:
@@ -602,6 +624,17 @@ class Supervisor:
 
     def _work_may_be_there(self) -> None:
         self._look = True
+
+    def _queue_is_no_list(self, key: str, kind: str) -> None:
+        self._worker.log.error(
+            'Worker %s: %s is no queue but of type %s; it is left alone until that is mended',
+            self._worker.name,
+            key,
+            kind,
+        )
+
+    def _command_failed(self, error: BaseException) -> None:
+        self._worker.log.error('Worker %s: a command could not be carried out', self._worker.name, exc_info=error)
 
     def _in_trouble(self, error: BaseException) -> None:
         """Bear an error that nobody has handled: say so once, take nothing for a while, and go on."""
