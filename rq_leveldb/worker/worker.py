@@ -32,6 +32,7 @@ from rq.worker import DequeueStrategy
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
 from rq_leveldb.api import DefaultConnection
+from rq_leveldb.client.default_place import default_place
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
@@ -249,7 +250,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
-            with supervisor:
+            with default_place(self.connection), supervisor:
                 self.bootstrap(logging_level, date_format, log_format)
                 self._stored_state = self._state
                 self._dequeue_strategy = dequeue_strategy
