@@ -19,8 +19,8 @@ from rq.utils import import_attribute
 from rq.worker import DequeueStrategy
 
 from rq_leveldb.cli import place
-from rq_leveldb.cli.failed_import import describe
 from rq_leveldb.client import autostart
+from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
 if TYPE_CHECKING:

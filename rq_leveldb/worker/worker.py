@@ -31,6 +31,7 @@ from rq.worker import DequeueStrategy
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
 from rq_leveldb.api import DefaultConnection
+from rq_leveldb.client.default_place import default_place
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
@@ -322,7 +323,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
-            with supervisor:
+            with default_place(self.connection), supervisor:
                 if self._cron_path is not None:
                     # First, so that a worker whose definitions cannot be used was never there.
                     level = logging_level if logging_level is not None else self.log.level
