@@ -109,14 +109,14 @@ def _workers(keys: Iterable[str | bytes], connection: Redis) -> tuple[int, int]:
     """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
     from rq.utils import as_text
 
-    from rq_leveldb.worker.found import read_fields
+    from rq_leveldb.worker.found import read_many
     from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
 
     names = [as_text(key) for key in keys]
-    gone = 0
-    for key in names:
-        fields = read_fields(connection, key, IDENTITY_FIELDS)
-        gone += fields is not None and is_surely_dead(connection, key.removeprefix(_WORKER_PREFIX), fields)
+    gone = sum(
+        is_surely_dead(connection, key.removeprefix(_WORKER_PREFIX), fields)
+        for key, fields in zip(names, read_many(connection, names, IDENTITY_FIELDS), strict=True)
+    )
     return len(names) - gone, gone
 
 
