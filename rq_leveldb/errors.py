@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import ClassVar
 
 __all__ = [
     'BadAddress',
+    'BadCronFile',
     'CorruptDatabase',
     'DiskFull',
     'DurabilityMismatch',
     'ForeignOwner',
     'NewerFormat',
+    'NoHomeDirectory',
     'NotAStore',
     'StoreError',
     'StoreInUse',
     'StoreNotStarting',
     'UnwritableDirectory',
+    'mask_password',
 ]
+
+
+# Up to the last @: a password that was not quoted may hold one.
+_LOGIN = re.compile(r'(://[^:/?#@]*:).*@', re.DOTALL)
+_PARAMETER = re.compile(r'([?&]password=)[^&#]*', re.IGNORECASE)
+
+
+def mask_password(url: str) -> str:
+    """Return a URL as it may be shown, with stars for a password in it.
+
+    Args:
+        url: a URL, or any other text.
+    """
+    return _PARAMETER.sub(r'\1***', _LOGIN.sub(r'\1***@', url))
 
 
 class StoreError(Exception):
@@ -33,7 +51,8 @@ class StoreError(Exception):
     default_advice: ClassVar[str] = 'See store.log in the data directory.'
 
     def __init__(self, where: str, *, title: str | None = None, advice: str | None = None) -> None:
-        self.where = where
+        # Often a URL, and what is printed is read by others as well.
+        self.where = where = mask_password(where)
         self.title = title or self.default_title
         self.advice = advice or self.default_advice
         super().__init__(where)
@@ -77,6 +96,20 @@ class BadAddress(StoreError, ValueError):
 
     default_title = 'This URL names no store'
     default_advice = 'Write leveldb:///absolute/path, or redis://, rediss:// or unix:// for a real Redis server.'
+
+
+class NoHomeDirectory(StoreError):
+    """The default place is under the user's home directory, and there is none."""
+
+    default_title = 'This user has no home directory, where the data would be kept'
+    default_advice = 'Name a place, as in RQ_LEVELDB_URL=leveldb:///var/lib/app/jobs, or set HOME.'
+
+
+class BadCronFile(StoreError):
+    """The definitions of --cron cannot be loaded."""
+
+    default_title = 'The cron definitions cannot be used'
+    default_advice = 'Mend the file, or name another one with --cron: a path or a module, as for rq cron.'
 
 
 class UnwritableDirectory(StoreError):
@@ -145,11 +178,13 @@ _KINDS: dict[str, type[StoreError]] = {
     kind.__name__: kind
     for kind in (
         BadAddress,
+        BadCronFile,
         CorruptDatabase,
         DiskFull,
         DurabilityMismatch,
         ForeignOwner,
         NewerFormat,
+        NoHomeDirectory,
         NotAStore,
         StoreInUse,
         StoreNotStarting,

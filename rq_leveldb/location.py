@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from rq_leveldb.errors import BadAddress, ForeignOwner, NewerFormat, NotAStore, UnwritableDirectory
+from rq_leveldb.errors import BadAddress, ForeignOwner, NewerFormat, NoHomeDirectory, NotAStore, UnwritableDirectory
 
 __all__ = [
     'DATABASES',
@@ -33,6 +33,7 @@ __all__ = [
     'front_directory',
     'is_redis_url',
     'parse',
+    'prepare_front_directory',
 ]
 
 FORMAT_VERSION = 1
@@ -229,8 +230,16 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """
     # A relative value must be ignored: XDG Base Directory Specification.
     state = environ.get('XDG_STATE_HOME', '')
-    base = Path(state) if os.path.isabs(state) else Path.home() / '.local' / 'state'
+    base = Path(state) if os.path.isabs(state) else _expand('~') / '.local' / 'state'
     return base / 'rq-leveldb'
+
+
+def _expand(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        # Neither HOME nor an entry in passwd(5), as in a container that runs under a number.
+        raise NoHomeDirectory(f'user id {os.geteuid()}' if path == '~' else path) from error
 
 
 def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -245,7 +254,8 @@ def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
 def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) -> DataDirectory:
     """Return where the HTTP front of a place keeps its token and lock: in the store's directory, which may not exist.
 
-    A real Redis server has no directory of ours; its front gets one for each URL beside the default directory.
+    A real Redis server has no directory of ours; its front gets one for each URL beside the default directory, or in
+    the directory for temporary files where the user has no home.
 
     Args:
         url: `leveldb:///path`, the URL of a Redis server, or None for the default directory.
@@ -253,11 +263,43 @@ def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) ->
 
     Raises:
         BadAddress: the URL is none of these.
+        NoHomeDirectory: there is no default directory.
     """
     if url is not None and is_redis_url(url):
         name = hashlib.sha256(url.encode()).hexdigest()[:16]
-        return DataDirectory(default_directory(environ).parent / 'rq-leveldb-http' / name)
+        try:
+            return DataDirectory(default_directory(environ).parent / 'rq-leveldb-http' / name)
+        except NoHomeDirectory:
+            import tempfile
+
+            return DataDirectory(Path(tempfile.gettempdir()) / f'rq-leveldb-http-{os.geteuid()}-{name}')
     return parse(url, environ).directory
+
+
+def prepare_front_directory(url: str | None) -> DataDirectory:
+    """Make the directory of a place's HTTP front, private to its owner, and return it.
+
+    Args:
+        url: as `front_directory`.
+
+    Raises:
+        StoreError: it cannot be made, or belongs to somebody else.
+    """
+    directory = front_directory(url)
+    if url is None or not is_redis_url(url):
+        directory.create()
+        return directory
+    try:
+        directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.path.stat().st_uid
+    except OSError as error:
+        raise UnwritableDirectory(
+            str(directory.path), title=f'The directory of the HTTP front cannot be made ({_reason(error)})'
+        ) from error
+    if owner != os.geteuid():
+        # Anybody can make one where temporary files are, and what is in it decides who may run jobs.
+        raise ForeignOwner(str(directory.path), title='The directory of the HTTP front belongs to another user')
+    return directory
 
 
 def is_redis_url(url: str) -> bool:
@@ -294,7 +336,7 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
     if path in ('', '/'):
         directory = default_directory(environ)
     elif path.startswith('/~'):
-        directory = Path(path[1:]).expanduser()
+        directory = _expand(path[1:])
     else:
         directory = Path(os.path.normpath(path))
     options = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import ctypes
 
 __all__ = [
+    'EXECUTION_VARIABLE',
     'Identity',
     'boot_id',
     'detach',
@@ -25,6 +26,8 @@ __all__ = [
     'usable_cores',
 ]
 
+# In the environment of whatever a job starts: which execution of which job it belongs to.
+EXECUTION_VARIABLE = 'RQ_EXECUTION_ID'
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_GET_PDEATHSIG = 2
 _DEAD_STATES = ('Z', 'X', 'x')

@@ -21,8 +21,8 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'state'))
     yield
-    # RQ's worker leaves these in the process that it runs in.
-    for name in ('RQ_JOB_ID', 'RQ_WORKER_ID'):
+    # Workers leave these in the process that it runs in.
+    for name in ('RQ_JOB_ID', 'RQ_WORKER_ID', 'RQ_LEVELDB_URL'):
         os.environ.pop(name, None)
     stop_store(tmp_path / 'state' / 'rq-leveldb')
 

@@ -10,7 +10,7 @@ import pytest
 from rq_leveldb import errors
 from rq_leveldb.errors import StoreError
 
-KINDS = [getattr(errors, name) for name in errors.__all__]
+KINDS = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
 
 
 @pytest.mark.parametrize('kind', KINDS)

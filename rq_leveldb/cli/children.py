@@ -24,25 +24,37 @@ def children(number: int | None, url: str | None, name: str | None) -> int:
     What runs already goes on: after 0, a worker finishes its jobs, takes no more, and waits for the next number.
     """
     from rq.command import send_command
-    from rq.worker import Worker
 
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.lookup import Fields, find_workers, is_refused, replies
 
     connection: Any = Redis.from_url(url) if url is not None else Redis()
-    found = [worker for worker in Worker.all(connection=connection) if name is None or worker.name == name]
+    found = [worker for worker in find_workers(connection).names if name is None or worker == name]
+    pipe = connection.pipeline(transaction=False)
+    for worker in found:
+        pipe.hgetall(f'rq:worker:{worker}')
+        pipe.scard(f'rq:worker:{worker}:executions')
+    answers = replies(pipe) if found else []
     rows: list[list[str | int]] = []
     changed = 0
-    for worker in sorted(found, key=lambda one: str(one.name)):
-        limit = connection.hget(worker.key, 'max_children')
-        if limit is None:
-            # RQ's own worker runs one job at a time, whatever it is told.
-            rows.append([worker.name, len(worker.get_current_executions()), 1])
+    for worker, raw, busy in zip(found, answers[::2], answers[1::2], strict=True):
+        if not is_refused(raw) and not raw:
+            # It has gone, and its name is left.
             continue
-        if number is not None:
-            send_command(connection, worker.name, 'children', children=number)
+        fields = Fields(raw, f'rq:worker:{worker}')
+        limit: int | str | None = fields.whole('max_children')
+        if fields.faults:
+            render.complain(f'worker {worker}: {"; ".join(map(str, fields.faults))}')
+            limit = '?'
+        elif limit is None:
+            # RQ's own worker runs one job at a time, whatever it is told.
+            limit = 1
+        elif number is not None:
+            send_command(connection, worker, 'children', children=number)
             changed += 1
-        rows.append([worker.name, len(worker.get_current_executions()), int(limit) if number is None else number])
-    if not found or (number is not None and not changed):
+            limit = number
+        rows.append([worker, '?' if is_refused(busy) else busy, limit])
+    if not rows or (number is not None and not changed):
         render.complain('no such worker is running' if name else 'no worker is running', 'Start one: rq-leveldb worker')
         return 1
     render.table(['Worker', 'Busy', 'At most'], rows)

@@ -6,16 +6,20 @@ import json
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import render
 from rq_leveldb.location import URL_VARIABLES
 
+if TYPE_CHECKING:
+    from rq_leveldb.lookup import Fields, Seen
+
 __all__ = ['job']
 
 _POLL = 0.3
+_UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled')
 
 
 @click.command(
@@ -34,15 +38,12 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
     Processor time and peak memory are those of the job's process; the memory includes what the process shares with
     the worker that it was forked from.
     """
-    from rq.exceptions import NoSuchJobError
-    from rq.job import Job
-
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.lookup import see_jobs
 
     connection: Any = Redis.from_url(url) if url is not None else Redis()
-    try:
-        found = Job.fetch(job_id, connection=connection, serializer=serializer)
-    except NoSuchJobError:
+    (found,) = see_jobs(connection, [job_id], serializer)
+    if found is None:
         render.complain(f'there is no job {job_id}', 'It may have been deleted, or its time to live is over.')
         return 1
     if log:
@@ -55,13 +56,21 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
     return 0
 
 
-def _print_log(connection: Any, job: Any, follow: bool) -> int:
-    from rq_leveldb.worker.output import read_output
+def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
+    from rq_leveldb.lookup import is_refused, replies, see_jobs
+    from rq_leveldb.worker.output import output_key
 
     shown = b''
+    job = seen.job
+    now: Seen | None = seen
     while True:
-        running = follow and str(job.get_status().value) in ('queued', 'started', 'deferred', 'scheduled')
-        text = read_output(connection, job.id)
+        running = follow and now is not None and now.status in _UNFINISHED
+        pipe = connection.pipeline(transaction=False)
+        pipe.get(output_key(job.id))
+        (text,) = replies(pipe)
+        if is_refused(text):
+            render.complain(f'the key {output_key(job.id)} holds another type of value than text')
+            return 1
         if text is not None:
             # The beginning goes when the output grows over its limit: then all is shown anew.
             sys.stdout.buffer.write(text[len(shown) :] if text.startswith(shown) else text)
@@ -70,24 +79,42 @@ def _print_log(connection: Any, job: Any, follow: bool) -> int:
         if not running:
             break
         time.sleep(_POLL)
+        (now,) = see_jobs(connection, [job.id], job.serializer)
     if not shown:
         render.complain(f'nothing is kept of what {job.id} printed', 'Run its worker with --capture-output.')
         return 1
     return 0
 
 
-def _report(connection: Any, job: Any) -> dict[str, Any]:
-    from rq_leveldb.worker.bookkeeping import decode_list
+def _report(connection: Any, seen: Seen) -> dict[str, Any]:
+    from rq.results import Result
 
-    raw_usage, raw_crashes = connection.hmget(job.key, 'usage', 'crashes')
+    from rq_leveldb.lookup import Fields, is_refused, replies
+    from rq_leveldb.unreadable import Fault, show_bytes
+
+    job = seen.job
+    faults = list(seen.faults)
+    pipe = connection.pipeline(transaction=False)
+    pipe.hmget(job.key, 'usage', 'crashes')
+    (kept,) = replies(pipe)
+    fields = Fields({} if is_refused(kept) else {b'usage': kept[0] or b'', b'crashes': kept[1] or b''}, '')
+    executions = _dicts(fields, 'usage')
+    crashes = _dicts(fields, 'crashes')
+    faults += fields.faults
     try:
         call = job.get_call_string()
     except Exception:
         # The function's arguments need the serializer, and maybe classes, of the application.
         call = None
+    error = None
+    if not seen.faults:
+        try:
+            error = job.exc_info
+        except Exception as failure:
+            faults.append(Fault('results', Result.get_key(job.id).encode(), f'{type(failure).__name__}: {failure}'))
     return {
         'id': job.id,
-        'status': str(job.get_status().value),
+        'status': seen.status,
         'queue': job.origin,
         'description': job.description,
         'call': call,
@@ -97,13 +124,28 @@ def _report(connection: Any, job: Any) -> dict[str, Any]:
         'ended_at': _text(job.ended_at),
         'timeout': job.timeout,
         'retries_left': job.retries_left,
-        'executions': [
-            {**entry, 'started': _text(datetime.fromtimestamp(entry['started'], tz=timezone.utc))}
-            for entry in decode_list(raw_usage)
+        'executions': [{**entry, 'started': _moment(entry.get('started'))} for entry in executions],
+        'crashes': crashes,
+        'error': error,
+        'unreadable': [
+            {'field': fault.field, 'value': show_bytes(fault.value), 'error': fault.error} for fault in faults
         ],
-        'crashes': decode_list(raw_crashes),
-        'error': job.exc_info,
     }
+
+
+def _dicts(fields: Fields, name: str) -> list[dict[str, Any]]:
+    return [entry for entry in fields.list(name) if isinstance(entry, dict)]
+
+
+def _moment(seconds: Any) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -115,6 +157,10 @@ def _show(report: dict[str, Any]) -> None:
     pairs = [(name.replace('_', ' ').capitalize(), str(report[name])) for name in names if report[name]]
     if report['retries_left'] is not None:
         pairs.append(('Retries left', str(report['retries_left'])))
+    pairs += [
+        ('Unreadable', f'{fault["field"] or "all of it"}: {fault["value"]} ({fault["error"]})')
+        for fault in report['unreadable']
+    ]
     render.fields(pairs)
     for number, entry in enumerate(report['executions'], 1):
         click.echo()
@@ -122,9 +168,9 @@ def _show(report: dict[str, Any]) -> None:
             [
                 (f'Execution {number}', str(entry.get('execution', ''))),
                 ('Started', str(entry.get('started', ''))),
-                ('Took', f'{entry.get("wall", 0.0):.3f} s'),
-                ('Processor time', f'{entry.get("cpu", 0.0):.3f} s'),
-                ('Peak memory', render.size(entry.get('memory', 0))),
+                ('Took', f'{_number(entry.get("wall")):.3f} s'),
+                ('Processor time', f'{_number(entry.get("cpu")):.3f} s'),
+                ('Peak memory', render.size(_number(entry.get('memory')))),
                 ('Process', 'exit code 0' if entry.get('exit') == 0 else str(entry.get('exit'))),
             ]
         )

@@ -97,13 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if not _is_lost_connection(error):
+        if _is_one_of(error, 'ConnectionError', 'TimeoutError'):
+            render.complain(str(error), 'Is the server running, and is this its URL?')
+        elif _is_one_of(error, 'ResponseError'):
+            render.complain(f'the store refused a command: {error}', 'rq-leveldb status names what cannot be read.')
+        else:
             raise
-        render.complain(str(error), 'Is the server running, and is this its URL?')
         return 1
 
 
-def _is_lost_connection(error: Exception) -> bool:
+def _is_one_of(error: Exception, *names: str) -> bool:
     # redis-py is imported by the commands that need it, and by then it is there.
     exceptions = sys.modules.get('redis.exceptions')
-    return exceptions is not None and isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError))
+    return exceptions is not None and isinstance(error, tuple(getattr(exceptions, name) for name in names))

@@ -65,7 +65,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
     Console().print(shown)
 
 
-def size(count: int) -> str:
+def size(count: float) -> str:
     """Return a number of bytes in words, such as '3.4 MB'."""
     number = float(count)
     for unit in ('bytes', 'kB', 'MB', 'GB'):

@@ -1,12 +1,13 @@
 """RQ's own commands, with the store as the default place.
 
-They are RQ's click commands: its callbacks, arguments, options and output. Copied are only the options whose defaults
-differ, and a check comes first, so that a mistake in the URL is told in words.
+They are RQ's click commands: its arguments, options and output, and its callbacks but for those of `guarded`. Copied
+are only the options whose defaults differ, and a check comes first, so that a mistake in the URL is told in words.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
-from rq_leveldb.cli import http_client
+from rq_leveldb.cli import guarded, http_client, place
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
@@ -30,25 +31,35 @@ def url_option() -> click.Option:
 
 class _Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
-        if ctx.params.get('url') is None and not ctx.params.get('config'):
-            ctx.params['url'] = parse(None).url
         url = ctx.params.get('url')
         if http_client.is_http_url(url):
             if self.name != 'enqueue':
                 raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
             return http_client.enqueue(ctx.params)
+        place.extend_path(ctx.params.get('path') or ())
+        url = place.resolve(url, place.read_settings(ctx.params.get('config')))
+        if url is not None:
+            ctx.params['url'] = url
+            if self.name in ('worker-pool', 'cron'):
+                # For the jobs that it runs, and the modules of the application that it imports.
+                place.adopt(url)
         if url is not None and not is_redis_url(url):
             # Before RQ's own code, which answers whatever happens with a traceback.
             autostart.connect(parse(url)).close()
+        if self.name == 'enqueue':
+            guarded.check_dependencies(ctx.params)
         return super().invoke(ctx)
 
 
-def _adopt(original: click.Command, *replaced: click.Option, **defaults: Any) -> click.Command:
+def _adopt(
+    original: click.Command, *replaced: click.Option, callback: Callable[..., Any] | None = None, **defaults: Any
+) -> click.Command:
     """Return RQ's command with other defaults.
 
     Args:
         original: RQ's command.
         replaced: options that take the place of RQ's of the same name.
+        callback: what does it, in place of RQ's.
         defaults: option's name to default.
     """
     by_name: dict[str | None, click.Parameter] = {option.name: option for option in (*replaced, url_option())}
@@ -61,7 +72,7 @@ def _adopt(original: click.Command, *replaced: click.Option, **defaults: Any) ->
         parameters.append(chosen or parameter)
     return _Command(
         original.name,
-        callback=original.callback,
+        callback=callback or original.callback,
         params=parameters,
         help=original.help,
         epilog=original.epilog,
@@ -73,9 +84,9 @@ _CONNECTION = 'rq_leveldb.Redis'
 _commands = rq_group.commands
 
 enqueue = _adopt(_commands['enqueue'], connection_class=_CONNECTION)
-info = _adopt(_commands['info'], connection_class=_CONNECTION, worker_class='rq_leveldb.Worker')
-requeue = _adopt(_commands['requeue'], connection_class=_CONNECTION)
-empty = _adopt(_commands['empty'], connection_class=_CONNECTION)
+info = _adopt(_commands['info'], callback=guarded.info, connection_class=_CONNECTION, worker_class='rq_leveldb.Worker')
+requeue = _adopt(_commands['requeue'], callback=guarded.requeue, connection_class=_CONNECTION)
+empty = _adopt(_commands['empty'], callback=guarded.empty, connection_class=_CONNECTION)
 suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
 resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
 cron = _adopt(rq_cron, connection_class=_CONNECTION)

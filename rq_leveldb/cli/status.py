@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import render
+from rq_leveldb.errors import mask_password
 from rq_leveldb.location import URL_VARIABLES, Location, is_redis_url, parse
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ['status']
 
-_WORKER_PREFIX = 'rq:worker:'
-_STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
+# The last one is shown only where there are such jobs: it is the state of a moment.
+_STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
 @click.command(short_help='Shows where the data is, whether a store runs, and the number of jobs.')
@@ -62,34 +63,33 @@ def _store(location: Location) -> dict[str, Any]:
 
 
 def _server(url: str) -> dict[str, Any]:
-    return {'url': url, 'running': True, **_contents(url)}
+    return {'url': mask_password(url), 'running': True, **_contents(url)}
 
 
 def _contents(url: str) -> dict[str, Any]:
     """Return what only a running store or server knows."""
-    import rq
-    from rq import worker_registration
     from rq.suspension import is_suspended
 
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.lookup import count_jobs, find_queues, find_workers, registry_key
+    from rq_leveldb.unreadable import read_aside
 
     with Redis.from_url(url) as connection:
         info = connection.info()
-        workers, gone = _workers(worker_registration.get_keys(connection=connection), connection)
+        registered = find_workers(connection)
+        unreadable: list[dict[str, str]] = []
+        workers, gone = _workers(registered.names, connection, unreadable)
         fsync = connection.config_get('appendfsync').get('appendfsync')
-        queues = rq.Queue.all(connection)
-        counts = {
-            queue.name: {
-                'queued': queue.count,
-                'started': queue.started_job_registry.count,
-                'finished': queue.finished_job_registry.count,
-                'failed': queue.failed_job_registry.count,
-                'deferred': queue.deferred_job_registry.count,
-                'scheduled': queue.scheduled_job_registry.count,
-                'canceled': queue.canceled_job_registry.count,
-            }
-            for queue in sorted(queues, key=lambda queue: queue.name)
-        }
+        queues = find_queues(connection)
+        counts = dict(zip(queues.names, count_jobs(connection, queues.names), strict=True))
+        unreadable += [{'key': item.key, 'reason': item.reason} for item in (*queues.strange, *registered.strange)]
+        unreadable += [
+            {'key': registry_key(state, name), 'reason': 'holds another type of value'}
+            for name, states in counts.items()
+            for state, number in states.items()
+            if number is None
+        ]
+        unreadable += [{'key': item.key, 'reason': item.reason} for item in read_aside(connection)]
         return {
             'pid': info.get('process_id'),
             'version': info.get('rq_leveldb_version') or info.get('redis_version'),
@@ -101,23 +101,31 @@ def _contents(url: str) -> dict[str, Any]:
             'workers': workers,
             'workers_gone': gone,
             'suspended': bool(is_suspended(connection)),
-            'queues': counts,
+            'queues': {name: {state: states[state] for state in _STATES} for name, states in counts.items()},
+            'unreadable': unreadable,
         }
 
 
-def _workers(keys: Iterable[str | bytes], connection: Redis) -> tuple[int, int]:
+def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int]:
     """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
-    from rq.utils import as_text
-
-    from rq_leveldb.worker.found import read_many
+    from rq_leveldb.lookup import Fields, replies
     from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
 
-    names = [as_text(key) for key in keys]
-    gone = sum(
-        is_surely_dead(connection, key.removeprefix(_WORKER_PREFIX), fields)
-        for key, fields in zip(names, read_many(connection, names, IDENTITY_FIELDS), strict=True)
-    )
-    return len(names) - gone, gone
+    keys = [f'rq:worker:{name}' for name in names]
+    pipe = connection.pipeline(transaction=False)
+    for key in keys:
+        pipe.hgetall(key)
+    lived = gone = 0
+    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
+        fields = Fields(raw, key)
+        said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
+        fields.whole('pid')
+        unreadable += [{'key': key, 'reason': str(fault)} for fault in fields.faults]
+        if is_surely_dead(connection, name, said):
+            gone += 1
+        else:
+            lived += 1
+    return lived, gone
 
 
 def _tree_size(path: Path) -> int:
@@ -161,9 +169,20 @@ def _show(report: dict[str, Any]) -> None:
     render.fields(lines)
     if report.get('queues'):
         click.echo()
+        states = [
+            state
+            for state in _STATES
+            if state != _STATES[-1] or any(counts[state] for counts in report['queues'].values())
+        ]
         render.table(
-            ('queue', *_STATES),
-            [(name, *(counts[state] for state in _STATES)) for name, counts in report['queues'].items()],
+            ('queue', *(state.replace('_', ' ') for state in states)),
+            [
+                (name, *('?' if counts[state] is None else counts[state] for state in states))
+                for name, counts in report['queues'].items()
+            ],
         )
     elif report['running']:
         click.echo('\nNo queues yet.')
+    if report.get('unreadable'):
+        click.echo(f'\n{click.style("Cannot be read:", fg="yellow")}')
+        render.fields([(item['key'], item['reason']) for item in report['unreadable']])

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from rq.cli.helpers import CliConfig, read_config_file, setup_loghandlers_from_args
+from click.core import ParameterSource
+from rq.cli.helpers import CliConfig, setup_loghandlers_from_args
 from rq.cli.workers import worker as rq_worker
 from rq.suspension import is_suspended
 from rq.utils import import_attribute
 from rq.worker import DequeueStrategy
 
+from rq_leveldb.cli import place
+from rq_leveldb.cli.failed_import import describe
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
@@ -156,18 +159,20 @@ def _parameters() -> list[click.Parameter]:
 
 
 def _work(**options: Any) -> int:
-    place = options['url']
-    if place is None and not options['config']:
-        options['url'] = place = parse(None).url
-    if place is not None and not is_redis_url(place):
-        # So that what is wrong with the store is told in words before anything else is tried.
-        autostart.connect(parse(place)).close()
-    for path in reversed(options['path']):
-        # RQ appends it; a module of the application must not lose against one of the same name elsewhere.
-        if path not in sys.path:
-            sys.path.insert(0, path)
+    place.extend_path(options['path'])
+    settings = place.read_settings(options['config'])
+    url = place.resolve(options['url'], settings)
+    if url is not None:
+        options['url'] = url
+        place.adopt(url)
+        if not is_redis_url(url):
+            # So that what is wrong with the store is told in words before anything else is tried.
+            autostart.connect(parse(url)).close()
+    elif not options['no_http']:
+        _warn('With Sentinels there is no HTTP front, and jobs that enqueue must name their connection.')
+        options['no_http'] = True
     config = CliConfig(**options)
-    settings = read_config_file(config.config) if config.config else {}
+    _refuse_ours(config.worker_class)
     if settings.get('DICT_CONFIG'):
         import logging.config
 
@@ -204,8 +209,36 @@ def _work(**options: Any) -> int:
 def _import(module: str) -> None:
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        raise click.BadParameter(f'{module}: {error}', param_hint='--import') from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise click.BadParameter(describe(module, error), param_hint='--import') from error
+
+
+def _warn(text: str) -> None:
+    click.secho(text, fg='yellow', err=True)
+
+
+def _refuse_ours(worker_class: type) -> None:
+    """Refuse options that another worker class has no use for; say so of those that come from the environment."""
+    from rq_leveldb.worker import Worker
+
+    if issubclass(worker_class, Worker):
+        return
+    context = click.get_current_context()
+    given: dict[ParameterSource | None, list[str]] = {}
+    for option in _OURS:
+        # Importing is done for any worker, and no front is what it has.
+        if option.name and option.name not in ('imports', 'no_http'):
+            given.setdefault(context.get_parameter_source(option.name), []).append(option.opts[0])
+    class_name = f'{worker_class.__module__}.{worker_class.__qualname__}'
+    if ParameterSource.COMMANDLINE in given:
+        names = ', '.join(given[ParameterSource.COMMANDLINE])
+        raise click.UsageError(f'{class_name} has no use for {names}; only rq_leveldb.Worker and its subclasses have')
+    if ParameterSource.ENVIRONMENT in given:
+        _warn(
+            f'Not used by {class_name}, though the environment sets it: {", ".join(given[ParameterSource.ENVIRONMENT])}'
+        )
 
 
 def _make_worker(config: CliConfig, settings: dict[str, Any], options: dict[str, Any]) -> Any:
@@ -264,8 +297,12 @@ def _functions(names: Sequence[str]) -> list[Callable[[], object]]:
     for name in names:
         try:
             functions.append(import_attribute(name))
-        except (ImportError, ValueError, AttributeError) as error:
+        except (ValueError, AttributeError) as error:
             raise click.UsageError(f'{name}: {error}') from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise click.UsageError(describe(name, error)) from error
     return functions
 
 

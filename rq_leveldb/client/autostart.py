@@ -38,6 +38,8 @@ _NOBODY_LISTENS = (FileNotFoundError, ConnectionRefusedError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # A supervisor's sockets are meant for the client and not for a store that outlives it: sd_notify(3), sd_listen_fds(3).
 _SUPERVISORS_VARIABLES = (
+    # A store that a job started is not the job's.
+    process.EXECUTION_VARIABLE,
     'NOTIFY_SOCKET',
     'WATCHDOG_PID',
     'WATCHDOG_USEC',

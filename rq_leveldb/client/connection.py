@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -20,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq_leveldb.client import autostart
 from rq_leveldb.client.pipeline import Pipeline, RepliesParser
 from rq_leveldb.client.pool import StorePool
+from rq_leveldb.client.readiness import watch
 from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
 from rq_leveldb.errors import BadAddress, DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
@@ -122,11 +122,11 @@ class StoreConnection(UnixDomainSocketConnection):
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
         self._progress = Progress()
         self.retry = UnsentRetry(self._progress)
-        self._poller = select.poll()
+        self._is_readable: Callable[[], bool] = lambda: False
 
     def has_news(self) -> bool:
         """Say whether the store has gone, or has said what nobody waits for; only while connected."""
-        if self._poller.poll(0):
+        if self._is_readable():
             return True
         return isinstance(self._parser, RepliesParser) and bool(self._parser.has_replies())
 
@@ -138,8 +138,7 @@ class StoreConnection(UnixDomainSocketConnection):
         except BlockingIOError as error:
             raise TimeoutError(str(error)) from error
         sock.settimeout(self.socket_timeout)
-        self._poller = select.poll()
-        self._poller.register(sock, select.POLLIN)
+        self._is_readable = watch(sock)
         return sock
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:

@@ -22,6 +22,7 @@ from rq_leveldb.http.problems import install
 from rq_leveldb.http.queues import OneQueue, Queues, Suspension
 from rq_leveldb.http.schedules import Cron, Schedules
 from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.unreadable import Unreadable
 from rq_leveldb.http.workers import OneWorker, Workers
 
 __all__ = ['Front', 'build']
@@ -94,5 +95,6 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
     app.add_route('/v1/workers/{name}/shutdown', worker, suffix='shutdown')
     app.add_route('/v1/schedules', Schedules(backend))
     app.add_route('/v1/cron', Cron(backend))
+    app.add_route('/v1/unreadable', Unreadable(backend))
     app.add_route('/v1/events', Events(observer, settings.max_streams))
     return Front(app, observer)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from redis import Redis
 from rq import Queue
-from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from rq_leveldb.http.allow import AllowList
@@ -19,6 +18,8 @@ from rq_leveldb.http.fields import IDENTIFIER, text
 from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.reading import Reader
 from rq_leveldb.http.settings import Settings
+from rq_leveldb.lookup import Seen, find_queues, replies, see_jobs
+from rq_leveldb.unreadable import Fault
 
 __all__ = ['Backend', 'Slots']
 
@@ -127,10 +128,8 @@ class Backend:
         return queue
 
     def queue_names(self) -> list[str]:
-        """Return the names of all queues, sorted."""
-        prefix = Queue.redis_queue_namespace_prefix.encode()
-        members: Any = self.connection.smembers(Queue.redis_queues_keys)
-        return sorted(member[len(prefix) :].decode('utf-8', 'replace') for member in members)
+        """Return the names of all queues, sorted; what stands among them and is none is left out."""
+        return find_queues(self.connection).names
 
     def existing_queue(self, name: str) -> Queue:
         """Return a queue that exists.
@@ -145,14 +144,28 @@ class Backend:
         pipe = self.connection.pipeline(transaction=False)
         pipe.sismember(Queue.redis_queues_keys, queue.key)
         pipe.exists(queue.key)
-        known, length = pipe.execute()
-        if not known and not length:
+        known, length = replies(pipe)
+        if known is not True and known != 1 and not length:
             self._queues.pop(name, None)
             raise Problem(404, 'no-such-queue', 'There is no such queue', f'No job was ever put on {name[:100]!r}.')
         return queue
 
     def job(self, job_id: str) -> Job:
-        """Return a job.
+        """Return a job, to do something with it.
+
+        Args:
+            job_id: its id, from a URL.
+
+        Raises:
+            Problem: 404, there is none; 409, it cannot be read.
+        """
+        seen = self.seen(job_id)
+        if seen.faults:
+            raise unreadable_job(job_id, seen.faults)
+        return seen.job
+
+    def seen(self, job_id: str) -> Seen:
+        """Return a job as far as it can be read, to show it.
 
         Args:
             job_id: its id, from a URL.
@@ -161,17 +174,36 @@ class Backend:
             Problem: 404, there is none.
         """
         try:
-            return Job.fetch(_is_identifier(job_id), connection=self.connection, serializer=self.reader)
-        except (NoSuchJobError, ValueError):
+            found = self.jobs([_is_identifier(job_id)])[0]
+        except ValueError:
             raise no_such_job(job_id) from None
+        if found is None:
+            raise no_such_job(job_id)
+        return found
 
-    def jobs(self, job_ids: list[str]) -> list[Job | None]:
-        """Return jobs, None for each that is gone.
+    def jobs(self, job_ids: list[str]) -> list[Seen | None]:
+        """Return jobs as far as they can be read, None for each that is gone.
 
         Args:
             job_ids: their ids.
         """
-        return Job.fetch_many(job_ids, connection=self.connection, serializer=self.reader) if job_ids else []
+        return see_jobs(self.connection, job_ids, self.reader)
+
+
+def unreadable_job(job_id: str, faults: Sequence[Fault]) -> Problem:
+    """Return the error for a job with which nothing can be done.
+
+    Args:
+        job_id: its id.
+        faults: what cannot be read.
+    """
+    return Problem(
+        409,
+        'unreadable-job',
+        'The job cannot be read',
+        f'Job {job_id}: {"; ".join(map(str, faults))}.',
+        hint='It can be looked at and deleted. A worker that meets it fails it with this reason.',
+    )
 
 
 def no_such_job(job_id: str) -> Problem:

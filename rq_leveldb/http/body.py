@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 import falcon
@@ -21,7 +22,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 # Made once: json.loads and json.dumps make one each time where they are given options.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(separators=(',', ':'))
+_ENCODER = json.JSONEncoder(separators=(',', ':'), allow_nan=False)
 
 
 def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_200) -> None:
@@ -34,7 +35,20 @@ def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_2
     """
     response.status = status
     response.content_type = JSON
-    response.data = _ENCODER.encode(document).encode()
+    try:
+        text = _ENCODER.encode(document)
+    except ValueError:
+        # What is stored may hold numbers that JSON has no words for.
+        text = _ENCODER.encode(_finite(document))
+    response.data = text.encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def read(request: falcon.Request, limit: int, *, required: bool = True) -> Any:

@@ -91,16 +91,16 @@ class RequeueFailed:
         names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
         requeued: list[str] = []
         # Taken before the first is requeued: the walk goes by positions, which then change.
-        found = list(itertools.islice(listed(backend, 'failed', names, None), MOST_SCANNED))
+        found = list(itertools.islice(listed(backend, 'failed', names, None, []), MOST_SCANNED))
         is_complete = len(found) < MOST_SCANNED
-        for job, _ in found:
-            if job is None or not matches(backend, job, 'failed', wanted):
+        for seen, _ in found:
+            if seen is None or seen.faults or not matches(backend, seen, 'failed', wanted):
                 continue
             if len(requeued) >= _REQUEUED_AT_ONCE:
                 is_complete = False
                 break
-            if _requeue(backend, job, wanted.get('at_front', False)):
-                requeued.append(job.id)
+            if _requeue(backend, seen.job, wanted.get('at_front', False)):
+                requeued.append(seen.job.id)
         body.answer(response, {'requeued': requeued, 'count': len(requeued), 'is_complete': is_complete})
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import falcon
 from redis.exceptions import ConnectionError as StoreConnectionError
-from rq.job import Job
 from rq.results import Result
 
 from rq_leveldb.http import body, query
 from rq_leveldb.http.backend import Backend, Slots
-from rq_leveldb.http.job_view import output, result_document, results
+from rq_leveldb.http.job_view import fault_documents, output, result_document, results
+from rq_leveldb.lookup import UNREADABLE, Seen, is_refused, replies
 
 __all__ = ['JobLog', 'JobResult']
 
@@ -37,34 +37,41 @@ class JobResult:
         """Show a job's status and latest result; with `wait`, when it has ended or that many seconds have passed."""
         most = self._backend.settings.max_wait
         wanted = query.read_query(request, {'wait': query.whole(0, most)})
-        job = self._backend.job(job_id)
+        seen = self._backend.seen(job_id)
         wait = wanted.get('wait', 0)
-        if wait and job.get_status(refresh=False).value not in _FINAL:
+        if wait and seen.status not in _FINAL:
             with self._slots.hold():
-                job = self._wait(job, time.monotonic() + wait)
-        body.answer(response, self._document(job))
+                seen = self._wait(seen, time.monotonic() + wait)
+        body.answer(response, self._document(seen))
 
-    def _document(self, job: Job) -> dict[str, Any]:
-        found = results(self._backend, job, 1)
-        status = job.get_status(refresh=False).value
+    def _document(self, seen: Seen) -> dict[str, Any]:
+        found, faults = results(self._backend, seen.job, 1)
+        status = seen.status
         return {
-            'id': job.id,
+            'id': seen.job.id,
             'status': status,
             'is_final': status in _FINAL,
             'result': result_document(found[0]) if found else None,
+            'faults': fault_documents((*seen.faults, *faults)),
         }
 
-    def _wait(self, job: Job, deadline: float) -> Job:
+    def _wait(self, seen: Seen, deadline: float) -> Seen:
         backend = self._backend
-        key = Result.get_key(job.id)
-        newest: Any = backend.connection.xrevrange(key, '+', '-', count=1)
+        job_id = seen.job.id
+        key = Result.get_key(job_id)
+        pipe = backend.connection.pipeline(transaction=False)
+        pipe.xrevrange(key, '+', '-', count=1)
+        (newest,) = replies(pipe)
+        if is_refused(newest):
+            # Nothing will come from there.
+            return seen
         last = newest[0][0] if newest else b'0-0'
         while True:
             # Looked at after the result's position was read, so that no end slips in between.
-            job = backend.job(job.id)
+            seen = backend.seen(job_id)
             left = deadline - time.monotonic()
-            if job.get_status(refresh=False).value in _FINAL or left <= 0:
-                return job
+            if seen.status in (*_FINAL, UNREADABLE) or left <= 0:
+                return seen
             block = max(1, int(min(left, _WAIT_SLICE) * 1000))
             try:
                 entries: Any = backend.connection.xread({key: last}, block=block, count=1)
@@ -97,6 +104,6 @@ class JobLog:
     def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
         """Show what the worker kept of the job's output."""
         query.read_query(request, {})
-        job = self._backend.job(job_id)
+        job = self._backend.seen(job_id).job
         text = output(self._backend, job)
         body.answer(response, {'id': job.id, 'log': text})

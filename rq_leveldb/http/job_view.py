@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import quote
 
 from rq.defaults import RQ_KEY_PREFIX
-from rq.executions import Execution
 from rq.job import Job
-from rq.registry import ScheduledJobRegistry
 from rq.results import Result
+from rq.utils import as_text
 
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.reading import Unreadable, show
+from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.unreadable import Fault, show_bytes
 
 __all__ = [
     'USAGE_FIELD',
+    'fault_documents',
+    'from_seconds',
     'full',
     'function_of',
     'job_url',
@@ -25,6 +30,7 @@ __all__ = [
     'result_document',
     'results',
     'shown',
+    'strange_documents',
     'summary',
     'timestamp',
 ]
@@ -37,9 +43,9 @@ def job_url(job_id: str) -> str:
     """Return the path of a job.
 
     Args:
-        job_id: its id; RQ lets it have no character that would have to be quoted (rq.job.validate_job_id).
+        job_id: its id; only RQ sees to it that it has no character that would have to be quoted.
     """
-    return f'/v1/jobs/{job_id}'
+    return f'/v1/jobs/{quote(job_id, safe="")}'
 
 
 def timestamp(value: datetime | None) -> str | None:
@@ -85,13 +91,14 @@ def shown(name: str, value: Any) -> dict[str, Any]:
     return {name: result.value, f'{name}_repr': result.repr}
 
 
-def summary(backend: Backend, job: Job) -> dict[str, Any]:
+def summary(backend: Backend, seen: Seen) -> dict[str, Any]:
     """Return what a list shows of a job, without further round trips.
 
     Args:
         backend: for its reader.
-        job: a job that was fetched.
+        seen: a job that was found.
     """
+    job = seen.job
     name, args, kwargs = function_of(backend, job)
     meta: Any = job.meta
     if job._unreadable_meta is not None:
@@ -99,7 +106,7 @@ def summary(backend: Backend, job: Job) -> dict[str, Any]:
     return {
         'id': job.id,
         'url': job_url(job.id),
-        'status': job.get_status(refresh=False).value,
+        'status': seen.status,
         'queue': job.origin,
         'function': name,
         'description': job.description,
@@ -126,7 +133,26 @@ def summary(backend: Backend, job: Job) -> dict[str, Any]:
         'on_success': job._success_callback_name,
         'on_failure': job._failure_callback_name,
         'on_stopped': job._stopped_callback_name,
+        'faults': fault_documents(seen.faults),
     }
+
+
+def fault_documents(faults: Iterable[Fault]) -> list[dict[str, str]]:
+    """Return what cannot be read of a record in JSON.
+
+    Args:
+        faults: what was found.
+    """
+    return [{'field': fault.field, 'value': show_bytes(fault.value), 'error': fault.error} for fault in faults]
+
+
+def strange_documents(strange: Iterable[Strange]) -> list[dict[str, str]]:
+    """Return what stands in the place of records in JSON.
+
+    Args:
+        strange: what was found.
+    """
+    return [{'key': item.key, 'reason': item.reason} for item in strange]
 
 
 def result_document(result: Result) -> dict[str, Any]:
@@ -156,58 +182,80 @@ class _Looking:
         self.dumps = backend.reader.dumps
 
 
-def results(backend: Backend, job: Job, most: int = 10) -> list[Result]:
-    """Return a job's results, newest first.
+def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], list[Fault]]:
+    """Return a job's results, newest first, and what cannot be read of them.
 
     Args:
         backend: the store.
         job: the job.
         most: how many at most.
     """
-    stored: Any = backend.connection.xrevrange(Result.get_key(job.id), '+', '-', count=most)
+    key = Result.get_key(job.id)
+    pipe = backend.connection.pipeline(transaction=False)
+    pipe.xrevrange(key, '+', '-', count=most)
+    (stored,) = replies(pipe)
+    if is_refused(stored):
+        return [], [wrong_type('results', key)]
     looking = _Looking(backend)
-    return [
-        Result.restore(job.id, entry.decode(), payload, connection=backend.connection, serializer=looking)
-        for entry, payload in stored
-    ]
+    found: list[Result] = []
+    faults: list[Fault] = []
+    for entry, payload in stored:
+        # RQ leaves empty ones as they are, which are then neither text nor time.
+        payload = {name: value for name, value in (payload or {}).items() if value}
+        try:
+            result = Result.restore(job.id, entry.decode(), payload, connection=backend.connection, serializer=looking)
+        except Exception as error:
+            shown_payload = b', '.join(b'%s=%s' % pair for pair in sorted(payload.items()))
+            faults.append(Fault('results', shown_payload, f'{type(error).__name__}: {error}'))
+        else:
+            found.append(result)
+    return found, faults
 
 
-def full(backend: Backend, job: Job) -> dict[str, Any]:
+def full(backend: Backend, seen: Seen) -> dict[str, Any]:
     """Return everything that is known about a job.
 
     Args:
         backend: the store.
-        job: a job that was fetched.
+        seen: a job that was found.
     """
-    queue = backend.queue(job.origin)
+    job = seen.job
+    parts = {
+        'position': registry_key('queued', job.origin),
+        'scheduled_at': registry_key('scheduled', job.origin),
+        'dependents': job.dependents_key,
+        USAGE_FIELD: as_text(job.key),
+        'executions': job.execution_registry.key,
+    }
     pipe = backend.connection.pipeline(transaction=False)
-    pipe.lpos(queue.key, job.id)
-    pipe.zscore(ScheduledJobRegistry(queue=queue).key, job.id)
-    pipe.smembers(job.dependents_key)
-    pipe.hget(job.key, USAGE_FIELD)
+    pipe.lpos(parts['position'], job.id)
+    pipe.zscore(parts['scheduled_at'], job.id)
+    pipe.smembers(parts['dependents'])
+    pipe.hget(parts[USAGE_FIELD], USAGE_FIELD)
+    pipe.zrange(parts['executions'], 0, -1)
     pipe.exists(output_key(job.id))
-    position, due, dependents, usage, has_log = pipe.execute()
-    found = results(backend, job)
+    *held, has_log = replies(pipe)
+    faults = [wrong_type(name, parts[name]) for name, reply in zip(parts, held, strict=True) if is_refused(reply)]
+    position, due, dependents, usage, executions = (None if is_refused(reply) else reply for reply in held)
+    found, broken = results(backend, job)
+    faults += broken
     latest = found[0] if found else None
-    document = summary(backend, job)
+    runs, broken = _executions(backend, job, executions or [])
+    faults += broken
+    used, broken = _usage(usage)
+    faults += broken
+    document = summary(backend, seen)
     document.update(
         position=position,
-        scheduled_at=None if due is None else timestamp(datetime.fromtimestamp(float(due), timezone.utc)),
-        dependents=sorted(item.decode() for item in dependents),
+        scheduled_at=timestamp(from_seconds(due)),
+        dependents=sorted(item.decode('utf-8', 'replace') for item in dependents or ()),
         **shown('result', latest.return_value if latest is not None else None),
         exception=(latest.exc_string or None) if latest is not None else None,
         results=[result_document(result) for result in found],
-        executions=[
-            {
-                'id': execution.id,
-                'worker': execution.worker_name or None,
-                'started_at': timestamp(execution.created_at),
-                'last_heartbeat': timestamp(execution.last_heartbeat),
-            }
-            for execution in _executions(backend, job)
-        ],
-        usage=_usage(usage),
+        executions=runs,
+        usage=used,
         has_log=bool(has_log),
+        faults=fault_documents((*seen.faults, *faults)),
     )
     return document
 
@@ -219,7 +267,11 @@ def output(backend: Backend, job: Job) -> str | None:
         backend: the store.
         job: the job.
     """
-    stored = backend.connection.get(output_key(job.id))
+    pipe = backend.connection.pipeline(transaction=False)
+    pipe.get(output_key(job.id))
+    (stored,) = replies(pipe)
+    if is_refused(stored):
+        return f'(The key {output_key(job.id)} holds another type of value than text.)'
     return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None
 
 
@@ -232,24 +284,54 @@ def output_key(job_id: str) -> str:
     return f'{RQ_KEY_PREFIX}:output:{job_id}'
 
 
-def _executions(backend: Backend, job: Job) -> list[Execution]:
-    names: Any = backend.connection.zrange(job.execution_registry.key, 0, -1)
+def from_seconds(seconds: float | None) -> datetime | None:
+    """Return a registry's score as a point in time, None where it is none.
+
+    Args:
+        seconds: since the epoch.
+    """
+    try:
+        return None if seconds is None else datetime.fromtimestamp(float(seconds), timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _executions(backend: Backend, job: Job, names: list[bytes]) -> tuple[list[dict[str, Any]], list[Fault]]:
+    ids = [name.decode('utf-8', 'replace') for name in names]
+    keys = [f'{RQ_KEY_PREFIX}:execution:{job.id}:{name}' for name in ids]
+    pipe = backend.connection.pipeline(transaction=False)
+    for key in keys:
+        pipe.hgetall(key)
     found = []
-    for name in names:
-        try:
-            found.append(Execution.fetch(name.decode(), job.id, backend.connection))
-        except (ValueError, KeyError):
+    faults: list[Fault] = []
+    for name, key, raw in zip(ids, keys, replies(pipe) if keys else [], strict=True):
+        if not is_refused(raw) and not raw:
             # It ended since, or only its place in the registry is left.
             continue
-    return found
+        fields = Fields(raw, key)
+        found.append(
+            {
+                'id': name,
+                'worker': fields.text('worker_name'),
+                'started_at': timestamp(fields.seconds('created_at')),
+                'last_heartbeat': timestamp(fields.seconds('last_heartbeat')),
+            }
+        )
+        faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
+    return found, faults
 
 
-def _usage(stored: bytes | None) -> list[Any]:
-    try:
-        read = json.loads(stored or b'[]')
-    except ValueError:
-        return []
-    return read if isinstance(read, list) else []
+def _usage(stored: bytes | None) -> tuple[list[Any], list[Fault]]:
+    fields = Fields({b'usage': stored or b''}, '')
+    read = fields.list(USAGE_FIELD)
+    good = [item for item in read if isinstance(item, dict) and all(map(_is_plain, item.values()))]
+    if len(good) < len(read):
+        fields.faults.append(Fault(USAGE_FIELD, stored or b'', 'not a list of objects'))
+    return good, fields.faults
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _between(start: datetime | None, end: datetime | None) -> float | None:

@@ -7,17 +7,20 @@ from typing import Any
 
 import falcon
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job
+from rq.results import Result
 
 from rq_leveldb.http import body, fields, query
 from rq_leveldb.http.backend import Backend, no_such_job
 from rq_leveldb.http.enqueue import Outcome
 from rq_leveldb.http.fields import Invalid
 from rq_leveldb.http.job_request import JobRequest, read_job
-from rq_leveldb.http.job_view import full, job_url, summary
+from rq_leveldb.http.job_view import full, job_url, output_key, strange_documents, summary
 from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches, read_cursor, write_cursor
 from rq_leveldb.http.problems import FieldError, Problem
 from rq_leveldb.http.states import STATES, Position
 from rq_leveldb.http.submission import submit
+from rq_leveldb.lookup import REGISTRIES, find_queues, registry_key, replies
 
 __all__ = ['Batch', 'Jobs', 'OneJob']
 
@@ -61,7 +64,9 @@ class Jobs:
         if state is None:
             raise query.bad_query([FieldError('is required', parameter='status')])
         limit = wanted.get('limit', query.DEFAULT_LIMIT)
-        names = [wanted['queue']] if 'queue' in wanted else backend.queue_names()
+        queues = find_queues(backend.connection)
+        names = [wanted['queue']] if 'queue' in wanted else queues.names
+        strange = list(queues.strange)
         after: Position | None = None
         if 'cursor' in wanted:
             start, after = wanted['cursor']
@@ -70,13 +75,13 @@ class Jobs:
                 after = None
         items: list[dict[str, Any]] = []
         cursor: str | None = None
-        for scanned, (job, position) in enumerate(listed(backend, state, names, after), 1):
-            if job is not None and matches(backend, job, state, wanted):
-                items.append(summary(backend, job))
+        for scanned, (seen, position) in enumerate(listed(backend, state, names, after, strange), 1):
+            if seen is not None and matches(backend, seen, state, wanted):
+                items.append(summary(backend, seen))
             if len(items) >= limit or scanned >= MOST_SCANNED:
                 cursor = write_cursor(*position)
                 break
-        body.answer(response, {'items': items, 'next': cursor})
+        body.answer(response, {'items': items, 'next': cursor, 'unreadable': strange_documents(strange)})
 
 
 class Batch:
@@ -138,18 +143,32 @@ class OneJob:
         """Show everything about a job."""
         query.read_query(request, {})
         backend = self._backend
-        job = backend.job(job_id)
-        body.answer(response, full(backend, job))
+        body.answer(response, full(backend, backend.seen(job_id)))
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
         """Delete a job, whatever its state."""
         wanted = query.read_query(request, {'dependents': query.flag})
-        job = self._backend.job(job_id)
-        try:
-            job.delete(delete_dependents=wanted.get('dependents', False))
-        except (NoSuchJobError, InvalidJobOperation):
-            raise no_such_job(job_id) from None
+        seen = self._backend.seen(job_id)
+        if seen.faults:
+            _remove(self._backend, seen.job)
+        else:
+            try:
+                seen.job.delete(delete_dependents=wanted.get('dependents', False))
+            except (NoSuchJobError, InvalidJobOperation):
+                raise no_such_job(job_id) from None
         response.status = falcon.HTTP_204
+
+
+def _remove(backend: Backend, job: Job) -> None:
+    """Delete a job that cannot be read: RQ's method would read it."""
+    pipe = backend.connection.pipeline(transaction=False)
+    for name in [job.origin] if job.origin else backend.queue_names():
+        pipe.lrem(registry_key('queued', name), 0, job.id)
+        for state in REGISTRIES:
+            pipe.zrem(registry_key(state, name), job.id)
+    pipe.delete(job.key, job.dependents_key, job.execution_registry.key, Result.get_key(job.id), output_key(job.id))
+    # A registry of another type holds no job.
+    replies(pipe)
 
 
 def _array(most: int) -> Callable[[Any], list[Any]]:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from rq.job import Job
-
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.fields import text
 from rq_leveldb.http.job_view import function_of
 from rq_leveldb.http.states import Position, walk
+from rq_leveldb.lookup import UNREADABLE, Seen, Strange
 
 __all__ = ['CURSOR', 'MOST_SCANNED', 'TIMES', 'listed', 'matches', 'read_cursor', 'write_cursor']
 
@@ -61,8 +60,8 @@ def write_cursor(queue: str, position: Position) -> str:
 
 
 def listed(
-    backend: Backend, state: str, names: list[str], after: Position | None
-) -> Iterator[tuple[Job | None, tuple[str, Position]]]:
+    backend: Backend, state: str, names: list[str], after: Position | None, strange: list[Strange]
+) -> Iterator[tuple[Seen | None, tuple[str, Position]]]:
     """Walk the jobs of a state.
 
     Args:
@@ -70,28 +69,29 @@ def listed(
         state: one of `states.STATES`.
         names: the queues, in order.
         after: the position in the first queue behind which to go on; None begins.
+        strange: takes what stands in the place of a list and is none.
 
     Returns:
         Each job, None where its entry is left and the job is gone, and its queue's name and position.
     """
     for name in names:
-        for entries in walk(backend, state, backend.queue(name), after):
+        for entries in walk(backend, state, backend.queue(name), after, strange):
             for entry, job in zip(entries, backend.jobs([entry.job_id for entry in entries]), strict=True):
                 yield job, (name, entry.position)
         after = None
 
 
-def matches(backend: Backend, job: Job, state: str, wanted: dict[str, Any]) -> bool:
+def matches(backend: Backend, seen: Seen, state: str, wanted: dict[str, Any]) -> bool:
     """Say whether a job belongs into a list.
 
     Args:
         backend: for its reader.
-        job: a job that was fetched.
+        seen: a job that was found.
         state: the state that is listed.
         wanted: `function`, `since`, `until`, `time`, where given.
     """
-    status = job.get_status(refresh=False).value
-    if state in ('failed', 'stopped') and status != state:
+    job = seen.job
+    if state in ('failed', 'stopped') and seen.status not in (state, UNREADABLE):
         return False
     if 'function' in wanted and function_of(backend, job)[0] != wanted['function']:
         return False

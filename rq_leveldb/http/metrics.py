@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from rq_leveldb.http.observer import Observer
 from rq_leveldb.http.queues import oldest_waiting
 from rq_leveldb.http.states import counts
 from rq_leveldb.http.workers import worker_documents, worker_names
+from rq_leveldb.lookup import is_refused, replies
+from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
 
 __all__ = ['Metrics']
@@ -63,12 +66,21 @@ class _Gather(Collector):
         yield from self._queues()
         yield from self._workers()
         yield from self._tally()
+        yield from self._unreadable()
         streams = GaugeMetricFamily('rq_leveldb_http_event_streams', 'Open event streams.')
         streams.add_metric([], self._observer.listeners)
         yield streams
         about = GaugeMetricFamily('rq_leveldb_info', 'Version of the HTTP front.', labels=['version'])
         about.add_metric([__version__], 1)
         yield about
+
+    def _unreadable(self) -> Iterator[Metric]:
+        connection = self._backend.connection
+        aside = GaugeMetricFamily(
+            'rq_leveldb_unreadable', 'Keys that were set aside, since they could be neither read nor failed.'
+        )
+        aside.add_metric([], len(read_aside(connection)))
+        yield aside
 
     def _store(self) -> Iterator[Metric]:
         connection = self._backend.connection
@@ -97,7 +109,8 @@ class _Gather(Collector):
         jobs = GaugeMetricFamily('rq_leveldb_jobs', 'Jobs by queue and state.', labels=['queue', 'state'])
         for name, count in zip(names, counts(self._backend, names), strict=True):
             for state, number in count.items():
-                jobs.add_metric([name, state], number)
+                if number is not None:
+                    jobs.add_metric([name, state], number)
         yield jobs
         oldest = GaugeMetricFamily(
             'rq_leveldb_oldest_waiting_seconds',
@@ -138,13 +151,19 @@ class _Gather(Collector):
         yield working
 
     def _tally(self) -> Iterator[Metric]:
-        raw: Any = self._backend.connection.hgetall(TALLY_KEY)
+        pipe = self._backend.connection.pipeline(transaction=False)
+        pipe.hgetall(TALLY_KEY)
+        (raw,) = replies(pipe)
+        if is_refused(raw):
+            raw = {}
         numbers: dict[tuple[str, ...], float] = {}
         for name, value in raw.items():
             parts = name.decode('utf-8', 'replace')
             # The queue's name stands last, and may hold any character.
             key = tuple(parts.split('|', {'bucket': 3, 'sum': 2}.get(parts.partition('|')[0], 1)))
-            numbers[key] = float(value)
+            number = _finite(value)
+            if number is not None and _is_counted(key):
+                numbers[key] = number
         started = CounterMetricFamily('rq_leveldb_jobs_started', 'Jobs that workers have run.', labels=['queue'])
         for key, number in sorted(numbers.items()):
             if key[0] == 'started':
@@ -156,6 +175,24 @@ class _Gather(Collector):
             yield counter
         for kind, text in (('duration', 'How long jobs ran.'), ('wait', 'How long jobs waited in their queue.')):
             yield _histogram(kind, text, numbers)
+
+
+def _finite(value: bytes) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_counted(key: tuple[str, ...]) -> bool:
+    """Say whether a field of the tally has the form that the workers write; others would break what is derived."""
+    if key[0] != 'bucket':
+        return len(key) == (3 if key[0] == 'sum' else 2)
+    try:
+        return len(key) == 4 and float(key[2]) in BOUNDS
+    except ValueError:
+        return False
 
 
 def _histogram(kind: str, text: str, numbers: dict[tuple[str, ...], float]) -> HistogramMetricFamily:

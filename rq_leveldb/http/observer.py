@@ -21,8 +21,9 @@ from rq.utils import utcparse
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.states import counts, registry_key
+from rq_leveldb.http.states import counts
 from rq_leveldb.http.workers import worker_documents, worker_names
+from rq_leveldb.lookup import is_refused, registry_key, replies
 
 __all__ = ['Event', 'Observer', 'Subscription']
 
@@ -239,10 +240,12 @@ class _Look:
             pipe.lrange(queue.key, 0, 9)
             for state in _REGISTRIES:
                 places.append((name, state))
-                pipe.zrevrange(registry_key(queue, state), 0, _HEAD - 1)
-        replies = pipe.execute() if places else []
+                pipe.zrevrange(registry_key(state, name), 0, _HEAD - 1)
+        heads = replies(pipe) if places else []
         fresh: dict[str, None] = {}
-        for place, members in zip(places, replies, strict=True):
+        for place, members in zip(places, heads, strict=True):
+            if is_refused(members):
+                members = []
             ids = {member.decode('utf-8', 'replace').partition(':')[0] for member in members}
             before = self._seen.get(place, set())
             fresh.update(dict.fromkeys(ids - before))
@@ -259,7 +262,9 @@ class _Look:
         for job_id in ids:
             pipe.hmget(Job.key_for(job_id), _FIELDS)
         found: list[tuple[str, str, dict[str, Any]]] = []
-        for job_id, values in zip(ids, pipe.execute() if ids else [], strict=True):
+        for job_id, values in zip(ids, replies(pipe) if ids else [], strict=True):
+            if is_refused(values):
+                continue
             fields = {
                 name: value.decode('utf-8', 'replace') if value else None
                 for name, value in zip(_FIELDS, values, strict=True)

@@ -314,6 +314,9 @@ def _paths(settings: Settings) -> Node:
         },
         '/v1/schedules': {get: _operation('listSchedules', 'What is scheduled.', (200, 'SchedulePage'))},
         '/v1/cron': {get: _operation('listCron', "Cron's entries.", (200, 'CronEntryPage'))},
+        '/v1/unreadable': {
+            get: _operation('listUnreadable', 'What was set aside, since it cannot be read.', (200, 'AsidePage'))
+        },
         '/v1/events': {
             get: _operation(
                 'events',

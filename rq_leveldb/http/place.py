@@ -52,10 +52,7 @@ class Place:
         Raises:
             StoreError: it cannot be used.
         """
-        if self.url is not None and location.is_redis_url(self.url):
-            self.directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        else:
-            self.directory.create()
+        location.prepare_front_directory(self.url)
 
     def token(self, settings: Settings) -> str | None:
         """Return the token that is asked for, None where none is.

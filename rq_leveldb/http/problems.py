@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 
 from rq_leveldb.errors import StoreError
+from rq_leveldb.unreadable import is_wrong_type
 
 __all__ = ['MEDIA_TYPE', 'FieldError', 'Problem', 'body', 'install']
 
@@ -131,6 +132,16 @@ def _answer(
 def _store_failed(
     request: falcon.Request, response: falcon.Response, error: RedisError, params: dict[str, object]
 ) -> None:
+    if is_wrong_type(error):
+        problem = Problem(
+            409,
+            'unreadable-record',
+            'A key in the store holds another type of value',
+            'What was asked for needs it as RQ keeps it.',
+            hint='GET /v1/queues and /v1/jobs name what cannot be read.',
+        )
+        _answer(request, response, problem, params)
+        return
     _log.error('%s %s: the store did not answer: %s', request.method, request.path, error)
     lost = isinstance(error, StoreConnectionError)
     _answer(

@@ -14,7 +14,10 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from rq_leveldb.http import body, fields, query
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.job_actions import options
+from rq_leveldb.http.job_view import fault_documents, strange_documents
 from rq_leveldb.http.states import counts
+from rq_leveldb.lookup import find_queues, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.unreadable import Fault
 
 __all__ = ['OneQueue', 'Queues', 'Suspension', 'oldest_waiting', 'queue_documents']
 
@@ -29,14 +32,14 @@ def oldest_waiting(backend: Backend, names: list[str]) -> list[float | None]:
     pipe = backend.connection.pipeline(transaction=False)
     for name in names:
         pipe.lindex(backend.queue(name).key, 0)
-    first = pipe.execute() if names else []
+    first = [None if is_refused(member) else member for member in replies(pipe)] if names else []
     jobs = backend.jobs([member.decode('utf-8', 'replace') for member in first if member is not None])
     found = iter(jobs)
     now = time.time()
     ages: list[float | None] = []
     for member in first:
-        job = next(found) if member is not None else None
-        since = (job.enqueued_at or job.created_at) if job is not None else None
+        seen = next(found) if member is not None else None
+        since = seen.job.enqueued_at or seen.job.created_at if seen is not None and not seen.faults else None
         ages.append(None if since is None else round(max(0.0, now - since.timestamp()), 3))
     return ages
 
@@ -53,19 +56,27 @@ def queue_documents(backend: Backend, names: list[str]) -> list[dict[str, Any]]:
     pipe: Pipeline = backend.connection.pipeline(transaction=False)
     for name in names:
         pipe.scard(WORKERS_BY_QUEUE_KEY % name)
-    workers = pipe.execute()
+    workers = replies(pipe)
     return [
         {
             'name': name,
             'url': f'/v1/queues/{quote(name, safe="")}',
             'counts': count,
             'oldest_waiting_seconds': age,
-            'workers': int(number),
+            'workers': None if is_refused(number) else int(number),
+            'faults': fault_documents(_faults(name, count, number)),
         }
         for name, count, age, number in zip(
             names, counts(backend, names), oldest_waiting(backend, names), workers, strict=True
         )
     ]
+
+
+def _faults(name: str, count: dict[str, int | None], workers: Any) -> list[Fault]:
+    faults = [wrong_type(state, registry_key(state, name)) for state, number in count.items() if number is None]
+    if is_refused(workers):
+        faults.append(wrong_type('workers', WORKERS_BY_QUEUE_KEY % name))
+    return faults
 
 
 class Queues:
@@ -81,13 +92,21 @@ class Queues:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List the queues with their counts, by name."""
         wanted = query.read_query(request, {'limit': query.limit, 'cursor': fields.text(2000)})
-        names = self._backend.queue_names()
+        queues = find_queues(self._backend.connection)
+        names = queues.names
         if 'cursor' in wanted:
             names = [name for name in names if name > wanted['cursor']]
         limit = wanted.get('limit', query.MOST_LIMIT)
         page = names[:limit]
         more = page[-1] if len(names) > limit else None
-        body.answer(response, {'items': queue_documents(self._backend, page), 'next': more})
+        body.answer(
+            response,
+            {
+                'items': queue_documents(self._backend, page),
+                'next': more,
+                'unreadable': strange_documents(queues.strange),
+            },
+        )
 
 
 class OneQueue:

@@ -201,7 +201,14 @@ def _job_fields() -> dict[str, Schema]:
         'on_success': _maybe(_TEXT),
         'on_failure': _maybe(_TEXT),
         'on_stopped': _maybe(_TEXT),
+        'faults': _FAULTS,
     }
+
+
+_FAULTS: Schema = {
+    **_array(ref('Fault')),
+    'description': 'What of it cannot be read; empty for nearly everything.',
+}
 
 
 def _page_of(name: str) -> Schema:
@@ -212,6 +219,10 @@ def _page_of(name: str) -> Schema:
             'type': ['string', 'null'],
             'description': 'The `cursor` of the next page; null when this was the last. A page may have fewer items '
             'than asked for, or none, and a next one: then more is left to look through.',
+        },
+        unreadable={
+            **_array(ref('Strange')),
+            'description': 'What stands in the place of such records and is none.',
         },
     )
 
@@ -250,6 +261,19 @@ def schemas(settings: Settings) -> dict[str, Schema]:
             },
             'required': ['type', 'title', 'status'],
         },
+        'Fault': _object(
+            'A part of a record that cannot be read.',
+            field={'type': 'string', 'description': 'Which part; empty for all of it.'},
+            value={'type': 'string', 'description': 'What stands there, as Python writes bytes.'},
+            error=_TEXT,
+        ),
+        'Strange': _object('Something in the place of a record that is none.', key=_TEXT, reason=_TEXT),
+        'Aside': _object(
+            'A key that was set aside, since it could be neither read nor failed.',
+            key=_TEXT,
+            reason=_TEXT,
+            at={'type': ['string', 'null'], 'description': 'When it was first met.'},
+        ),
         'JobRequest': _job_request(),
         'BatchRequest': _object(
             'Jobs to enqueue: all are in order, or none is enqueued.',
@@ -298,6 +322,7 @@ def schemas(settings: Settings) -> dict[str, Schema]:
             status=_TEXT,
             is_final={**_FLAG, 'description': 'Whether it has ended.'},
             result=_maybe(ref('Result')),
+            faults=_FAULTS,
         ),
         'JobLog': _object('What a job printed, where the worker keeps it.', id=_TEXT, log=_maybe(_TEXT)),
         'JobState': _object('A job and its status.', id=_TEXT, url=_TEXT, status=_TEXT),
@@ -311,9 +336,13 @@ def schemas(settings: Settings) -> dict[str, Schema]:
             'A queue.',
             name=_TEXT,
             url=_TEXT,
-            counts=_object('Jobs by state; stopped ones count as failed.', **dict.fromkeys(COUNTED, _WHOLE)),
+            counts=_object(
+                'Jobs by state, null where they cannot be counted; stopped ones count as failed.',
+                **dict.fromkeys(COUNTED, _maybe(_WHOLE)),
+            ),
             oldest_waiting_seconds=_maybe(_NUMBER),
-            workers=_WHOLE,
+            workers=_maybe(_WHOLE),
+            faults=_FAULTS,
         ),
         'Emptied': _object('What was removed.', name=_TEXT, removed=_WHOLE),
         'Suspension': _object('Whether workers take jobs.', is_suspended=_FLAG, seconds_left=_maybe(_WHOLE)),
@@ -341,10 +370,11 @@ def schemas(settings: Settings) -> dict[str, Schema]:
                     execution=_TEXT,
                     pid=_maybe(_WHOLE),
                     started_at=_maybe(_TIME),
-                    age_seconds=_NUMBER,
+                    age_seconds=_maybe(_NUMBER),
                     memory_bytes=_maybe(_WHOLE),
                 )
             ),
+            faults=_FAULTS,
         ),
         'WorkerChange': _object(
             'What to change.', max_children={'type': 'integer', 'minimum': 0, 'maximum': MOST_CHILDREN}
@@ -387,5 +417,8 @@ def schemas(settings: Settings) -> dict[str, Schema]:
             at_front=_optional(_FLAG),
         ),
         'Nothing': _options(),
-        **{f'{name}Page': _page_of(name) for name in ('JobSummary', 'Queue', 'Worker', 'Schedule', 'CronEntry')},
+        **{
+            f'{name}Page': _page_of(name)
+            for name in ('JobSummary', 'Queue', 'Worker', 'Schedule', 'CronEntry', 'Aside')
+        },
     }

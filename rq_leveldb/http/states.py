@@ -7,39 +7,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
 from rq import Queue
-from rq.registry import (
-    BaseRegistry,
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
 
 from rq_leveldb.http.backend import Backend
+from rq_leveldb.lookup import COUNTED, REGISTRIES, Strange, count_jobs, registry_key
+from rq_leveldb.unreadable import is_wrong_type
 
-__all__ = ['COUNTED', 'STATES', 'Entry', 'Position', 'counts', 'walk']
+__all__ = ['COUNTED', 'STATES', 'Entry', 'Position', 'counts', 'registry_key', 'walk']
 
-_REGISTRIES: dict[str, type[BaseRegistry]] = {
-    'started': StartedJobRegistry,
-    'finished': FinishedJobRegistry,
-    'failed': FailedJobRegistry,
-    'stopped': FailedJobRegistry,
-    'deferred': DeferredJobRegistry,
-    'scheduled': ScheduledJobRegistry,
-    'canceled': CanceledJobRegistry,
-}
-STATES = ('queued', *_REGISTRIES)
+STATES = (
+    'queued',
+    'started',
+    'finished',
+    'failed',
+    'stopped',
+    *[name for name in REGISTRIES if name not in ('started', 'finished', 'failed')],
+)
 """The states whose jobs can be listed, by RQ's names."""
-COUNTED = tuple(state for state in STATES if state != 'stopped')
-"""The states that are counted; RQ keeps stopped jobs among the failed ones."""
 
 # Scored by the time at which the entry expires.
 _EXPIRING = ('finished', 'failed')
 # The next to run first; of the others the newest.
-_ASCENDING = ('scheduled', 'deferred')
+_ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
 _CHUNK = 100
 
 
@@ -69,48 +59,22 @@ class Entry:
     position: Position
 
 
-def registry_key(queue: Queue, state: str) -> str:
-    """Return the store's key under which a queue's jobs of a state are kept.
-
-    Args:
-        queue: the queue.
-        state: one of `STATES`.
-    """
-    if state == 'queued':
-        return str(queue.key)
-    return str(_REGISTRIES[state](queue=queue).key)
-
-
-def counts(backend: Backend, names: list[str]) -> list[dict[str, int]]:
+def counts(backend: Backend, names: list[str]) -> list[dict[str, int | None]]:
     """Return how many jobs of each state queues have.
-
-    Only counted, without RQ's own cleanup: that would fail jobs and call their callbacks here.
 
     Args:
         backend: the store.
         names: the queues.
 
     Returns:
-        For each queue the number by state.
+        For each queue the number by state; None where it cannot be read.
     """
-    if not names:
-        return []
-    pipe = backend.connection.pipeline(transaction=False)
-    now = time.time()
-    for name in names:
-        queue = backend.queue(name)
-        pipe.llen(queue.key)
-        for state in COUNTED[1:]:
-            key = registry_key(queue, state)
-            if state in _EXPIRING:
-                pipe.zcount(key, f'({now}', '+inf')
-            else:
-                pipe.zcard(key)
-    replies = iter(pipe.execute())
-    return [{state: int(next(replies)) for state in COUNTED} for _ in names]
+    return count_jobs(backend.connection, names)
 
 
-def walk(backend: Backend, state: str, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
+def walk(
+    backend: Backend, state: str, queue: Queue, after: Position | None, strange: list[Strange]
+) -> Iterator[list[Entry]]:
     """Walk a queue's jobs of a state, in chunks.
 
     Args:
@@ -118,13 +82,25 @@ def walk(backend: Backend, state: str, queue: Queue, after: Position | None) -> 
         state: one of `STATES`.
         queue: the queue.
         after: the position of the last job that was seen; None begins.
+        strange: takes what stands there and is no list of jobs.
 
     Returns:
         Chunks of entries, none empty.
     """
-    if state == 'queued':
-        return _walk_list(backend, queue, after)
-    return _walk_sorted(backend, state, queue, after)
+    try:
+        if state == 'queued':
+            yield from _walk_list(backend, queue, after)
+        else:
+            yield from _walk_sorted(backend, state, queue, after)
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        strange.append(Strange(_key(state, queue), 'holds another type of value than a list of jobs'))
+
+
+def _key(state: str, queue: Queue) -> str:
+    # RQ keeps stopped jobs among the failed ones.
+    return registry_key('failed' if state == 'stopped' else state, queue.name)
 
 
 def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
@@ -143,7 +119,7 @@ def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterat
 
 
 def _walk_sorted(backend: Backend, state: str, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
-    key = registry_key(queue, state)
+    key = _key(state, queue)
     is_ascending = state in _ASCENDING
     low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
     high: float | str = '+inf'

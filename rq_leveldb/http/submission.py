@@ -60,7 +60,4 @@ def submit(
 
 def _as_they_are(backend: Backend, requests: list[JobRequest]) -> list[Outcome]:
     found = backend.jobs([item.job_id for item in requests])
-    return [
-        Outcome(item, job.get_status(refresh=False).value if job is not None else 'gone')
-        for item, job in zip(requests, found, strict=True)
-    ]
+    return [Outcome(item, job.status if job is not None else 'gone') for item, job in zip(requests, found, strict=True)]

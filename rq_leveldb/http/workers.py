@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from datetime import datetime, timezone
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,16 +13,16 @@ import falcon
 from redis.client import Pipeline
 from rq.command import send_command, send_shutdown_command
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import utcparse
 from rq.worker import BaseWorker
-from rq.worker_registration import get_keys
 
 from rq_leveldb.http import body, fields, query
 from rq_leveldb.http.backend import Backend
 from rq_leveldb.http.job_actions import options
-from rq_leveldb.http.job_view import job_url, timestamp
+from rq_leveldb.http.job_view import fault_documents, job_url, strange_documents, timestamp
 from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.unreadable import Fault
 
 __all__ = ['CHILDREN_COMMAND', 'MOST_CHILDREN', 'OneWorker', 'Workers', 'worker_documents']
 
@@ -46,23 +46,27 @@ def worker_documents(backend: Backend, names: list[str]) -> list[dict[str, Any]]
     for name in names:
         pipe.hgetall(_PREFIX + name)
         pipe.smembers(f'{_PREFIX}{name}:executions')
-    replies = pipe.execute()
+    found = replies(pipe)
     documents = []
-    for name, raw, members in zip(names, replies[::2], replies[1::2], strict=True):
-        if not raw or b'death' in raw:
+    for name, raw, members in zip(names, found[::2], found[1::2], strict=True):
+        if not is_refused(raw) and (not raw or b'death' in raw):
             continue
-        data = {key.decode(): value.decode('utf-8', 'replace') for key, value in raw.items()}
-        documents.append(_document(backend, name, data, sorted(member.decode() for member in members)))
+        fields = Fields(raw, _PREFIX + name)
+        if is_refused(members):
+            fields.faults.append(wrong_type('executions', f'{_PREFIX}{name}:executions'))
+            members = ()
+        executions = sorted(member.decode('utf-8', 'replace') for member in members)
+        documents.append(_document(backend, name, fields, executions))
     return documents
 
 
 def worker_names(backend: Backend) -> list[str]:
-    """Return the names of all workers, sorted.
+    """Return the names of all workers, sorted; what stands among them and is none is left out.
 
     Args:
         backend: the store.
     """
-    return sorted(key[len(_PREFIX) :] for key in get_keys(connection=backend.connection))
+    return find_workers(backend.connection).names
 
 
 class Workers:
@@ -78,13 +82,21 @@ class Workers:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List the workers, by name."""
         wanted = query.read_query(request, {'limit': query.limit, 'cursor': fields.text(2000)})
-        names = worker_names(self._backend)
+        workers = find_workers(self._backend.connection)
+        names = workers.names
         if 'cursor' in wanted:
             names = [name for name in names if name > wanted['cursor']]
         limit = wanted.get('limit', query.MOST_LIMIT)
         page = names[:limit]
         more = page[-1] if len(names) > limit else None
-        body.answer(response, {'items': worker_documents(self._backend, page), 'next': more})
+        body.answer(
+            response,
+            {
+                'items': worker_documents(self._backend, page),
+                'next': more,
+                'unreadable': strange_documents(workers.strange),
+            },
+        )
 
 
 class OneWorker:
@@ -133,50 +145,54 @@ class OneWorker:
         return found[0]
 
 
-def _document(backend: Backend, name: str, data: dict[str, str], executions: list[str]) -> dict[str, Any]:
-    return {
+def _document(backend: Backend, name: str, fields: Fields, executions: list[str]) -> dict[str, Any]:
+    document = {
         'name': name,
         'url': f'/v1/workers/{quote(name, safe="")}',
-        'state': data.get('state', '?'),
-        'queues': [queue for queue in data.get('queues', '').split(',') if queue],
-        'pid': _integer(data.get('pid')),
-        'host': data.get('hostname') or None,
-        'rq_version': data.get('version') or None,
-        'python_version': (data.get('python_version') or '').split(' ')[0] or None,
-        'started_at': _time(data.get('birth')),
-        'last_heartbeat': _time(data.get('last_heartbeat')),
-        'finished': _integer(data.get('successful_job_count')) or 0,
-        'failed': _integer(data.get('failed_job_count')) or 0,
-        'working_seconds': float(data.get('total_working_time') or 0),
-        'max_children': _integer(data.get('max_children')),
-        'children': _children(backend, executions),
+        'state': fields.text('state') or '?',
+        'queues': [queue for queue in (fields.text('queues') or '').split(',') if queue],
+        'pid': fields.whole('pid'),
+        'host': fields.text('hostname'),
+        'rq_version': fields.text('version'),
+        'python_version': (fields.text('python_version') or '').split(' ')[0] or None,
+        'started_at': timestamp(fields.moment('birth')),
+        'last_heartbeat': timestamp(fields.moment('last_heartbeat')),
+        'finished': fields.whole('successful_job_count') or 0,
+        'failed': fields.whole('failed_job_count') or 0,
+        'working_seconds': fields.number('total_working_time') or 0.0,
+        'max_children': fields.whole('max_children'),
+        'children': _children(backend, executions, fields.faults),
     }
+    return {**document, 'faults': fault_documents(fields.faults)}
 
 
-def _children(backend: Backend, executions: list[str]) -> list[dict[str, Any]]:
+def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[dict[str, Any]]:
     """Return the running jobs; with pid and memory where the worker says which process runs them."""
     pipe: Pipeline = backend.connection.pipeline(transaction=False)
-    for key in executions:
-        pipe.hgetall(f'{RQ_KEY_PREFIX}:execution:{key}')
+    keys = [f'{RQ_KEY_PREFIX}:execution:{name}' for name in executions]
+    for key in keys:
+        pipe.hgetall(key)
     found = []
-    for key, raw in zip(executions, pipe.execute() if executions else [], strict=True):
-        if not raw:
+    for name, key, raw in zip(executions, keys, replies(pipe) if keys else [], strict=True):
+        if not is_refused(raw) and not raw:
             # It has ended since.
             continue
-        job_id, _, execution_id = key.partition(':')
-        pid = _integer(raw.get(b'pid', b'').decode())
-        started = float(raw.get(b'created_at') or 0)
+        fields = Fields(raw, key)
+        job_id, _, execution_id = name.partition(':')
+        pid = fields.whole('pid')
+        started = fields.seconds('created_at')
         found.append(
             {
                 'job': job_id,
                 'job_url': job_url(job_id),
                 'execution': execution_id,
                 'pid': pid,
-                'started_at': timestamp(datetime.fromtimestamp(started, timezone.utc)),
-                'age_seconds': round(max(0.0, time.time() - started), 3),
-                'memory_bytes': _memory(pid, raw.get(b'pid_started', b'').decode()),
+                'started_at': timestamp(started),
+                'age_seconds': None if started is None else round(max(0.0, time.time() - started.timestamp()), 3),
+                'memory_bytes': _memory(pid, fields.text('pid_started') or ''),
             }
         )
+        faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
     return found
 
 
@@ -189,14 +205,3 @@ def _memory(pid: int | None, started: str) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * resource.getpagesize()
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.lstrip('-').isdigit() else None
-
-
-def _time(text: str | None) -> str | None:
-    try:
-        return timestamp(utcparse(text)) if text else None
-    except ValueError:
-        return None

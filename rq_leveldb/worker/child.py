@@ -37,6 +37,7 @@ from rq_leveldb.unreadable import UnreadableJob
 
 from . import limits, settlement
 from .assignment import Assignment, Task
+from .leftovers import mark_environment
 from .mailbox import Mailbox, Report, Slot
 from .record import format_error
 
@@ -247,7 +248,7 @@ def become(worker: Worker, task: Task, slot: Slot) -> tuple[Job, Queue, Executio
     claim = task.claim
     os.environ['RQ_WORKER_ID'] = worker.name
     os.environ['RQ_JOB_ID'] = claim.job_id
-    os.environ['RQ_EXECUTION_ID'] = task.execution_id
+    mark_environment(task.execution_id)
     queue = worker.queue_for(claim.queue_key)
     if task.state is None:
         job = claim.job(worker, queue)

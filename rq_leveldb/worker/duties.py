@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from .backoff import Backoff
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 
 __all__ = ['Duties']
 
@@ -60,7 +60,7 @@ class Duties:
             try:
                 duty.work()
             except BaseException as error:
-                if is_lost(error) or refuses(error):
+                if is_about_the_store(error):
                     raise
                 self._failed(duty, error)
             else:

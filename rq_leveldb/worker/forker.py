@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any
 from rq_leveldb.process import die_with_parent
 
 from . import child as child_process
+from .stale_code import StaleCode
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -206,6 +207,7 @@ class _Server:
         self._supervisor = supervisor
         self._pid = os.getpid()
         self._hooks = worker.settings.before_fork
+        self._code = StaleCode(self._code_changed)
         self._warm = False
         self._threads_told = False
         self._wakeup, self._waker = os.pipe()
@@ -272,6 +274,7 @@ class _Server:
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
         try:
+            self._code.look()
             for hook in self._hooks:
                 hook()
             _flush()
@@ -305,6 +308,15 @@ class _Server:
             'one of them holds is held there for ever',
             self._worker.name,
             names,
+        )
+
+    def _code_changed(self, paths: list[str]) -> None:
+        more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
+        self._worker.log.warning(
+            'Worker %s: %s%s changed after it was imported for the jobs: they run what it was; restart the worker',
+            self._worker.name,
+            paths[0],
+            more,
         )
 
     def _leave(self) -> None:

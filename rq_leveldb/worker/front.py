@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from rq_leveldb.errors import StoreError
-from rq_leveldb.location import front_directory, is_redis_url
+from rq_leveldb.location import URL_VARIABLES, parse, prepare_front_directory
 
 from .backoff import Backoff
 
@@ -84,11 +84,7 @@ class Front:
         if self._process is not None and self._process.returncode is None:
             # `require` has started it.
             return self._process.pid
-        directory = front_directory(self._url)
-        if self._url is not None and is_redis_url(self._url):
-            directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        else:
-            directory.create()
+        directory = prepare_front_directory(self._url)
         lock = os.open(directory.http_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,14 +94,14 @@ class Front:
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
         command = [sys.executable, '-m', 'rq_leveldb', 'http', *self._options]
-        if self._url is not None:
-            command += ['--url', self._url]
         if self._address is not None:
             command += ['--http', self._address]
         command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
         try:
             # A session of its own, so that Ctrl-C reaches the worker alone, which ends its front last.
-            self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True)
+            # Its place by the environment: a command line is there for everybody to read, with the password in it.
+            environment = {**os.environ, URL_VARIABLES[0]: self._url or parse(None).url}
+            self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True, env=environment)
         finally:
             # The lock is the front's from here on: it goes when the last process of the front has gone.
             os.close(lock)

@@ -19,7 +19,7 @@ from .assignment import Assignment, Task
 from .bookkeeping import Claim, Suspended, Unusable
 from .child import state_of
 from .settlement import drop_execution, fail_unreadable
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
     from rq.executions import Execution
@@ -115,7 +115,7 @@ class Intake:
         except DequeueTimeout:
             return [], False
         except Exception as error:
-            if is_lost(error) or refuses(error) or not self._fail_unreadable_ones():
+            if is_about_the_store(error) or not self._fail_unreadable_ones():
                 raise
             return [], True
         if result is None:
@@ -139,7 +139,7 @@ class Intake:
                 except NoSuchJobError:
                     continue
                 except Exception as error:
-                    if is_lost(error) or refuses(error):
+                    if is_about_the_store(error):
                         raise
                     fail_unreadable(worker, job_id, queue.name, f'Job {job_id} cannot be read: {error}')
                     worker.connection.lrem(key, 1, job_id)

@@ -107,7 +107,7 @@ def judge(name: str, fields: Mapping[str, str], locks: NameLocks | None) -> Life
         held = locks.is_held(name)
         if held:
             return Life.ALIVE
-        if held is not None and (fields.get(LOCK_FIELD) or not fields):
+        if held is not None and (fields.get(LOCK_FIELD) or not any(fields.values())):
             return Life.DEAD
     pid, started = fields.get('pid', ''), fields.get('started')
     if not fields.get('boot_id') or not started or not (pid.isascii() and pid.isdigit()):

@@ -17,7 +17,6 @@ from rq.registry import (
     DeferredJobRegistry,
     FailedJobRegistry,
     FinishedJobRegistry,
-    ReadyJobRegistry,
     StartedJobRegistry,
 )
 from rq.utils import as_text, missing_keys
@@ -28,6 +27,7 @@ from rq_leveldb.unreadable import is_wrong_type, list_aside
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
 from .found import find, read_members, text_of
 from .liveness import Life
+from .ready import enqueue_ready
 from .settlement import fail_unreadable
 from .trouble import is_lost, refuses
 
@@ -97,7 +97,7 @@ class Maintenance:
             ),
             'failed jobs': self._registry(FailedJobRegistry, queue).cleanup,
             'deferred jobs': self._registry(DeferredJobRegistry, queue).cleanup,
-            'jobs that are ready': lambda: self._clean_ready(queue),
+            'jobs that are ready': lambda: enqueue_ready(worker, [queue.name]),
             'workers': lambda: self._clean_workers(queue),
             'jobs between queue and start': lambda: self._clean_intermediate(queue),
         }
@@ -112,14 +112,6 @@ class Maintenance:
         return kind(
             name=queue.name, connection=queue.connection, job_class=queue.job_class, serializer=queue.serializer
         )
-
-    def _clean_ready(self, queue: Queue) -> None:
-        registry = self._registry(ReadyJobRegistry, queue)
-        waiting: list[Any] = self._connection.zrange(registry.key, 0, -1)
-        for raw in waiting:
-            if not self._is_readable(raw, queue, registry.key):
-                self._connection.zrem(registry.key, raw)
-        registry.cleanup()
 
     def _is_readable(self, raw: bytes | str, queue: Queue, where: str) -> bool:
         """Say whether a job can be read; one that cannot fails."""

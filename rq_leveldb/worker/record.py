@@ -20,7 +20,7 @@ from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.job import Job
 
 from .mailbox import Report, Slot
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 from .untouched import is_shipped
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Record:
         try:
             write()
         except Exception as error:
-            if not (isinstance(error, _NotWritten) or is_lost(error) or refuses(error) or not self._reachable()):
+            if not (isinstance(error, _NotWritten) or is_about_the_store(error) or not self._reachable()):
                 raise
             self._left = report()
             self._worker.log.warning(

@@ -33,6 +33,7 @@ from rq_leveldb.unreadable import is_wrong_type, list_aside
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
 from .found import Found, find, read_fields, read_many, read_members, text_of
 from .heartbeat import LEASE
+from .leftovers import Remains, end_leftovers
 from .liveness import (
     BEAT_FIELD,
     IDENTITY_FIELDS,
@@ -45,9 +46,9 @@ from .liveness import (
     subscribed,
 )
 from .name_lock import NameLocks
-from .scheduler import cron_lock_key
+from .ready import enqueue_ready
 from .settlement import fail_unreadable, sealed_queue, settle_abandoned
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -64,7 +65,7 @@ _BETWEEN_LOOKS = 1.0
 _OUT_OF_SIGHT = 0.2
 # For a worker whose death is not known at once: longer than the watcher takes.
 _LONGEST_WAIT_FOR_A_NAME = 30.0
-_WANTED = (*IDENTITY_FIELDS, 'queues', 'cron')
+_WANTED = (*IDENTITY_FIELDS, 'queues')
 
 
 def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:
@@ -306,7 +307,10 @@ class Recovery:
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
         self._guarded(f'claims of worker {name}', lambda: return_lost_claims(worker, name, set(), running=False))
-        for composite in read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
+        executions = read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
+        if is_here(record.fields):
+            self._guarded(f'programs of worker {name}', lambda: self._end_leftovers(executions, record))
+        for composite in executions:
             self._guarded(
                 f'execution {composite} of worker {name}',
                 partial(self._recover_execution, composite, record, ours),
@@ -324,12 +328,28 @@ class Recovery:
         self._records.pop(name, None)
         self._mend(record.queues)
 
+    def _end_leftovers(self, composites: list[str], record: _Record) -> None:
+        """End what a dead worker's jobs had started, before any of them is run again."""
+        remains: list[Remains] = []
+        for composite in composites:
+            found = find(self._worker, composite, record.name)
+            self._wait_for_child(found, record)
+            remains.append(Remains(found.execution.id, _child_identity(found)))
+        killed = end_leftovers(remains)
+        if killed:
+            self._worker.log.warning(
+                'Worker %s: killed %d process(es) that the jobs of worker %s left behind',
+                self._worker.name,
+                killed,
+                record.name,
+            )
+
     def _guarded(self, what: str, step: Callable[[], object]) -> None:
         """Do one thing of many; the others are done whatever becomes of it."""
         try:
             step()
         except Exception as error:
-            if is_lost(error) or refuses(error):
+            if is_about_the_store(error):
                 raise
             self._worker.log.exception('Worker %s: %s: could not be recovered', self._worker.name, what)
 
@@ -480,6 +500,8 @@ class Recovery:
             else:
                 reason = 'The worker went away while the job was running, and did not come back in time'
             self._wait_for_child(found, _Record(name, {}))
+            # Nothing is known of the process any more, but its programs may be on this machine.
+            end_leftovers([Remains(found.execution.id)])
             found = find(worker, composite, name, queue_name)
             self._settle(found, reason)
             if found.queue_name != queue_name:
@@ -525,8 +547,6 @@ class Recovery:
 
     def _release_schedulers(self, name: str, record: _Record) -> None:
         connection = self._connection
-        if record.fields.get('cron'):
-            release_lock(connection, cron_lock_key(record.fields['cron']), name)
         for queue_name in record.queues:
             release_lock(connection, RQScheduler.get_locking_key(queue_name), name)
         connection.delete(SCHEDULER_KEY_TEMPLATE % name)
@@ -534,11 +554,7 @@ class Recovery:
     def _mend(self, queue_names: list[str]) -> None:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
-        for queue_name in queue_names:
-            self._guarded(
-                f'queue {queue_name}',
-                _queue(self._worker, queue_name).ready_job_registry.cleanup,
-            )
+        self._guarded('jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
         self._guarded('rate limits', self._clean_rate_limits)
 
     def _clean_rate_limits(self) -> None:

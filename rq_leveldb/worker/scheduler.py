@@ -1,105 +1,114 @@
-"""Scheduled jobs and cron, inside the worker's own process and loop."""
+"""Scheduled jobs, inside the worker's own process and loop."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from rq.cron import CronScheduler
-from rq.defaults import RQ_KEY_PREFIX
+from redis.exceptions import ResponseError
 from rq.scheduler import RQScheduler, SchedulerStatus
-from rq.scripts import acquire_or_refresh_lock, release_lock
+from rq.utils import current_timestamp
+
+from rq_leveldb.unreadable import is_wrong_type
+
+from .release import PAGE, Source, release, set_aside
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from rq.registry import ScheduledJobRegistry
 
-__all__ = ['InProcessScheduler', 'WorkerCron', 'cron_lock_key']
+    from .worker import Worker
 
-_CRON_LOCK_TTL = 60
-_HEARTBEAT_SECONDS = 20.0
+__all__ = ['InProcessScheduler']
 
-
-def cron_lock_key(path: str) -> str:
-    """Return the store's key of the lock that says which worker runs these definitions."""
-    return f'{RQ_KEY_PREFIX}:cron-lock:{path}'
+# The locks live 61 s, and with a thousand queues to refresh them costs 40 ms.
+_HEARTBEAT_SECONDS = 30.0
+# So many jobs of a queue are enqueued at once; the loop has other things to do.
+_PAGES = 20
 
 
 class InProcessScheduler(RQScheduler):
     """RQ's scheduler, stepped by the worker's loop instead of sleeping in a process of its own.
 
-    Its name is the worker's, so that whoever recovers a dead worker can give back its locks.
+    Its name is the worker's, so that whoever recovers a dead worker can give back its locks. The locks save work and
+    nothing else: two schedulers of one queue enqueue each job once.
     """
 
-    def use(self, connection: Redis) -> None:
+    def use(self, worker: Worker) -> None:
         """Go on over the worker's connection: there is only one process now."""
-        self._connection = connection  # type: ignore[assignment]
+        self._worker = worker
+        self._connection = worker.connection  # type: ignore[assignment]
         self._next_heartbeat = 0.0
+        self._complaint = ''
 
     def begin(self) -> None:
         """Register, and try to get the locks."""
         self._status = SchedulerStatus.STARTED
-        self.register_birth()
-        self.acquire_locks()
+        self._bear(self.register_birth)
+        self._take_locks()
 
     def step(self) -> None:
-        """Enqueue what is due. Takes over queues whose scheduler went away."""
+        """Enqueue what is due. Takes over queues whose scheduler went away.
+
+        Raises:
+            ConnectionError: the store went away.
+        """
         clock = time.monotonic()
         if clock >= self._next_heartbeat:
             # Also asks again for the locks that others hold: RQ does so every ten minutes only.
             if self._acquired_locks != self._queue_names:
-                self.acquire_locks()
-            self.heartbeat()
+                self._take_locks()
+            self._bear(self.heartbeat)
             self._next_heartbeat = clock + _HEARTBEAT_SECONDS
-        self.enqueue_scheduled_jobs()
+        if self._bear(self.enqueue_scheduled_jobs):
+            self._complaint = ''
+
+    def _take_locks(self) -> None:
+        if not self._bear(self.acquire_locks):
+            # One of the keys is something else than a lock. Who else schedules these queues does no harm.
+            self._acquired_locks = set(self._queue_names)
+            self._scheduled_job_registries = []
+
+    def _bear(self, do: Callable[[], Any]) -> bool:
+        """Call something of RQ's that stumbles over a key of another type; returns whether it went well."""
+        try:
+            do()
+        except ResponseError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self.log.error('Scheduler %s: the store refuses: %s', self.name, error)
+            return False
+        return True
+
+    def enqueue_scheduled_jobs(self) -> None:
+        """Enqueue jobs whose time has come, each in one step, and whatever state the others are in."""
+        self._status = SchedulerStatus.WORKING
+        try:
+            if not self._scheduled_job_registries and self._acquired_locks:
+                self.prepare_registries()
+            registries = self._scheduled_job_registries
+            # One question for all: there may be a thousand queues, and nothing scheduled in any.
+            if registries and self._worker.connection.exists(*(registry.key for registry in registries)):
+                for registry in registries:
+                    self._enqueue_due(registry)
+        finally:
+            self._status = SchedulerStatus.STARTED
+
+    def _enqueue_due(self, registry: ScheduledJobRegistry) -> None:
+        source = Source(registry.name, registry.key)
+        moment = current_timestamp()
+        for _ in range(_PAGES):
+            try:
+                ids: Any = self._worker.connection.zrangebyscore(source.key, 0, moment, start=0, num=PAGE)
+            except ResponseError as error:
+                if is_about_the_store(error) or not is_wrong_type(error):
+                    raise
+                set_aside(self._worker, source.key, f'{source.key} is no sorted set, nothing scheduled is enqueued')
+                return
+            if not ids or not release(self._worker, source, ids, moment):
+                return
 
     def others_died(self) -> None:
         """Ask for the locks at the next step: some may have become free."""
         self._next_heartbeat = 0.0
-
-
-class WorkerCron:
-    """RQ's cron definitions, run by one of the workers that have them.
-
-    Args:
-        connection: the store.
-        path: module or file as RQ's `rq cron` takes it.
-        owner: name of the worker.
-        log_level: of RQ's cron scheduler.
-    """
-
-    def __init__(self, connection: Redis, path: str, owner: str, log_level: str | int = 'INFO') -> None:
-        self._connection = connection
-        self._owner = owner
-        self._lock_key = cron_lock_key(path)
-        self._scheduler = CronScheduler(connection, logging_level=log_level, name=f'{owner}:cron')
-        self._scheduler.load_config_from_file(path)
-        self._active = False
-        self._next_look = 0.0
-
-    def step(self) -> None:
-        """Enqueue what is due, if this worker is the one."""
-        clock = time.monotonic()
-        if clock < self._next_look:
-            return
-        outcome = acquire_or_refresh_lock(self._connection, self._lock_key, self._owner, _CRON_LOCK_TTL)
-        if outcome == 'taken':
-            self._give_up()
-            self._next_look = clock + 1.0
-            return
-        if not self._active:
-            self._active = True
-            self._scheduler.register_birth()
-        if self._scheduler.enqueue_jobs():
-            self._scheduler.save()
-        self._scheduler.heartbeat()
-        self._next_look = clock + min(self._scheduler.calculate_sleep_interval(), 1.0)
-
-    def _give_up(self) -> None:
-        if self._active:
-            self._active = False
-            self._scheduler.register_death()
-
-    def stop(self) -> None:
-        """Let another worker have them."""
-        self._give_up()
-        release_lock(self._connection, self._lock_key, self._owner)

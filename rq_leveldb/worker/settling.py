@@ -16,7 +16,7 @@ from . import settlement
 from .assignment import Assignment, Task
 from .child import usage_record
 from .ending import Ending, Verdict
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
     from .child import Child
@@ -165,7 +165,7 @@ class Settling:
                 # Now it is known for how long the job is kept.
                 self._save_output(entry.assignment, entry.capture, last=True)
         except Exception as error:
-            if is_lost(error) or refuses(error):
+            if is_about_the_store(error):
                 entry.ending.again = True
                 raise
             self._worker.log.exception(
@@ -185,7 +185,7 @@ class Settling:
         try:
             self._settle(entry)
         except Exception as error:
-            if is_lost(error) or refuses(error):
+            if is_about_the_store(error):
                 raise
             if not settlement.set_aside_dependents(self._worker, assignment.job):
                 raise
@@ -221,7 +221,7 @@ class Settling:
                 worker, assignment.job_id, assignment.queue.name, reason.strip(), assignment.execution
             )
         except Exception as second:
-            if is_lost(second) or refuses(second):
+            if is_about_the_store(second):
                 raise
             list_aside(worker.connection, worker.job_class.key_for(assignment.job_id), f'{reason}; {second}')
 

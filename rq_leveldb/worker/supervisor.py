@@ -42,8 +42,10 @@ from .child import Child
 from .duties import Duties
 from .ending import STOPPED, Ending, Verdict, judge
 from .intake import Intake
+from .leftovers import Remains, end_leftovers
 from .loop import Loop, Timer
 from .nursery import ImportFailed, Nursery
+from .ready import enqueue_ready
 from .recovery import return_lost_claims
 from .scheduler import InProcessScheduler
 from .services import Services
@@ -92,7 +94,9 @@ class Supervisor:
         self._worker = worker
         self._settings = worker.settings
         self._loop = Loop(self._in_trouble)
-        self._queues = QueueWatch(worker.connection, self._loop, self._work_may_be_there, self._store_lost)
+        self._queues = QueueWatch(
+            worker.connection, self._loop, self._work_may_be_there, self._store_lost, self._queue_is_no_list
+        )
         self._commands: CommandWatch | None = None
         self._nursery = Nursery(worker, self._loop, self._leave, self._child_ended, self._pause_for, self._give_up)
         self._services = Services(worker, self._loop, self._stops)
@@ -113,11 +117,14 @@ class Supervisor:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
         self._paused: Timer | None = None
         self._reconcile = False
+        # Whether a job ended whose dependents may not have been enqueued.
+        self._left_ready = False
         self._said = ''
         self._started = 0
         self._ended = 0
         self._idle_since = time.monotonic()
         self._error: BaseException | None = None
+        self._kill_at = 0.0
 
     def __enter__(self) -> Supervisor:
         # Whoever started the worker may have had them blocked, and a mask survives fork and exec.
@@ -153,7 +160,12 @@ class Supervisor:
     def listen(self, channel: str) -> None:
         """Receive what is published for this worker."""
         self._commands = CommandWatch(
-            self._worker.connection, self._loop, channel, self._worker.handle_payload, self._store_lost
+            self._worker.connection,
+            self._loop,
+            channel,
+            self._worker.handle_payload,
+            self._store_lost,
+            self._command_failed,
         )
         self._commands.open()
         self._worker.pubsub = self._commands.pubsub
@@ -202,6 +214,8 @@ class Supervisor:
         for child in self.running:
             child.stop_reason = child.stop_reason or reason
             child.kill(signal.SIGTERM)
+        # What the jobs started has as long to end as they have, whether or not they wait for it.
+        self._kill_at = time.monotonic() + self._settings.kill_after
         kill = self._loop.after(self._settings.kill_after, self._kill_running)
         while self.running:
             self._loop.run_once(1.0)
@@ -279,6 +293,8 @@ class Supervisor:
         duties.add('looking for a suspension', 0.0, self._look_for_suspension)
         duties.add('scheduling jobs', 0.0, self._step_scheduler)
         duties.add('running cron', 0.0, self._step_cron)
+        own_queues = [queue.name for queue in worker.queues]
+        duties.add('enqueueing dependents', 0.0, lambda: self._enqueue_ready(own_queues))
         if self._settings.capture_output:
             duties.add('saving output', 0.0, self._save_output)
         duties.add('counting', 0.0, self._tally.flush)
@@ -318,7 +334,7 @@ class Supervisor:
         if self._max_jobs is not None and self._started >= self._max_jobs:
             worker.log.info('Worker %s: finished executing %d jobs, quitting', worker.name, self._started)
             return True
-        if self._burst and not self._look:
+        if self._burst and not self._look and (self._suspended or not self._more_is_ready()):
             worker.log.info('Worker %s: done, quitting', worker.name)
             return True
         idle = time.monotonic() - self._idle_since
@@ -326,6 +342,19 @@ class Supervisor:
             worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._max_idle_time)
             return True
         return False
+
+    def _more_is_ready(self) -> bool:
+        """Enqueue the dependents that RQ has left in ready registries; returns whether there may be work now."""
+        try:
+            self._enqueue_ready(None)
+        except Exception as error:
+            self._in_trouble(error)
+        return self._look
+
+    def _enqueue_ready(self, names: list[str] | None) -> None:
+        if enqueue_ready(self._worker, names):
+            self._look = True
+        self._left_ready = False
 
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
@@ -338,6 +367,8 @@ class Supervisor:
     def _fill(self) -> None:
         try:
             self._settling.hand_out()
+            if self._left_ready:
+                self._enqueue_ready(None)
             while self._homeless and (waiting := self._nursery.waiting()):
                 self._begin_job(waiting[0], self._homeless.pop(0))
             while self._look and self._capacity():
@@ -446,9 +477,20 @@ class Supervisor:
             child.seconds(),
             words,
         )
+        if verdict in (Verdict.STOPPED, Verdict.ABANDONED, Verdict.CRASHED):
+            self._end_leftovers(child.assignment, child)
         if self._settings.preload and report is not None and report.module:
             self._nursery.preload(report.module)
         self._settling.add(child.assignment, ending, capture)
+
+    def _end_leftovers(self, assignment: Assignment, child: Child) -> None:
+        """End what the job started: it may run again, and must not meet its own old programs."""
+        remains = Remains(assignment.execution.id, child.identity)
+        killed = end_leftovers([remains], self._kill_at - time.monotonic())
+        if killed:
+            self._worker.log.info(
+                'Worker %s: killed %d process(es) that job %s left behind', self._worker.name, killed, child.job_id
+            )
 
     @staticmethod
     def _reason(verdict: Verdict, child: Child, status: int, words: str) -> str:
@@ -465,6 +507,8 @@ class Supervisor:
         enqueued_at = assignment.claim.raw.get(b'enqueued_at')
         self._tally.ended(assignment.queue.name, enqueued_at, assignment.claim.at, ending.seconds)
         self._idle_since = time.monotonic()
+        # RQ's methods have written its end, and moved what depends on it.
+        self._left_ready = self._left_ready or ending.verdict is not Verdict.SUCCESS
         if self._worker.status_line is not None:
             self._worker.status_line.ended(ending.report is not None)
         # In a burst, what has ended may have enqueued more; else the queues say so themselves.
@@ -580,6 +624,17 @@ class Supervisor:
 
     def _work_may_be_there(self) -> None:
         self._look = True
+
+    def _queue_is_no_list(self, key: str, kind: str) -> None:
+        self._worker.log.error(
+            'Worker %s: %s is no queue but of type %s; it is left alone until that is mended',
+            self._worker.name,
+            key,
+            kind,
+        )
+
+    def _command_failed(self, error: BaseException) -> None:
+        self._worker.log.error('Worker %s: a command could not be carried out', self._worker.name, exc_info=error)
 
     def _in_trouble(self, error: BaseException) -> None:
         """Bear an error that nobody has handled: say so once, take nothing for a while, and go on."""

@@ -6,7 +6,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeout
 
-__all__ = ['LOST', 'is_lost', 'refuses']
+__all__ = ['LOST', 'is_about_the_store', 'is_lost', 'refuses']
 
 LOST = (LostConnection, StoreTimeout)
 
@@ -28,3 +28,8 @@ def refuses(error: BaseException) -> bool:
     # redis-py puts words of its own before the code of an error in a pipeline, and takes the code off some.
     text = str(error)
     return any(text.startswith(f'{code} ') or f': {code} ' in text for code in _CODES) or 'because of previous' in text
+
+
+def is_about_the_store(error: BaseException) -> bool:
+    """Say whether the store is to blame, so that trying again later is right; else it is what was to be done."""
+    return is_lost(error) or refuses(error)

@@ -36,19 +36,21 @@ from rq_leveldb.process import Identity, identify, prepare_to_fork
 from . import limits
 from .assignment import Assignment, Task
 from .bookkeeping import Bookkeeper, Claim, Sealed, SealedSerializer, decode_list, encode_list, mark_started
+from .cron import WorkerCron
 from .forker import describe_failure
 from .heartbeat import LEASE, Heartbeat, new_beat
 from .liveness import BEAT_FIELD, identity_fields
 from .maintenance import Maintenance
 from .name_lock import NameLocks
+from .ready import enqueue_ready
 from .record import Record
 from .recovery import Recovery
 from .rehearsal import rehearse
-from .scheduler import InProcessScheduler, WorkerCron
+from .scheduler import InProcessScheduler
 from .settings import Hook, Settings
 from .settlement import set_aside_dependents
 from .supervisor import Supervisor
-from .trouble import is_lost, refuses
+from .trouble import is_about_the_store
 from .untouched import first_touched, is_shipped
 
 if TYPE_CHECKING:
@@ -314,20 +316,23 @@ class Worker(DefaultConnection, rq.worker.Worker):
             Whether any job was run.
 
         Raises:
+            BadCronFile: the cron definitions cannot be loaded.
+            ImportFailed: what was to be imported before forking cannot be.
             SystemExit: it was told to stop at once.
         """
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
             with supervisor:
+                if self._cron_path is not None:
+                    # First, so that a worker whose definitions cannot be used was never there.
+                    level = logging_level if logging_level is not None else self.log.level
+                    self.cron = WorkerCron(self, self._cron_path, level)
                 self.bootstrap(logging_level, date_format, log_format)
                 self._stored_state = self._state
                 self._dequeue_strategy = dequeue_strategy
                 if with_scheduler:
                     self._start_scheduler(burst, logging_level, date_format, log_format)
-                if self._cron_path is not None:
-                    level = logging_level if logging_level is not None else self.log.level
-                    self.cron = WorkerCron(self.connection, self._cron_path, self.name, level)
                 try:
                     supervisor.run(burst, max_jobs, max_idle_time)
                 finally:
@@ -426,7 +431,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             serializer=self.serializer,
             name=self.name,
         )
-        scheduler.use(self.connection)
+        scheduler.use(self)
         scheduler.begin()
         scheduler.step()
         self.scheduler = scheduler
@@ -683,7 +688,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             try:
                 handle(job, queue, started_job_registry, execution)
             except Exception as error:
-                if is_lost(error) or refuses(error) or not set_aside_dependents(self, job):
+                if is_about_the_store(error) or not set_aside_dependents(self, job):
                     raise
                 handle(job, queue, started_job_registry, execution)
 
@@ -742,10 +747,12 @@ class Worker(DefaultConnection, rq.worker.Worker):
             return
         if again and not self.connection.exists(execution.key):
             # The transaction was carried out, only its answer was lost: what follows it is still to be done.
-            queue.ready_job_registry.cleanup()
+            enqueue_ready(self)
             self._release_slot_safely(job)
             return
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
+        # It has dependents, and RQ may have left some of them.
+        enqueue_ready(self)
 
     def _log_success(self, job: Job) -> None:
         assert job.started_at is not None

@@ -146,7 +146,9 @@ def test_status_of_a_running_store(run: Run, redis: Redis, store_dir: Path) -> N
         'deferred': 0,
         'scheduled': 0,
         'canceled': 0,
+        'ready_to_enqueue': 0,
     }
+    assert report['unreadable'] == []
     text = run('status')
     assert str(store_dir) in text.stdout
     assert 'mail' in text.stdout

@@ -396,7 +396,7 @@ def test_what_is_not_there(api: Api, path: str) -> None:
 def test_a_wait_is_bounded(api: Api) -> None:
     job = api.enqueue('add', 1)
     answer = api.get(f'/v1/jobs/{job}/result?wait=1')
-    assert answer.json == {'id': job, 'status': 'queued', 'is_final': False, 'result': None}
+    assert answer.json == {'id': job, 'status': 'queued', 'is_final': False, 'result': None, 'faults': []}
     assert api.get(f'/v1/jobs/{job}/result?wait=61').status_code == 400
 
 

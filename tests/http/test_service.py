@@ -249,7 +249,7 @@ def test_methods_that_are_not_there(api: Api) -> None:
     assert answer.json['type'] == 'urn:rq-leveldb:problem:method-not-allowed'
 
 
-@pytest.mark.parametrize('path', ['/', '/healthz', '/openapi.json', '/v1/queues', '/v1/jobs/nothing'])
+@pytest.mark.parametrize('path', ['/', '/healthz/live', '/openapi.json', '/v1/queues', '/v1/jobs/nothing'])
 def test_head_is_get_without_content(api: Api, path: str) -> None:
     whole, head = api.get(path), api.client.simulate_head(path)
     assert head.status_code == whole.status_code

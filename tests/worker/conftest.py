@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from rq import Queue
 from worker_support import Workers
+
+from compat_tests.real_redis import NoRedisError, RealRedis
 
 
 @pytest.fixture
@@ -23,3 +26,17 @@ def workers(redis: Any, store_dir: Path) -> Iterator[Workers]:
     started = Workers(f'leveldb://{store_dir}', redis)
     yield started
     started.close()
+
+
+@pytest.fixture(params=['store', 'redis'])
+def either(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Return a client of a new store, then one of a real Redis server where there is one."""
+    if request.param == 'store':
+        yield request.getfixturevalue('redis')
+        return
+    try:
+        server = RealRedis()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    with server, Redis(unix_socket_path=server.socket_path) as client:
+        yield client

@@ -182,26 +182,6 @@ def test_two_workers_agree_who_schedules(workers: Workers, queue: Queue) -> None
     until(lambda: job.get_status() == JobStatus.FINISHED)
 
 
-def test_cron(workers: Workers, queue: Queue, tmp_path: Path) -> None:
-    trace, config = tmp_path / 'trace', tmp_path / 'cron_config.py'
-    config.write_text(
-        'import worker_jobs\nfrom rq import cron\n'
-        f"cron.register(worker_jobs.append, 'default', args=({str(trace)!r},), interval=60)\n"
-    )
-    first = workers.start('--cron', str(config), name='one')
-    workers.start('--cron', str(config), name='two')
-
-    until(trace.exists)
-    time.sleep(1.5)
-
-    assert trace.read_text() == 'x\n'
-    lock = f'rq:cron-lock:{config}'
-    holder = queue.connection.get(lock)
-    assert holder == b'one'
-    first.kill()
-    until(lambda: queue.connection.get(lock) == b'two', 5)
-
-
 def test_memory_limit(workers: Workers, queue: Queue) -> None:
     worker = workers.start('--job-memory', '150M')
     too_much = queue.enqueue(worker_jobs.allocate, 400)

@@ -12,7 +12,6 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -20,23 +19,11 @@ import worker_jobs
 from redis.exceptions import ConnectionError
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, until
+from worker_support import Workers, family, patiently, until
 
 KILLS = int(os.environ.get('RQ_LEVELDB_TEST_KILLS', '20'))
 JOBS = int(os.environ.get('RQ_LEVELDB_TEST_JOBS', '300'))
 _SEED = 20261124
-
-
-def patiently(call: Any) -> Any:
-    """Repeat a call that only reads until the store, which somebody kills, lets it through."""
-    end = time.monotonic() + 30
-    while True:
-        try:
-            return call()
-        except ConnectionError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
 
 
 @pytest.mark.timeout(120 + KILLS * 10)

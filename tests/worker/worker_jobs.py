@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -55,6 +56,19 @@ def overlap(directory: str, seconds: float) -> int:
     time.sleep(seconds)
     mark.unlink()
     return running
+
+
+def run_program(pids: str, script: str) -> int:
+    """Run a program as jobs do, and wait for it; the script says its process id with SAY."""
+    return subprocess.run(['bash', '-c', script.replace('SAY', f'echo $$ >> {pids}')]).returncode
+
+
+def leave_program(pids: str, script: str) -> None:
+    """Start a program and let it run."""
+    command = ['bash', '-c', script.replace('SAY', f'echo $$ >> {pids}')]
+    subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(pids):
+        time.sleep(0.01)
 
 
 def fail() -> None:

@@ -33,6 +33,18 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     raise AssertionError('it did not happen in time')
 
 
+def patiently(call: Any) -> Any:
+    """Repeat a call that only reads until the store, which somebody kills, lets it through."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return call()
+        except ConnectionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 class Workers:
     """Starts `rq-leveldb worker` and kills what is left of it at the end.
 
@@ -53,17 +65,20 @@ class Workers:
         assert process.poll() is None, process.communicate()[0]
         return process
 
-    def launch(self, *arguments: str, name: str = 'one') -> subprocess.Popen[str]:
-        """Start a worker."""
+    def launch(self, *arguments: str, name: str = 'one', log: Path | None = None) -> subprocess.Popen[str]:
+        """Start a worker; what it prints goes to a file, or to a pipe for `stop` to read."""
         path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        output = subprocess.PIPE if log is None else os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         process = subprocess.Popen(
             [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self.url, '--no-http', '-n', name, *arguments],
             env={**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1'},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        if log is not None:
+            os.close(output)
         self.started.append(process)
         return process
 

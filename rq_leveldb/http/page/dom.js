@@ -48,7 +48,16 @@ export function list(pairs) {
 }
 
 export function state(name) {
-  return el('span', { class: `state ${name}` }, name === 'started' ? 'running' : name);
+  return el('span', { class: `state ${name}` }, name === 'started' ? 'running' : name.replaceAll('_', ' '));
+}
+
+// What cannot be read: parts of a record, or keys in the place of records.
+export function unreadable(found, title = 'Cannot be read') {
+  if (!found?.length) return null;
+  return el('section', { class: 'card unreadable', 'aria-label': title }, el('h2', null, title),
+    list(found.map((item) => (item.key === undefined
+      ? [item.field || 'all of it', `${item.value} – ${item.error}`]
+      : [item.key, item.reason]))));
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });

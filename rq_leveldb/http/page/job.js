@@ -1,5 +1,5 @@
 import { act, call, get, post } from './api.js';
-import { duration, el, list, moment, replace, shown, size, state, table } from './dom.js';
+import { duration, el, list, moment, replace, shown, size, state, table, unreadable } from './dom.js';
 import { requeue } from './jobs.js';
 
 const block = (title, text) => [el('h2', null, title), el('pre', { tabindex: 0 }, text)];
@@ -13,7 +13,7 @@ export async function job(place, id) {
     replace(place, el('h1', null, found.description || found.id),
       el('div', { class: 'tools' },
         ['failed', 'stopped', 'canceled'].includes(status) && requeue(found, show),
-        ['queued', 'scheduled', 'deferred'].includes(status) && button('Cancel', 'quiet', 'The job is canceled.', () => post(`${found.url}/cancel`)),
+        ['queued', 'scheduled', 'deferred', 'ready_to_enqueue'].includes(status) && button('Cancel', 'quiet', 'The job is canceled.', () => post(`${found.url}/cancel`)),
         status === 'started' && button('Stop', 'danger', 'The worker was asked to stop it.', () => post(`${found.url}/stop`)),
         el('button', {
           type: 'button', class: 'danger', 'data-key': 'delete',
@@ -39,6 +39,7 @@ export async function job(place, id) {
         ['Waits for', found.depends_on.length ? found.depends_on.map((name) => [el('a', { href: `#/job/${name}` }, name), ' ']) : null],
         ['Others wait', found.dependents.length ? found.dependents.map((name) => [el('a', { href: `#/job/${name}` }, name), ' ']) : null],
       ])),
+      unreadable(found.faults),
       found.exception && block('Traceback', found.exception),
       (found.result !== null || found.result_repr) && block(found.result_repr ? 'Result (as Python writes it)' : 'Result', shown(found.result, found.result_repr)),
       block('Arguments', shown(found.args, found.args_repr) + (found.kwargs_repr || Object.keys(found.kwargs ?? {}).length ? `\n${shown(found.kwargs, found.kwargs_repr)}` : '')),

@@ -1,7 +1,7 @@
 import { act, get, post } from './api.js';
-import { duration, el, moment, replace, state, table } from './dom.js';
+import { duration, el, moment, replace, state, table, unreadable } from './dom.js';
 
-const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'canceled', 'stopped'];
+const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'ready_to_enqueue', 'canceled', 'stopped'];
 const AGAIN = ['failed', 'stopped', 'canceled'];
 const EMPTY = { queued: 'Nothing waits.', started: 'Nothing runs.', failed: 'Nothing failed.' };
 
@@ -26,6 +26,7 @@ export async function jobs(place, status, query) {
   const wanted = new URLSearchParams(query);
   let items = [];
   let next = null;
+  let strange = [];
 
   const page = (cursor) => {
     const asked = new URLSearchParams({ status, limit: '50' });
@@ -65,18 +66,22 @@ export async function jobs(place, status, query) {
   const body = el('div');
   function draw() {
     const columns = [
-      { title: 'Job', show: (job) => el('a', { href: `#/job/${job.id}`, 'data-key': `job ${job.id}` }, job.description || job.function || job.id) },
+      { title: 'Job', show: (job) => el('a', { href: `#/job/${encodeURIComponent(job.id)}`, 'data-key': `job ${job.id}` }, job.description || job.function || job.id) },
       { title: 'Queue', show: (job) => job.queue },
       { title: 'Enqueued', show: (job) => moment(job.enqueued_at ?? job.created_at) },
     ];
-    if (!['queued', 'scheduled', 'deferred'].includes(status)) {
+    if (items.some((job) => job.faults.length)) {
+      columns.splice(1, 0, { title: 'Cannot be read', show: (job) => job.faults.map((fault) => fault.field || 'all of it').join(', ') || '–' });
+    }
+    if (!['queued', 'scheduled', 'deferred', 'ready_to_enqueue'].includes(status)) {
       columns.push({ title: 'Waited', number: true, show: (job) => duration(job.wait_seconds) ?? '–' });
       columns.push({ title: status === 'started' ? 'Started' : 'Ended', show: (job) => moment(status === 'started' ? job.started_at : job.ended_at) ?? '–' });
       if (status !== 'started') columns.push({ title: 'Ran', number: true, show: (job) => duration(job.duration_seconds) ?? '–' });
     }
     if (status === 'failed') columns.push({ title: 'Why', show: traceback });
     if (AGAIN.includes(status)) columns.push({ title: 'Action', show: (job) => requeue(job, show) });
-    replace(body, table(`${items.length} ${status === 'started' ? 'running' : status} jobs${next ? ', more are left' : ''}`, columns, items, EMPTY[status] ?? 'There are none.'),
+    replace(body, table(`${items.length} ${state(status).textContent} jobs${next ? ', more are left' : ''}`, columns, items, EMPTY[status] ?? 'There are none.'),
+      unreadable(strange),
       next && el('div', { class: 'tools' }, el('button', {
         type: 'button', class: 'quiet', 'data-key': 'more',
         onclick: (event) => act(event.target, '', async () => {
@@ -93,6 +98,7 @@ export async function jobs(place, status, query) {
     if (items.length > 50) return;
     items = first.items;
     next = first.next;
+    strange = first.unreadable;
     draw();
   }
 

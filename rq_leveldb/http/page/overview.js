@@ -1,6 +1,6 @@
 import { act, call, get, post } from './api.js';
 import { throughput, waiting } from './charts.js';
-import { duration, el, replace, table } from './dom.js';
+import { duration, el, replace, table, unreadable } from './dom.js';
 import { history } from './live.js';
 
 const jobs = (status, queue) => `#/jobs/${status}?queue=${encodeURIComponent(queue)}`;
@@ -16,11 +16,12 @@ function numbers(queues, workers) {
     one('failed', total('failed'), '#/jobs/failed'),
     one('finished', total('finished'), '#/jobs/finished'),
     one('scheduled', total('scheduled'), '#/jobs/scheduled'),
+    total('ready_to_enqueue') > 0 && one('about to be queued', total('ready_to_enqueue'), '#/jobs/ready_to_enqueue'),
     one(`children of ${most} busy`, children, '#/workers'));
 }
 
 function queueTable(queues, again) {
-  const link = (name) => (queue) => el('a', { href: jobs(name, queue.name), 'data-key': `${name} ${queue.name}` }, queue.counts[name]);
+  const link = (name) => (queue) => el('a', { href: jobs(name, queue.name), 'data-key': `${name} ${queue.name}` }, queue.counts[name] ?? 'unreadable');
   return table('Queues', [
     { title: 'Queue', show: (queue) => queue.name },
     { title: 'Queued', number: true, show: link('queued') },
@@ -29,8 +30,9 @@ function queueTable(queues, again) {
     { title: 'Finished', number: true, show: link('finished') },
     { title: 'Scheduled', number: true, show: link('scheduled') },
     { title: 'Deferred', number: true, show: link('deferred') },
+    queues.some((queue) => queue.counts.ready_to_enqueue !== 0) && { title: 'Ready', number: true, show: link('ready_to_enqueue') },
     { title: 'Longest wait', number: true, show: (queue) => duration(queue.oldest_waiting_seconds) ?? '–' },
-    { title: 'Workers', number: true, show: (queue) => queue.workers },
+    { title: 'Workers', number: true, show: (queue) => queue.workers ?? 'unreadable' },
     {
       title: 'Action',
       show: (queue) => el('button', {
@@ -40,12 +42,12 @@ function queueTable(queues, again) {
           act(event.target, `${queue.name} is empty.`, () => post(`${queue.url}/empty`)).then(again),
       }, 'Empty'),
     },
-  ], queues, 'There are no queues yet. The first job makes one.');
+  ].filter(Boolean), queues, 'There are no queues yet. The first job makes one.');
 }
 
 export async function overview(place) {
   async function show() {
-    const [queues, workers, suspension] = await Promise.all([get('/v1/queues'), get('/v1/workers'), get('/v1/suspension')]);
+    const [queues, workers, suspension, aside] = await Promise.all([get('/v1/queues'), get('/v1/workers'), get('/v1/suspension'), get('/v1/unreadable')]);
     const toggle = el('button', {
       type: 'button', class: 'quiet', 'data-key': 'suspend',
       onclick: (event) => act(event.target, suspension.is_suspended ? 'Workers take jobs again.' : 'Workers take no more jobs.',
@@ -56,6 +58,7 @@ export async function overview(place) {
       numbers(queues.items, workers.items),
       el('div', { class: 'tools' }, toggle, suspension.is_suspended && el('strong', { class: 'state queued' }, 'All workers are suspended.')),
       queueTable(queues.items, show),
+      unreadable([...queues.unreadable, ...workers.unreadable, ...aside.items]),
       el('h2', null, 'The last ten minutes'),
       el('div', { class: 'charts' }, throughput(items), waiting(items)));
   }

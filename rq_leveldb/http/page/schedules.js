@@ -1,5 +1,5 @@
 import { get } from './api.js';
-import { duration, el, moment, replace, table } from './dom.js';
+import { duration, el, moment, replace, table, unreadable } from './dom.js';
 
 export async function schedules(place) {
   async function show() {
@@ -19,7 +19,8 @@ export async function schedules(place) {
         { title: 'When', show: (item) => item.cron ?? `every ${duration(item.interval_seconds)}` },
         { title: 'Last', show: (item) => moment(item.last_at) ?? '–' },
         { title: 'Next', show: (item) => moment(item.next_at) ?? '–' },
-      ], cron.items, 'There are no cron entries. rq-leveldb worker --cron FILE takes some.'));
+      ], cron.items, 'There are no cron entries. rq-leveldb worker --cron FILE takes some.'),
+      unreadable([...jobs.unreadable, ...cron.unreadable]));
   }
   await show();
   return { refresh: show, every: 10 };

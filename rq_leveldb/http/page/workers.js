@@ -1,5 +1,5 @@
 import { act, call, get, post } from './api.js';
-import { duration, el, list, moment, replace, size, state, table } from './dom.js';
+import { duration, el, list, moment, replace, size, state, table, unreadable } from './dom.js';
 
 function card(worker, again) {
   const number = el('input', { type: 'number', min: 0, max: 1000, value: worker.max_children, 'data-key': `most ${worker.name}`, required: true });
@@ -12,6 +12,7 @@ function card(worker, again) {
       ['Since', moment(worker.started_at)],
       ['Done', `${worker.finished} finished, ${worker.failed} failed, ${duration(worker.working_seconds)} of work`],
     ]),
+    unreadable(worker.faults),
     el('form', {
       class: 'tools',
       onsubmit: (event) => {
@@ -27,7 +28,7 @@ function card(worker, again) {
     table(`${worker.children.length} running children${worker.max_children === null ? '' : ` of at most ${worker.max_children}`}`, [
       { title: 'Job', show: (child) => el('a', { href: `#/job/${child.job}`, 'data-key': `child ${child.execution}` }, child.job) },
       { title: 'Process', number: true, show: (child) => child.pid ?? '–' },
-      { title: 'Runs for', number: true, show: (child) => duration(child.age_seconds) },
+      { title: 'Runs for', number: true, show: (child) => duration(child.age_seconds) ?? '–' },
       { title: 'Memory', number: true, show: (child) => size(child.memory_bytes) ?? '–' },
     ], worker.children, 'No job runs here now.'));
 }
@@ -38,7 +39,8 @@ export async function workers(place) {
     if (document.activeElement?.type === 'number') return;
     const found = await get('/v1/workers');
     replace(place, el('h1', null, 'Workers'),
-      found.items.length ? found.items.map((worker) => card(worker, show)) : el('p', { class: 'card empty' }, 'No worker runs. Start one: rq-leveldb worker'));
+      found.items.length ? found.items.map((worker) => card(worker, show)) : el('p', { class: 'card empty' }, 'No worker runs. Start one: rq-leveldb worker'),
+      unreadable(found.unreadable));
   }
   await show();
   return { refresh: show, every: 2 };

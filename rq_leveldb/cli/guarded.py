@@ -1,0 +1,227 @@
+"""RQ's commands that go over all jobs, queues or workers: one that cannot be read is named, and the others are done.
+
+The options and the output are RQ's. Its own callbacks end at the first record that they cannot read, and its counts
+clean up first, which fails jobs; here is only counted.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from redis.exceptions import ConnectionError as StoreConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as StoreTimeoutError
+from rq.cli.helpers import CliConfig, get_scale, refresh, show_workers
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.registry import FailedJobRegistry
+from rq.utils import as_text
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
+
+from rq_leveldb.cli import render
+from rq_leveldb.lookup import count_jobs, find_queues, is_refused, registry_key, replies, see_jobs
+
+__all__ = ['check_dependencies', 'empty', 'info', 'requeue']
+
+_CHART = 20
+
+
+def empty(**options: Any) -> int:
+    """Empty given queues."""
+    config = CliConfig(**options)
+    names = options['queues']
+    if options['all']:
+        found = find_queues(config.connection)
+        names = found.names
+        for item in found.strange:
+            render.complain(f'{item.key} holds what is no queue: {item.reason}')
+    if not names:
+        click.echo('Nothing to do')
+        return 0
+    code = 0
+    for name in names:
+        queue = config.queue_class(
+            name, connection=config.connection, job_class=config.job_class, serializer=options['serializer']
+        )
+        with _named(f'queue {name}') as failures:
+            click.echo(f'{queue.empty()} jobs removed from {name} queue')
+        code |= bool(failures)
+    return code
+
+
+def requeue(**options: Any) -> int:
+    """Requeue failed jobs."""
+    config = CliConfig(**options)
+    connection = config.connection
+    registry = FailedJobRegistry(
+        options['queue'], connection=connection, job_class=config.job_class, serializer=options['serializer']
+    )
+    job_ids = list(options['job_ids'])
+    if options['all']:
+        # Not RQ's get_job_ids, which reads them all, to clean up.
+        pipe = connection.pipeline(transaction=False)
+        pipe.zrange(registry.key, 0, -1)
+        (members,) = replies(pipe)
+        if is_refused(members):
+            render.complain(f'the key {registry.key} holds another type of value than a registry of jobs')
+            return 1
+        job_ids = [member.decode('utf-8', 'replace') for member in members]
+    if not job_ids:
+        click.echo('Nothing to do')
+        return 0
+    click.echo(f'Requeueing {len(job_ids)} jobs from failed queue')
+    failed: list[str] = []
+    with click.progressbar(job_ids) as shown:
+        for job_id in shown:
+            try:
+                (seen,) = see_jobs(connection, [job_id], options['serializer'])
+                if seen is not None and seen.faults:
+                    failed.append(f'{job_id}: {"; ".join(map(str, seen.faults))}')
+                else:
+                    registry.requeue(job_id)
+            except (InvalidJobOperation, NoSuchJobError) as error:
+                failed.append(f'{job_id}: {error}')
+    if failed:
+        click.secho(f'Unable to requeue {len(failed)} jobs from failed job registry', fg='red')
+        for line in failed:
+            click.echo(line, err=True)
+    return 0
+
+
+def info(**options: Any) -> int:
+    """RQ command-line monitor."""
+    config = CliConfig(**options)
+    try:
+        refresh(options['interval'], _show, config, options)
+    except KeyboardInterrupt:
+        click.echo()
+    return 0
+
+
+def _show(config: CliConfig, options: dict[str, Any]) -> None:
+    connection = config.connection
+    raw = options['raw']
+    found = find_queues(connection)
+    names = list(options['queues'] or found.names)
+    notes = [f'{item.key}: {item.reason}' for item in found.strange]
+    if not options['only_workers']:
+        _show_queues(connection, names, raw, notes)
+        if not raw and not options['only_queues']:
+            click.echo('')
+    if not options['only_queues']:
+        queues = [config.queue_class(name, connection=connection) for name in names]
+        worker_class = type('EachWorker', (_EachWorker, config.worker_class), {'notes': notes})
+        show_workers(queues, raw, options['by_queue'], config.queue_class, worker_class, connection)
+    for note in dict.fromkeys(notes):
+        click.echo(f'cannot be read: {note}' if raw else click.style(f'Cannot be read: {note}', fg='yellow'))
+    if not raw and not options['only_queues'] and not options['only_workers']:
+        click.echo('')
+        click.echo(f'Updated: {time.strftime("%Y-%m-%d %H:%M:%S")}')
+
+
+def _show_queues(connection: Any, names: list[str], raw: bool, notes: list[str]) -> None:
+    counts = count_jobs(connection, names)
+    width = min(_CHART, _columns() - _CHART)
+    ratio = width / get_scale(max((count['queued'] or 0 for count in counts), default=0))
+    for name, count in zip(names, counts, strict=True):
+        states = {state: '?' if number is None else number for state, number in count.items()}
+        numbers = (
+            f'{states["queued"]}, {states["started"]} executing, {states["finished"]} finished, '
+            f'{states["failed"]} failed'
+        )
+        if count['ready_to_enqueue']:
+            numbers += f', {count["ready_to_enqueue"]} ready to be enqueued'
+        if raw:
+            click.echo(f'queue {name} {numbers}')
+        else:
+            chart = click.style('|' + '█' * int(ratio * (count['queued'] or 0)), fg='green')
+            click.echo(f'{name:<12} {chart} {numbers}')
+        notes += [
+            f'{registry_key(state, name)} holds another type of value'
+            for state, number in count.items()
+            if number is None
+        ]
+    if not raw:
+        click.echo(f'{len(names)} queues, {sum(count["queued"] or 0 for count in counts)} jobs total')
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 80
+
+
+class _EachWorker:
+    """Stands before a worker class, whose `all` is then one worker at a time."""
+
+    notes: list[str]
+    find_by_key: Callable[..., Any]
+
+    @classmethod
+    def all(
+        cls, connection: Any = None, job_class: Any = None, queue_class: Any = None, queue: Any = None, **options: Any
+    ) -> list[Any]:
+        """Return the workers that can be read; arguments as rq.Worker.all."""
+        if connection is None:
+            connection = queue.connection
+        pipe = connection.pipeline(transaction=False)
+        key = REDIS_WORKER_KEYS if queue is None else WORKERS_BY_QUEUE_KEY % queue.name
+        pipe.smembers(key)
+        (members,) = replies(pipe)
+        if is_refused(members):
+            cls.notes.append(f'{key} holds another type of value than a set')
+            return []
+        found = []
+        for member in sorted(members):
+            name = member.decode('utf-8', 'backslashreplace')
+            try:
+                worker = cls.find_by_key(
+                    as_text(member), connection=connection, job_class=job_class, queue_class=queue_class, **options
+                )
+                if worker is not None:
+                    # What is going to be shown.
+                    worker.get_state()
+                    worker.queue_names()
+                    found.append(worker)
+            except (StoreConnectionError, StoreTimeoutError):
+                raise
+            except Exception as error:
+                cls.notes.append(f'{name} ({type(error).__name__}: {error})')
+        return found
+
+
+def check_dependencies(options: dict[str, Any]) -> None:
+    """See that the jobs which another is to depend on can be read, since RQ reads them to enqueue it.
+
+    Args:
+        options: of RQ's command enqueue.
+
+    Raises:
+        ClickException: one cannot be.
+    """
+    if not options.get('depends_on'):
+        return
+    found = see_jobs(CliConfig(**options).connection, list(options['depends_on']), options['serializer'])
+    for seen in found:
+        if seen is not None and seen.faults:
+            raise click.ClickException(
+                f'Job {seen.job.id}, on which it is to depend, cannot be read: {"; ".join(map(str, seen.faults))}'
+            )
+
+
+@contextmanager
+def _named(what: str) -> Iterator[list[str]]:
+    """Say what cannot be done with one thing and go on; the value then holds it."""
+    failures: list[str] = []
+    try:
+        yield failures
+    except (StoreConnectionError, StoreTimeoutError):
+        raise
+    except (RedisError, ValueError) as error:
+        failures.append(str(error))
+        render.complain(f'{what}: {error}')

@@ -1,0 +1,23 @@
+"""Whether there is something to read from a socket, with what this process has for asking."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from socket import socket
+
+__all__ = ['watch']
+
+
+def watch(sock: socket) -> Callable[[], bool]:
+    """Return a function that says at once whether a socket can be read from, or is at its end.
+
+    Args:
+        sock: a connected socket; it must be open whenever the function is called.
+    """
+    # eventlet removes select.poll, since it cannot make it green. select.select refuses descriptors above 1023.
+    if not hasattr(select, 'poll'):
+        return lambda: bool(select.select([sock], [], [], 0)[0])
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return lambda: bool(poller.poll(0))

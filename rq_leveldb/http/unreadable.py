@@ -1,0 +1,31 @@
+"""What was set aside, since it could be neither read nor failed."""
+
+from __future__ import annotations
+
+import falcon
+
+from rq_leveldb.http import body, query
+from rq_leveldb.http.backend import Backend
+from rq_leveldb.unreadable import read_aside
+
+__all__ = ['Unreadable']
+
+
+class Unreadable:
+    """The list; what can be read in part is shown where it belongs, with its faults.
+
+    Args:
+        backend: the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """List the keys, by name."""
+        query.read_query(request, {})
+        items = [
+            {'key': item.key, 'reason': item.reason, 'at': item.at or None}
+            for item in read_aside(self._backend.connection)
+        ]
+        body.answer(response, {'items': items, 'next': None, 'unreadable': []})

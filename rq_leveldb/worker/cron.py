@@ -1,0 +1,322 @@
+"""Cron, inside the worker's loop: when each entry is due stands in the store, and whoever moves it on enqueues.
+
+There is no scheduler among the workers and nothing to take over: every worker that has a definition looks once a
+second, and the step from one due time to the next and the job of it are one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from redis.exceptions import ResponseError, WatchError
+from rq import cron_job_registry
+from rq.cron import CronJob, CronScheduler, get_cron_job_history_key
+from rq.defaults import DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL, FORMAT_KEY_PREFIX
+from rq.exceptions import SchedulerNotFound
+from rq.job import Job
+from rq.queue import Queue
+from rq.utils import utcformat
+
+from rq_leveldb.unreadable import is_wrong_type
+
+from .cron_file import Entry, load
+from .release import set_aside
+from .trouble import is_about_the_store
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+    from .worker import Worker
+
+__all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
+
+DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
+
+_LOOK = 1.0
+# A run that is later than this was missed: nobody was there at its time.
+_LATE = 60.0
+# A clock that was set back by less is waited for, so that nothing runs a second time at the same time of day; one
+# that was set back by more was wrong before, and may have been wrong by years.
+_CORRECTION = 4 * 3600.0
+# How long after its due time an entry that is in no file is remembered.
+_MEMORY = 30 * 86400
+# The last moment that Python can show.
+_NEVER = 253402300799.0
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the store knows of an entry; times in seconds since the epoch.
+
+    Args:
+        at: when it is due.
+        written: when that was written.
+        last: when it was enqueued for the last time; None if it never was.
+    """
+
+    at: float
+    written: float
+    last: float | None
+
+    def encode(self) -> str:
+        """Return the text that is stored."""
+        return json.dumps({'due': self.at, 'written': self.written, 'last': self.last})
+
+    @classmethod
+    def decode(cls, text: bytes) -> Due | None:
+        """Return what `encode` wrote; None for anything else."""
+        try:
+            said = json.loads(text)
+            last = said['last']
+            return cls(_moment(said['due']), _moment(said['written']), None if last is None else _moment(last))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done about an entry.
+
+    Args:
+        enqueue: whether a job is made.
+        due: what the store is to know from then on.
+        missed: whether a run is left out.
+    """
+
+    enqueue: bool
+    due: Due
+    missed: bool = False
+
+
+def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
+    """Decide what is to be done about an entry now.
+
+    Args:
+        entry: the definition.
+        text: what the store has of it; None if it is new.
+        moment: now, in seconds since the epoch.
+
+    Returns:
+        None if there is nothing to do.
+    """
+    due = Due.decode(text) if text is not None else None
+    if due is None:
+        # A new one with an interval is due at once, as in RQ; one that cannot be read may have run just now.
+        if text is None and entry.interval:
+            return Step(True, Due(moment + entry.interval, moment, moment))
+        return Step(False, Due(_after(entry, moment), moment, None))
+    back = due.written - moment
+    # An interval is counted anew as soon as that repeats nothing.
+    if back > (_LATE if entry.interval else _CORRECTION):
+        return Step(False, Due(_after(entry, moment), moment, due.last))
+    if moment < due.at:
+        return None
+    if moment - due.at <= _LATE or entry.once:
+        return Step(True, Due(_after(entry, moment), moment, moment))
+    upcoming = _after(entry, moment)
+    if entry.interval:
+        upcoming = due.at + entry.interval * ((moment - due.at) // entry.interval + 1)
+    return Step(False, Due(upcoming, moment, due.last), missed=True)
+
+
+def _after(entry: Entry, moment: float) -> float:
+    """Return RQ's time of the next run after one at this moment."""
+    if entry.interval:
+        return min(moment + entry.interval, _NEVER)
+    definition = CronJob(entry.queue, func_name=entry.name, cron=entry.cron)
+    definition.latest_enqueue_time = _utc(moment)
+    return definition.get_next_enqueue_time().timestamp()
+
+
+def _moment(said: Any) -> float:
+    moment = float(said)
+    if not 0 <= moment <= _NEVER:
+        raise ValueError(f'not a moment: {moment}')
+    return moment
+
+
+def _utc(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, timezone.utc)
+
+
+class WorkerCron:
+    """RQ's cron definitions, run by the workers that have them.
+
+    Args:
+        worker: whose store it is, and whose log.
+        path: module or file as RQ's `rq cron` takes it.
+        log_level: of RQ's cron scheduler.
+
+    Raises:
+        BadCronFile: the file cannot be loaded.
+    """
+
+    def __init__(self, worker: Worker, path: str, log_level: str | int = 'INFO') -> None:
+        self._worker = worker
+        file = load(path, serializer=worker.serializer, log_level=log_level)
+        for fault in file.faults:
+            worker.log.error('Worker %s: cron entry %s', worker.name, fault)
+        self._entries = {entry.id: entry for entry in file.entries}
+        self._dues: dict[str, Due | None] = dict.fromkeys(self._entries)
+        self._listing = _Listing(worker.connection, path, file.entries, log_level)
+        self._listed = False
+        self._next_look = 0.0
+        self._complaint = ''
+
+    def step(self) -> None:
+        """Enqueue what is due.
+
+        Raises:
+            ConnectionError: the store went away.
+        """
+        clock = time.monotonic()
+        if clock < self._next_look:
+            return
+        self._next_look = clock + _LOOK
+        try:
+            changed = self._enqueue_due()
+            self._show(changed)
+            self._complaint = ''
+        except ResponseError as error:
+            # Said once, and tried again: a full disk, or a key of RQ's that is of another type.
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self._worker.log.error('Worker %s: cron: the store refuses: %s', self._worker.name, error)
+
+    def _enqueue_due(self) -> bool:
+        if not self._entries:
+            return False
+        texts: list[bytes | None]
+        texts = self._worker.connection.mget([_due_key(entry) for entry in self._entries.values()])  # type: ignore[assignment]
+        changed = False
+        for entry, text in zip(list(self._entries.values()), texts, strict=True):
+            try:
+                due = Due.decode(text) if text is not None else None
+                if next_step(entry, text, time.time()) is not None:
+                    due = self._advance(entry)
+            except ResponseError as error:
+                if is_about_the_store(error) or not is_wrong_type(error):
+                    raise
+                set_aside(self._worker, _due_key(entry), f'{_due_key(entry)} is no string: {entry.label} does not run')
+                continue
+            except (ValueError, OverflowError) as error:
+                # Such as a date that never comes again.
+                self._worker.log.error('Worker %s: cron entry %s ends: %s', self._worker.name, entry.label, error)
+                del self._entries[entry.id]
+                continue
+            if due is not None and due != self._dues[entry.id]:
+                self._dues[entry.id] = due
+                changed = True
+        return changed
+
+    def _advance(self, entry: Entry) -> Due | None:
+        """Move an entry to its next due time, and enqueue its job, unless another worker does so."""
+        worker = self._worker
+        key = _due_key(entry)
+        try:
+            with worker.connection.pipeline() as pipeline:
+                pipeline.watch(key)
+                text: Any = pipeline.get(key)
+                moment = time.time()
+                step = next_step(entry, text, moment)
+                if step is None:
+                    return Due.decode(text)
+                queue_key = Queue.redis_queue_namespace_prefix + entry.queue
+                if step.enqueue and pipeline.type(queue_key) not in (b'none', b'list'):
+                    set_aside(worker, queue_key, f'{queue_key} is no list, nothing can be enqueued there')
+                    return None
+                pipeline.multi()
+                pipeline.set(key, step.due.encode(), ex=int(max(step.due.at - moment, 0)) + _MEMORY)
+                job_id = _enqueue(pipeline, entry, moment) if step.enqueue else ''
+                # What RQ's lists hold besides may be of another type; the job is in its queue all the same.
+                for reply in pipeline.execute(raise_on_error=False):
+                    if isinstance(reply, Exception):
+                        if is_about_the_store(reply):
+                            raise reply
+                        worker.log.error('Worker %s: cron entry %s: %s', worker.name, entry.label, reply)
+        except WatchError:
+            return None
+        if step.enqueue:
+            worker.log.info('Worker %s: cron enqueued %s: %s', worker.name, entry.label, job_id)
+        elif step.missed:
+            worker.log.warning('Worker %s: cron skipped %s: nobody was there at its time', worker.name, entry.label)
+        return step.due
+
+    def _show(self, changed: bool) -> None:
+        self._listing.dues = self._dues
+        if not self._listed:
+            self._listed = True
+            self._listing.register_birth()
+        elif changed:
+            self._listing.save()
+        self._listing.heartbeat()
+
+    def stop(self) -> None:
+        """Take the entries off RQ's list; another worker that has them puts them back."""
+        if self._listed:
+            self._listed = False
+            with contextlib.suppress(SchedulerNotFound, ResponseError):
+                self._listing.register_death()
+
+
+def _due_key(entry: Entry) -> str:
+    return DUE_KEY_TEMPLATE.format(entry.id)
+
+
+def _enqueue(pipeline: Pipeline, entry: Entry, moment: float) -> str:
+    """Write the job as RQ's `CronJob.enqueue` does."""
+    job_id = str(uuid4())
+    key = Job.key_for(job_id)
+    at = utcformat(_utc(moment))
+    queue_key = Queue.redis_queue_namespace_prefix + entry.queue
+    fields: dict[Any, Any] = {name: value.encode('latin-1') for name, value in entry.fields.items()}
+    pipeline.sadd(Queue.redis_queues_keys, queue_key)
+    pipeline.hset(key, mapping={**fields, 'created_at': at, 'enqueued_at': at})
+    if entry.ttl:
+        pipeline.expire(key, entry.ttl)
+    pipeline.rpush(queue_key, job_id)
+    history = get_cron_job_history_key(entry.name)
+    pipeline.zadd(history, {job_id: moment})
+    pipeline.zremrangebyrank(history, 0, -(DEFAULT_CRON_JOB_HISTORY_LIMIT + 1))
+    pipeline.expire(history, DEFAULT_CRON_JOB_HISTORY_TTL)
+    cron_job_registry.add(entry.name, pipeline, enqueue_timestamp=moment)
+    return job_id
+
+
+class _Listing(CronScheduler):
+    """What RQ's tools see of the entries: one scheduler, whichever of the workers writes it.
+
+    Args:
+        connection: the store.
+        path: the file, as this worker spells it.
+        entries: the definitions.
+        log_level: of RQ's cron scheduler.
+    """
+
+    def __init__(self, connection: Redis, path: str, entries: list[Entry], log_level: str | int) -> None:
+        together = '\n'.join(sorted(entry.id for entry in entries))
+        name = f'rq-leveldb:{hashlib.sha256(together.encode()).hexdigest()[:12]}'
+        super().__init__(connection, logging_level=log_level, name=name)
+        self.config_file = path
+        self.dues: dict[str, Due | None] = {}
+        self._shown = entries
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the hash that RQ's tools read."""
+        shown = []
+        for entry in self._shown:
+            due = self.dues.get(entry.id)
+            times = {
+                'latest_enqueue_time': utcformat(_utc(due.last)) if due and due.last is not None else None,
+                'next_enqueue_time': utcformat(_utc(due.at)) if due else None,
+            }
+            shown.append({**entry.shown, **times})
+        return {**super().to_dict(), 'cron_jobs': json.dumps(shown)}

@@ -1,0 +1,80 @@
+"""Noticing that the application's files changed after they were imported for all jobs to come."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from types import ModuleType
+
+__all__ = ['StaleCode']
+
+_INTERVAL = 5.0
+_INSTALLED = (f'{os.sep}site-packages{os.sep}', f'{os.sep}dist-packages{os.sep}')
+
+
+class StaleCode:
+    """Says once that jobs run older code than the files have; to be asked in the process that forks.
+
+    What is installed is not looked at: that is many files, and nobody edits them.
+
+    Args:
+        changed: called once, with the paths of the files.
+        interval: seconds between two looks at the files.
+    """
+
+    def __init__(self, changed: Callable[[list[str]], None], interval: float = _INTERVAL) -> None:
+        self._changed = changed
+        self._interval = interval
+        self._libraries = tuple(
+            path + os.sep for name in ('stdlib', 'platstdlib') if (path := sysconfig.get_path(name)) is not None
+        )
+        self._known: dict[str, tuple[int, int]] = {}
+        self._seen: set[str] = set()
+        self._said = False
+        self._next_look = 0.0
+        self._remember()
+
+    def look(self) -> None:
+        """Compare the files with what they were when first seen, unless that was done a moment ago."""
+        clock = time.monotonic()
+        if self._said or clock < self._next_look:
+            return
+        self._next_look = clock + self._interval
+        changed = [path for path, before in self._known.items() if _stamp(path) not in (before, None)]
+        if changed:
+            self._said = True
+            self._changed(sorted(changed))
+        else:
+            self._remember()
+
+    def _remember(self) -> None:
+        for name in sys.modules.keys() - self._seen:
+            self._seen.add(name)
+            path = self._file(name)
+            if path is not None and (stamp := _stamp(path)) is not None:
+                self._known[path] = stamp
+
+    def _file(self, name: str) -> str | None:
+        module = sys.modules.get(name)
+        if name == '__main__' or not isinstance(module, ModuleType):
+            return None
+        # Not by getattr: asking a lazy module for anything may import it.
+        path = object.__getattribute__(module, '__dict__').get('__file__')
+        if not isinstance(path, str):
+            return None
+        path = os.path.abspath(path)
+        if path.startswith(self._libraries) or any(part in path for part in _INSTALLED):
+            return None
+        return path
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        # In the middle of being replaced, or gone: nothing to compare with.
+        return None
+    return status.st_mtime_ns, status.st_size
