@@ -81,7 +81,7 @@ def test_maintenance_goes_on_after_what_cannot_be_read(workers: Workers, queue: 
     ready, broken, between = (queue.enqueue(worker_jobs.add, number, 1) for number in range(3))
     connection.delete(queue.key)
     connection.hset(ready.key, 'status', 'ready_to_enqueue')
-    connection.hset(broken.key, 'timeout', 'soon')
+    connection.hset(broken.key, mapping={'status': 'ready_to_enqueue', 'timeout': 'soon'})
     connection.hset(between.key, 'created_at', 'never')
     connection.zadd('rq:ready:default', {broken.id: 1, NOT_TEXT: 2, ready.id: 3, 'gone': 4})
     connection.rpush('rq:queue:default:intermediate', between.id, NOT_TEXT, 'gone')
