@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .worker import Worker
 
-__all__ = ['Found', 'find', 'read_fields', 'read_members', 'text_of']
+__all__ = ['Found', 'find', 'read_fields', 'read_many', 'read_members', 'text_of']
 
 
 def text_of(value: Any) -> str:
@@ -48,17 +48,29 @@ def read_members(connection: Redis, key: str) -> list[str]:
     return found
 
 
-def read_fields(connection: Redis, key: str, wanted: Iterable[str]) -> dict[str, str] | None:
-    """Return those fields of a hash that exist; None for another type of value."""
-    names = list(wanted)
-    try:
-        values = connection.hmget(key, names)
-    except ResponseError as error:
-        if not is_wrong_type(error):
-            raise
-        list_aside(connection, key, 'holds another type of value than a hash')
-        return None
-    return {name: text_of(value) for name, value in zip(names, values, strict=True) if value is not None}
+def read_fields(connection: Redis, key: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Return those fields of a hash that exist; none of another type of value."""
+    (fields,) = read_many(connection, [key], wanted)
+    return fields
+
+
+def read_many(connection: Redis, keys: Sequence[str], wanted: Sequence[str]) -> list[dict[str, str]]:
+    """Return those fields of several hashes that exist, in one round trip; none of another type of value."""
+    found: list[dict[str, str]] = []
+    if not keys:
+        return found
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hmget(key, wanted)
+        replies = pipeline.execute(raise_on_error=False)
+    for key, values in zip(keys, replies, strict=True):
+        if isinstance(values, Exception):
+            if not is_wrong_type(values):
+                raise values
+            list_aside(connection, key, 'holds another type of value than a hash')
+            values = [None] * len(wanted)
+        found.append({name: text_of(value) for name, value in zip(wanted, values, strict=True) if value is not None})
+    return found
 
 
 @dataclass
@@ -117,7 +129,7 @@ def find(worker: Worker, composite: str, name: str = '', queue_name: str = '') -
         queue_name = job.origin
         stored = job.worker_name or ''
     else:
-        about = read_fields(connection, worker.job_class.key_for(job_id), ('origin', 'worker_name')) or {}
+        about = read_fields(connection, worker.job_class.key_for(job_id), ('origin', 'worker_name'))
         stored = about.get('worker_name', '')
         queue_name = queue_name or _queue_of(worker, composite, about.get('origin', ''))
     execution.worker_name = name or fields.get('worker_name') or stored

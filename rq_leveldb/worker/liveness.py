@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
+from rq.defaults import RQ_KEY_PREFIX
 
 from rq_leveldb.process import Identity, boot_id, is_alive
 
+from .found import read_many
 from .name_lock import NameLocks
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ __all__ = [
     'LOCK_FIELD',
     'Life',
     'Watcher',
-    'has_subscriber',
     'identity_fields',
     'is_here',
     'is_surely_dead',
     'judge',
     'process_namespace',
+    'subscribed',
 ]
 
 BEAT_FIELD = 'beat'
@@ -56,7 +58,7 @@ _SILENCE = 20.0
 # A host that lost its power leaves connections that Redis may keep for ever.
 _LONGEST_SILENCE = 600.0
 # However long a look is away from the one before, the watcher may have been stopped meanwhile: it counts this much.
-_LONGEST_LOOK = 1.0
+_LONGEST_LOOK = 2.0
 
 
 class Life(Enum):
@@ -105,7 +107,7 @@ def judge(name: str, fields: Mapping[str, str], locks: NameLocks | None) -> Life
         held = locks.is_held(name)
         if held:
             return Life.ALIVE
-        if held is not None and (fields.get(LOCK_FIELD) or not fields):
+        if held is not None and (fields.get(LOCK_FIELD) or not any(fields.values())):
             return Life.DEAD
     pid, started = fields.get('pid', ''), fields.get('started')
     if not fields.get('boot_id') or not started or not (pid.isascii() and pid.isdigit()):
@@ -128,14 +130,21 @@ def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> b
     return judge(name, fields, NameLocks.of(connection)) is Life.DEAD
 
 
-def has_subscriber(connection: Redis, name: str) -> bool:
-    """Say whether somebody listens to a worker's commands: the worker, as long as it has a connection."""
+def subscribed(connection: Redis, names: Sequence[str]) -> set[str]:
+    """Return those workers to whose commands somebody listens: the worker, as long as it has a connection.
+
+    Args:
+        connection: the server.
+        names: which workers.
+    """
+    if not names:
+        return set()
     try:
-        ((_, number),) = connection.pubsub_numsub(PUBSUB_CHANNEL_TEMPLATE % name)
-    except (ResponseError, ValueError):
+        numbers = connection.pubsub_numsub(*(PUBSUB_CHANNEL_TEMPLATE % name for name in names))
+    except ResponseError:
         # Not permitted there: then the beats alone count.
-        return False
-    return bool(number)
+        return set()
+    return {name for name, (_, number) in zip(names, numbers, strict=True) if number}
 
 
 @dataclass
@@ -159,20 +168,28 @@ class Watcher:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
-    def look(self, name: str, beat: str | None) -> Life:
-        """Look once more, at best twice a second.
+    def look(self, names: Sequence[str]) -> dict[str, Life]:
+        """Look once more.
 
         Args:
-            name: which worker.
-            beat: what its hash says now; None where it has expired.
+            names: at which workers; the others are forgotten.
 
         Returns:
-            ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for too long.
+            For each ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for
+            too long.
         """
+        keys = [f'{RQ_KEY_PREFIX}:worker:{name}' for name in names]
+        beats = [fields.get(BEAT_FIELD) for fields in read_many(self._connection, keys, [BEAT_FIELD])]
+        connected = subscribed(self._connection, names)
         clock = self._clock()
-        seen = self._seen.get(name)
-        if seen is None:
-            seen = self._seen[name] = _Seen(beat, clock)
+        self._seen = {name: self._seen.get(name) or _Seen(beat, clock) for name, beat in zip(names, beats, strict=True)}
+        return {
+            name: self._judge(self._seen[name], beat, name in connected, clock)
+            for name, beat in zip(names, beats, strict=True)
+        }
+
+    @staticmethod
+    def _judge(seen: _Seen, beat: str | None, connected: bool, clock: float) -> Life:
         passed = min(clock - seen.looked, _LONGEST_LOOK)
         seen.looked = clock
         seen.silent += passed
@@ -180,12 +197,8 @@ class Watcher:
         if beat is not None and beat != seen.beat:
             seen.beat, seen.silent, seen.absent = beat, 0.0, 0.0
             return Life.ALIVE
-        if has_subscriber(self._connection, name):
+        if connected:
             # A server that was started again sees its workers come back, one after the other.
             seen.absent = 0.0
             return Life.DEAD if seen.silent >= _LONGEST_SILENCE else Life.ALIVE
         return Life.DEAD if seen.absent >= _SILENCE else Life.UNKNOWN
-
-    def forget(self, names: set[str]) -> None:
-        """Forget all but these."""
-        self._seen = {name: seen for name, seen in self._seen.items() if name in names}

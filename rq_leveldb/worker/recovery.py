@@ -31,7 +31,7 @@ from rq_leveldb.process import Identity, boot_id, identify, is_alive
 from rq_leveldb.unreadable import is_wrong_type, list_aside
 
 from .bookkeeping import CLAIMS_KEY_TEMPLATE
-from .found import Found, find, read_fields, read_members, text_of
+from .found import Found, find, read_fields, read_many, read_members, text_of
 from .heartbeat import LEASE
 from .leftovers import Remains, end_leftovers
 from .liveness import (
@@ -40,10 +40,10 @@ from .liveness import (
     LOCK_FIELD,
     Life,
     Watcher,
-    has_subscriber,
     is_here,
     judge,
     process_namespace,
+    subscribed,
 )
 from .name_lock import NameLocks
 from .ready import enqueue_ready
@@ -60,6 +60,7 @@ _LOCK_TEMPLATE = RQ_KEY_PREFIX + ':recovery:{0}'
 # A recoverer that dies leaves its lock; whoever finds it looks whether its owner lives, this is only the last resort.
 _LOCK_TTL = 60
 _PATIENCE = 1.0
+_BETWEEN_LOOKS = 1.0
 # The kernel kills a job's process with its worker; where its process ids mean nothing, it has this long for it.
 _OUT_OF_SIGHT = 0.2
 # For a worker whose death is not known at once: longer than the watcher takes.
@@ -151,6 +152,7 @@ class Recovery:
         self._locks = NameLocks.of(worker.connection)
         self._watcher = Watcher(worker.connection)
         self._records: dict[str, _Record] = {}
+        self._next_look = 0.0
 
     # Who is dead
 
@@ -160,14 +162,15 @@ class Recovery:
         Returns:
             How many workers were dead.
         """
-        names = self._names()
-        records = self._read(names)
-        self._watcher.forget(set(names))
-        return sum(
-            self._bury(record)
-            for record in records
-            if record.name != self._worker.name and self._life(record, look=True) is Life.DEAD
-        )
+        records = [record for record in self._read(self._names()) if record.name != self._worker.name]
+        lives = {record.name: judge(record.name, record.fields, self._locks) for record in records}
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _BETWEEN_LOOKS
+            watched = [
+                record.name for record in records if lives[record.name] is Life.UNKNOWN and self._is_watched(record)
+            ]
+            lives.update(self._watcher.look(watched))
+        return sum(self._bury(record) for record in records if lives[record.name] is Life.DEAD)
 
     def free_name(self) -> None:
         """Bury a dead worker that had the name of the own one, which is about to be born.
@@ -178,8 +181,7 @@ class Recovery:
         name = worker.name
         end = time.monotonic() + _LONGEST_WAIT_FOR_A_NAME
         while True:
-            fields = read_fields(self._connection, worker.key, (*_WANTED, 'birth', 'death'))
-            record = _Record(name, fields or {})
+            record = _Record(name, read_fields(self._connection, worker.key, (*_WANTED, 'birth', 'death')))
             if record.fields.get('death'):
                 return
             if not record.fields and not self._connection.exists(*_own_keys(name)):
@@ -193,7 +195,10 @@ class Recovery:
 
     def _life_of_namesake(self, record: _Record) -> Life:
         if self._locks is None or not self._locks.is_own(record.name):
-            return self._life(record, look=True)
+            life = judge(record.name, record.fields, self._locks)
+            if life is Life.UNKNOWN and self._is_watched(record):
+                (life,) = self._watcher.look([record.name]).values()
+            return life
         # The lock is this process's: whoever held it is dead. RQ's own workers, for one, hold none.
         if record.fields.get(LOCK_FIELD) or not record.fields.get('birth'):
             return Life.DEAD
@@ -215,16 +220,9 @@ class Recovery:
         fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
         # What it said before its hash expired still holds.
         record = _Record(name, fields) if fields else self._records.get(name, _Record(name, {}))
-        life = self._life(record, look=False)
-        if life is Life.UNKNOWN and self._is_watched(record) and has_subscriber(self._connection, name):
+        life = judge(name, record.fields, self._locks)
+        if life is Life.UNKNOWN and self._is_watched(record) and subscribed(self._connection, [name]):
             return Life.ALIVE
-        return life
-
-    def _life(self, record: _Record, *, look: bool) -> Life:
-        life = judge(record.name, record.fields, self._locks)
-        if life is Life.UNKNOWN and look and self._is_watched(record):
-            (beat,) = (read_fields(self._connection, _WORKER_PREFIX + record.name, [BEAT_FIELD]) or {'': ''}).values()
-            return self._watcher.look(record.name, beat or None)
         return life
 
     @staticmethod
@@ -240,14 +238,14 @@ class Recovery:
         known = self._records
         records = {name: known[name] for name in names if name in known}
         found = list(records.values())
-        for name in names:
-            if name not in known:
-                fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED) or {}
-                record = _Record(name, fields)
-                found.append(record)
-                # One that is just being registered, or RQ's own, may say more the next time.
-                if fields.get('started'):
-                    records[name] = record
+        unknown = [name for name in names if name not in known]
+        read = read_many(self._connection, [_WORKER_PREFIX + name for name in unknown], _WANTED)
+        for name, fields in zip(unknown, read, strict=True):
+            record = _Record(name, fields)
+            found.append(record)
+            # One that is just being registered, or RQ's own, may say more the next time.
+            if fields.get('started'):
+                records[name] = record
         self._records = records
         return found
 
@@ -417,16 +415,29 @@ class Recovery:
             How many executions were recovered.
         """
         recovered = 0
+        lives: dict[str, Life] = {}
         for name in queue_names:
             key = StartedJobRegistry.key_template.format(name)
             moment = current_timestamp()
             for composite, score in self._started(key):
+                if score > moment and self._is_in_good_hands(composite, lives):
+                    continue
                 self._guarded(
                     f'{composite} in {key}',
                     partial(self._look_at, composite, name, score <= moment),
                 )
                 recovered += self._connection.zscore(key, composite) is None
         return recovered
+
+    def _is_in_good_hands(self, composite: str, lives: dict[str, Life]) -> bool:
+        """Say whether a live worker has an execution; `lives` remembers what was found of each."""
+        fields = read_fields(self._connection, f'{RQ_KEY_PREFIX}:execution:{composite}', ['worker_name'])
+        name = fields.get('worker_name', '')
+        if not name or name == self._worker.name:
+            return False
+        if name not in lives:
+            lives[name] = self.life(name)
+        return lives[name] is Life.ALIVE
 
     def _started(self, key: str) -> list[tuple[str, float]]:
         """Return the composite keys and scores in a registry of started jobs."""

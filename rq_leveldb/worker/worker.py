@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
@@ -121,6 +121,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self._heart: Heartbeat | None = None
         self._maintenance: Maintenance | None = None
         self._names: NameLocks | None = None
+        self._asked_to_stop = 0.0
         self.record: Record | None = None
         self.memory_limit: int | None = None
         self._usage: dict[str, Any] | None = None
@@ -477,6 +478,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             return
         self.log.debug('Worker %s: got signal %s', self.name, signal_name(signum))
         self._shutdown_requested_date = now()
+        self._asked_to_stop = time.monotonic()
         self.handle_warm_shutdown_request()
         running = self._supervisor.running
         if not running:
@@ -503,7 +505,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
             super().request_force_stop(signum, frame)
             return
         assert self._shutdown_requested_date is not None
-        if now() - self._shutdown_requested_date < timedelta(seconds=1):
+        if time.monotonic() - self._asked_to_stop < 1.0:
             self.log.debug('Worker %s: shutdown signal ignored, received twice in less than 1 second', self.name)
             return
         self.log.warning('Worker %s: cold shut down', self.name)

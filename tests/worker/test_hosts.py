@@ -120,7 +120,7 @@ def containers(redis: Any, store_dir: Path, tmp_path: Path) -> Iterator[Machines
 def hosts(tmp_path: Path) -> Iterator[Machines]:
     """Return what starts workers on hosts that share a Redis server."""
     try:
-        server = RealRedis().start()
+        server = RealRedis()
     except NoRedisError as error:
         pytest.skip(str(error))
     with server, redis_py.Redis(unix_socket_path=server.socket_path) as connection:

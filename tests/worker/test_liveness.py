@@ -168,14 +168,16 @@ class Looks:
     """
 
     def __init__(self, connection: Any) -> None:
+        self._connection = connection
         self._now = 1000.0
         self._watcher = Watcher(connection, lambda: self._now)
 
     def look(self, number: int, step: float = 0.5, beat: str = 'same') -> Life:
         """Look so many times, with so many seconds between, and return what the last look says."""
+        self._connection.hset('rq:worker:far', 'beat', beat)
         for _ in range(number):
             self._now += step
-            life = self._watcher.look('far', beat)
+            life = self._watcher.look(['far'])['far']
         return life
 
 

@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 import worker_jobs
 from jumping_clock import HOURS, JumpingClock
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 from worker_support import Workers, family, is_running, until
+
+from compat_tests.real_redis import NoRedisError, RealRedis
 
 
 @pytest.fixture
@@ -172,3 +175,27 @@ def test_what_expired_is_written_again_as_a_whole(workers: Workers, queue: Queue
     assert connection.ttl('rq:worker:one') > 0
     running.finish()
     until(lambda: not connection.exists(*before))
+
+
+def test_a_worker_on_redis_that_is_stopped_for_long(clock: JumpingClock, tmp_path: Path) -> None:
+    try:
+        server = RealRedis()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    with server, redis_py.Redis(unix_socket_path=server.socket_path) as connection:
+        workers = Workers(f'unix://{server.socket_path}', connection)
+        worker = workers.start('--maintenance-interval', '1', '--max-children', '2', name='one').pid
+        running = Running(Queue(connection=connection), tmp_path)
+        workers.start('--maintenance-interval', '1', name='two')
+        try:
+            os.kill(worker, signal.SIGSTOP)
+            clock.set(3 * HOURS)
+            until(lambda: not connection.exists('rq:worker:one'))
+            maintained(workers, 'three')
+            assert running.go_on()
+            os.kill(worker, signal.SIGCONT)
+            until(lambda: workers.state('one') == 'busy')
+            assert workers.running('one') == 2
+            running.finish()
+        finally:
+            workers.close()
