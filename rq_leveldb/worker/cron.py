@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import RedisError, ResponseError, WatchError
 from rq import cron_job_registry
 from rq.cron import CronJob, CronScheduler, get_cron_job_history_key
 from rq.defaults import DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL, FORMAT_KEY_PREFIX
@@ -39,7 +39,8 @@ __all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
 
 DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
 
-_LOOK = 1.0
+# Whoever calls may do so as often as it likes.
+_LOOK = 0.5
 # A run that is later than this was missed: nobody was there at its time.
 _LATE = 60.0
 # A clock that was set back by less is waited for, so that nothing runs a second time at the same time of day; one
@@ -262,7 +263,7 @@ class WorkerCron:
         """Take the entries off RQ's list; another worker that has them puts them back."""
         if self._listed:
             self._listed = False
-            with contextlib.suppress(SchedulerNotFound, ResponseError):
+            with contextlib.suppress(SchedulerNotFound, RedisError):
                 self._listing.register_death()
 
 

@@ -258,11 +258,13 @@ class Supervisor:
 
     def _enqueue_ready(self, names: list[str] | None) -> bool:
         """Enqueue the dependents that RQ has left in ready registries; returns whether there may be work now."""
+        if names is None:
+            self._left_ready = False
         try:
             if enqueue_ready(self._worker, names):
                 self._look = True
-            self._left_ready = False
         except _ConnectionLost as error:
+            self._left_ready = True
             self._store_lost(error)
         except RedisError as error:
             self._worker.log.error('Worker %s: dependents were not enqueued: %s', self._worker.name, error)
@@ -281,7 +283,7 @@ class Supervisor:
             while self._homeless and (child := self._waiting_child()) is not None:
                 claim, queue, execution, task, job = self._homeless.pop(0)
                 self._hand_over(child, claim, queue, execution, task, job)
-            if self._left_ready:
+            if self._left_ready and self._paused is None:
                 self._enqueue_ready(None)
             while self._look and self._capacity():
                 if not self._take():
