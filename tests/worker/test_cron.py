@@ -275,6 +275,17 @@ def test_a_clock_that_is_set_back_repeats_nothing(hours: float) -> None:
         assert not again
 
 
+def test_a_clock_that_was_ahead_for_a_moment_stops_nothing() -> None:
+    minutely = entry(cron='* * * * *')
+    ran = Due(NIGHT - 1, NIGHT - 60, NIGHT - 60).encode().encode()
+    runs, text = run(minutely, ran, NIGHT + 3 * 3600)
+    assert not runs
+
+    _, text = run(minutely, text, NIGHT)
+
+    assert run(minutely, text, NIGHT + 60)[0] == 1
+
+
 def test_a_clock_that_was_wrong_by_years_does_not_stop_anything() -> None:
     years = 9 * 365 * 86400
     for which in (NIGHTLY, HOURLY):
