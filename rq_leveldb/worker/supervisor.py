@@ -354,7 +354,8 @@ class Supervisor:
     def _enqueue_ready(self, names: list[str] | None) -> None:
         if enqueue_ready(self._worker, names):
             self._look = True
-        self._left_ready = False
+        if names is None:
+            self._left_ready = False
 
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
@@ -367,7 +368,7 @@ class Supervisor:
     def _fill(self) -> None:
         try:
             self._settling.hand_out()
-            if self._left_ready:
+            if self._left_ready and self._paused is None:
                 self._enqueue_ready(None)
             while self._homeless and (waiting := self._nursery.waiting()):
                 self._begin_job(waiting[0], self._homeless.pop(0))
