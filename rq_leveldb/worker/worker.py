@@ -776,12 +776,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         record = self.record
         handle = super().handle_job_failure
         if record is None or execution is None:
-            retries_left = job.retries_left
             handle(job, queue, started_job_registry, exc_string, execution)
-            if self._supervisor is not None and execution is not None and self.connection.exists(execution.key):
-                # RQ logs a transaction that could not be carried out, and goes on; the job would stay started.
-                job.retries_left = retries_left
-                raise redis.exceptions.ConnectionError(f'the failure of job {job.id} was not written')
             return
         record.failure(job, exc_string, lambda: handle(job, queue, started_job_registry, exc_string, execution))
 
