@@ -77,7 +77,7 @@ class Mailbox:
             return None
         try:
             head_size, result_size = _LENGTHS.unpack(os.pread(self.descriptor, _LENGTHS.size, 0))
-            if not head_size:
+            if not head_size or head_size + result_size > _SIZE:
                 return None
             fields = json.loads(_read(self.descriptor, head_size, _LENGTHS.size))
             has_result = fields.pop('has_result')

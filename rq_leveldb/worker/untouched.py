@@ -6,6 +6,7 @@ to be called as RQ calls it, at the time at which RQ calls it, and never for a j
 
 from __future__ import annotations
 
+import functools
 import os
 from types import FunctionType
 from typing import Any
@@ -22,7 +23,11 @@ import rq_leveldb
 
 __all__ = ['first_touched', 'is_shipped', 'methods_of']
 
-_SHIPPED = tuple(os.path.dirname(os.path.abspath(str(module.__file__))) + os.sep for module in (rq, rq_leveldb))
+_SHIPPED = (
+    *(os.path.dirname(os.path.abspath(str(module.__file__))) + os.sep for module in (rq, rq_leveldb)),
+    # RQ's classes are ordered by functools.total_ordering, which adds methods of its own.
+    functools.__file__,
+)
 _CLASSES = (Execution, Result, BaseRegistry, FinishedJobRegistry, StartedJobRegistry)
 
 

@@ -17,15 +17,9 @@ from rq.job import Dependency, Job, JobStatus
 from rq.rate_limit import RateLimit
 from rq.results import Result
 from rq.serializers import JSONSerializer
+from worker_support import work
 
-from rq_leveldb.worker import Settings, Worker
-
-
-def work(queue: Queue, **settings: Any) -> Worker:
-    settings.setdefault('max_children', 3)
-    worker = Worker([queue], connection=queue.connection, settings=Settings(**settings))
-    worker.work(burst=True, logging_level='WARNING')
-    return worker
+from rq_leveldb.worker import Worker
 
 
 def test_as_many_jobs_at_once_as_there_may_be_children(queue: Queue, tmp_path: Path) -> None:

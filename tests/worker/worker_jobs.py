@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -69,6 +70,10 @@ def leave_program(pids: str, script: str) -> None:
     subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not os.path.exists(pids):
         time.sleep(0.01)
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def fail() -> None:
@@ -197,3 +202,17 @@ def after_fork() -> None:
 def hooks() -> dict[str, str | None]:
     names = ('WORKER_TEST_FIRST', 'WORKER_TEST_FORKS', 'WORKER_TEST_AFTER')
     return {'pid': str(os.getpid()), **{name: os.environ.get(name) for name in names}}
+
+
+def crashes_of(job: Any) -> list[dict[str, Any]]:
+    """Return what is kept of the times in a row at which a job took its process down."""
+    crashes: list[dict[str, Any]] = json.loads(job.connection.hget(job.key, 'crashes') or '[]')
+    return crashes
+
+
+def crash_first(traces: str, data: bytes) -> int:
+    """Take the process down at the first run."""
+    append(traces)
+    if Path(traces).read_text().count('x') == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(data)

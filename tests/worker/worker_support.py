@@ -13,7 +13,10 @@ from typing import Any
 
 import psutil
 from redis.exceptions import ConnectionError
-from rq import Worker
+from rq import Queue
+from rq import Worker as RQWorker
+
+from rq_leveldb.worker import Settings, Worker
 
 HERE = Path(__file__).parent
 
@@ -43,6 +46,14 @@ def patiently(call: Any) -> Any:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
+
+
+def work(queue: Queue, **settings: Any) -> Worker:
+    """Run what is queued in a worker of this process, and return it."""
+    settings.setdefault('max_children', 3)
+    worker = Worker([queue], connection=queue.connection, settings=Settings(**settings))
+    worker.work(burst=True, logging_level='WARNING')
+    return worker
 
 
 class Workers:
@@ -89,7 +100,7 @@ class Workers:
 
     def running(self, name: str = 'one') -> int:
         """Return how many jobs RQ says that a worker runs."""
-        worker = Worker.find_by_key(f'rq:worker:{name}', connection=self.connection)
+        worker = RQWorker.find_by_key(f'rq:worker:{name}', connection=self.connection)
         return len(worker.get_current_executions()) if worker is not None else 0
 
     def stop(self, process: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
