@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 __all__ = [
+    'NotWritten',
     'drop_execution',
     'fail_unreadable',
     'is_open',
@@ -47,6 +48,10 @@ __all__ = [
     'settle_abandoned',
     'settle_plainly',
 ]
+
+
+class NotWritten(LostConnection):
+    """RQ could not carry out its transaction, and said why in the log only; the store may have been away."""
 
 
 def needs_application(worker: Worker, assignment: Assignment, ending: Ending) -> bool:
@@ -149,7 +154,7 @@ def _written(worker: Worker, job: Job, execution: Execution) -> Iterator[None]:
     yield
     if worker.connection.exists(execution.key):
         job.retries_left = retries_left
-        raise LostConnection(f'the end of job {job.id} was not written')
+        raise NotWritten(f'the end of job {job.id} was not written')
 
 
 def _settle_open(worker: Worker, ending: Ending, job: Job, queue: Queue, execution: Execution) -> None:
