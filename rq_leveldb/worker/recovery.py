@@ -21,7 +21,7 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import JobStatus
 from rq.queue import Queue
 from rq.rate_limit import RateLimitRegistry
-from rq.registry import StartedJobRegistry
+from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE, RQScheduler
 from rq.scripts import release_lock
 from rq.utils import as_text, current_timestamp, now
@@ -51,6 +51,8 @@ from .settlement import fail_unreadable, sealed_queue, settle_abandoned
 from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
+    from rq.job import Job
+
     from .worker import Worker
 
 __all__ = ['Recovery', 'return_lost_claims']
@@ -382,7 +384,7 @@ class Recovery:
             self._forget_execution(found)
         elif job is None:
             self._forget_execution(found)
-        elif job.get_status(refresh=False) == JobStatus.STARTED:
+        elif job.get_status(refresh=False) == JobStatus.STARTED or self._is_about_to_be_scheduled(found, job):
             job.ended_at = now()
             queue = _queue(worker, found.queue_name)
             settle_abandoned(worker, job, queue, found.execution, reason, crashed=True)
@@ -390,6 +392,13 @@ class Recovery:
             _requeue(worker, found)
         else:
             self._forget_execution(found)
+
+    def _is_about_to_be_scheduled(self, found: Found, job: Job) -> bool:
+        """Say whether it died between RQ's two steps of a retry with an interval: the status, and all the rest."""
+        if not found.fields or job.get_status(refresh=False) != JobStatus.SCHEDULED:
+            return False
+        key = ScheduledJobRegistry.key_template.format(found.queue_name)
+        return self._connection.zscore(key, found.job_id) is None
 
     def _forget_execution(self, found: Found) -> None:
         execution = found.execution

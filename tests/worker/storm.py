@@ -71,6 +71,7 @@ class Summary:
         at_once: jobs of which two runs, or a run and an older one's program, were there at the same time.
         silent: jobs with callbacks of which none was called.
         died: supervisors that ended otherwise than by us, with the end of their log.
+        unstarted: those whose store was killed while they started: they say so and exit with 1, to be started again.
         recoveries: seconds from a kill until a job that it hit was no longer taken for running.
     """
 
@@ -85,11 +86,12 @@ class Summary:
     at_once: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
+    unstarted: list[str] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
 
     def faults(self) -> list[str]:
         """Return all that should not be."""
-        kinds = ('lost', 'stuck', 'unlisted', 'doubled', 'at_once', 'died')
+        kinds = ('lost', 'stuck', 'unlisted', 'doubled', 'at_once', 'silent', 'died')
         return [f'{kind}: {text}' for kind in kinds for text in getattr(self, kind)]
 
     def __str__(self) -> str:
@@ -102,7 +104,8 @@ class Summary:
             f'{len(self.unlisted)} in no registry',
             f'{len(self.doubled)} doubled without a reason, {len(self.excused)} after a kill, '
             f'{len(self.at_once)} at once',
-            f'{len(self.died)} supervisors died by themselves; {len(self.silent)} jobs whose callback was not called',
+            f'{len(self.died)} supervisors died by themselves, {len(self.unstarted)} lost their store while starting; '
+            f'{len(self.silent)} jobs whose callback was not called',
         ]
         if times:
             late = times[min(len(times) - 1, int(len(times) * 0.99))]
@@ -200,7 +203,9 @@ class Storm:
             del self._alive[name]
             if process.pid not in self._struck:
                 text = (self._directory / f'{name}.log').read_text()
-                self.summary.died.append(f'{name} exited with {process.returncode}:\n{text[-2000:]}')
+                started = 'subscribing to channel' in text
+                kind = self.summary.died if started or 'the server running' not in text else self.summary.unstarted
+                kind.append(f'{name} exited with {process.returncode}:\n{text[-2000:]}')
             self._launch()
 
     # Jobs
@@ -430,8 +435,8 @@ class Storm:
             registry = finished if status == JobStatus.FINISHED else failed
             if job_id not in registry or (status == JobStatus.FINISHED and job.repeats_left):
                 summary.unlisted.append(self._describe(job, runs[job_id]))
-            if job_id.startswith('callback') and status != JobStatus.STOPPED and job_id not in told:
-                summary.silent.append(job_id)
+            if job_id.startswith('callback') and job_id not in told and not self._was_killed(job):
+                summary.silent.append(self._describe(job, runs[job_id]))
             self._judge_runs(job, runs[job_id])
         # Not by their own counts, which clean up first.
         for name, registry in (
@@ -442,6 +447,12 @@ class Storm:
             number = self._queue.connection.zcard(registry.key)
             if number and not summary.stuck:
                 summary.stuck.append(f'{number} entries for jobs that are {name}, and none is')
+
+    @staticmethod
+    def _was_killed(job: Job) -> bool:
+        """Say whether its process alone was killed: RQ calls no callback then."""
+        result = job.latest_result()
+        return result is not None and 'Work-horse terminated' in (result.exc_string or '')
 
     def _judge_runs(self, job: Job, runs: list[Run]) -> None:
         summary = self.summary

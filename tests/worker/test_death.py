@@ -84,6 +84,20 @@ def test_the_same_name_can_be_used_again_at_once(workers: Workers, queue: Queue,
     until(lambda: job.get_status() == JobStatus.FINISHED)
 
 
+def test_a_worker_that_died_in_the_middle_of_a_retry(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start()
+    job, gate, _ = start_job(queue, tmp_path, retry=Retry(max=1, interval=1))
+    # The first of RQ's two steps.
+    queue.connection.hset(job.key, 'status', 'scheduled')
+    worker.kill()
+    worker.wait()
+    gate.touch()
+
+    workers.start(name='two')
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
 def test_requeue_abandoned(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     worker = workers.start('--max-children', '1', '--requeue-abandoned')
     job, gate, _ = start_job(queue, tmp_path)
