@@ -319,8 +319,11 @@ class Fields:
         return self._read(name, utcparse)
 
     def seconds(self, name: str) -> datetime | None:
-        """Return a field as the point in time that RQ writes as seconds since the epoch."""
-        return self._read(name, _from_seconds)
+        """Return a field as the point in time that RQ writes as seconds since the epoch; RQ cannot do without it."""
+        found = self._read(name, _from_seconds)
+        if found is None and not any(fault.field in ('', name) for fault in self.faults):
+            self.faults.append(Fault(name, self._raw.get(name.encode(), b''), 'is missing'))
+        return found
 
     def list(self, name: str) -> list[Any]:
         """Return a field as the list that its JSON is; an empty one where it cannot be read."""

@@ -157,7 +157,8 @@ def _words(error: Exception) -> str:
 
 def is_wrong_type(error: BaseException) -> bool:
     """Say whether the store refused a command because the key holds another type of value."""
-    return isinstance(error, ResponseError) and str(error).startswith('WRONGTYPE')
+    # redis-py puts before it which command of a pipeline that was.
+    return isinstance(error, ResponseError) and str(error).rpartition(' caused error: ')[2].startswith('WRONGTYPE')
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import click
 from rq.cli.helpers import read_config_file
 
-from rq_leveldb.cli.failed_import import describe
+from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, parse
 
 __all__ = ['adopt', 'extend_path', 'read_settings', 'resolve']

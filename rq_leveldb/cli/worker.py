@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +18,8 @@ from rq.utils import import_attribute
 from rq.worker import DequeueStrategy
 
 from rq_leveldb.cli import place
-from rq_leveldb.cli.failed_import import describe
 from rq_leveldb.client import autostart
+from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ _OURS: list[click.Parameter] = [
     click.Option(
         ['--requeue-abandoned'],
         is_flag=True,
-        help='Put jobs whose process went away back at the front of their queue; else they use up a retry, or fail.',
+        help='Put jobs whose process went away back into their queue; else they use up a retry, or fail.',
     ),
     click.Option(
         ['--max-crashes'],
@@ -171,6 +170,9 @@ def _work(**options: Any) -> int:
     elif not options['no_http']:
         _warn('With Sentinels there is no HTTP front, and jobs that enqueue must name their connection.')
         options['no_http'] = True
+    from rq_leveldb.worker import Worker
+    from rq_leveldb.worker.nursery import ImportFailed
+
     config = CliConfig(**options)
     _refuse_ours(config.worker_class)
     if settings.get('DICT_CONFIG'):
@@ -189,20 +191,26 @@ def _work(**options: Any) -> int:
     if is_suspended(config.connection):
         click.secho('RQ is currently suspended, to resume job execution run "rq resume"', fg='red', err=True)
         return 1
-    for module in options['imports']:
+    # Ours imports them in the process that forks.
+    for module in () if issubclass(config.worker_class, Worker) else options['imports']:
         _import(module)
     worker = _make_worker(config, settings, options)
     level = 'DEBUG' if options['verbose'] else 'WARNING' if options['quiet'] else options['logging_level']
-    worker.work(
-        burst=options['burst'],
-        logging_level=level,
-        date_format=options['date_format'],
-        log_format=options['log_format'],
-        max_jobs=options['max_jobs'],
-        max_idle_time=options['max_idle_time'],
-        with_scheduler=options['with_scheduler'],
-        dequeue_strategy=DequeueStrategy(strategy),
-    )
+    try:
+        worker.work(
+            burst=options['burst'],
+            logging_level=level,
+            date_format=options['date_format'],
+            log_format=options['log_format'],
+            max_jobs=options['max_jobs'],
+            max_idle_time=options['max_idle_time'],
+            with_scheduler=options['with_scheduler'],
+            dequeue_strategy=DequeueStrategy(strategy),
+        )
+    except ImportFailed as error:
+        if error.name in ', '.join(options['imports']):
+            raise click.BadParameter(str(error), param_hint='--import') from error
+        raise click.UsageError(str(error)) from error
     return 1 if getattr(worker, 'broken', False) else 0
 
 
@@ -275,6 +283,7 @@ def _make_worker(config: CliConfig, settings: dict[str, Any], options: dict[str,
 
 def _settings(options: dict[str, Any]) -> Settings:
     from rq_leveldb.worker import Settings
+    from rq_leveldb.worker.settings import NamedHook
 
     settings = Settings(
         grace=options['grace'],
@@ -283,27 +292,14 @@ def _settings(options: dict[str, Any]) -> Settings:
         job_memory=options['job_memory'],
         capture_output=options['capture_output'] or 0,
         preload=options['preload'] == 'auto',
-        before_first_fork=_functions(options['before_first_fork']),
-        before_fork=_functions(options['before_fork']),
-        after_fork=_functions(options['after_fork']),
+        imports=list(options['imports']),
+        before_first_fork=[NamedHook(name) for name in options['before_first_fork']],
+        before_fork=[NamedHook(name) for name in options['before_fork']],
+        after_fork=[NamedHook(name) for name in options['after_fork']],
     )
     if options['max_children'] is not None:
         settings.max_children = options['max_children']
     return settings
-
-
-def _functions(names: Sequence[str]) -> list[Callable[[], object]]:
-    functions = []
-    for name in names:
-        try:
-            functions.append(import_attribute(name))
-        except (ValueError, AttributeError) as error:
-            raise click.UsageError(f'{name}: {error}') from error
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise click.UsageError(describe(name, error)) from error
-    return functions
 
 
 def _services(options: dict[str, Any]) -> list[Service]:

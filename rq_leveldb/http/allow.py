@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 
 from rq_leveldb.errors import StoreError
+from rq_leveldb.failed_import import describe
 from rq_leveldb.http.problems import Problem
 
 __all__ = ['NAME', 'AllowList', 'ImportFailed']
@@ -98,10 +99,10 @@ def _decorated(imports: tuple[str, ...]) -> set[str]:
     for name in imports:
         try:
             importlib.import_module(name)
-        except Exception as error:
-            raise ImportFailed(name, title=f'This module cannot be imported ({type(error).__name__}: {error})') from (
-                error
-            )
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ImportFailed(name, title=f'This module cannot be imported ({describe(name, error)})') from error
     names: set[str] = set()
     for module_name, module in tuple(sys.modules.items()):
         if module is None or not any(module_name == name or module_name.startswith(f'{name}.') for name in imports):

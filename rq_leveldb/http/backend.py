@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,21 +10,36 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, InvalidJobOperationError, NoSuchJobError
 from rq.job import Job
 
+from rq_leveldb.errors import StoreError
 from rq_leveldb.http.allow import AllowList
 from rq_leveldb.http.combiner import Combiner
 from rq_leveldb.http.fields import IDENTIFIER, text
 from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.reading import Reader
 from rq_leveldb.http.settings import Settings
-from rq_leveldb.lookup import Seen, find_queues, replies, see_jobs
+from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
 from rq_leveldb.unreadable import Fault
 
-__all__ = ['Backend', 'Slots']
+__all__ = ['Backend', 'Slots', 'acting', 'no_such_job', 'unreadable_job']
 
 _MOST_QUEUES = 1024
+
+# Errors that say something about the request or the store, and are answered as such.
+_MEANT = (
+    RedisError,
+    StoreError,
+    Problem,
+    InvalidJobOperation,
+    InvalidJobOperationError,
+    NoSuchJobError,
+    DuplicateJobError,
+)
+_log = logging.getLogger('rq_leveldb.http')
 
 _is_identifier = text(200, IDENTIFIER)
 
@@ -181,6 +197,24 @@ class Backend:
             raise no_such_job(job_id)
         return found
 
+    def check_dependents(self, job: Job) -> None:
+        """Make sure that the jobs which wait for a job can be read, before something is done with them as well.
+
+        Args:
+            job: the job.
+
+        Raises:
+            Problem: 409, one cannot.
+        """
+        pipe = self.connection.pipeline(transaction=False)
+        pipe.smembers(job.dependents_key)
+        (members,) = replies(pipe)
+        if is_refused(members):
+            raise unreadable_job(job.id, [wrong_type('dependents', job.dependents_key)])
+        for seen in self.jobs([member.decode('utf-8', 'replace') for member in members]):
+            if seen is not None and seen.faults:
+                raise unreadable_job(seen.job.id, seen.faults)
+
     def jobs(self, job_ids: list[str]) -> list[Seen | None]:
         """Return jobs as far as they can be read, None for each that is gone.
 
@@ -204,6 +238,31 @@ def unreadable_job(job_id: str, faults: Sequence[Fault]) -> Problem:
         f'Job {job_id}: {"; ".join(map(str, faults))}.',
         hint='It can be looked at and deleted. A worker that meets it fails it with this reason.',
     )
+
+
+@contextmanager
+def acting(what: str) -> Iterator[None]:
+    """Let RQ do something that makes it read further records: one that it cannot read is no defect of this service.
+
+    Args:
+        what: what it is done with, for the error.
+
+    Raises:
+        Problem: 409, RQ could not read something.
+    """
+    try:
+        yield
+    except _MEANT:
+        raise
+    except Exception as error:
+        _log.warning('RQ could not read what belongs to %s', what, exc_info=True)
+        raise Problem(
+            409,
+            'unreadable-record',
+            'Something that belongs to it cannot be read',
+            f'{what}: {type(error).__name__}: {error}'[:1000],
+            hint='The log of the HTTP front says more.',
+        ) from error
 
 
 def no_such_job(job_id: str) -> Problem:

@@ -9,9 +9,10 @@ from redis.client import Pipeline
 from rq.exceptions import DuplicateJobError
 from rq.job import Job, JobStatus
 
-from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.backend import Backend, acting, unreadable_job
 from rq_leveldb.http.job_request import JobRequest
 from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.lookup import Seen
 
 __all__ = ['Outcome', 'check_dependencies', 'enqueue']
 
@@ -37,18 +38,19 @@ def check_dependencies(backend: Backend, requests: list[JobRequest]) -> None:
         requests: in the order in which they will be enqueued.
 
     Raises:
-        Problem: 409, naming the first that is missing. RQ would take a missing job for a finished one.
+        Problem: 409, naming the first that cannot be read or is missing: RQ would take that one for finished.
     """
     wanted = [name for request in requests for name in request.dependencies]
     if not wanted:
         return
-    pipe = backend.connection.pipeline(transaction=False)
-    for name in wanted:
-        pipe.exists(Job.key_for(name))
-    exists = dict(zip(wanted, pipe.execute(), strict=True))
+    exists: dict[str, Seen | bool | None] = dict(zip(wanted, backend.jobs(wanted), strict=True))
     for index, request in enumerate(requests):
         for name in request.dependencies:
-            if not exists.get(name):
+            found = exists.get(name)
+            if isinstance(found, Seen) and found.faults:
+                # RQ reads it to enqueue what waits for it.
+                raise unreadable_job(name, found.faults)
+            if not found:
                 prefix = f'/jobs/{index}' if len(requests) > 1 else ''
                 missing = FieldError(f'names a job that does not exist: {name}', pointer=f'{prefix}/depends_on')
                 raise Problem(
@@ -59,7 +61,7 @@ def check_dependencies(backend: Backend, requests: list[JobRequest]) -> None:
                     hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
                     errors=[missing],
                 )
-        exists[request.job_id] = 1
+        exists[request.job_id] = True
 
 
 def enqueue(
@@ -94,7 +96,8 @@ def enqueue(
         if request.job_id in outcomes and outcomes[request.job_id].request is request:
             continue
         try:
-            status = _put(backend, request, None).get_status(refresh=False).value
+            with acting(f'job {request.job_id}'):
+                status = _put(backend, request, None).get_status(refresh=False).value
         except DuplicateJobError:
             status = None
         outcomes[request.job_id] = Outcome(request, status)

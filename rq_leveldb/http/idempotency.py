@@ -103,7 +103,17 @@ def reserve(connection: Redis, request: falcon.Request, document: Any, job_ids: 
     stored = connection.get(name)
     if stored is None:
         raise _running()
-    known, ids, is_done, at = json.loads(stored)
+    try:
+        known, ids, is_done, at = json.loads(stored)
+        age = time.time() - float(at)
+    except (ValueError, TypeError, RecursionError):
+        raise Problem(
+            409,
+            'unreadable-record',
+            'What is kept of this Idempotency-Key cannot be read',
+            f'The key {name} in the store holds something else.',
+            hint='Use a new key, if the first request is known not to have arrived.',
+        ) from None
     if known != fingerprint:
         raise Problem(
             422,
@@ -115,7 +125,7 @@ def reserve(connection: Redis, request: falcon.Request, document: Any, job_ids: 
         )
     if is_done:
         return Reservation(name, fingerprint, ids, is_done=True)
-    if time.time() - at < _UNFINISHED or not connection.set(f'{name}:again', 1, nx=True, ex=_UNFINISHED):
+    if age < _UNFINISHED or not connection.set(f'{name}:again', 1, nx=True, ex=_UNFINISHED):
         raise _running()
     return Reservation(name, fingerprint, ids, is_again=True)
 

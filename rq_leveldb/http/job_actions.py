@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 
 from rq_leveldb.http import body, fields, query
-from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.backend import Backend, acting
 from rq_leveldb.http.job_view import job_url
 from rq_leveldb.http.listing import MOST_SCANNED, listed, matches
 from rq_leveldb.http.problems import Problem
@@ -40,8 +40,11 @@ class JobActions:
         status = job.get_status(refresh=False)
         if status in (JobStatus.STARTED, JobStatus.FINISHED, JobStatus.CANCELED, JobStatus.FAILED, JobStatus.STOPPED):
             raise _wrong_state(job, 'canceled', 'Stop it instead.' if status == JobStatus.STARTED else None)
+        if wanted.get('enqueue_dependents'):
+            self._backend.check_dependents(job)
         try:
-            job.cancel(enqueue_dependents=wanted.get('enqueue_dependents', False))
+            with acting(f'job {job_id}'):
+                job.cancel(enqueue_dependents=wanted.get('enqueue_dependents', False))
         except InvalidJobOperation:
             raise _wrong_state(job, 'canceled') from None
         self._answer(response, job_id)
@@ -54,7 +57,8 @@ class JobActions:
         if job.get_status(refresh=False) != JobStatus.STARTED:
             raise _wrong_state(job, 'stopped')
         try:
-            send_stop_job_command(backend.connection, job.id, serializer=backend.reader)
+            with acting(f'job {job_id}'):
+                send_stop_job_command(backend.connection, job.id, serializer=backend.reader)
         except (InvalidJobOperation, NoSuchJobError):
             raise _wrong_state(job, 'stopped') from None
         body.answer(response, {'id': job.id, 'url': job_url(job.id), 'status': 'started'}, falcon.HTTP_202)
@@ -136,7 +140,8 @@ def _requeue(backend: Backend, job: Job, at_front: bool) -> bool:
     else:
         return False
     try:
-        kind(queue=backend.queue(job.origin)).requeue(job, at_front=at_front)
+        with acting(f'job {job.id}'):
+            kind(queue=backend.queue(job.origin)).requeue(job, at_front=at_front)
     except (InvalidJobOperation, NoSuchJobError):
         # Somebody else was faster.
         return False

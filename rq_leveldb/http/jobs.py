@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import falcon
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
 from rq.results import Result
 
 from rq_leveldb.http import body, fields, query
-from rq_leveldb.http.backend import Backend, no_such_job
+from rq_leveldb.http.backend import Backend, acting, no_such_job
 from rq_leveldb.http.enqueue import Outcome
 from rq_leveldb.http.fields import Invalid
 from rq_leveldb.http.job_request import JobRequest, read_job
@@ -20,7 +21,7 @@ from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches, read_c
 from rq_leveldb.http.problems import FieldError, Problem
 from rq_leveldb.http.states import STATES, Position
 from rq_leveldb.http.submission import submit
-from rq_leveldb.lookup import REGISTRIES, find_queues, registry_key, replies
+from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
 
 __all__ = ['Batch', 'Jobs', 'OneJob']
 
@@ -149,23 +150,36 @@ class OneJob:
         """Delete a job, whatever its state."""
         wanted = query.read_query(request, {'dependents': query.flag})
         seen = self._backend.seen(job_id)
+        if wanted.get('dependents'):
+            self._backend.check_dependents(seen.job)
         if seen.faults:
             _remove(self._backend, seen.job)
         else:
             try:
-                seen.job.delete(delete_dependents=wanted.get('dependents', False))
+                with acting(f'job {job_id}'):
+                    seen.job.delete(delete_dependents=wanted.get('dependents', False))
             except (NoSuchJobError, InvalidJobOperation):
                 raise no_such_job(job_id) from None
+            except Problem:
+                # An execution or a group of it that cannot be read or has expired, before anything was deleted.
+                if wanted.get('dependents'):
+                    raise
+                _remove(self._backend, seen.job)
         response.status = falcon.HTTP_204
 
 
 def _remove(backend: Backend, job: Job) -> None:
-    """Delete a job that cannot be read: RQ's method would read it."""
+    """Delete a job that cannot be read, or something that belongs to it: RQ's method would read it."""
     pipe = backend.connection.pipeline(transaction=False)
+    pipe.zrange(job.execution_registry.key, 0, -1)
+    (found,) = replies(pipe)
+    executions = [] if is_refused(found) else [f'{job.id}:{name.decode("utf-8", "replace")}' for name in found]
     for name in [job.origin] if job.origin else backend.queue_names():
         pipe.lrem(registry_key('queued', name), 0, job.id)
         for state in REGISTRIES:
-            pipe.zrem(registry_key(state, name), job.id)
+            pipe.zrem(registry_key(state, name), job.id, *executions)
+    for name in executions:
+        pipe.delete(f'{RQ_KEY_PREFIX}:execution:{name}')
     pipe.delete(job.key, job.dependents_key, job.execution_registry.key, Result.get_key(job.id), output_key(job.id))
     # A registry of another type holds no job.
     replies(pipe)

@@ -180,8 +180,10 @@ class Observer:
                     return
             try:
                 found = look.news()
-            except (RedisError, StoreError) as error:
-                _log.warning('The event stream cannot look at the store: %s', error)
+            except Exception as error:
+                # Of whatever kind: a thread that ended would leave everybody who listens without a word.
+                is_known = isinstance(error, (RedisError, StoreError))
+                _log.warning('The event stream cannot look at the store: %s', error, exc_info=not is_known)
                 # Whatever happened meanwhile is not known, so the next look begins anew.
                 look = _Look(self._backend)
                 found = []

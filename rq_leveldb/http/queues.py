@@ -12,7 +12,7 @@ from rq.suspension import WORKERS_SUSPENDED, is_suspended, resume, suspend
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.http import body, fields, query
-from rq_leveldb.http.backend import Backend
+from rq_leveldb.http.backend import Backend, acting
 from rq_leveldb.http.job_actions import options
 from rq_leveldb.http.job_view import fault_documents, strange_documents
 from rq_leveldb.http.states import counts
@@ -128,13 +128,17 @@ class OneQueue:
     def on_delete(self, request: falcon.Request, response: falcon.Response, name: str) -> None:
         """Delete a queue and the jobs that wait in it."""
         query.read_query(request, {})
-        self._backend.existing_queue(name).delete()
+        queue = self._backend.existing_queue(name)
+        with acting(f'queue {name}'):
+            queue.delete()
         response.status = falcon.HTTP_204
 
     def on_post_empty(self, request: falcon.Request, response: falcon.Response, name: str) -> None:
         """Delete the jobs that wait in a queue."""
         options(self._backend, request, {})
-        removed = self._backend.existing_queue(name).empty()
+        queue = self._backend.existing_queue(name)
+        with acting(f'queue {name}'):
+            removed = queue.empty()
         body.answer(response, {'name': name, 'removed': int(removed or 0)})
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import RedisError, ResponseError, WatchError
 from rq import cron_job_registry
 from rq.cron import CronJob, CronScheduler, get_cron_job_history_key
 from rq.defaults import DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL, FORMAT_KEY_PREFIX
@@ -40,11 +40,12 @@ __all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
 
 DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
 
-_LOOK = 1.0
+# Whoever calls may do so as often as it likes.
+_LOOK = 0.5
 # A run that is later than this was missed: nobody was there at its time.
 _LATE = 60.0
-# A clock that was set back by less is waited for, so that nothing runs a second time at the same time of day; one
-# that was set back by more was wrong before, and may have been wrong by years.
+# Where the clock was set back to less before the last run, that is waited for, so that nothing runs a second time at
+# the same time of day; one that was set back by more was wrong before, and may have been wrong by years.
 _CORRECTION = 4 * 3600.0
 # How long after its due time an entry that is in no file is remembered.
 _MEMORY = 30 * 86400
@@ -113,10 +114,9 @@ def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
         if text is None and entry.interval:
             return Step(True, Due(moment + entry.interval, moment, moment))
         return Step(False, Due(_after(entry, moment), moment, None))
-    back = due.written - moment
-    # An interval is counted anew as soon as that repeats nothing.
-    if back > (_LATE if entry.interval else _CORRECTION):
-        return Step(False, Due(_after(entry, moment), moment, due.last))
+    if due.written - moment > _LATE:
+        # The clock was set back. An interval is counted anew: that repeats nothing.
+        return Step(False, Due(_after(entry, _after_a_correction(entry, due, moment)), moment, due.last))
     if moment < due.at:
         return None
     if moment - due.at <= _LATE or entry.once:
@@ -125,6 +125,12 @@ def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
     if entry.interval:
         upcoming = due.at + entry.interval * ((moment - due.at) // entry.interval + 1)
     return Step(False, Due(upcoming, moment, due.last), missed=True)
+
+
+def _after_a_correction(entry: Entry, due: Due, moment: float) -> float:
+    if entry.interval or due.last is None or due.last - moment > _CORRECTION:
+        return moment
+    return max(moment, due.last)
 
 
 def _after(entry: Entry, moment: float) -> float:
@@ -263,7 +269,7 @@ class WorkerCron:
         """Take the entries off RQ's list; another worker that has them puts them back."""
         if self._listed:
             self._listed = False
-            with contextlib.suppress(SchedulerNotFound, ResponseError):
+            with contextlib.suppress(SchedulerNotFound, RedisError):
                 self._listing.register_death()
 
 

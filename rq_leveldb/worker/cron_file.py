@@ -96,11 +96,14 @@ def load(path: str, *, serializer: Any = None, log_level: str | int = 'INFO', pa
         BadCronFile: it cannot be loaded, with the reason.
     """
     parent = os.getpid()
-    ours, its = os.pipe()
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
-    pid = os.fork()
+    try:
+        ours, its = os.pipe()
+        pid = os.fork()
+    except OSError as error:
+        raise _bad(path, f'no process could be made to load it: {error}') from error
     if pid == 0:
         _be_the_child(parent, its, path, serializer, log_level)
     os.close(its)

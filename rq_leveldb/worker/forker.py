@@ -11,7 +11,7 @@ supervisor to forker
 ``('fork', token, captures)``    with the child's end of its channel, its mailbox, and where its output goes if captured
 ``('import', module)``           import it, so that the children need not
 forker to supervisor
-``('ready', module, words)``     it can fork, or cannot: this module could not be imported
+``('ready', name, words)``       it can fork, or cannot: this module or function could not be imported
 ``('imported', module, words)``  what became of an `import`; no words if it was imported
 ``('forked', token, pid)``       it waits on its channel
 ``('failed', token, words)``     it could not be forked
@@ -38,19 +38,20 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rq_leveldb.failed_import import describe
 from rq_leveldb.process import die_with_parent
 
 from . import child as child_process
+from .settings import NamedHook
 from .stale_code import StaleCode
 
 if TYPE_CHECKING:
     from .worker import Worker
 
-__all__ = ['Forker', 'describe_failure']
+__all__ = ['Forker']
 
 _MESSAGE = 65536
 _PATIENCE = 5.0
@@ -160,14 +161,6 @@ class Forker:
             pause = min(pause * 2, 0.02)
 
 
-def describe_failure(error: BaseException) -> str:
-    """Return in one line why a module could not be imported, and where."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if 'importlib' not in frame.filename]
-    place = f' (line {frames[-1].lineno} of {frames[-1].filename})' if len(frames) > 1 else ''
-    text = str(error)
-    return f'{type(error).__name__}: {text}{place}' if text else f'{type(error).__name__}{place}'
-
-
 def _flush() -> None:
     # What stands in a buffer now would be written by every child again.
     for stream in (sys.stdout, sys.stderr):
@@ -220,16 +213,21 @@ class _Server:
     def prepare(self) -> bool:
         """Import the application, and say whether that went well."""
         worker = self._worker
-        module = ''
+        settings = worker.settings
+        name = ''
         try:
-            for module in worker.settings.imports:
-                importlib.import_module(module)
-            module = ''
+            for name in settings.imports:
+                importlib.import_module(name)
+            for hook in (*settings.before_first_fork, *settings.before_fork, *settings.after_fork):
+                if isinstance(hook, NamedHook):
+                    name = hook.name
+                    hook.resolve()
+            name = ''
             worker.prepare_to_fork()
         except BaseException as error:
-            if isinstance(error, Exception) and not module:
+            if not name:
                 worker.log.exception('Worker %s: the process that forks failed', worker.name)
-            self._send(('ready', module, describe_failure(error)))
+            self._send(('ready', name, describe(name, error)))
             return False
         # After the imports, which may have set handlers of their own.
         signal.signal(signal.SIGCHLD, _ignore)

@@ -32,17 +32,16 @@ _LONGEST_PAUSE = 60.0
 
 
 class ImportFailed(Exception):
-    """A module that was to be imported before forking cannot be.
+    """A module or function that was to be imported before forking cannot be.
 
     Args:
-        module: which one.
-        words: why.
+        name: which one.
+        words: which one and why.
     """
 
-    def __init__(self, module: str, words: str) -> None:
-        self.module = module
-        self.words = words
-        super().__init__(f'{module}: {words}')
+    def __init__(self, name: str, words: str) -> None:
+        self.name = name
+        super().__init__(words)
 
 
 class Nursery:
@@ -77,7 +76,7 @@ class Nursery:
         self._tokens = itertools.count()
         self._forker: Forker | None = None
         self._forker_since = 0.0
-        self._ready = False
+        self._ready = self._has_imported = False
         self._imported: set[str] = set()
         self._importing: str | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
@@ -97,6 +96,11 @@ class Nursery:
     def forker_pid(self) -> int:
         """The process that forks; 0 if there is none."""
         return self._forker.pid if self._forker is not None else 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a forker has imported what it was told to import; its hooks may still fail."""
+        return self._has_imported
 
     def waiting(self) -> list[Child]:
         """Return the children that are there for a job."""
@@ -196,16 +200,18 @@ class Nursery:
             elif kind == 'ended':
                 self._child_ended(*values)
             elif kind == 'ready':
-                self._is_ready(*values)
+                self._told_ready(*values)
             elif kind == 'imported':
                 self._importing = None
             else:
                 self._no_child(*values)
 
-    def _is_ready(self, module: str, words: str) -> None:
+    def _told_ready(self, name: str, words: str) -> None:
         self._ready = not words
-        if module:
-            self._on_useless(ImportFailed(module, words))
+        if name:
+            self._on_useless(ImportFailed(name, words))
+        else:
+            self._has_imported = True
 
     def _child_is_there(self, token: int, pid: int) -> None:
         channel, mailbox, capture = self._ordered.pop(token)
@@ -267,7 +273,7 @@ class Nursery:
                 )
             elif worker.settings.imports:
                 modules = ', '.join(worker.settings.imports)
-                self._on_useless(ImportFailed(modules, 'the process ended while it was imported'))
+                self._on_useless(ImportFailed(modules, f'{modules}: the process ended while it was imported'))
         self._importing = None
         if time.monotonic() - self._forker_since < 1.0:
             self._forking_failed()

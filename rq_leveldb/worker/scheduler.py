@@ -87,13 +87,21 @@ class InProcessScheduler(RQScheduler):
         try:
             if not self._scheduled_job_registries and self._acquired_locks:
                 self.prepare_registries()
-            registries = self._scheduled_job_registries
-            # One question for all: there may be a thousand queues, and nothing scheduled in any.
-            if registries and self._worker.connection.exists(*(registry.key for registry in registries)):
-                for registry in registries:
-                    self._enqueue_due(registry)
+            for registry in self._in_use():
+                self._enqueue_due(registry)
         finally:
             self._status = SchedulerStatus.STARTED
+
+    def _in_use(self) -> list[ScheduledJobRegistry]:
+        """Return the registries that exist: there may be a thousand queues, and nothing scheduled in any."""
+        registries = self._scheduled_job_registries
+        connection = self._worker.connection
+        if not registries or not connection.exists(*(registry.key for registry in registries)):
+            return []
+        with connection.pipeline(transaction=False) as pipeline:
+            for registry in registries:
+                pipeline.exists(registry.key)
+            return [registry for registry, there in zip(registries, pipeline.execute(), strict=True) if there]
 
     def _enqueue_due(self, registry: ScheduledJobRegistry) -> None:
         source = Source(registry.name, registry.key)

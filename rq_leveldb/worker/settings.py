@@ -7,11 +7,33 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rq.utils import import_attribute
+
 from rq_leveldb.process import usable_cores
 
-__all__ = ['Hook', 'Settings', 'default_max_children']
+__all__ = ['Hook', 'NamedHook', 'Settings', 'default_max_children']
 
 Hook = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class NamedHook:
+    """A function of the application that is imported where it is called, and not in the supervisor.
+
+    Args:
+        name: its dotted name.
+    """
+
+    name: str
+
+    def resolve(self) -> Hook:
+        """Return the function; raises whatever importing it raises."""
+        function: Hook = import_attribute(self.name)
+        return function
+
+    def __call__(self) -> object:
+        """Call it."""
+        return self.resolve()()
 
 
 def default_max_children() -> int:
@@ -58,3 +80,9 @@ class Settings:
     before_first_fork: list[Hook] = field(default_factory=list)
     before_fork: list[Hook] = field(default_factory=list)
     after_fork: list[Hook] = field(default_factory=list)
+
+    @property
+    def imports_anything(self) -> bool:
+        """Whether the process that forks has to import something of the application before it can do its work."""
+        hooks = (*self.before_first_fork, *self.before_fork, *self.after_fork)
+        return bool(self.imports) or any(isinstance(hook, NamedHook) for hook in hooks)

@@ -6,10 +6,13 @@ the supervisor itself handles only RQ's own, with nothing unpickled. Both call `
 
 from __future__ import annotations
 
+import contextlib
 import resource
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ConnectionError as LostConnection
 from rq.callbacks import execute_failure_callback
 from rq.defaults import DEFAULT_FAILURE_TTL
 from rq.exceptions import AbandonedJobError
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 __all__ = [
+    'NotWritten',
     'drop_execution',
     'fail_unreadable',
     'is_open',
@@ -44,6 +48,10 @@ __all__ = [
     'settle_abandoned',
     'settle_plainly',
 ]
+
+
+class NotWritten(LostConnection):
+    """RQ could not carry out its transaction, and said why in the log only; the store may have been away."""
 
 
 def needs_application(worker: Worker, assignment: Assignment, ending: Ending) -> bool:
@@ -135,6 +143,22 @@ def settle(worker: Worker, ending: Ending, job: Job, queue: Queue, execution: Ex
     if not is_open(worker, job, execution):
         drop_execution(worker, job.id, job.origin, execution)
         return
+    with _written(worker, job, execution):
+        _settle_open(worker, ending, job, queue, execution)
+
+
+@contextlib.contextmanager
+def _written(worker: Worker, job: Job, execution: Execution) -> Iterator[None]:
+    """Make sure that what RQ's methods do is done: they log a transaction that could not be carried out, and go on."""
+    retries_left = job.retries_left
+    yield
+    if worker.connection.exists(execution.key):
+        job.retries_left = retries_left
+        raise NotWritten(f'the end of job {job.id} was not written')
+
+
+def _settle_open(worker: Worker, ending: Ending, job: Job, queue: Queue, execution: Execution) -> None:
+    report = ending.report
     job.ended_at = _moment(report.ended_at) if report is not None and report.ended_at else now()
     if ending.verdict is Verdict.STOPPED:
         worker._stopped_job_id = job.id
@@ -171,7 +195,8 @@ def settle_plainly(worker: Worker, ending: Ending, job: Job, queue: Queue, execu
     job.ended_at = now()
     if ending.verdict is Verdict.STOPPED:
         worker._stopped_job_id = job.id
-    BaseWorker.handle_job_failure(worker, job, queue=queue, exc_string=f'{reason}\n{why}', execution=execution)
+    with _written(worker, job, execution):
+        BaseWorker.handle_job_failure(worker, job, queue=queue, exc_string=f'{reason}\n{why}', execution=execution)
 
 
 def _settle_abandoned(worker: Worker, ending: Ending, job: Job, queue: Queue, execution: Execution) -> None:

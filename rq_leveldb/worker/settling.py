@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ['Settling']
 
+_MOST_FAILURES = 5
 # Beyond the time-outs of the callbacks; exception handlers have none.
 _PATIENCE = 60.0
 
@@ -39,6 +40,7 @@ class _Open:
     child: Child | None = None
     given_at: float = 0.0
     plainly: str = ''
+    failures: int = 0
 
 
 class Settling:
@@ -165,7 +167,7 @@ class Settling:
                 # Now it is known for how long the job is kept.
                 self._save_output(entry.assignment, entry.capture, last=True)
         except Exception as error:
-            if is_about_the_store(error):
+            if is_about_the_store(error) and not self._is_hopeless(entry, error):
                 entry.ending.again = True
                 raise
             self._worker.log.exception(
@@ -173,6 +175,14 @@ class Settling:
             )
             self._fail(entry, error)
         self._done(entry)
+
+    def _is_hopeless(self, entry: _Open, error: Exception) -> bool:
+        """Say whether it is not the store that is to blame: it takes writes, and this one fails again and again."""
+        if not isinstance(error, settlement.NotWritten):
+            return False
+        self._worker.heart.touch()
+        entry.failures += 1
+        return entry.failures >= _MOST_FAILURES
 
     def _write(self, entry: _Open) -> bool:
         """Write an end down; returns False if a child has to do it."""

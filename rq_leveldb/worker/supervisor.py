@@ -73,6 +73,8 @@ _RECOVERY = 0.5
 _SPARE = 4
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
+# A store that refuses is there to be asked again: its disk may have room at any moment.
+_LONGEST_REFUSAL = 2.0
 # RQ's rule: what does not heed its time-out is killed a minute after it.
 _DEAF = 60.0
 # Seconds after which a forker that says nothing of the children's end is killed, when they have to go.
@@ -261,8 +263,9 @@ class Supervisor:
         self._take_on_duties()
         self._order_first()
         self._begin()
-        systemd.notify('READY=1')
         try:
+            self._await_imports()
+            systemd.notify('READY=1')
             while not self._finished():
                 self._fill()
                 if self._error is not None:
@@ -316,6 +319,15 @@ class Supervisor:
             self._in_trouble(error)
         self._services.start()
 
+    def _await_imports(self) -> None:
+        """Wait until the application is imported where it should be: without it nothing can run."""
+        while self._settings.imports_anything and not self._nursery.is_ready and not self._stops():
+            if self._error is not None:
+                raise self._error
+            if self._paused is None:
+                self._nursery.order(1, beyond=1)
+            self._loop.run_once(0.1)
+
     def _order_first(self) -> None:
         """Have children forked while RQ's maintenance runs, if they are likely to be needed."""
         try:
@@ -354,7 +366,8 @@ class Supervisor:
     def _enqueue_ready(self, names: list[str] | None) -> None:
         if enqueue_ready(self._worker, names):
             self._look = True
-        self._left_ready = False
+        if names is None:
+            self._left_ready = False
 
     def _capacity(self) -> int:
         if self._worker._stop_requested or self._stopping or self._suspended or self._paused is not None:
@@ -367,7 +380,7 @@ class Supervisor:
     def _fill(self) -> None:
         try:
             self._settling.hand_out()
-            if self._left_ready:
+            if self._left_ready and self._paused is None:
                 self._enqueue_ready(None)
             while self._homeless and (waiting := self._nursery.waiting()):
                 self._begin_job(waiting[0], self._homeless.pop(0))
@@ -646,7 +659,7 @@ class Supervisor:
         self._look = True
         if self._paused is not None:
             return
-        pause = self._backoff.next()
+        pause = min(self._backoff.next(), _LONGEST_REFUSAL if refuses(error) else _LONGEST_PAUSE)
         said = f'{type(error).__name__}: {error}'
         if refuses(error):
             self._queues.close()

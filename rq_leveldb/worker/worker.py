@@ -31,13 +31,14 @@ from rq.worker import DequeueStrategy
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
 from rq_leveldb.api import DefaultConnection
+from rq_leveldb.client.default_place import default_place
+from rq_leveldb.failed_import import describe
 from rq_leveldb.process import Identity, identify, prepare_to_fork
 
 from . import limits
 from .assignment import Assignment, Task
 from .bookkeeping import Bookkeeper, Claim, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .cron import WorkerCron
-from .forker import describe_failure
 from .heartbeat import LEASE, Heartbeat, new_beat
 from .liveness import BEAT_FIELD, identity_fields
 from .maintenance import Maintenance
@@ -277,8 +278,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
         try:
             importlib.import_module(module)
         except BaseException as error:
-            words = describe_failure(error)
-            self.log.warning('Worker %s: %s could not be preloaded: %s', self.name, module, words)
+            words = describe(module, error)
+            self.log.warning('Worker %s: could not preload %s', self.name, words)
             return words
         self.log.info('Worker %s: preloaded %s', self.name, module)
         self._look_for_changes()
@@ -323,7 +324,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
-            with supervisor:
+            with default_place(self.connection), supervisor:
                 if self._cron_path is not None:
                     # First, so that a worker whose definitions cannot be used was never there.
                     level = logging_level if logging_level is not None else self.log.level

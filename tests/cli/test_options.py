@@ -59,6 +59,12 @@ def test_a_module_that_cannot_be_imported(
             assert text in shown or (options[0] == '--before-fork' and 'No module' in said[0])
 
 
+def test_the_front_says_the_same_of_a_module(modules: Path, store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    url = f'leveldb://{store_dir}'
+    assert main(['http', '--url', url, '--path', str(modules), '--import', 'that_exits', '--http', '127.0.0.1:0']) == 1
+    assert 'it ended the process with exit code 3' in capfd.readouterr().err
+
+
 def test_options_that_another_worker_class_has_no_use_for(
     store_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,22 @@ def test_a_job_that_names_no_connection_enqueues_where_its_worker_looks(
     assert not (tmp_path / 'state').exists()
 
 
+def test_rqs_own_command_does_the_same_for_our_worker(redis: Redis, store_dir: Path, tmp_path: Path) -> None:
+    job = rq.Queue(connection=redis).enqueue('cli_jobs.delay_another')
+    options = ('--connection-class', 'rq_leveldb.Redis', '--worker-class', 'rq_leveldb.Worker', '--burst')
+    ended = subprocess.run(
+        [sys.executable, '-m', 'rq.cli', 'worker', '--url', f'leveldb://{store_dir}', *options],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert rq.job.Job.fetch(job.return_value(), connection=redis).return_value() == 5, ended.stderr
+    assert not (tmp_path / 'state').exists()
+
+
 @pytest.mark.usefixtures('worker')
 def test_the_front_serves_the_same_store_and_its_command_line_does_not_name_it(redis: Redis, store_dir: Path) -> None:
     rq.Queue('only-here', connection=redis).enqueue('cli_jobs.add', 1, 1)

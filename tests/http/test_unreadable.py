@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import redis
@@ -60,6 +60,40 @@ def test_any_damage_is_shown_and_nothing_else_suffers(
     front = make_front()
     look = _Look(front.observer._backend)
     check(records, Api(front), look.news)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damages)
+def act(connection: redis.Redis, api: Api, damage: Damage) -> None:
+    connection.flushdb()
+    records = Records(connection)
+    with records.broken(damage) as key:
+        for path, document in actions():
+            answer = api.delete(path) if document is None else api.post(path, document)
+            assert answer.status_code < 500, (key, path, document, answer.text)
+        assert api.post('/v1/jobs/sound-queued/cancel', {}).json['status'] == 'canceled' or key in INDEXES
+
+
+def actions() -> Iterator[tuple[str, dict[str, Any] | None]]:
+    function = {'function': 'http_tasks.add'}
+    yield '/v1/jobs', {**function, 'queue': 'spoiled', 'job_id': 'spoiled-more', 'unique': True}
+    yield '/v1/jobs', {**function, 'queue': 'spoiled', 'enqueue_in': 60}
+    for state in STATES:
+        yield '/v1/jobs', {**function, 'queue': 'spoiled', 'depends_on': f'spoiled-{state}'}
+        for action in ('requeue', 'stop'):
+            yield f'/v1/jobs/spoiled-{state}/{action}', {}
+        yield f'/v1/jobs/spoiled-{state}/cancel', {'enqueue_dependents': True}
+    yield '/v1/requeue-failed', {}
+    for state in STATES:
+        yield f'/v1/jobs/spoiled-{state}?dependents=true', None
+        yield f'/v1/jobs/spoiled-{state}', None
+    yield '/v1/queues/spoiled/empty', {}
+    yield '/v1/queues/spoiled', None
+    yield '/v1/workers/spoiled-worker/shutdown', {}
+
+
+def test_whatever_is_done_with_damaged_records_is_no_defect(connection: redis.Redis, api: Api) -> None:
+    act(connection, api)
 
 
 def test_a_broken_field_is_named_with_its_value(api: Api, connection: redis.Redis) -> None:

@@ -71,7 +71,7 @@ class Summary:
         at_once: jobs of which two runs, or a run and an older one's program, were there at the same time.
         silent: jobs with callbacks of which none was called.
         died: supervisors that ended otherwise than by us, with the end of their log.
-        recoveries: seconds from a kill to the next run of a job that it hit.
+        recoveries: seconds from a kill until a job that it hit was no longer taken for running.
     """
 
     jobs: int = 0
@@ -107,7 +107,7 @@ class Summary:
         if times:
             late = times[min(len(times) - 1, int(len(times) * 0.99))]
             lines.append(
-                f'recovery of {len(times)} runs: p50 {statistics.median(times):.2f} s, p99 {late:.2f} s, '
+                f'recovery of {len(times)} jobs that were hit: p50 {statistics.median(times):.2f} s, p99 {late:.2f} s, '
                 f'longest {times[-1]:.2f} s'
             )
         return '\n'.join(lines)
@@ -150,8 +150,10 @@ class Storm:
         self._alive: dict[str, subprocess.Popen[str]] = {}
         self._struck: set[int] = set()
         self._paused: set[int] = set()
-        self._kills: list[tuple[float, frozenset[int]]] = []
+        # Just before and just after.
+        self._kills: list[tuple[float, float]] = []
         self._history: list[tuple[float, str]] = []
+        self._hit: dict[str, tuple[float, int]] = {}
         self._over = threading.Event()
         self._kinds: dict[str, str] = {}
         self._expected: dict[str, int] = {}
@@ -172,6 +174,7 @@ class Storm:
             while time.monotonic() < end:
                 self._enqueue_some()
                 self._stop_some()
+                self._look_at_the_hit()
                 self._replace_the_dead()
         finally:
             self._over.set()
@@ -244,7 +247,7 @@ class Storm:
 
     def enqueue_chain(self, kind: str) -> None:
         """Enqueue a job and two that wait for it, however it ends."""
-        parent = self.enqueue(kind, storm_jobs.work, 0.05)
+        parent = self.enqueue(kind, storm_jobs.work, 0.3)
         for _ in range(2):
             self.enqueue(kind, storm_jobs.work, depends_on=Dependency([parent], allow_failure=True))
 
@@ -301,22 +304,53 @@ class Storm:
             return worker.pid
         below = family(worker.pid)
         chosen = [one.pid for one in below if (one.ppid() == worker.pid) == (target == 'forker')]
+        running = self._begun().keys() & set(chosen)
+        if running and self._blow_chance.random() < 0.7:
+            # Among those that wait for a job, and they are most, there is nothing to lose.
+            return self._blow_chance.choice(sorted(running))
         return self._blow_chance.choice(chosen) if chosen else None
 
     def _kill(self, target: str, pid: int) -> None:
         if target == 'worker':
             self._struck.add(pid)
         self._note(f'kill -9 of a {target}', pid)
-        self._note_kill(pid)
-        os.kill(pid, signal.SIGKILL)
+        self._strike_down(pid, signal.SIGKILL)
+
+    def _begun(self) -> dict[int, str]:
+        """Return the processes and jobs that have begun and not ended, as far as the last lines tell."""
+        with self._trace.open('rb') as file:
+            file.seek(max(0, self._trace.stat().st_size - 32768))
+            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
+        ended = {line[3] for line in lines if line[1] == 'end'}
+        return {int(line[3]): line[2] for line in lines if line[1] == 'begin' and line[3] not in ended}
 
     def _note(self, name: str, pid: int) -> None:
         self.summary.blows[name] += 1
         self._history.append((time.monotonic(), f'{name} ({pid})'))
 
-    def _note_kill(self, pid: int) -> None:
-        hit = frozenset((pid, *(process.pid for process in family(pid))))
-        self._kills.append((time.monotonic(), hit))
+    def _strike_down(self, pid: int, number: int) -> None:
+        hit = {pid, *(process.pid for process in family(pid))}
+        before = time.monotonic()
+        os.kill(pid, number)
+        now = time.monotonic()
+        self._kills.append((before, now))
+        for process, job_id in self._begun().items():
+            if process in hit and not job_id.startswith(('failing', 'flaky', 'later', 'leaving', 'suicidal')):
+                self._hit.setdefault(job_id, (now, process))
+
+    def _look_at_the_hit(self) -> None:
+        """See which of the jobs that were hit are no longer taken for running, or run again."""
+        if not self._hit:
+            return
+        begun = {job_id: process for process, job_id in self._begun().items()}
+        for job_id, (moment, process) in list(self._hit.items()):
+            try:
+                status = self._queue.connection.hget(f'rq:job:{job_id}', 'status')
+            except (ConnectionError, TimeoutError):
+                return
+            if status != b'started' or begun.get(job_id, process) != process:
+                self.summary.recoveries.append(time.monotonic() - moment)
+                self._hit.pop(job_id, None)
 
     def _stop(self, target: str, pid: int) -> None:
         self._struck.add(pid)
@@ -329,8 +363,7 @@ class Storm:
         # Within a second it would be taken for an echo.
         time.sleep(1.1)
         self._note('second stop of a worker', pid)
-        self._note_kill(pid)
-        os.kill(pid, signal.SIGTERM)
+        self._strike_down(pid, signal.SIGTERM)
 
     def _pause(self, target: str, pid: int) -> None:
         seconds = self._blow_chance.uniform(0.1, 1.5)
@@ -349,12 +382,14 @@ class Storm:
 
     def _settle(self) -> None:
         if self._set_clock is not None:
-            self._set_clock(0)
+            # Later than any jump: what was scheduled while the clock was ahead is due.
+            self._set_clock(4 * 3600)
         self._replace_the_dead()
         deadline = time.monotonic() + 40
 
         def over() -> bool:
             self._stop_some()
+            self._look_at_the_hit()
             self._replace_the_dead()
             return all(self._status(job_id) in (*FINAL, None) for job_id in self._kinds)
 
@@ -414,15 +449,12 @@ class Storm:
         if ends > self._expected[job.id]:
             first, last = runs[0].began, runs[-1].began
             # Whoever writes down the end may have been hit between that and the record of it; a pause is no reason.
-            excused = any(first <= moment <= last for moment, _ in self._kills)
+            excused = any(before <= last and after >= first for before, after in self._kills)
             (summary.excused if excused else summary.doubled).append(self._describe(job, runs))
         for before, after in pairwise(runs):
             traces = [line for line in (before.ended_at, before.program_at) if line is not None]
             if any(line > after.began_at for line in traces):
                 summary.at_once.append(self._describe(job, runs))
-            hit = [moment for moment, pids in self._kills if before.pid in pids and moment >= before.began]
-            if before.ended is None and hit and hit[0] < after.began:
-                summary.recoveries.append(after.began - hit[0])
 
     def _read_trace(self) -> tuple[dict[str, list[Run]], set[str]]:
         runs: dict[str, list[Run]] = defaultdict(list)
@@ -459,7 +491,7 @@ class Storm:
 
 _KINDS: dict[str, Callable[[Storm, str], object]] = {
     'plain': lambda storm, kind: storm.enqueue(kind, storm_jobs.work),
-    'slow': lambda storm, kind: storm.enqueue(kind, storm_jobs.work, 0.4),
+    'slow': lambda storm, kind: storm.enqueue(kind, storm_jobs.work, 1.0),
     'failing': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail, retry=None),
     'flaky': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 6, retry=Retry(max=6)),
     'later': lambda storm, kind: storm.enqueue(kind, storm_jobs.fail_first, 6, retry=Retry(max=6, interval=1)),
@@ -476,7 +508,7 @@ _KINDS: dict[str, Callable[[Storm, str], object]] = {
     'large': lambda storm, kind: storm.enqueue(kind, storm_jobs.large, 'x' * 200_000, 200_000),
     'leaving': lambda storm, kind: storm.enqueue(kind, storm_jobs.leave, retry=Retry(max=1)),
     'suicidal': lambda storm, kind: storm.enqueue(kind, storm_jobs.kill_itself, retry=Retry(max=1)),
-    'program': lambda storm, kind: storm.enqueue(kind, storm_jobs.program, 0.5),
+    'program': lambda storm, kind: storm.enqueue(kind, storm_jobs.program, 0.8),
     'scheduled': lambda storm, kind: storm.enqueue(kind, storm_jobs.work, delay=_SOON),
     'stopped': Storm.enqueue_to_be_stopped,
 }

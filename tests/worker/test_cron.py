@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,9 @@ from rq.cron import CronJob, CronScheduler
 from rq.job import Job
 from worker_support import HERE, Workers, until
 
+from rq_leveldb.client import autostart
 from rq_leveldb.errors import BadCronFile
+from rq_leveldb.location import DataDirectory
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.cron import DUE_KEY_TEMPLATE, Due, WorkerCron, next_step
@@ -272,6 +275,17 @@ def test_a_clock_that_is_set_back_repeats_nothing(hours: float) -> None:
         assert not again
 
 
+def test_a_clock_that_was_ahead_for_a_moment_stops_nothing() -> None:
+    minutely = entry(cron='* * * * *')
+    ran = Due(NIGHT - 1, NIGHT - 60, NIGHT - 60).encode().encode()
+    runs, text = run(minutely, ran, NIGHT + 3 * 3600)
+    assert not runs
+
+    _, text = run(minutely, text, NIGHT)
+
+    assert run(minutely, text, NIGHT + 60)[0] == 1
+
+
 def test_a_clock_that_was_wrong_by_years_does_not_stop_anything() -> None:
     years = 9 * 365 * 86400
     for which in (NIGHTLY, HOURLY):
@@ -459,3 +473,34 @@ def test_a_worker_that_dies_is_followed_at_once(
         queue.connection.hget(f'rq:cron_scheduler:{CronScheduler.all(queue.connection)[0].name}', 'cron_jobs')
     )
     assert [entry['interval'] for entry in shown] == [2]
+
+
+def test_kills_of_workers_and_stores_repeat_nothing(
+    workers: Workers, redis: Any, write: Callable[..., str], store_dir: Path
+) -> None:
+    names = [f'entry-{number}' for number in range(4)]
+    path = write(*(f"cron.register(worker_jobs.nothing, 'default', interval=2, name={name!r})\n" for name in names))
+
+    def runs(name: str) -> list[float]:
+        return [score for _, score in redis.zrange(f'rq:cron_job:{name}:jobs', 0, -1, withscores=True)]
+
+    def another_run() -> None:
+        (seen,) = until(lambda: [len(runs(names[0]))])
+        until(lambda: len(runs(names[0])) > seen)
+
+    started = {name: workers.start('--cron', path, name=name) for name in ('one', 'two')}
+    for turn in range(4):
+        another_run()
+        store = autostart.running_store(DataDirectory(store_dir))
+        if store is not None and turn % 2:
+            os.kill(store[0].pid, signal.SIGKILL)
+        victim = ('one', 'two')[turn % 2]
+        started[victim].kill()
+        started[victim].wait()
+        started[victim] = workers.launch('--cron', path, name=victim)
+    another_run()
+
+    for name in names:
+        gaps = [after - before for before, after in itertools.pairwise(runs(name))]
+        assert len(gaps) >= 3
+        assert min(gaps) >= 2

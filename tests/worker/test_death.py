@@ -61,13 +61,12 @@ def test_the_next_worker_recovers_within_a_second(workers: Workers, queue: Queue
 
 def test_a_live_worker_recovers_within_a_second(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     first = workers.start('--max-children', '1', name='one')
-    job, gate, pid = start_job(queue, tmp_path, retry=Retry(max=1))
+    job, gate, child = start_job(queue, tmp_path, retry=Retry(max=1))
     workers.start(name='two')
 
     first.kill()
     killed = time.monotonic()
-    # Else it may see the gate before it dies.
-    until(lambda: not is_running(pid))
+    until(lambda: not is_running(child))
     gate.touch()
     until(lambda: job.get_status() == JobStatus.FINISHED)
 

@@ -178,3 +178,14 @@ def test_two_bursts_leave_no_dependent(workers: Workers, queue: Queue) -> None:
     assert [job.get_status() for job in dependents] == [JobStatus.FINISHED] * 400
     assert not len(DeferredJobRegistry(queue=queue))
     assert not queue.connection.exists(ReadyJobRegistry(queue=queue).key)
+
+
+def test_a_burst_leaves_no_dependent_in_the_registry_of_another_queue(redis: Any) -> None:
+    mine, other = Queue('mine', connection=redis), Queue('other', connection=redis)
+    left = make_ready(mine, mine.create_job(worker_jobs.nothing))
+    elsewhere = make_ready(other, other.create_job(worker_jobs.nothing))
+
+    Worker([mine], connection=redis, max_children=1).work(burst=True, logging_level='CRITICAL')
+
+    assert left.get_status() == JobStatus.FINISHED
+    assert other.get_job_ids() == [elsewhere.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -17,6 +18,7 @@ from worker_support import Workers, until
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
+from rq_leveldb.worker.ready import enqueue_ready
 from rq_leveldb.worker.scheduler import InProcessScheduler
 
 PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -172,3 +174,64 @@ def test_a_worker_goes_on_beside_what_it_cannot_read(workers: Workers, queue: Qu
     said = workers.stop(worker)
     assert said.count('rq:scheduled:other is no sorted set') == 1
     assert worker.returncode == 0
+
+
+FIELDS = [
+    'allow_dependency_failures',
+    'created_at',
+    'data',
+    'dependency_ids',
+    'description',
+    'ended_at',
+    'enqueue_at_front',
+    'enqueue_at_front_on_retry',
+    'enqueued_at',
+    'exc_info',
+    'failure_callback_name',
+    'failure_callback_timeout',
+    'failure_ttl',
+    'group_id',
+    'last_heartbeat',
+    'meta',
+    'number_of_retries',
+    'origin',
+    'rate_limit_concurrency',
+    'rate_limit_key',
+    'repeat_intervals',
+    'repeats_left',
+    'result',
+    'result_ttl',
+    'retries_left',
+    'retry_intervals',
+    'started_at',
+    'status',
+    'success_callback_timeout',
+    'timeout',
+    'ttl',
+    'webhooks',
+    'worker_name',
+]
+VALUES = [b'', b'\xff\x00', b'-1', b'0', b'1.5', b'9' * 30, b'{"a": []}', b'inf', b'x' * 100_000]
+
+
+@pytest.mark.parametrize('limited', [False, True])
+def test_whatever_a_field_holds_the_neighbours_are_enqueued(redis: Any, limited: bool) -> None:
+    queue = Queue(connection=redis)
+    limit = {'rate_limit_key': 'tenant', 'rate_limit_concurrency': 1000} if limited else {}
+    neighbours = []
+    for field, value in itertools.product(FIELDS, VALUES):
+        scheduled, ready = schedule(queue), queue.create_job(worker_jobs.nothing)
+        ready.origin = queue.name
+        ready.save()
+        with redis.pipeline() as pipeline:
+            queue.ready_job_registry.register_jobs([ready], pipeline)
+            pipeline.execute()
+        for job in (scheduled, ready):
+            redis.hset(job.key, mapping={**limit, field: value})
+        neighbours.append(schedule(queue))
+
+    scheduler(redis).step()
+    enqueue_ready(Worker([queue], connection=redis))
+
+    assert {job.id for job in neighbours} <= set(queue.get_job_ids())
+    assert not redis.exists(queue.scheduled_job_registry.key, queue.ready_job_registry.key)

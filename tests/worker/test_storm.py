@@ -7,10 +7,12 @@ drawn from RQ_LEVELDB_TEST_SEED.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from jumping_clock import JumpingClock
 from rq import Queue
 from storm import Storm
 from worker_support import Workers
@@ -24,7 +26,10 @@ SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
 def test_a_storm(workers: Workers, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('STORM_TRACE', '')
 
-    summary = Storm(workers, queue, tmp_path, SEED, long=SECONDS >= 600).run(SECONDS)
+    set_clock = JumpingClock(tmp_path, monkeypatch).set if shutil.which('cc') else None
+
+    storm = Storm(workers, queue, tmp_path, SEED, long=SECONDS >= 600, set_clock=set_clock)
+    summary = storm.run(SECONDS)
 
     print(f'\n{summary}')
     faults = summary.faults()

@@ -165,4 +165,4 @@ def test_a_worker_with_many_queues(workers: Workers, redis: Any) -> None:
     until(lambda: scheduled.get_status() == JobStatus.FINISHED)
     output = workers.stop(worker)
     assert 'could not connect' not in output
-    assert output.count('a command could not be carried out') == 1
+    assert output.count('not a command') == 1
