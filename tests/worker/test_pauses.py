@@ -184,10 +184,10 @@ def test_a_worker_on_redis_that_is_stopped_for_long(clock: JumpingClock, tmp_pat
         pytest.skip(str(error))
     with server, redis_py.Redis(unix_socket_path=server.socket_path) as connection:
         workers = Workers(f'unix://{server.socket_path}', connection)
-        worker = workers.start('--maintenance-interval', '1', '--max-children', '2', name='one').pid
-        running = Running(Queue(connection=connection), tmp_path)
-        workers.start('--maintenance-interval', '1', name='two')
         try:
+            worker = workers.start('--maintenance-interval', '1', '--max-children', '2', name='one').pid
+            running = Running(Queue(connection=connection), tmp_path)
+            workers.start('--maintenance-interval', '1', name='two')
             os.kill(worker, signal.SIGSTOP)
             clock.set(3 * HOURS)
             until(lambda: not connection.exists('rq:worker:one'))
