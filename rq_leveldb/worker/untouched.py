@@ -18,6 +18,7 @@ from rq.queue import Queue
 from rq.registry import BaseRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.worker.base import BaseWorker
+from rq.worker.worker_classes import Worker
 
 import rq_leveldb
 
@@ -32,16 +33,14 @@ _CLASSES = (Execution, Result, BaseRegistry, FinishedJobRegistry, StartedJobRegi
 
 
 def is_shipped(cls: type, name: str) -> bool:
-    """Say whether a method is the one that RQ's or this package's own source has.
+    """Say whether a method, and those that it may call by `super()`, are what RQ's or this package's source has.
 
     Args:
         cls: a class.
         name: of one of its methods.
     """
-    for base in cls.__mro__:
-        if name in base.__dict__:
-            return _is_ours(base.__dict__[name])
-    return False
+    found = [base.__dict__[name] for base in cls.__mro__ if name in base.__dict__]
+    return bool(found) and all(map(_is_ours, found))
 
 
 def _is_ours(attribute: Any) -> bool:
@@ -59,7 +58,7 @@ def methods_of(cls: type) -> list[str]:
 
 
 # Taken when this is imported, so that a method which somebody replaces later by anything else is still looked at.
-_METHODS = {cls: methods_of(cls) for cls in (*_CLASSES, Job, Queue, BaseWorker, rq.Worker)}
+_METHODS = {cls: methods_of(cls) for cls in (*_CLASSES, Job, Queue, BaseWorker, Worker)}
 
 
 def first_touched(worker: Any) -> str | None:
@@ -72,7 +71,7 @@ def first_touched(worker: Any) -> str | None:
         return f'the job class {_name(worker.job_class)}'
     if not issubclass(worker.queue_class, Queue):
         return f'the queue class {_name(worker.queue_class)}'
-    names = {*_METHODS[BaseWorker], *_METHODS[rq.Worker]}
+    names = {*_METHODS[BaseWorker], *_METHODS[Worker]}
     for name in names:
         if name in worker.__dict__ or not is_shipped(type(worker), name):
             return f'{_name(type(worker))}.{name}'
