@@ -152,7 +152,7 @@ def _is_list(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _words(error: Exception) -> str:
-    return f'{type(error).__name__}: {error}'
+    return f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
 
 
 def is_wrong_type(error: BaseException) -> bool:

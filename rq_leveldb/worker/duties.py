@@ -12,13 +12,16 @@ from .trouble import is_about_the_store
 __all__ = ['Duties']
 
 _LONGEST_PAUSE = 60.0
+# However much a duty costs, its own or a slow store's time, somebody may wait for it.
+_LONGEST_INTERVAL = 3.0
 
 
 class _Duty:
-    def __init__(self, name: str, seconds: float, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, seconds: float, work: Callable[[], None], share: float) -> None:
         self.name = name
         self.seconds = seconds
         self.work = work
+        self.share = share
         self.due = time.monotonic() + seconds
         self.backoff = Backoff(max(1.0, seconds), _LONGEST_PAUSE)
         self.said = ''
@@ -37,15 +40,16 @@ class Duties:
         self._name = name
         self._duties: list[_Duty] = []
 
-    def add(self, name: str, seconds: float, work: Callable[[], None]) -> None:
+    def add(self, name: str, seconds: float, work: Callable[[], None], share: float = 1.0) -> None:
         """Add a duty.
 
         Args:
             name: what it does, for the log.
             seconds: between two times.
             work: does it.
+            share: of the time that it may take up; with many queues it is done less often, but every three seconds.
         """
-        self._duties.append(_Duty(name, seconds, work))
+        self._duties.append(_Duty(name, seconds, work, share))
 
     def run(self) -> None:
         """Do what is due.
@@ -64,7 +68,8 @@ class Duties:
                     raise
                 self._failed(duty, error)
             else:
-                duty.due = clock + duty.seconds
+                took = time.monotonic() - clock
+                duty.due = clock + max(duty.seconds, min(took / duty.share, _LONGEST_INTERVAL))
                 duty.said = ''
                 duty.backoff.reset()
 

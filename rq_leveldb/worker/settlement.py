@@ -351,7 +351,7 @@ def fail_unreadable(
         pipeline.expire(key, DEFAULT_FAILURE_TTL)
         pipeline.zadd(failed, {job_id: current_timestamp() + DEFAULT_FAILURE_TTL})
         result.save(DEFAULT_FAILURE_TTL, pipeline=pipeline)
-        pipeline.hincrby(worker.key, 'failed_job_count', 1)
+        worker.increment_failed_job_count(pipeline)
         if execution is not None:
             _forget(pipeline, worker, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
             for entry in fault.faults if isinstance(fault, UnreadableJob) else ():

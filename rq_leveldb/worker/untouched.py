@@ -39,7 +39,7 @@ def is_shipped(cls: type, name: str) -> bool:
         cls: a class.
         name: of one of its methods.
     """
-    found = [base.__dict__[name] for base in cls.__mro__ if name in base.__dict__]
+    found = [base.__dict__[name] for base in cls.__mro__ if base is not object and name in base.__dict__]
     return bool(found) and all(map(_is_ours, found))
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
@@ -34,11 +34,14 @@ from rq_leveldb.api import DefaultConnection
 from rq_leveldb.client.default_place import default_place
 from rq_leveldb.failed_import import describe
 from rq_leveldb.process import Identity, identify, prepare_to_fork
+from rq_leveldb.unreadable import is_wrong_type
 
 from . import limits
 from .assignment import Assignment, Task
+from .backoff import Backoff
 from .bookkeeping import Bookkeeper, Claim, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .cron import WorkerCron
+from .found import read_fields
 from .heartbeat import LEASE, Heartbeat, new_beat
 from .liveness import BEAT_FIELD, identity_fields
 from .maintenance import Maintenance
@@ -51,7 +54,7 @@ from .scheduler import InProcessScheduler
 from .settings import Hook, Settings
 from .settlement import set_aside_dependents
 from .supervisor import Supervisor
-from .trouble import is_about_the_store
+from .trouble import LOST, is_about_the_store
 from .untouched import first_touched, is_shipped
 
 if TYPE_CHECKING:
@@ -75,6 +78,8 @@ _Unread: Any = object()
 
 # Seconds for the last worker of the same name to be gone.
 _NAME_PATIENCE = 1.0
+# Seconds for a store that is killed while a worker starts; it was there a moment before.
+_START_PATIENCE = 10.0
 
 
 class Worker(DefaultConnection, rq.worker.Worker):
@@ -153,13 +158,21 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self._supervisor is not None:
             if not self._take_name():
                 raise ValueError(f'There exists an active worker named {self.name!r} already')
+            if self._is_own_record():
+                # An earlier attempt was carried out and not answered.
+                self.connection.delete(self.key)
             self.recovery.free_name()
             self.recovery.run()
             self.recovery.recover_everything_started()
             if not self.connection.hexists(self.key, 'birth'):
-                # Recovery has counted failures there, and RQ would take it for a live worker.
+                # Half a record, which RQ would take for a live worker.
                 self.connection.delete(self.key)
         super().register_birth()
+
+    def _is_own_record(self) -> bool:
+        me = identify()
+        fields = read_fields(self.connection, self.key, ('pid', 'started', 'boot_id')) or {}
+        return fields == {'pid': str(me.pid), 'started': me.started, 'boot_id': me.boot_id}
 
     def _take_name(self) -> bool:
         """Lock the own name, on a store; returns False if another holds it."""
@@ -329,7 +342,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
                     # First, so that a worker whose definitions cannot be used was never there.
                     level = logging_level if logging_level is not None else self.log.level
                     self.cron = WorkerCron(self, self._cron_path, level)
-                self.bootstrap(logging_level, date_format, log_format)
+                self._bootstrap_patiently(logging_level, date_format, log_format)
                 self._stored_state = self._state
                 self._dequeue_strategy = dequeue_strategy
                 if with_scheduler:
@@ -343,6 +356,34 @@ class Worker(DefaultConnection, rq.worker.Worker):
             if self._names is not None:
                 self._names.release(self.name)
         return supervisor.worked
+
+    def register_death(self) -> None:
+        """Unregister; while `work` runs a store that is away, or a broken record, is no reason for an error."""
+        if self._supervisor is None:
+            super().register_death()
+            return
+        try:
+            super().register_death()
+        except redis.exceptions.RedisError as error:
+            self.log.warning('Worker %s: could not unregister: %s', self.name, error)
+            if is_wrong_type(error):
+                self.connection.delete(self.key, self.executions_key)
+
+    def _bootstrap_patiently(self, logging_level: str | None, date_format: str, log_format: str) -> None:
+        """Register and listen, also where the store is killed in the middle of that."""
+        end = time.monotonic() + _START_PATIENCE
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            try:
+                self.bootstrap(logging_level, date_format, log_format)
+                return
+            except LOST as error:
+                pause = backoff.next()
+                if time.monotonic() + pause > end:
+                    raise
+                self.birth_date = None
+                self.log.warning('Worker %s: the store went away at the start, trying again: %s', self.name, error)
+                time.sleep(pause)
 
     def teardown(self) -> None:
         """Unregister and close what `work` opened."""
@@ -389,6 +430,16 @@ class Worker(DefaultConnection, rq.worker.Worker):
             super().clean_group_registries()
             return
         self.maintenance.guarded('groups', super().clean_group_registries)
+
+    def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
+        """Count a failed job; what is recovered before this worker is registered is nobody's."""
+        if self._supervisor is None or self.is_born:
+            super().increment_failed_job_count(pipeline)
+
+    def increment_total_working_time(self, job_execution_time: timedelta, pipeline: Pipeline) -> None:
+        """Add to the time that this worker has worked, once it is registered."""
+        if self._supervisor is None or self.is_born:
+            super().increment_total_working_time(job_execution_time, pipeline)
 
     # Heartbeats
 
@@ -441,7 +492,12 @@ class Worker(DefaultConnection, rq.worker.Worker):
         """Give back the scheduler's locks, or end RQ's scheduler process."""
         if isinstance(self.scheduler, InProcessScheduler):
             if self.scheduler.status != self.scheduler.Status.STOPPED:
-                self.scheduler.stop()
+                try:
+                    self.scheduler.stop()
+                except redis.exceptions.RedisError as error:
+                    self.log.warning(
+                        'Worker %s: the locks of its scheduler stay until they expire: %s', self.name, error
+                    )
             return
         super().stop_scheduler()
 

@@ -36,6 +36,8 @@ from rq_leveldb.location import DataDirectory
 
 FINAL = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED)
 _WORKERS = 3
+# A job's process may begin and end it while the signal that follows its worker's death is on its way, seconds.
+_DYING = 0.5
 _BACKLOG = 40
 _SOON = timedelta(seconds=1)
 
@@ -460,7 +462,7 @@ class Storm:
         if ends > self._expected[job.id]:
             first, last = runs[0].began, runs[-1].began
             # Whoever writes down the end may have been hit between that and the record of it; a pause is no reason.
-            excused = any(before <= last and after >= first for before, after in self._kills)
+            excused = any(before <= last and after >= first - _DYING for before, after in self._kills)
             (summary.excused if excused else summary.doubled).append(self._describe(job, runs))
         for before, after in pairwise(runs):
             traces = [line for line in (before.ended_at, before.program_at) if line is not None]

@@ -216,3 +216,37 @@ def crash_first(traces: str, data: bytes) -> int:
     if Path(traces).read_text().count('x') == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return len(data)
+
+
+def nothing_called(job: Any, connection: Any, result: Any) -> None:
+    """Be an on_success callback."""
+
+
+def wait_and_fail(gate: str) -> None:
+    wait_for(gate)
+    raise ValueError('the true reason')
+
+
+def fail_first(gate: str, again: str) -> None:
+    """Fail the first time, once the gate is open."""
+    wait_for(gate)
+    if not os.path.exists(again):
+        Path(again).touch()
+        raise ValueError('the first time')
+
+
+def leave_orphans(number: int) -> int:
+    """Start programs whose parent ends before they do, and wait until the kernel has given them to process 1."""
+    for _ in range(number):
+        subprocess.run(['sh', '-c', '(sleep 0.2) & exit 0'])
+    return number
+
+
+def zombies_of_process_1(seconds: float) -> int:
+    """Return how many ended processes nobody has reaped, after a while."""
+    time.sleep(seconds)
+    found = 0
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        fields = path.read_text().rpartition(')')[2].split()
+        found += fields[0] == 'Z' and fields[1] == '1'
+    return found
