@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
 from rq.job import Job
 
+from rq_leveldb.unreadable import is_wrong_type
+
 from .mailbox import Report, Slot
 from .trouble import is_about_the_store
 from .untouched import is_shipped
@@ -148,7 +150,8 @@ class Record:
         try:
             write()
         except Exception as error:
-            if not (isinstance(error, _NotWritten) or is_about_the_store(error) or not self._reachable()):
+            known = isinstance(error, _NotWritten) or is_about_the_store(error) or is_wrong_type(error)
+            if not known and self._reachable():
                 raise
             self._left = report()
             self._worker.log.warning(

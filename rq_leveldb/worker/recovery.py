@@ -382,7 +382,7 @@ class Recovery:
         if found.fault is not None:
             fail_unreadable(worker, found.job_id, found.queue_name, found.fault, found.execution)
             self._forget_execution(found)
-        elif job is None:
+        elif job is None or self._has_ended(found, job):
             self._forget_execution(found)
         elif job.get_status(refresh=False) == JobStatus.STARTED or self._is_about_to_be_scheduled(found, job):
             job.ended_at = now()
@@ -392,6 +392,17 @@ class Recovery:
             _requeue(worker, found)
         else:
             self._forget_execution(found)
+
+    def _has_ended(self, found: Found, job: Job) -> bool:
+        """Say whether an execution's end is written and only a list still names it; the job may run again by now."""
+        if found.fields:
+            return False
+        key = ExecutionRegistry.key_template.format(found.job_id)
+        with contextlib.suppress(ResponseError):
+            if self._connection.exists(key):
+                return self._connection.zscore(key, found.execution.id) is None
+        # All that is known of it has expired.
+        return bool(job.worker_name) and job.worker_name != found.execution.worker_name
 
     def _is_about_to_be_scheduled(self, found: Found, job: Job) -> bool:
         """Say whether it died between RQ's two steps of a retry with an interval: the status, and all the rest."""

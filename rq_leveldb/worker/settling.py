@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rq.utils import as_text
 
-from rq_leveldb.unreadable import list_aside
+from rq_leveldb.unreadable import is_wrong_type, list_aside
 
 from . import settlement
 from .assignment import Assignment, Task
@@ -197,7 +197,9 @@ class Settling:
         except Exception as error:
             if is_about_the_store(error):
                 raise
-            if not settlement.set_aside_dependents(self._worker, assignment.job):
+            # Its own record may be what holds something else: that is written anew.
+            mended = is_wrong_type(error) and self._worker.heart.beat()
+            if not settlement.set_aside_dependents(self._worker, assignment.job) and not mended:
                 raise
             ending.again = True
             self._settle(entry)

@@ -712,7 +712,8 @@ class Supervisor:
         self._backoff.reset()
 
     def _give_up(self, failure: ImportFailed) -> None:
-        self._error = failure
+        # The first one says why.
+        self._error = self._error or failure
 
     def _on_signal(self, number: int) -> None:
         worker = self._worker

@@ -668,6 +668,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
                 pipeline.sadd(self.executions_key, execution.composite_key)
                 pipeline.hset(execution.key, 'worker_name', self.name)
             pipeline.execute(raise_on_error=False)
+        # RQ takes it off the list of the worker that it names.
+        execution.worker_name = self.name
         assignment = Assignment(claim, queue, execution, claim.sealed_job(self), Task(claim, execution.id, True))
         assignment.job.started_at = execution.created_at
         self._supervisor.settle(assignment, ending)

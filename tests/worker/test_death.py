@@ -15,9 +15,9 @@ from rq.job import Job, JobStatus
 from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.process import identify
+from rq_leveldb.worker.ending import Fate, decide
 from rq_leveldb.worker.liveness import Life, identity_fields, judge
 from rq_leveldb.worker.name_lock import NameLocks
-from rq_leveldb.worker.settlement import Fate, decide
 
 
 def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:
@@ -36,6 +36,42 @@ def test_children_die_with_their_worker(workers: Workers, queue: Queue, tmp_path
     worker.kill()
 
     until(lambda: not any(is_running(one) for one in processes), 5)
+
+
+def test_a_run_that_ended_takes_nothing_from_the_one_that_goes_on(
+    workers: Workers, queue: Queue, tmp_path: Path
+) -> None:
+    connection = queue.connection
+    workers.start(name='one')
+    job, gate, child = start_job(queue, tmp_path)
+    dead = {**identity_fields(identify(), locked=True), 'pid': '1', 'started': '1', 'birth': '2026-01-01T00:00:00Z'}
+    connection.hset('rq:worker:dead', mapping=dead)
+    connection.sadd('rq:worker:dead:executions', f'{job.id}:an-older-one')
+    connection.sadd('rq:workers', 'rq:worker:dead')
+
+    until(lambda: not connection.exists('rq:worker:dead'))
+
+    assert is_running(child)
+    gate.touch()
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    assert len(job.results()) == 1
+
+
+def test_whoever_recovers_a_job_keeps_no_trace_of_the_old_run(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    first = workers.start(name='one')
+    job, gate, child = start_job(queue, tmp_path, retry=Retry(max=1))
+    (old,) = (execution.composite_key for execution in job.get_executions())
+    first.kill()
+    until(lambda: not is_running(child))
+
+    workers.start(name='two')
+    key = 'rq:worker:two:executions'
+    (new,) = until(lambda: {member.decode() for member in queue.connection.smembers(key)} - {old})
+    assert queue.connection.smembers(key) == {new.encode()}
+    gate.touch()
+
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+    until(lambda: not queue.connection.smembers(key))
 
 
 def test_the_next_worker_recovers_within_a_second(workers: Workers, queue: Queue, tmp_path: Path) -> None:
