@@ -256,8 +256,7 @@ def become(worker: Worker, task: Task, slot: Slot) -> tuple[Job, Queue, Executio
         job = worker.job_class(claim.job_id, connection=worker.connection, serializer=worker.serializer)
         job.__dict__.update(task.state)
     job.redis_server_version = worker.redis_server_version
-    execution = claim.execution(worker)
-    execution.id = task.execution_id
+    execution = _execution(worker, task)
     execution._job = job
     worker.become_child(task, slot, execution, job)
     return job, queue, execution
@@ -272,19 +271,11 @@ def _perform(worker: Worker, task: Task, slot: Slot) -> int:
         # Its loop is the forker's.
         gevent.reinit()
     worker.call_hooks(worker.settings.after_fork)
-    execution = task.claim.execution(worker)
-    execution.id = task.execution_id
-    queue_name = worker.queue_for(task.claim.queue_key).name
     try:
         job, queue, _ = become(worker, task, slot)
-        memory = limits.memory_of(job, worker.settings.job_memory)
-    except UnreadableJob as fault:
-        settlement.fail_unreadable(worker, task.claim.job_id, queue_name, fault, execution)
-        return 0
-    except NoSuchJobError:
-        # Deleted since it was taken. There is nobody to tell.
-        settlement.drop_execution(worker, task.claim.job_id, queue_name, execution)
-        return 0
+    except (UnreadableJob, NoSuchJobError) as fault:
+        return _end_without_job(worker, task, fault)
+    memory = limits.memory_of(job, worker.settings.job_memory)
     if memory is not None:
         limits.limit_memory(memory)
     worker.memory_limit = memory
@@ -303,21 +294,33 @@ def _perform(worker: Worker, task: Task, slot: Slot) -> int:
     return code
 
 
+def _end_without_job(worker: Worker, task: Task, fault: UnreadableJob | NoSuchJobError) -> int:
+    """Do what can be done about a job that cannot be read, or was deleted since it was taken."""
+    queue_name = worker.queue_for(task.claim.queue_key).name
+    execution = _execution(worker, task)
+    if isinstance(fault, UnreadableJob):
+        settlement.fail_unreadable(worker, task.claim.job_id, queue_name, fault, execution)
+    else:
+        settlement.drop_execution(worker, task.claim.job_id, queue_name, execution)
+    return 0
+
+
+def _execution(worker: Worker, task: Task) -> Execution:
+    execution = task.claim.execution(worker)
+    execution.id = task.execution_id
+    return execution
+
+
 def _settle(worker: Worker, task: Task) -> int:
     assert task.ending is not None
     claim = task.claim
     worker.become_settler()
     queue = worker.queue_for(claim.queue_key)
-    execution = claim.execution(worker)
-    execution.id = task.execution_id
+    execution = _execution(worker, task)
     try:
         job = claim.job(worker, queue)
-    except UnreadableJob as fault:
-        settlement.fail_unreadable(worker, claim.job_id, queue.name, fault, execution)
-        return 0
-    except NoSuchJobError:
-        settlement.drop_execution(worker, claim.job_id, queue.name, execution)
-        return 0
+    except (UnreadableJob, NoSuchJobError) as fault:
+        return _end_without_job(worker, task, fault)
     job.redis_server_version = worker.redis_server_version
     job.started_at = execution.created_at
     worker.parent_of(usage_record(worker, claim.raw, execution, task.ending))

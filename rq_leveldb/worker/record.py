@@ -23,7 +23,7 @@ from rq_leveldb.unreadable import is_wrong_type
 
 from .mailbox import Report, Slot
 from .trouble import is_about_the_store
-from .untouched import is_shipped
+from .untouched import on_the_way_out
 
 if TYPE_CHECKING:
     from rq.executions import Execution
@@ -38,8 +38,6 @@ __all__ = ['Record']
 _LARGEST_LEFT = 60 * 1024
 # getrusage(2): kilobytes on Linux, bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
-# Looked at again when the job is done: its module may have brought an agent that replaces them.
-_ON_THE_WAY_OUT = ('handle_job_success', 'perform_job', '_finalize_success', 'increment_successful_job_count')
 
 
 class Record:
@@ -60,6 +58,8 @@ class Record:
         self._execution = execution
         self._loaded = _saved_attributes(job) if type(job) is Job else None
         self._pid = os.getpid()
+        # Looked at again when the job is done: its module may have brought an agent that replaces them.
+        self._methods = on_the_way_out(worker)
         self._began = time.monotonic()
         self._base: dict[str, Any] = {'execution': execution.id, 'worker': worker.name, 'started': time.time()}
         self._module = ''
@@ -102,8 +102,7 @@ class Record:
             or not worker.is_simple(job)
             or self._loaded is None
             or _saved_attributes(job) != self._loaded
-            or not all(is_shipped(type(worker), name) for name in _ON_THE_WAY_OUT)
-            or not is_shipped(Job, 'perform')
+            or on_the_way_out(worker) != self._methods
         ):
             return False
         report = self._success(job, unsure=False)

@@ -19,6 +19,8 @@ from .ending import Ending, Verdict
 from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
+    from rq.queue import Queue
+
     from .child import Child
     from .nursery import Nursery
     from .output import Capture
@@ -65,6 +67,7 @@ class Settling:
         self._give = give
         self._settled = settled
         self._open: dict[str, _Open] = {}
+        self._queues: dict[str, Queue] = {}
 
     def __bool__(self) -> bool:
         """Whether any end is not written down yet."""
@@ -211,7 +214,10 @@ class Settling:
         if not assignment.claim.whole:
             # Only the application's code could have handled it, and did not; RQ's would write what is not there.
             raise ValueError(f'{ending.reason or ending.exit}. {entry.plainly}')
-        queue = settlement.sealed_queue(worker, assignment.queue.name)
+        name = assignment.queue.name
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = settlement.sealed_queue(worker, name)
         worker.parent_of(usage_record(worker, assignment.claim.raw, assignment.execution, ending))
         try:
             arguments = (worker, ending, assignment.job, queue, assignment.execution)

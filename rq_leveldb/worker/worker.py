@@ -28,7 +28,7 @@ from rq.job_lifecycle import format_exc_info
 from rq.queue import Queue
 from rq.utils import now
 from rq.worker import DequeueStrategy
-from rq.worker.base import SHUTDOWN_SIGNAL, BaseWorker, signal_name
+from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
 from rq_leveldb.api import DefaultConnection
 from rq_leveldb.client.default_place import default_place
@@ -704,7 +704,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         elif not self.record.task.prepared:
             # The job was moved there whatever the number of queues.
             super().prepare_job_execution(job, remove_from_intermediate_queue=True)
-        elif not is_shipped(BaseWorker, 'prepare_job_execution'):
+        elif self.touched is not None:
             super().prepare_job_execution(job, remove_from_intermediate_queue)
         else:
             mark_started(job, self.name)
