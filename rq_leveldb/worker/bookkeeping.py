@@ -30,6 +30,7 @@ from rq.worker import WorkerStatus
 
 from rq_leveldb.unreadable import restore_job
 
+from .trouble import is_about_the_store
 from .untouched import is_shipped
 
 if TYPE_CHECKING:
@@ -63,22 +64,27 @@ _LARGEST_FIELD = 4096
 # A script's memory is bounded, by 64 MiB in the store; it holds its arguments more than once.
 _LARGEST_WRITTEN = 1 << 20
 
+# Where ARGV of the script that starts a job says so.
+_LONGEST_DATA = 14
+
 CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
 KEPT_USAGES = 10
 
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
-# neither in its queue nor known to be with this worker. No value of a job comes in here but two short ones: a script's
-# memory is bounded, a job's arguments are not.
+# neither in its queue nor known to be with this worker. A script's memory is bounded and a job's arguments are not: the
+# fields come along only where the larger ones are short, and none if the caller says so.
 # KEYS: suspended, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
-#       busy, the process that runs it and when that started, shortest lease, execution ids...
-# Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data}; where a key holds
+#       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
+#       execution ids...
+# Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
+# nil}; where a key holds
 # another type of value {queue, job id or '', '', words}: that job is set aside, or that queue passed over.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local monitoring, shortest = tonumber(ARGV[5]), tonumber(ARGV[14])
+local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local function short(key, field)
     if redis.call('HSTRLEN', key, field) <= 512 then return redis.call('HGET', key, field) end
 end
@@ -86,7 +92,7 @@ local function failed(reply)
     return type(reply) == 'table' and reply.err
 end
 local taken = {}
-local used = 15
+local used = 16
 local last_ttl = 0
 for index = 4, #KEYS do
     while used <= #ARGV do
@@ -102,7 +108,17 @@ for index = 4, #KEYS do
         if failed(size) then
             taken[#taken + 1] = {KEYS[index], id, '', job_key .. ': ' .. size.err}
         elseif size > 0 or redis.call('HEXISTS', job_key, 'data') == 1 then
-            local timeout, origin = tonumber(short(job_key, 'timeout') or ''), short(job_key, 'origin')
+            local timeout, origin, raw
+            if size <= longest and redis.call('HSTRLEN', job_key, 'meta') <= longest then
+                raw = redis.call('HGETALL', job_key)
+                for i = 1, #raw, 2 do
+                    if raw[i] == 'timeout' then timeout = raw[i + 1]
+                    elseif raw[i] == 'origin' then origin = raw[i + 1] end
+                end
+            else
+                timeout, origin = short(job_key, 'timeout'), short(job_key, 'origin')
+            end
+            timeout = tonumber(timeout or '')
             local execution = ARGV[used]
             local ttl = monitoring + 60
             if timeout and timeout > 0 and timeout < monitoring then ttl = math.floor(timeout) + 60 end
@@ -136,7 +152,7 @@ for index = 4, #KEYS do
                 redis.call('HSET', job_key, 'status', 'started', 'started_at', now_text, 'last_heartbeat', now_text,
                            'worker_name', worker)
                 redis.call('PERSIST', job_key)
-                taken[#taken + 1] = {KEYS[index], id, execution, size}
+                taken[#taken + 1] = {KEYS[index], id, execution, size, raw or false}
             end
         end
     end
@@ -458,9 +474,17 @@ class Bookkeeper:
             str(child.pid),
             child.started,
             str(worker.shortest_lease),
+            str(_LARGEST_PASSED),
             uuid4().hex,
         ]
-        return self._taken(self._start.run(keys, arguments), at)
+        try:
+            return self._taken(self._start.run(keys, arguments), at)
+        except ResponseError as error:
+            if is_about_the_store(error):
+                raise
+            # A field that is short in every job of RQ's may be too long for a script here.
+            arguments[_LONGEST_DATA] = '0'
+            return self._taken(self._start.run(keys, arguments), at)
 
     def claim(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
         """Take a job off the queues and leave the rest to RQ's own methods.
@@ -482,20 +506,27 @@ class Bookkeeper:
         if reply is None:
             raise Suspended
         found: list[Claim | Unusable] = []
-        for queue_key, job_id, execution_id, size in reply:
+        for queue_key, job_id, execution_id, size, *fields in reply:
             queue_name = as_text(queue_key)
             if isinstance(size, int):
-                raw, whole = self._read(job_id, size)
+                raw, whole = self._read(job_id, size, fields[0] if fields else None)
                 found.append(Claim(queue_name, as_text(job_id), as_text(execution_id), raw, at, whole))
             else:
                 found.append(Unusable(queue_name, as_text(job_id), size.decode('utf-8', 'replace')))
         return found
 
-    def _read(self, job_id: bytes, size: int) -> tuple[dict[bytes, bytes], bool]:
-        """Return a job's fields, and whether these are all."""
+    def _read(self, job_id: bytes, size: int, fields: Any = None) -> tuple[dict[bytes, bytes], bool]:
+        """Return a job's fields, and whether these are all.
+
+        Args:
+            job_id: which job.
+            size: of its data.
+            fields: as the script returned them; None if it did not.
+        """
         key = self._worker.job_class.redis_job_namespace_prefix.encode() + job_id
         if size <= _LARGEST_PASSED:
-            fields = self._call('HGETALL', key)
+            if fields is None:
+                fields = self._call('HGETALL', key)
             raw = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
             if sum(map(len, raw.values())) <= _LARGEST_PASSED:
                 return raw, True
