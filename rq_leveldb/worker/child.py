@@ -15,12 +15,12 @@ A child may also be told to handle the end of a job whose own process went away:
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import logging
 import os
 import pickle
 import signal
-import socket
 import struct
 import sys
 import time
@@ -37,6 +37,7 @@ from rq_leveldb.unreadable import UnreadableJob
 
 from . import limits, settlement
 from .assignment import Assignment, Task
+from .green import original, renew_loops
 from .leftovers import mark_environment
 from .mailbox import Mailbox, Report, Slot
 from .record import format_error
@@ -67,7 +68,7 @@ class Child:
     """
 
     identity: Identity
-    channel: socket.socket
+    channel: _socket.socket
     mailbox: Mailbox
     assignment: Assignment | None = None
     ending: Ending | None = None
@@ -132,7 +133,7 @@ class Child:
         return True
 
 
-def send_task(channel: socket.socket, task: Task) -> None:
+def send_task(channel: _socket.socket, task: Task) -> None:
     """Give a waiting child its job; never waits, since a task fits into the channel's buffer.
 
     Raises:
@@ -142,7 +143,7 @@ def send_task(channel: socket.socket, task: Task) -> None:
     channel.sendall(_LENGTH.pack(len(payload)) + payload)
 
 
-def receive_task(channel: socket.socket) -> Task | None:
+def receive_task(channel: _socket.socket) -> Task | None:
     """Wait for a job; None when the parent has none any more."""
     head = _receive(channel, _LENGTH.size)
     if head is None:
@@ -152,7 +153,7 @@ def receive_task(channel: socket.socket) -> Task | None:
     return None if body is None else pickle.loads(body)
 
 
-def _receive(channel: socket.socket, size: int) -> bytes | None:
+def _receive(channel: _socket.socket, size: int) -> bytes | None:
     chunks = []
     while size:
         chunk = channel.recv(min(size, 1 << 20))
@@ -173,7 +174,7 @@ def state_of(job: Job) -> dict[str, Any] | None:
 
 def run(
     worker: Worker,
-    channel: socket.socket,
+    channel: _socket.socket,
     mailbox: int,
     parent: int,
     leave: Callable[[], None],
@@ -198,7 +199,7 @@ def run(
             os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         worker.setup_work_horse_signals()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        original('signal', 'signal')(signal.SIGCHLD, signal.SIG_DFL)
         leave()
         slot = Slot(mailbox)
         if output is not None:
@@ -207,6 +208,7 @@ def run(
         if task is None:
             os._exit(0)
         channel.close()
+        renew_loops()
         code = _settle(worker, task) if task.ending is not None else _perform(worker, task, slot)
         if code == 0 and os.getpid() == pid:
             record = worker.record
@@ -266,10 +268,6 @@ def _perform(worker: Worker, task: Task, slot: Slot) -> int:
     numpy = sys.modules.get('numpy')
     if numpy is not None:
         numpy.random.seed()
-    gevent = sys.modules.get('gevent')
-    if gevent is not None:
-        # Its loop is the forker's.
-        gevent.reinit()
     worker.call_hooks(worker.settings.after_fork)
     try:
         job, queue, _ = become(worker, task, slot)

@@ -26,6 +26,7 @@ The kernel kills the forker when the supervisor ends, and the children when the 
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import gc
 import importlib
@@ -45,6 +46,7 @@ from rq_leveldb.failed_import import describe
 from rq_leveldb.process import die_with_parent
 
 from . import child as child_process
+from .green import original, renew_loops
 from .settings import NamedHook
 from .stale_code import StaleCode
 
@@ -56,7 +58,7 @@ __all__ = ['Forker']
 _MESSAGE = 65536
 _PATIENCE = 5.0
 
-# Not os.fork and its like: gevent and eventlet replace those by functions that want their own loop to run.
+# Not os.fork and its like, nor socket.socket: gevent and eventlet replace them (see `green`).
 _fork, _waitpid, _wait4 = posix.fork, posix.waitpid, posix.wait4
 
 
@@ -70,7 +72,7 @@ class Forker:
 
     def __init__(self, worker: Worker, leave: Callable[[], None]) -> None:
         # No descriptors left, no memory: OSError, and the caller waits.
-        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mine, its = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         _flush()
         try:
@@ -89,7 +91,7 @@ class Forker:
         """Return the descriptor that becomes readable when there is a message, or when the forker has died."""
         return self._control.fileno()
 
-    def fork(self, token: int, mailbox: int, output: int | None) -> socket.socket | None:
+    def fork(self, token: int, mailbox: int, output: int | None) -> _socket.socket | None:
         """Ask for a child.
 
         Args:
@@ -103,11 +105,11 @@ class Forker:
         Raises:
             OSError: there are no descriptors left.
         """
-        mine, its = socket.socketpair()
+        mine, its = _socket.socketpair()
         descriptors = [its.fileno(), mailbox, *([] if output is None else [output])]
         message = pickle.dumps(('fork', token, output is not None))
         try:
-            socket.send_fds(self._control, [message], descriptors)
+            socket.send_fds(self._control, [message], descriptors)  # type: ignore[arg-type]
         except OSError:
             mine.close()
             return None
@@ -169,7 +171,7 @@ def _flush() -> None:
 
 
 def _serve(
-    worker: Worker, control: socket.socket, parent: int, leave: Callable[[], None], theirs: socket.socket
+    worker: Worker, control: _socket.socket, parent: int, leave: Callable[[], None], theirs: _socket.socket
 ) -> None:
     """Be the forker; never returns."""
     code = 1
@@ -182,6 +184,7 @@ def _serve(
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         theirs.close()
         leave()
+        renew_loops()
         server = _Server(worker, control, parent)
         if server.prepare():
             server.run()
@@ -194,7 +197,7 @@ def _serve(
 
 
 class _Server:
-    def __init__(self, worker: Worker, control: socket.socket, supervisor: int) -> None:
+    def __init__(self, worker: Worker, control: _socket.socket, supervisor: int) -> None:
         self._worker = worker
         self._control = control
         self._supervisor = supervisor
@@ -206,7 +209,7 @@ class _Server:
         self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(self._waker, False)
-        self._poll = select.poll()
+        self._poll = original('select', 'poll')()
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
 
@@ -230,9 +233,10 @@ class _Server:
             self._send(('ready', name, describe(name, error)))
             return False
         # After the imports, which may have set handlers of their own.
-        signal.signal(signal.SIGCHLD, _ignore)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._pass_on)
+        handle = original('signal', 'signal')
+        handle(signal.SIGCHLD, _ignore)
+        handle(signal.SIGINT, signal.SIG_IGN)
+        handle(signal.SIGTERM, self._pass_on)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self._send(('ready', '', ''))
         return True
@@ -257,7 +261,7 @@ class _Server:
 
     def _receive(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 3)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 3)  # type: ignore[arg-type]
         except ConnectionResetError:
             # The supervisor closed its end and had not read everything.
             return False
@@ -286,7 +290,7 @@ class _Server:
             return
         if pid == 0:
             gc.enable()
-            channel = socket.socket(fileno=descriptors[0])
+            channel = _socket.socket(fileno=descriptors[0])
             child_process.run(self._worker, channel, descriptors[1], self._pid, self._leave, *descriptors[2:])
         for descriptor in descriptors:
             os.close(descriptor)

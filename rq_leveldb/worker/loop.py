@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any
 
+from .green import original
+
 __all__ = ['Loop', 'Timer']
 
 
@@ -45,7 +47,7 @@ class Loop:
 
     def __init__(self, on_error: Callable[[BaseException], None] | None = None) -> None:
         self._on_error = on_error
-        self._selector = selectors.DefaultSelector()
+        self._selector: selectors.BaseSelector = original('selectors', 'DefaultSelector')()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._signals: collections.deque[int] = collections.deque()

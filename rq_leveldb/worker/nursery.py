@@ -5,6 +5,7 @@ It knows processes. What a child's end means for its job is for the supervisor t
 
 from __future__ import annotations
 
+import _socket
 import itertools
 import os
 import signal
@@ -72,7 +73,7 @@ class Nursery:
         self._on_failure = failed
         self._on_useless = useless
         self._children: dict[int, Child] = {}
-        self._ordered: dict[int, tuple[socket.socket, Mailbox, Capture | None]] = {}
+        self._ordered: dict[int, tuple[_socket.socket, Mailbox, Capture | None]] = {}
         self._tokens = itertools.count()
         self._forker: Forker | None = None
         self._forker_since = 0.0

@@ -42,6 +42,7 @@ from .backoff import Backoff
 from .bookkeeping import Bookkeeper, Claim, Sealed, SealedSerializer, decode_list, encode_list, mark_started
 from .cron import WorkerCron
 from .found import read_fields
+from .green import is_eventlets
 from .heartbeat import LEASE, Heartbeat, new_beat
 from .liveness import BEAT_FIELD, identity_fields
 from .maintenance import Maintenance
@@ -331,9 +332,15 @@ class Worker(DefaultConnection, rq.worker.Worker):
 
         Raises:
             BadCronFile: the cron definitions cannot be loaded.
+            RuntimeError: eventlet has replaced what this process waits with.
             ImportFailed: what was to be imported before forking cannot be.
             SystemExit: it was told to stop at once.
         """
+        if is_eventlets():
+            raise RuntimeError(
+                'eventlet.monkey_patch() was called in this process, which therefore cannot wait for jobs: start the '
+                'worker with `rq-leveldb worker --import MODULE`, where MODULE is what calls it'
+            )
         supervisor = self._supervisor = Supervisor(self)
         self._stored_state = ''
         try:
