@@ -27,7 +27,7 @@ from rq.worker.base import BaseWorker
 
 from rq_leveldb.unreadable import UnreadableJob, is_wrong_type, list_aside, restore_job
 
-from .bookkeeping import Sealed, SealedSerializer, decode_list, encode_list, sealed_class
+from .bookkeeping import SealedSerializer, decode_list, encode_list, sealed_class
 from .ending import Ending, Fate, Verdict, decide, pause_before_rerun
 
 if TYPE_CHECKING:
@@ -367,11 +367,6 @@ def fail_unreadable(
             pipeline.delete(Result.get_key(job_id))
             pipeline.execute(raise_on_error=False)
         list_aside(connection, key, f'{reason}; it could not be failed either: {refused}')
-
-
-def sealed_result(data: bytes | None) -> Sealed | None:
-    """Return a result that is serialized already, as RQ's object for the job holds it."""
-    return None if data is None else Sealed(data)
 
 
 def _moment(seconds: float) -> datetime:

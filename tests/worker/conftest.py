@@ -28,15 +28,18 @@ def workers(redis: Any, store_dir: Path) -> Iterator[Workers]:
     started.close()
 
 
-@pytest.fixture(params=['store', 'redis'])
-def either(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Return a client of a new store, then one of a real Redis server where there is one."""
-    if request.param == 'store':
-        yield request.getfixturevalue('redis')
-        return
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """Return a client of a real Redis server; skipped where there is none."""
     try:
         server = RealRedis()
     except NoRedisError as error:
         pytest.skip(str(error))
     with server, Redis(unix_socket_path=server.socket_path) as client:
         yield client
+
+
+@pytest.fixture(params=['redis', 'server'])
+def either(request: pytest.FixtureRequest) -> Any:
+    """Return a client of a new store, then one of a real Redis server where there is one."""
+    return request.getfixturevalue(request.param)

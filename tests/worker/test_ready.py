@@ -12,7 +12,7 @@ from rq import Callback, Queue, Retry
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import DeferredJobRegistry, FailedJobRegistry, ReadyJobRegistry
-from worker_support import Workers
+from worker_support import Workers, fields_of
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
@@ -28,13 +28,6 @@ def make_ready(queue: Queue, job: Job) -> Job:
         queue.ready_job_registry.register_jobs([job], pipeline)
         pipeline.execute()
     return job
-
-
-def fields(job: Job) -> dict[bytes, bytes]:
-    found = job.connection.hgetall(job.key)
-    # The moment itself differs, and RQ writes again what it has read.
-    assert found.pop(b'enqueued_at')
-    return found
 
 
 @pytest.mark.parametrize(
@@ -65,7 +58,7 @@ def test_what_is_left_is_what_rq_leaves(either: Any, options: dict[str, Any]) ->
             job.timeout = None
         make_ready(queue, job)
         enqueue()
-        found.append((fields(job), queue.get_job_ids(), either.ttl(job.key), queue.ready_job_registry.get_job_ids()))
+        found.append((fields_of(job), queue.get_job_ids(), either.ttl(job.key), queue.ready_job_registry.get_job_ids()))
         job.delete()
 
     assert found[0] == found[1]

@@ -14,7 +14,7 @@ from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.scheduler import RQScheduler
-from worker_support import Workers, until
+from worker_support import Workers, fields_of, until
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
@@ -34,12 +34,6 @@ def scheduler(connection: Any, *names: str) -> InProcessScheduler:
     made.use(worker)
     made.begin()
     return made
-
-
-def fields(job: Job) -> dict[bytes, bytes]:
-    found = job.connection.hgetall(job.key)
-    assert found.pop(b'enqueued_at')
-    return found
 
 
 @pytest.mark.parametrize(
@@ -66,7 +60,7 @@ def test_what_is_enqueued_is_what_rq_enqueues(either: Any, options: dict[str, An
         job.save()
         enqueue()
         allowed = RateLimitRegistry('tenant', either).get_allowed_job_ids()
-        found.append((fields(job), queue.get_job_ids(), either.ttl(job.key), allowed))
+        found.append((fields_of(job), queue.get_job_ids(), either.ttl(job.key), allowed))
         assert not either.exists(queue.scheduled_job_registry.key)
         job.refresh()
         job.delete()

@@ -7,34 +7,20 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worker_jobs
-from redis import Redis
 from rq import Queue, Retry
 from rq.job import JobStatus
 from worker_support import HERE, Workers, until
 
-from compat_tests.real_redis import NoRedisError, RealRedis
 from rq_leveldb.worker.backoff import Backoff
 from rq_leveldb.worker.duties import Duties
 from rq_leveldb.worker.ending import Verdict, judge, pause_before_rerun
 from rq_leveldb.worker.loop import Loop
 from rq_leveldb.worker.mailbox import Report
-
-
-@pytest.fixture
-def server() -> Iterator[Any]:
-    """Return a client of a real Redis server."""
-    try:
-        redis = RealRedis()
-    except NoRedisError as error:
-        pytest.skip(str(error))
-    with redis, Redis(unix_socket_path=redis.socket_path) as client:
-        yield client
 
 
 def address_of(client: Any) -> str:

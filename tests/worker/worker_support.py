@@ -15,6 +15,7 @@ import psutil
 from redis.exceptions import ConnectionError
 from rq import Queue
 from rq import Worker as RQWorker
+from rq.job import Job
 
 from rq_leveldb.worker import Settings, Worker
 
@@ -54,6 +55,13 @@ def work(queue: Queue, **settings: Any) -> Worker:
     worker = Worker([queue], connection=queue.connection, settings=Settings(**settings))
     worker.work(burst=True, logging_level='WARNING')
     return worker
+
+
+def fields_of(job: Job) -> dict[bytes, bytes]:
+    """Return what the store has of a job but for the moment at which it was enqueued."""
+    found: dict[bytes, bytes] = job.connection.hgetall(job.key)
+    assert found.pop(b'enqueued_at')
+    return found
 
 
 class Workers:
