@@ -80,7 +80,7 @@ _DEAF = 60.0
 # Seconds after which a forker that says nothing of the children's end is killed, when they have to go.
 _SILENCE = 2.0
 # A thousand queues at rest are to cost less than half of a percent of a core.
-_SMALL_SHARE = 0.001
+_SMALL_SHARE = 0.0005
 # Seconds that the application's code gets for the ends of jobs when everything has to stop at once.
 _LAST_WORDS = 10.0
 

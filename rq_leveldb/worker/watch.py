@@ -29,9 +29,9 @@ __all__ = ['CommandWatch', 'QueueWatch']
 _MOST_LINES = 32
 # Keys in one command, so that the store comes round to others in between.
 _BATCH = 1000
-# A look takes a share of 1/400 of a core, the store's part included: there is time when nothing is to do, but a
+# A look takes a share of 1/600 of a core, the store's part included: there is time when nothing is to do, but a
 # laptop's battery and a small machine's neighbours notice what is always there.
-_SHARE = 400
+_SHARE = 600
 _SHORTEST_INTERVAL = 0.1
 # A look that took long because the machine was busy must not make the next ones rare.
 _LONGEST_INTERVAL = 5.0
