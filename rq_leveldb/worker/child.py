@@ -326,8 +326,10 @@ def _settle(worker: Worker, task: Task) -> int:
     return 0
 
 
-def usage_record(worker: Worker, raw: dict[bytes, bytes], execution: Execution, ending: Ending) -> dict[str, Any]:
-    """Return what is kept with a job of an execution that did not write it down itself.
+def usage_record(
+    worker: Worker, raw: dict[bytes, bytes], execution: Execution, ending: Ending
+) -> dict[str, Any] | None:
+    """Return what is kept with a job of an execution that did not write it down itself; None if nothing is known.
 
     Args:
         worker: the worker that had it.
@@ -337,6 +339,9 @@ def usage_record(worker: Worker, raw: dict[bytes, bytes], execution: Execution, 
     """
     if ending.report is not None and ending.report.usage:
         return {**ending.report.usage, 'raw': raw}
+    if not ending.pid:
+        # Another worker's process: nobody has seen its end.
+        return None
     user, system, memory = ending.usage[:3]
     return {
         'execution': execution.id,
