@@ -280,7 +280,7 @@ class Location:
             options['idle'] = f'{self.idle:g}'
         options.update(self.extra)
         query = f'?{urlencode(options)}' if options else ''
-        return f'{_SCHEME}://{quote(str(self.directory.path))}{query}'
+        return f'{_SCHEME}://{quote(os.fsencode(self.directory.path))}{query}'
 
 
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -392,7 +392,7 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         raise BadAddress(url, advice='The path must be absolute: three slashes, as in leveldb:///var/lib/app/jobs.')
     if parts.fragment:
         raise BadAddress(url, advice='Write # in a path as %23, and ? as %3F.')
-    path = unquote(parts.path)
+    path = unquote(parts.path, errors='surrogateescape')
     if '\0' in path:
         raise BadAddress(url, advice='A path cannot hold a zero byte.')
     if path in ('', '/'):

@@ -32,7 +32,7 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
-from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.pubsub import PubSub
@@ -149,7 +149,7 @@ class Server:
             with contextlib.suppress(OSError):
                 host, port = sock.getpeername()[:2]
                 return f'{host}:{port}'
-        return f'{self.settings.directory.socket}:0'
+        return f'{one_word(str(self.settings.directory.socket))}:0'
 
     def leave(self, session: Session) -> None:
         """A client has gone."""
