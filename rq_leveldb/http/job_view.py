@@ -14,8 +14,8 @@ from rq.results import Result
 from rq.utils import as_text
 
 from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.reading import Unreadable, show
 from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.reading import Looking, read_call, show
 from rq_leveldb.unreadable import Fault, show_bytes
 
 __all__ = [
@@ -67,17 +67,7 @@ def function_of(backend: Backend, job: Job) -> tuple[str | None, Any, Any]:
     Returns:
         Name, positional arguments, keyword arguments; where the data cannot be read, None and twice the reason.
     """
-    data = backend.reader.look(job.data)
-    if isinstance(data, (tuple, list)) and len(data) == 4:
-        name, instance, args, kwargs = data
-        if isinstance(name, str):
-            return (
-                (f'{type(instance).__module__}.{type(instance).__qualname__}.{name}' if instance else name),
-                (args),
-                kwargs,
-            )
-    reason = data if isinstance(data, Unreadable) else Unreadable('not in the form that RQ stores')
-    return None, reason, reason
+    return read_call(backend.reader, job.data)
 
 
 def shown(name: str, value: Any) -> dict[str, Any]:
@@ -174,14 +164,6 @@ def result_document(result: Result) -> dict[str, Any]:
     }
 
 
-class _Looking:
-    """A serializer that reads everything, for values that are only shown."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.loads = backend.reader.look
-        self.dumps = backend.reader.dumps
-
-
 def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], list[Fault]]:
     """Return a job's results, newest first, and what cannot be read of them.
 
@@ -196,7 +178,7 @@ def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], l
     (stored,) = replies(pipe)
     if is_refused(stored):
         return [], [wrong_type('results', key)]
-    looking = _Looking(backend)
+    looking = Looking(backend.reader)
     found: list[Result] = []
     faults: list[Fault] = []
     for entry, payload in stored:
