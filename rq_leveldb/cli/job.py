@@ -93,9 +93,9 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
 def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
     from rq.results import Result
 
-    from rq_leveldb.lookup import Fields, is_refused, replies
+    from rq_leveldb.lookup import Fields, is_refused, replies, see_results
     from rq_leveldb.reading import call_text, read_call
-    from rq_leveldb.unreadable import Fault, show_bytes
+    from rq_leveldb.unreadable import show_bytes
 
     job = seen.job
     faults = list(seen.faults)
@@ -107,12 +107,11 @@ def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
     crashes = _dicts(fields, 'crashes')
     faults += fields.faults
     function, args, kwargs = read_call(reader, job.data)
-    error = None
-    if not seen.faults:
-        try:
-            error = job.exc_info
-        except Exception as failure:
-            faults.append(Fault('results', Result.get_key(job.id).encode(), f'{type(failure).__name__}: {failure}'))
+    found, broken = see_results(connection, job.id, job.serializer, 1)
+    faults += broken
+    is_failure = bool(found) and found[0].type is Result.Type.FAILED
+    # Before it kept results, RQ wrote it into the job.
+    error = found[0].exc_string if is_failure else job._exc_info
     return {
         'id': job.id,
         'status': seen.status,

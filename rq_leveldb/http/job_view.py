@@ -14,7 +14,7 @@ from rq.results import Result
 from rq.utils import as_text
 
 from rq_leveldb.http.backend import Backend
-from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, see_results, wrong_type
 from rq_leveldb.reading import Looking, read_call, show
 from rq_leveldb.unreadable import Fault, show_bytes
 
@@ -172,26 +172,7 @@ def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], l
         job: the job.
         most: how many at most.
     """
-    key = Result.get_key(job.id)
-    pipe = backend.connection.pipeline(transaction=False)
-    pipe.xrevrange(key, '+', '-', count=most)
-    (stored,) = replies(pipe)
-    if is_refused(stored):
-        return [], [wrong_type('results', key)]
-    looking = Looking(backend.reader)
-    found: list[Result] = []
-    faults: list[Fault] = []
-    for entry, payload in stored:
-        # RQ leaves empty ones as they are, which are then neither text nor time.
-        payload = {name: value for name, value in (payload or {}).items() if value}
-        try:
-            result = Result.restore(job.id, entry.decode(), payload, connection=backend.connection, serializer=looking)
-        except Exception as error:
-            shown_payload = b', '.join(b'%s=%s' % pair for pair in sorted(payload.items()))
-            faults.append(Fault('results', shown_payload, f'{type(error).__name__}: {error}'))
-        else:
-            found.append(result)
-    return found, faults
+    return see_results(backend.connection, job.id, Looking(backend.reader), most)
 
 
 def full(backend: Backend, seen: Seen) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from rq import Queue
 
 from rq_leveldb import Redis
 from rq_leveldb.cli.main import main
+from rq_leveldb.lookup import see_jobs
+from rq_leveldb.reading import Reader
 
 
 class Spy:
@@ -60,3 +62,26 @@ def test_nothing_is_unpickled(
         shown = json.loads(capfd.readouterr().out)
         assert shown['call'] == f"cli_jobs.add(posix.mkdir('{tmp_path}/made'), 2, x='y')"
         assert shown['unreadable'] == []
+
+
+def packed(megabytes: int) -> bytes:
+    """Return a kilobyte for each megabyte of nothing."""
+    packer = zlib.compressobj()
+    pieces = [packer.compress(bytes(1 << 20)) for _ in range(megabytes)]
+    return b''.join([*pieces, packer.flush()])
+
+
+def test_what_is_small_until_it_is_unpacked(redis: Redis, store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bomb = packed(300)
+    job = Queue(connection=redis).enqueue('cli_jobs.add', job_id='bomb')
+    redis.hset(job.key, mapping={'data': bomb, 'exc_info': bomb})
+    redis.xadd('rq:results:bomb', {'type': 2, 'exc_string': base64.b64encode(bomb)})
+    assert main(['job', 'bomb', '--json', '--url', f'leveldb://{store_dir}']) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert [fault['field'] for fault in shown['unreadable']] == ['data', 'exc_info', 'results']
+    assert all('too large when it is unpacked' in fault['error'] for fault in shown['unreadable'])
+    # What is merely large is shown.
+    redis.hset(job.key, mapping={'data': packed(200), 'exc_info': packed(1)})
+    (seen,) = see_jobs(redis, ['bomb'], Reader())
+    assert seen is not None
+    assert seen.faults == ()
