@@ -19,6 +19,7 @@ __all__ = [
     'StoreError',
     'StoreInUse',
     'StoreNotStarting',
+    'UnsafePath',
     'UnwritableDirectory',
     'mask_password',
 ]
@@ -130,7 +131,14 @@ class ForeignOwner(StoreError):
     """The directory belongs to another user."""
 
     default_title = 'The data directory belongs to another user'
-    default_advice = 'Jobs are code: use the store as its owner, or name a directory of your own.'
+    default_advice = 'Jobs are code: use the store as its owner (sudo -u OWNER), or name a directory of your own.'
+
+
+class UnsafePath(StoreError):
+    """Another user can put something else where the data directory is."""
+
+    default_title = 'Another user can put a store in this place'
+    default_advice = 'Use a directory below none but your own and those of root; chown and chmod may mend it.'
 
 
 class CorruptDatabase(StoreError):
@@ -188,6 +196,7 @@ _KINDS: dict[str, type[StoreError]] = {
         NotAStore,
         StoreInUse,
         StoreNotStarting,
+        UnsafePath,
         UnwritableDirectory,
     )
 }

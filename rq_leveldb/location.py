@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import re
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -15,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from rq_leveldb.errors import BadAddress, ForeignOwner, NewerFormat, NoHomeDirectory, NotAStore, UnwritableDirectory
+from rq_leveldb import trust
+from rq_leveldb.errors import (
+    BadAddress,
+    ForeignOwner,
+    NewerFormat,
+    NoHomeDirectory,
+    NotAStore,
+    UnsafePath,
+    UnwritableDirectory,
+)
 
 __all__ = [
     'DATABASES',
@@ -114,16 +126,25 @@ class DataDirectory:
         Raises:
             NotAStore: it is no directory, or holds other things.
             ForeignOwner: it belongs to another user.
+            UnsafePath: another user can put something else there, or could write to it.
             NewerFormat: a later version wrote it.
             UnwritableDirectory: it cannot be looked into.
         """
         where = str(self.path)
         try:
-            status = self.path.stat()
-            if not self.path.is_dir():
+            status = trust.check_path(where)
+            if status is None:
+                return False
+            if not stat.S_ISDIR(status.st_mode):
                 raise NotAStore(where, title='This is a file and not a directory')
-            if status.st_uid != os.geteuid():
-                raise ForeignOwner(where)
+            _check_owner(where, status)
+            if trust.is_open_to_others(status) and os.listdir(self.path):
+                # What is in it may be somebody else's; an empty one is made private.
+                raise UnsafePath(
+                    where,
+                    title='Others can write to the data directory',
+                    advice='See whose files are in it, then: chmod 700.',
+                )
             try:
                 text = self.marker.read_text('utf-8')
             except FileNotFoundError:
@@ -147,18 +168,41 @@ class DataDirectory:
             raise NewerFormat(where)
         return True
 
+    def check_socket(self) -> None:
+        """See that directory and socket are this user's, before a client connects.
+
+        Whoever connects then sees who listens (`trust.check_listener`): what is there may change in between.
+
+        Raises:
+            ForeignOwner: they belong to another user.
+            UnsafePath: another user can put something else there.
+            OSError: they cannot be looked at, or there is no socket.
+        """
+        where = str(self.path)
+        status = trust.check_path(where)
+        if status is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
+        _check_owner(where, status)
+        if trust.is_open_to_others(status):
+            self.check()
+        path = os.path.join(where, self.socket.name)
+        uid = os.lstat(path).st_uid
+        if uid not in (os.geteuid(), 0):
+            raise ForeignOwner(path, title=f'The socket of the store belongs to another user ({trust.user_name(uid)})')
+
     def create(self) -> None:
         """Make the directory a data directory, private to its owner. Harmless where it already is one.
 
         Raises:
-            NotAStore, ForeignOwner, NewerFormat: as `check`.
+            NotAStore, ForeignOwner, UnsafePath, NewerFormat: as `check`.
             UnwritableDirectory: it cannot be made, or not be written to.
         """
         try:
             is_store = self.check()
             if not is_store:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.path.mkdir(mode=0o700, exist_ok=True)
+                _make_private(self.path)
+                # Somebody else may have been faster.
+                is_store = self.check()
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o700)
             if not is_store:
@@ -173,11 +217,28 @@ class DataDirectory:
     def _write_marker(self) -> None:
         # Written aside and renamed: many clients may do this at once, and none may read half of it.
         aside = self.path / f'format.{os.getpid()}.{threading.get_ident()}'
-        with aside.open('w', encoding='utf-8') as file:
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='utf-8') as file:
+            os.fchmod(file.fileno(), 0o600)
             file.write(f'rq-leveldb {FORMAT_VERSION}\n')
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.marker)
+
+
+def _check_owner(where: str, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        owner = trust.user_name(status.st_uid)
+        raise ForeignOwner(where, title=f'{ForeignOwner.default_title} ({owner})')
+
+
+def _make_private(path: Path) -> None:
+    """Make a directory and what is missing above it, for this user alone whatever the umask."""
+    for missing in reversed([path, *path.parents]):
+        # Not mkdir(parents=True), which gives only the last one its mode.
+        if not missing.exists():
+            with contextlib.suppress(FileExistsError):
+                missing.mkdir(mode=0o700)
+                missing.chmod(0o700)
 
 
 def _may_precede_marker(name: str) -> bool:
@@ -219,7 +280,7 @@ class Location:
             options['idle'] = f'{self.idle:g}'
         options.update(self.extra)
         query = f'?{urlencode(options)}' if options else ''
-        return f'{_SCHEME}://{quote(str(self.directory.path))}{query}'
+        return f'{_SCHEME}://{quote(os.fsencode(self.directory.path))}{query}'
 
 
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -290,8 +351,9 @@ def prepare_front_directory(url: str | None) -> DataDirectory:
         directory.create()
         return directory
     try:
-        directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = directory.path.stat().st_uid
+        _make_private(directory.path)
+        status = trust.check_path(str(directory.path))
+        owner = status.st_uid if status is not None else None
     except OSError as error:
         raise UnwritableDirectory(
             str(directory.path), title=f'The directory of the HTTP front cannot be made ({_reason(error)})'
@@ -330,7 +392,7 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         raise BadAddress(url, advice='The path must be absolute: three slashes, as in leveldb:///var/lib/app/jobs.')
     if parts.fragment:
         raise BadAddress(url, advice='Write # in a path as %23, and ? as %3F.')
-    path = unquote(parts.path)
+    path = unquote(parts.path, errors='surrogateescape')
     if '\0' in path:
         raise BadAddress(url, advice='A path cannot hold a zero byte.')
     if path in ('', '/'):

@@ -6,9 +6,11 @@ it; a key that holds another type of value counts as a fault of whoever refers t
 
 from __future__ import annotations
 
+import binascii
 import json
 import math
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,6 +29,7 @@ from rq.registry import (
     ScheduledJobRegistry,
     StartedJobRegistry,
 )
+from rq.results import Result
 from rq.utils import as_text, utcparse
 from rq.worker import BaseWorker
 
@@ -50,6 +53,7 @@ __all__ = [
     'registry_key',
     'replies',
     'see_jobs',
+    'see_results',
     'wrong_type',
 ]
 
@@ -72,6 +76,9 @@ COUNTED = ('queued', *REGISTRIES)
 # Scored by the time at which the entry expires.
 _EXPIRING = ('finished', 'failed')
 _LARGEST = 2**63 - 1
+# Compressed, a kilobyte may be a megabyte of nothing.
+_MOST_UNPACKED = 256 << 20
+_MOST_PACKING = 1032
 
 Value = TypeVar('Value')
 
@@ -188,6 +195,11 @@ def _see(connection: Redis, job_id: str, raw: Any, serializer: Any) -> Seen | No
     if is_refused(raw):
         return Seen(job, (wrong_type('', as_text(Job.key_for(job_id))),))
     faults: list[Fault] = []
+    for name in ('data', 'exc_info'):
+        packed = raw.get(name.encode(), b'')
+        if _is_bomb(packed):
+            faults.append(Fault(name, packed, 'too large when it is unpacked'))
+            raw = {**raw, name.encode(): b''}
     if b'data' not in raw:
         faults.append(Fault('data', b'', 'is missing'))
         raw = {**raw, b'data': b''}
@@ -201,6 +213,54 @@ def _see(connection: Redis, job_id: str, raw: Any, serializer: Any) -> Seen | No
         return Seen(restore_job(make, {b'data': b'', **readable}), tuple(faults))
     except UnreadableJob as error:
         return Seen(job, (*faults, *error.faults))
+
+
+def see_results(connection: Redis, job_id: str, serializer: Any, most: int = 10) -> tuple[list[Result], list[Fault]]:
+    """Return a job's results, newest first, and what cannot be read of them.
+
+    Args:
+        connection: the store.
+        job_id: the job.
+        serializer: reads what it returned.
+        most: how many at most.
+    """
+    key = Result.get_key(job_id)
+    pipe = connection.pipeline(transaction=False)
+    pipe.xrevrange(key, '+', '-', count=most)
+    (stored,) = replies(pipe)
+    if is_refused(stored):
+        return [], [wrong_type('results', key)]
+    found: list[Result] = []
+    faults: list[Fault] = []
+    for entry, payload in stored:
+        # RQ leaves empty ones as they are, which are then neither text nor time.
+        payload = {name: value for name, value in (payload or {}).items() if value}
+        try:
+            if _is_bomb(binascii.a2b_base64(payload.get(b'exc_string', b''))):
+                raise ValueError('too large when it is unpacked')
+            found.append(Result.restore(job_id, entry.decode(), payload, connection=connection, serializer=serializer))
+        except Exception as error:
+            shown = b', '.join(b'%s=%s' % pair for pair in sorted(payload.items()))
+            faults.append(Fault('results', shown, f'{type(error).__name__}: {error}'))
+    return found, faults
+
+
+def _is_bomb(packed: bytes) -> bool:
+    """Say whether RQ would unpack more than is reasonable, without doing so."""
+    if len(packed) * _MOST_PACKING <= _MOST_UNPACKED:
+        return False
+    unpacker = zlib.decompressobj()
+    left = _MOST_UNPACKED
+    try:
+        while packed and not unpacker.eof:
+            left -= len(unpacker.decompress(packed, 1 << 20))
+            if left < 0:
+                return True
+            packed = unpacker.unconsumed_tail
+    except zlib.error:
+        # RQ takes it as it is.
+        return False
+    return False
 
 
 def find_queues(connection: Redis) -> Names:

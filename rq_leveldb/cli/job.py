@@ -15,6 +15,7 @@ from rq_leveldb.location import URL_VARIABLES
 
 if TYPE_CHECKING:
     from rq_leveldb.lookup import Fields, Seen
+    from rq_leveldb.reading import Reader
 
 __all__ = ['job']
 
@@ -33,22 +34,25 @@ _UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
 @click.option('--serializer', '-S', help='Serializer of the job: pickle, json or a class.')
 def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, serializer: str | None) -> int:
-    """Show the job ID: its state, when it ran and what each execution used.
+    """Show the job ID: its state, when it ran and what each execution used. Nothing that it holds is run or imported.
 
     Processor time and peak memory are those of the job's process; the memory includes what the process shares with
     the worker that it was forked from.
     """
     from rq_leveldb.client.connection import Redis
     from rq_leveldb.lookup import see_jobs
+    from rq_leveldb.reading import Looking, Reader
 
     connection: Any = Redis.from_url(url) if url is not None else Redis()
-    (found,) = see_jobs(connection, [job_id], serializer)
+    # RQ's own would run what is stored.
+    reader = Reader(serializer or 'pickle')
+    (found,) = see_jobs(connection, [job_id], Looking(reader))
     if found is None:
         render.complain(f'there is no job {job_id}', 'It may have been deleted, or its time to live is over.')
         return 1
     if log:
         return _print_log(connection, found, follow)
-    report = _report(connection, found)
+    report = _report(connection, found, reader)
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
@@ -86,11 +90,12 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
     return 0
 
 
-def _report(connection: Any, seen: Seen) -> dict[str, Any]:
+def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
     from rq.results import Result
 
-    from rq_leveldb.lookup import Fields, is_refused, replies
-    from rq_leveldb.unreadable import Fault, show_bytes
+    from rq_leveldb.lookup import Fields, is_refused, replies, see_results
+    from rq_leveldb.reading import call_text, read_call
+    from rq_leveldb.unreadable import show_bytes
 
     job = seen.job
     faults = list(seen.faults)
@@ -101,23 +106,18 @@ def _report(connection: Any, seen: Seen) -> dict[str, Any]:
     executions = _dicts(fields, 'usage')
     crashes = _dicts(fields, 'crashes')
     faults += fields.faults
-    try:
-        call = job.get_call_string()
-    except Exception:
-        # The function's arguments need the serializer, and maybe classes, of the application.
-        call = None
-    error = None
-    if not seen.faults:
-        try:
-            error = job.exc_info
-        except Exception as failure:
-            faults.append(Fault('results', Result.get_key(job.id).encode(), f'{type(failure).__name__}: {failure}'))
+    function, args, kwargs = read_call(reader, job.data)
+    found, broken = see_results(connection, job.id, job.serializer, 1)
+    faults += broken
+    is_failure = bool(found) and found[0].type is Result.Type.FAILED
+    # Before it kept results, RQ wrote it into the job.
+    error = found[0].exc_string if is_failure else job._exc_info
     return {
         'id': job.id,
         'status': seen.status,
         'queue': job.origin,
         'description': job.description,
-        'call': call,
+        'call': None if function is None else call_text(function, args, kwargs),
         'worker': job.worker_name,
         'enqueued_at': _text(job.enqueued_at),
         'started_at': _text(job.started_at),

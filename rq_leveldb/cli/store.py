@@ -31,6 +31,7 @@ def stop(url: str | None) -> None:
     from rq_leveldb.client import autostart
 
     location = parse(url)
+    location.directory.check()
     if autostart.running_store(location.directory) is None:
         click.echo('No store runs there.')
     elif autostart.stop(location.directory):

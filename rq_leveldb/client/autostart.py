@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rq_leveldb import process
+from rq_leveldb import process, trust
 from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, UnwritableDirectory
 from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
 from rq_leveldb.version import __version__
@@ -152,7 +152,11 @@ def stop(directory: DataDirectory) -> bool:
 
     Returns:
         Whether none runs now; False if it did not stop in 10 s.
+
+    Raises:
+        StoreError: the directory is not this user's, or holds no store.
     """
+    directory.check()
     running = running_store(directory)
     return running is None or _shut_down(directory, running[0])
 
@@ -166,9 +170,11 @@ def _shut_down(directory: DataDirectory, identity: process.Identity) -> bool:
 
 
 def _dial(directory: DataDirectory, timeout: float | None) -> socket.socket:
+    directory.check_socket()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connect_unix(sock, directory.socket, timeout)
+        trust.check_listener(sock, str(directory.socket))
     except BaseException:
         sock.close()
         raise

@@ -22,6 +22,7 @@ from rq_leveldb.http.problems import install
 from rq_leveldb.http.queues import OneQueue, Queues, Suspension
 from rq_leveldb.http.schedules import Cron, Schedules
 from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.tries import Tries
 from rq_leveldb.http.unreadable import Unreadable
 from rq_leveldb.http.workers import OneWorker, Workers
 
@@ -55,10 +56,11 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
         allow: the functions that may be enqueued; by default what the settings name, imported now.
     """
     backend = Backend(connection, settings, allow or AllowList(settings.imports, settings.allow))
-    sessions = Sessions(token)
+    sessions = Sessions(token, connection)
+    tries = Tries()
     observer = Observer(backend)
     is_local = settings.address.startswith('unix:')
-    guard = Guard(sessions, settings.hosts, settings.origins, is_local)
+    guard = Guard(sessions, tries, settings.hosts, settings.origins, is_local)
     app = falcon.App(middleware=(Head(), guard))
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False
@@ -75,7 +77,7 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
     app.add_route('/healthz/live', health, suffix='live')
     app.add_route('/healthz/ready', health, suffix='ready')
     app.add_route('/metrics', Metrics(backend, observer))
-    app.add_route('/v1/session', Session(sessions))
+    app.add_route('/v1/session', Session(sessions, tries))
     app.add_route('/v1/functions', Functions(backend))
     app.add_route('/v1/jobs', Jobs(backend))
     app.add_route('/v1/batch', Batch(backend))

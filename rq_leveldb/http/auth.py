@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import re
 import secrets
 import time
@@ -12,9 +13,11 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 import falcon
+from redis import Redis
 
 from rq_leveldb.http import body, fields, query
 from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.tries import Tries
 
 __all__ = ['SESSION_SECONDS', 'Guard', 'Session', 'Sessions']
 
@@ -26,21 +29,25 @@ _OPEN_PREFIXES = ('/healthz', '/page/')
 _SAFE_METHODS = ('GET', 'HEAD', 'OPTIONS')
 _HOST = re.compile(r'(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?')
 _LONGEST_TOKEN = 1000
+_ENDED = 'rq-leveldb:http:ended-session:'
 
 
 class Sessions:
     """The page's logins: a cookie that only the holder of the token can make.
 
-    Not the token itself, since cookies of one host go to every port of it.
+    Not the token itself, since cookies of one host go to every port of it. Those that were logged out of stand in the
+    store until they would have ended anyway, where every process that serves finds them.
 
     Args:
         token: the token; None where none is asked for.
+        connection: the store.
     """
 
     cookie = 'rq_leveldb_session'
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, connection: Redis) -> None:
         self.token = token
+        self._connection = connection
         self._digest = None if token is None else _digest(token)
 
     def is_token(self, given: str) -> bool:
@@ -65,16 +72,34 @@ class Sessions:
         """
         if self.token is None:
             return True
-        if not cookies:
-            return False
+        found = self._read(cookies)
+        return found is not None and not self._connection.exists(_ENDED + found[1])
+
+    def end(self, cookies: str | None) -> None:
+        """Log out: what the cookie holds is good for nothing any more, whoever kept it.
+
+        Args:
+            cookies: a request's Cookie header.
+        """
+        found = self._read(cookies)
+        if found is not None:
+            expires, nonce = found
+            self._connection.set(_ENDED + nonce, 1, ex=max(1, expires - int(time.time()) + 1))
+
+    def _read(self, cookies: str | None) -> tuple[int, str] | None:
+        """Return when a session ends and its name; None where it is not one of ours or over."""
+        if self.token is None or not cookies:
+            return None
         try:
             morsel = SimpleCookie(cookies).get(self.cookie)
             expires, nonce, signature = morsel.value.split('.') if morsel is not None else ('', '', '')
             if not expires.isascii() or not expires.isdigit() or int(expires) < time.time():
-                return False
+                return None
+            if not hmac.compare_digest(signature.encode(), self._signature(expires, nonce).encode()):
+                return None
         except Exception:
-            return False
-        return hmac.compare_digest(signature.encode(), self._signature(expires, nonce).encode())
+            return None
+        return int(expires), nonce
 
     def _signature(self, expires: str, nonce: str) -> str:
         assert self.token is not None
@@ -87,15 +112,22 @@ class Guard:
 
     Args:
         sessions: the token and the logins.
+        tries: how often who may be wrong.
         hosts: names by which the service is reached, besides localhost and IP addresses.
         origins: web origins whose pages may use it.
         is_local: it listens on a unix socket, where the Host header means nothing.
     """
 
     def __init__(
-        self, sessions: Sessions, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (), is_local: bool = False
+        self,
+        sessions: Sessions,
+        tries: Tries,
+        hosts: tuple[str, ...] = (),
+        origins: tuple[str, ...] = (),
+        is_local: bool = False,
     ) -> None:
         self._sessions = sessions
+        self._tries = tries
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origins)
         self._is_local = is_local
@@ -159,6 +191,10 @@ class Guard:
             scheme, _, given = authorization.partition(' ')
             if scheme.lower() == 'bearer' and self._sessions.is_token(given.strip()[:_LONGEST_TOKEN]):
                 return
+            # Not refused, but slowed down: who shares an address with a program that has an old token, as all do
+            # behind a proxy, must not suffer.
+            if self._tries.take(address_of(request)):
+                self._tries.hold_up()
             raise _unauthorized('The token is not right.', ', error="invalid_token"')
         if not self._sessions.is_session(request.env.get('HTTP_COOKIE')):
             raise _unauthorized('No token was sent.', '')
@@ -171,10 +207,12 @@ class Session:
 
     Args:
         sessions: the token and the logins.
+        tries: how often who may be wrong.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, tries: Tries) -> None:
         self._sessions = sessions
+        self._tries = tries
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Say whether this browser is logged in."""
@@ -193,6 +231,17 @@ class Session:
         values, errors = fields.read_fields(document, {'token': fields.text(_LONGEST_TOKEN)}, ('token',))
         if errors:
             raise fields.refuse(errors)
+        address = address_of(request)
+        wait = self._tries.take(address)
+        if wait:
+            raise Problem(
+                429,
+                'too-many-tries',
+                'Too many wrong tokens came from this address',
+                'This one was not looked at.',
+                hint=f'Wait {math.ceil(wait)} s.',
+                headers={'Retry-After': str(math.ceil(wait))},
+            )
         if not self._sessions.is_token(values['token']):
             raise Problem(
                 403,
@@ -201,6 +250,7 @@ class Session:
                 hint='`rq-leveldb token` prints it.',
                 errors=[FieldError('is not the token', pointer='/token')],
             )
+        self._tries.give_back(address)
         if self._sessions.token is not None:
             response.set_cookie(
                 Sessions.cookie,
@@ -216,8 +266,18 @@ class Session:
     def on_delete(self, request: falcon.Request, response: falcon.Response) -> None:
         """Log out."""
         check_same_origin(request)
+        self._sessions.end(request.get_header('Cookie'))
         response.unset_cookie(Sessions.cookie, path='/', same_site='Strict')
         response.status = falcon.HTTP_204
+
+
+def address_of(request: falcon.Request) -> str:
+    """Return the address of a client; all have the same behind a proxy or on a unix socket.
+
+    Args:
+        request: its request.
+    """
+    return str(request.env.get('REMOTE_ADDR') or '')
 
 
 def check_same_origin(request: falcon.Request) -> None:

@@ -20,9 +20,9 @@ from rq_leveldb.http.allow import AllowList
 from rq_leveldb.http.combiner import Combiner
 from rq_leveldb.http.fields import IDENTIFIER, text
 from rq_leveldb.http.problems import Problem
-from rq_leveldb.http.reading import Reader
 from rq_leveldb.http.settings import Settings
 from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
+from rq_leveldb.reading import Reader
 from rq_leveldb.unreadable import Fault
 
 __all__ = ['Backend', 'Slots', 'acting', 'no_such_job', 'unreadable_job']

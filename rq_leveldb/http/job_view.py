@@ -14,8 +14,8 @@ from rq.results import Result
 from rq.utils import as_text
 
 from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.reading import Unreadable, show
-from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, see_results, wrong_type
+from rq_leveldb.reading import Looking, read_call, show
 from rq_leveldb.unreadable import Fault, show_bytes
 
 __all__ = [
@@ -67,17 +67,7 @@ def function_of(backend: Backend, job: Job) -> tuple[str | None, Any, Any]:
     Returns:
         Name, positional arguments, keyword arguments; where the data cannot be read, None and twice the reason.
     """
-    data = backend.reader.look(job.data)
-    if isinstance(data, (tuple, list)) and len(data) == 4:
-        name, instance, args, kwargs = data
-        if isinstance(name, str):
-            return (
-                (f'{type(instance).__module__}.{type(instance).__qualname__}.{name}' if instance else name),
-                (args),
-                kwargs,
-            )
-    reason = data if isinstance(data, Unreadable) else Unreadable('not in the form that RQ stores')
-    return None, reason, reason
+    return read_call(backend.reader, job.data)
 
 
 def shown(name: str, value: Any) -> dict[str, Any]:
@@ -174,14 +164,6 @@ def result_document(result: Result) -> dict[str, Any]:
     }
 
 
-class _Looking:
-    """A serializer that reads everything, for values that are only shown."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.loads = backend.reader.look
-        self.dumps = backend.reader.dumps
-
-
 def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], list[Fault]]:
     """Return a job's results, newest first, and what cannot be read of them.
 
@@ -190,26 +172,7 @@ def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], l
         job: the job.
         most: how many at most.
     """
-    key = Result.get_key(job.id)
-    pipe = backend.connection.pipeline(transaction=False)
-    pipe.xrevrange(key, '+', '-', count=most)
-    (stored,) = replies(pipe)
-    if is_refused(stored):
-        return [], [wrong_type('results', key)]
-    looking = _Looking(backend)
-    found: list[Result] = []
-    faults: list[Fault] = []
-    for entry, payload in stored:
-        # RQ leaves empty ones as they are, which are then neither text nor time.
-        payload = {name: value for name, value in (payload or {}).items() if value}
-        try:
-            result = Result.restore(job.id, entry.decode(), payload, connection=backend.connection, serializer=looking)
-        except Exception as error:
-            shown_payload = b', '.join(b'%s=%s' % pair for pair in sorted(payload.items()))
-            faults.append(Fault('results', shown_payload, f'{type(error).__name__}: {error}'))
-        else:
-            found.append(result)
-    return found, faults
+    return see_results(backend.connection, job.id, Looking(backend.reader), most)
 
 
 def full(backend: Backend, seen: Seen) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _REASONS = {
     414: 'The URI is too long.',
     415: 'The body is not JSON by its Content-Type.',
     422: 'A field has a value that is not accepted.',
+    429: 'Too many wrong tokens came from this address; Retry-After says how long to wait.',
     503: 'The store did not answer, or too many clients are waiting.',
 }
 
@@ -214,6 +215,7 @@ def _paths(settings: Settings) -> Node:
                 'login',
                 'Log in with the token.',
                 (204, None),
+                429,
                 takes='Login',
                 must_take=True,
                 is_open=True,

@@ -70,7 +70,7 @@ class Engine:
     def open(self) -> None:
         try:
             self._db = plyvel.DB(
-                str(self.directory),
+                os.fsencode(self.directory),
                 create_if_missing=True,
                 write_buffer_size=WRITE_BUFFER_BYTES,
                 lru_cache_size=BLOCK_CACHE_BYTES,

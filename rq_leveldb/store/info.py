@@ -6,12 +6,25 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.version import __version__
 
 REDIS_VERSION = '8.2.0'
 """What INFO, HELLO and scripts tell to clients that ask: the version whose replies are the model."""
+
+# Not the blank, the comma, the equal sign and line ends, by which clients take such replies apart; nor any letter that
+# is none in ASCII, since some of those are blanks and line ends as well.
+_PLAIN = '!"#$&\'()*+-./:;<>?@[\\]^_`{|}~'
+
+
+def one_word(text: str, also: str = '') -> str:
+    """:returns: free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL
+
+    :param also: what may stand as it is, besides
+    """
+    return quote(text.encode('utf-8', 'surrogateescape'), safe=_PLAIN + also)
 
 
 @dataclass
@@ -139,7 +152,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'uptime_in_days': uptime // 86400,
             'executable': '',
             'config_file': '',
-            'data_directory': settings.directory.path,
+            'data_directory': one_word(str(settings.directory.path)),
         },
         'clients': {
             'connected_clients': snapshot.clients,
@@ -165,7 +178,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'commits': statistics.commits,
             'syncs': statistics.syncs,
             'write_errors': statistics.write_errors,
-            'last_write_error': statistics.last_write_error,
+            'last_write_error': one_word(statistics.last_write_error, ' '),
         },
         'stats': {
             'total_connections_received': statistics.connections,
@@ -188,7 +201,9 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             )
             for name, row in sorted(statistics.by_command.items())
         },
-        'errorstats': {f'errorstat_{code}': f'count={count}' for code, count in sorted(statistics.errors.items())},
+        'errorstats': {
+            f'errorstat_{one_word(code)}': f'count={count}' for code, count in sorted(statistics.errors.items())
+        },
         'cluster': {'cluster_enabled': 0},
         'keyspace': {f'db{db}': f'keys={keys},expires=0,avg_ttl=0' for db, keys in snapshot.databases},
     }

@@ -15,7 +15,6 @@ import logging.handlers
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from typing import TextIO
 
 import uvloop
 
-from rq_leveldb import errors, location, process, systemd
+from rq_leveldb import errors, location, process, systemd, trust
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
@@ -33,7 +32,7 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
-from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.pubsub import PubSub
@@ -117,7 +116,7 @@ class Server:
         pid = uid = 0
         address = self._address(sock)
         if sock is not None and sock.family == socket.AF_UNIX:
-            pid, uid = _peer(sock)
+            pid, uid = trust.peer(sock)
             if uid not in (os.getuid(), 0):
                 logger.warning('refused a client of user %d', uid)
                 session.transport.write(b'-NOPERM this store belongs to another user\r\n')
@@ -150,7 +149,7 @@ class Server:
             with contextlib.suppress(OSError):
                 host, port = sock.getpeername()[:2]
                 return f'{host}:{port}'
-        return f'{self.settings.directory.socket}:0'
+        return f'{one_word(str(self.settings.directory.socket))}:0'
 
     def leave(self, session: Session) -> None:
         """A client has gone."""
@@ -474,17 +473,6 @@ class Server:
             session.transport.close()
         await asyncio.sleep(0)
         self.engine.close()
-
-
-def _peer(sock: socket.socket) -> tuple[int, int]:
-    """:returns: pid (0 where the system does not tell) and uid of the process at the other end"""
-    if hasattr(socket, 'SO_PEERCRED'):
-        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
-        pid, uid, _ = struct.unpack('3i', data)
-        return pid, uid
-    # macOS: LOCAL_PEERCRED gives a struct xucred, whose second field is the uid.
-    data = sock.getsockopt(0, 1, 76)
-    return 0, struct.unpack_from('I', data, 4)[0]
 
 
 # -- the command

@@ -10,6 +10,7 @@ import threading
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import redis as redis_py
@@ -21,6 +22,7 @@ from rq.scheduler import RQScheduler
 
 from rq_leveldb import Queue, Redis, UnusedSettingWarning, Worker, default_connection, errors, job
 from rq_leveldb.client.connection import StoreConnection
+from rq_leveldb.location import DataDirectory, Location
 
 
 def test_the_everyday_things_of_redis_py(redis: Redis) -> None:
@@ -244,3 +246,21 @@ def test_the_connection_may_be_left_out(store_dir: Path, redis: Redis, monkeypat
     worker = Worker(['default'])
     assert worker.connection is default_connection()
     assert Worker(rq.Queue(connection=redis)).connection is redis
+
+
+@pytest.mark.parametrize(
+    'name', ['Application Support', 'a=b,c', 'line\nend', '\x85\u2028\u3000ä', 'percent%20', os.fsdecode(b'\xff')]
+)
+def test_any_path_can_be_told(tmp_path: Path, name: str) -> None:
+    place = Location(DataDirectory(tmp_path / name), idle=1)
+    with Redis.from_url(place.url, client_name='worker=1') as client:
+        told = client.client_info()
+        assert unquote(told['addr'], errors='surrogateescape') == f'{tmp_path}/{name}/store.sock:0'
+        assert (told['laddr'], told['name'], told['resp']) == (told['addr'], 'worker%3D1', '3')
+        assert client.client_list()[0]['addr'] == told['addr']
+        assert client.client_getname() in (b'worker=1', 'worker=1')
+        assert unquote(client.info('server')['data_directory'], errors='surrogateescape') == f'{tmp_path}/{name}'
+        assert client.config_get('dir')['dir'].startswith(str(tmp_path))
+        assert client.client_kill_filter(addr=told['addr'], skipme=False) == 1
+    with Redis.from_url(place.url) as client:
+        client.shutdown()

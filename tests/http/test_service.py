@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from falcon.testing import TestClient
 from http_support import TOKEN, Api
 from rq import Queue, Worker
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.application import Front
+from rq_leveldb.http.auth import SESSION_SECONDS
 from rq_leveldb.http.token import load_token
+from rq_leveldb.http.tries import Tries
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,87 @@ def test_the_page_logs_in_once_and_other_sites_cannot_use_it(make_front: Callabl
     for forged in ('rq_leveldb_session=1.2.3', f'{cookie}x', 'rq_leveldb_session=9999999999.x.' + '0' * 64, 'x' * 4000):
         assert api.get('/v1/queues', headers={'Cookie': forged}).status_code == 401
     assert api.delete('/v1/session', headers=good).headers['set-cookie'].startswith('rq_leveldb_session=""')
+
+
+def log_in(api: Api) -> str:
+    """Return the Cookie header of a new login."""
+    login = api.post('/v1/session', {'token': TOKEN}, headers={'Sec-Fetch-Site': 'same-origin'})
+    return login.headers['set-cookie'].partition(';')[0]
+
+
+def test_a_cookie_ends_at_logout(make_front: Callable[..., Front], connection: redis.Redis) -> None:
+    api = Api(make_front(), token=None)
+    ended, other = log_in(api), log_in(api)
+    good = {'Cookie': ended, 'Origin': 'http://localhost:7753'}
+    assert api.delete('/v1/session', headers=good).status_code == 204
+    # Also for another process that serves, and for one that is started later.
+    for front in (api, Api(make_front(), token=None)):
+        assert front.get('/v1/queues', headers={'Cookie': ended}).status_code == 401
+        assert front.get('/v1/session', headers={'Cookie': ended}).json['is_authenticated'] is False
+        assert front.get('/v1/queues', headers={'Cookie': other}).status_code == 200
+    (key,) = connection.keys('rq-leveldb:http:ended-session:*')
+    assert 0 < connection.ttl(key) <= SESSION_SECONDS + 2
+    # What was never a session leaves nothing behind.
+    api.delete('/v1/session', headers={**good, 'Cookie': f'{other}x'})
+    api.delete('/v1/session')
+    assert connection.keys('rq-leveldb:http:ended-session:*') == [key]
+
+
+def test_wrong_logins_are_slowed_down(make_front: Callable[..., Front]) -> None:
+    api = Api(make_front(), token=None)
+
+    def status(address: str, token: str) -> int:
+        answer = api.post('/v1/session', {'token': token}, extras={'REMOTE_ADDR': address})
+        if answer.status_code == 429:
+            assert int(answer.headers['retry-after']) >= 1
+        return answer.status_code
+
+    for _ in range(20):
+        assert status('10.0.0.1', TOKEN) == 204
+    statuses = [status('10.0.0.1', f'guess{number}') for number in range(40)]
+    assert statuses[:10] == [403] * 10
+    assert statuses.count(403) < 20
+    assert status('10.0.0.1', TOKEN) == 429
+    assert status('10.0.0.2', TOKEN) == 204
+    # Programs with the right token go on.
+    programs = {'Authorization': f'Bearer {TOKEN}'}
+    assert api.get('/v1/queues', headers=programs, extras={'REMOTE_ADDR': '10.0.0.1'}).status_code == 200
+
+
+def test_tries_come_back_and_take_little_memory_and_few_threads() -> None:
+    now = 1000.0
+    slept: list[float] = []
+    tries = Tries(lambda: now, slept.append)
+    assert [tries.take('a') for _ in range(12)] == [0] * 10 + [1, 1]
+    now += 0.25
+    assert tries.take('a') == 0.75
+    now += 2.75
+    assert [tries.take('a') for _ in range(4)] == [0, 0, 0, 1]
+    now += 3600
+    assert [bool(tries.take('a')) for _ in range(12)] == [False] * 10 + [True] * 2
+    assert all(tries.take('2001:db8::1') == 0 for _ in range(10))
+    assert tries.take('2001:db8::ffff:2')
+    for number in range(5000):
+        tries.take(f'b{number}')
+    assert len(tries._full_at) == 1000
+
+    waits: list[float] = []
+
+    def another_comes(seconds: float) -> None:
+        waits.append(seconds)
+        tries.hold_up()
+
+    tries = Tries(sleep=another_comes)
+    tries.hold_up()
+    assert waits == [0.5, 0.5]
+
+
+def test_a_wrong_bearer_is_slowed_down(make_front: Callable[..., Front]) -> None:
+    api = Api(make_front(), token=None)
+    wrong = {'Authorization': 'Bearer guess'}
+    started = time.monotonic()
+    assert {api.get('/v1/queues', headers=wrong).status_code for _ in range(13)} == {401}
+    assert time.monotonic() - started > 1
 
 
 def test_other_origins_only_where_configured(make_front: Callable[..., Front]) -> None:

@@ -193,7 +193,7 @@ def _settings(ctx: Context) -> dict[str, str]:
 def _config_get(ctx: Context, patterns: list[bytes]) -> Reply:
     wanted = [pattern.decode('latin-1').lower() for pattern in patterns]
     return {
-        name.encode(): value.encode()
+        name.encode(): value.encode('utf-8', 'surrogateescape')
         for name, value in _settings(ctx).items()
         if any(fnmatchcase(name, pattern) for pattern in wanted)
     }

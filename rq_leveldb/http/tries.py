@@ -1,0 +1,85 @@
+"""Wrong tokens are slowed down, each address by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+__all__ = ['Tries']
+
+_AT_ONCE = 10
+"""Tries that are free; another comes with every second."""
+
+_MOST_ADDRESSES = 1000
+_MOST_WAITING = 2
+_WAIT = 0.5
+
+
+class Tries:
+    """How many wrong tokens may still come from an address before it has to wait.
+
+    Args:
+        clock: seconds, growing.
+        sleep: waits for seconds.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        # When all tries will be back, for each address that has used some; the oldest use first.
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+        # The threads that wait are missing elsewhere.
+        self._places = threading.BoundedSemaphore(_MOST_WAITING)
+
+    def take(self, address: str) -> float:
+        """Use up a try; to be called before a token is looked at, since several may come at a time.
+
+        Args:
+            address: of the client.
+
+        Returns:
+            0; or, where none is left, the seconds until there is another.
+        """
+        key = _network(address)
+        now = self._clock()
+        with self._lock:
+            full_at = max(self._full_at.pop(key, now), now)
+            missing = full_at - now - (_AT_ONCE - 1)
+            self._full_at[key] = full_at if missing > 0 else full_at + 1
+            if len(self._full_at) > _MOST_ADDRESSES:
+                self._full_at.popitem(last=False)
+        return max(missing, 0.0)
+
+    def give_back(self, address: str) -> None:
+        """Take back a try: the token was right.
+
+        Args:
+            address: of the client.
+        """
+        key = _network(address)
+        with self._lock:
+            if key in self._full_at:
+                self._full_at[key] -= 1
+
+    def hold_up(self) -> None:
+        """Let this thread wait a little, unless others do already."""
+        if self._places.acquire(blocking=False):
+            try:
+                self._sleep(_WAIT)
+            finally:
+                self._places.release()
+
+
+def _network(address: str) -> str:
+    """Return what one client has of an address: of IPv6, where it can choose the rest, the first half."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
