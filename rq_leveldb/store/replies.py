@@ -17,6 +17,7 @@ SetReply           array                       set
 NullArray          null array                  null
 Verbatim           bulk string                 verbatim string (txt)
 Push               array                       push
+Pushes             several arrays              several pushes
 Pieces             array                       array (or set, map), made while it is sent
 StoreReplyError    error                       error
 =================  ==========================  ===========================
@@ -71,6 +72,10 @@ class SetReply(list[Any]):
 
 class Push(list[Any]):
     """An out-of-band message: pub/sub. An ordinary array in RESP2."""
+
+
+class Pushes(list[Push]):
+    """Several of them as the reply to one command: SUBSCRIBE confirms each channel."""
 
 
 class NullArray:

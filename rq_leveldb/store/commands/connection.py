@@ -114,6 +114,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     client.protocol = 2
     client.name = b''
     client.monitor = False
+    ctx.services.monitor(client, False)
     ctx.resp3 = False
     ctx.db = client.db = 0
     return Status(b'RESET')

@@ -68,12 +68,13 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
         except ReplyError as error:
             raise _in_script(error, command.name) from None
 
-    before = ctx.db, client.db, ctx.resp3, ctx.may_block
+    before = ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script
     ctx.may_block = False
+    ctx.in_script = True
     try:
         return sandbox.run(sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__)
     finally:
-        ctx.db, client.db, ctx.resp3, ctx.may_block = before
+        ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script = before
 
 
 def _in_script(error: ReplyError, name: str) -> ReplyError:

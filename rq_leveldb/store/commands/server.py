@@ -64,7 +64,7 @@ def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def time_(ctx: Context, argv: list[bytes]) -> Reply:
-    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    seconds, microseconds = divmod(ctx.keys.clock // 1000, 1_000_000)
     return [b'%d' % seconds, b'%d' % microseconds]
 
 
@@ -93,10 +93,15 @@ def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
 # -- FLUSHDB, FLUSHALL, SWAPDB
 
 
-def _touch_watched(ctx: Context, db: int) -> None:
+def _flush(ctx: Context, db: int) -> None:
     for place in ctx.services.watches.places(db):
         if ctx.keys.find(*place) is not None:
             ctx.services.watches.touch(place)
+    # Who waits in XREADGROUP has to learn that the group has gone.
+    gone = [key for _, key in ctx.services.waited_places(db) if ctx.keys.find(db, key) is not None]
+    ctx.keys.flush(db)
+    for key in gone:
+        ctx.keys.wake(db, key)
 
 
 def _check_flush(argv: list[bytes]) -> None:
@@ -106,16 +111,14 @@ def _check_flush(argv: list[bytes]) -> None:
 
 def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush(argv)
-    _touch_watched(ctx, ctx.db)
-    ctx.keys.flush(ctx.db)
+    _flush(ctx, ctx.db)
     return OK
 
 
 def flushall(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush(argv)
     for db in range(DATABASES):
-        _touch_watched(ctx, db)
-        ctx.keys.flush(db)
+        _flush(ctx, db)
     return OK
 
 
@@ -130,16 +133,16 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     one, other = numbers
     if one != other:
         places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
+        waited = [*ctx.services.waited_places(one), *ctx.services.waited_places(other)]
+        held = {place for place in waited if ctx.keys.find(*place) is not None}
         before = {place: ctx.keys.find(*place) for place in places}
         ctx.keys.swap(one, other)
         for place in places:
             if before[place] is not None or ctx.keys.find(*place) is not None:
                 ctx.services.watches.touch(place)
-        for db in (one, other):
-            for place in ctx.services.waited_places(db):
-                value = ctx.keys.find(*place)
-                if value is not None:
-                    ctx.keys.touched.append(value.meta_key)
+        for place in waited:
+            if place in held or ctx.keys.find(*place) is not None:
+                ctx.keys.wake(*place)
     return OK
 
 
@@ -310,8 +313,10 @@ def slowlog(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def monitor(ctx: Context, argv: list[bytes]) -> Reply:
+    if ctx.client.monitor:
+        return NO_REPLY  # as Redis
     ctx.client.monitor = True
-    ctx.services.monitor(ctx.client)
+    ctx.services.monitor(ctx.client, True)
     return OK
 
 

@@ -269,7 +269,13 @@ def _limited(
         return find
     if offset < 0:
         return lambda value: iter(())
-    return lambda value: islice(find(value), min(offset, len(value)), None if limit < 0 else offset + limit)
+
+    def limited(value: SortedSet) -> Iterator[bytes]:
+        # Neither number is more than there is, so that their sum is none that islice refuses.
+        skipped = min(offset, len(value))
+        return islice(find(value), skipped, None if limit < 0 else skipped + min(limit, len(value)))
+
+    return limited
 
 
 def _entries_reply(ctx: Context, entries: Iterable[bytes], with_scores: bool) -> Reply:

@@ -248,7 +248,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
         stream.added = added
     if deleted is not None and deleted != MIN_ID:
         stream.deleted = deleted
-    ctx.changed(stream)
+    ctx.kept(stream)
     return OK
 
 
@@ -398,13 +398,14 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         return NULL_ARRAY
 
     def attempt() -> Reply:
+        found: list[tuple[bytes, Reply]] = []
         for key, id_ in waiting:
             stream = ctx.find(key)
             if isinstance(stream, Stream) and stream.last > id_:
                 entries = _entries_after(stream, id_, options.count)
                 if entries:
-                    return _streams_reply(ctx, [(key, entries)])
-        return None
+                    found.append((key, entries))
+        return _streams_reply(ctx, found) if found else None
 
     return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
 
@@ -431,7 +432,9 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
                 f'consumer by specifying a proper ID, or use the > ID to get new messages. The {shown} ID would just '
                 'return an empty result set.'
             )
-        after.append(None if text == b'>' else parse_id(text))
+        given = MAX_ID if text == b'>' else parse_id(text)
+        # To Redis the last possible id is another way to write it.
+        after.append(None if given == MAX_ID else given)
     found: list[tuple[bytes, Reply]] = []
     for key, id_ in zip(options.keys, after, strict=True):
         stream = ctx.typed(key, Stream)
@@ -450,16 +453,21 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
         return NULL_ARRAY
 
     def attempt() -> Reply:
+        read: list[tuple[bytes, Stream, Group]] = []
         for key in options.keys:
             stream = ctx.typed(key, Stream)
             group = None if stream is None else stream.group(options.group)
             if stream is None or group is None:
                 raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
             if stream.last > group.last:
-                entries = _deliver_new(ctx, stream, group, options)
-                if entries:
-                    return _streams_reply(ctx, [(key, entries)])
-        return None
+                read.append((key, stream, group))
+        # Nothing is delivered before it is sure that all can be.
+        found: list[tuple[bytes, Reply]] = []
+        for key, stream, group in read:
+            entries = _deliver_new(ctx, stream, group, options)
+            if entries:
+                found.append((key, entries))
+        return _streams_reply(ctx, found) if found else None
 
     return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
 

@@ -134,8 +134,12 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
+    is_new = ctx.find(argv[2]) is None
     stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
-    ctx.changed(stream)
+    if is_new:
+        ctx.changed(stream)
+    else:
+        ctx.kept(stream)
     return OK
 
 
@@ -145,7 +149,7 @@ def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return OK
 
 
@@ -155,8 +159,9 @@ def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
     if group is None:
         return 0
     group.destroy()
+    ctx.kept(stream)
     # Who waits in XREADGROUP has to learn it.
-    ctx.changed(stream)
+    ctx.keys.wake(ctx.db, argv[2])
     return 1
 
 
@@ -166,7 +171,7 @@ def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     group.add_consumer(argv[4], ctx.now)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return 1
 
 
@@ -178,7 +183,7 @@ def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     pending = consumer.pending
     group.delete_consumer(consumer)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return pending
 
 
