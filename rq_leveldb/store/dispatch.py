@@ -153,7 +153,7 @@ class Dispatcher:
             reply = self._run(ctx, row, argv)
         except ReplyError as fault:
             statistics.failed += 1
-            self.statistics.count_error(fault.text)
+            self._count(fault)
             reply = fault
         elapsed = time.perf_counter() - started
         statistics.calls += 1
@@ -216,8 +216,9 @@ class Dispatcher:
         row.statistics.calls += 1
         try:
             reply = self._run(ctx, row, argv)
-        except ReplyError:
+        except ReplyError as error:
             row.statistics.failed += 1
+            self._count(error)
             raise
         return _whole(reply) if type(reply) is Pieces else reply
 
@@ -299,6 +300,11 @@ class Dispatcher:
             self.watches.end_transaction(client)
             error = ReplyError(f'EXECABORT Transaction discarded because of: {error.text.removeprefix("ERR ")}')
         return self._rejected(error)
+
+    def _count(self, error: ReplyError) -> None:
+        if not error.counted:
+            self.statistics.count_error(error.text)
+            error.counted = True
 
     def _rejected(self, error: ReplyError) -> ReplyError:
         self.statistics.count_error(error.text)

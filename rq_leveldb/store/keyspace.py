@@ -56,6 +56,8 @@ _LOADERS: dict[int, type[_Loadable]] = {
 
 V = TypeVar('V', bound=Value)
 _RANDOM_STEPS = 100
+_COUNTED = 20_000
+"""How many of the keys that expire are counted one by one."""
 
 
 def _number(data: bytes) -> int:
@@ -175,6 +177,25 @@ class Keyspace:
             stored = self.engine.get(encoding.count_key(prefix[1:]))
             count = self._counts[prefix] = 0 if stored is None else encoding.read_u64(stored)
         return count
+
+    def count_expiring(self) -> dict[int, int]:
+        """:returns: for each database how many keys expire; estimated from the first ones where they are very many"""
+        self.write_changes()
+        counts = dict.fromkeys(self.prefixes, 0)
+        start, stop = encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)
+        key = start
+        counted = 0
+        for key, _ in islice(self.overlay.scan(start, stop), _COUNTED):
+            counted += 1
+            prefix = encoding.split_expiry_key(key)[1][: encoding.META_PREFIX_SIZE]
+            if prefix in counts:
+                counts[prefix] += 1
+        share = 1.0
+        if counted == _COUNTED:
+            share = max(
+                1.0, self.engine.approximate_size(start, stop) / (self.engine.approximate_size(start, key) or 1)
+            )
+        return {db: min(int(counts[prefix] * share), self._count(prefix)) for db, prefix in enumerate(self.prefixes)}
 
     def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
         """:param prefix: only keys that begin with it

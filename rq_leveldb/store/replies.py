@@ -119,11 +119,13 @@ class ReplyError(Exception):
     """An error that goes to the client: the first word is its code.
 
     :param text: code and words, without the leading minus and without line ends
+    :ivar counted: whether it is among INFO's errors already
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+        self.counted = False
 
 
 OK = Status(b'OK')

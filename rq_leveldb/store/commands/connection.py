@@ -192,10 +192,8 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
     if state.queue is not None:
         letters += b'x'
     queued = len(state.queue) if state.queue is not None else -1
-    is_tcp = not state.address.endswith(':0')
-    if not is_tcp:
+    if not _is_tcp(state):
         letters += b'U'
-    local = b'127.0.0.1:0' if is_tcp else state.address.encode()
     return (
         b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d '
         b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '
@@ -203,7 +201,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
     ) % (
         state.number,
         state.address.encode(),
-        local,
+        _local_address(state),
         state.descriptor,
         state.name,
         int(now - state.created),
@@ -221,6 +219,14 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
         state.library_version,
         state.pid,
     )
+
+
+def _is_tcp(state: ClientState) -> bool:
+    return not state.address.endswith(':0')
+
+
+def _local_address(state: ClientState) -> bytes:
+    return b'127.0.0.1:0' if _is_tcp(state) else state.address.encode()
 
 
 def _type_of(state: ClientState) -> bytes:
@@ -272,7 +278,12 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
         if number <= 0:
             raise ReplyError('ERR client-id should be greater than 0')
     if b'maxage' in filters:
-        age = integer(filters[b'maxage'])
+        try:
+            age = integer(filters[b'maxage'])
+        except ReplyError:
+            raise ReplyError('ERR maxage is not an integer or out of range') from None
+        if age <= 0:
+            raise ReplyError('ERR maxage should be greater than 0')
     skip = filters.get(b'skipme', b'yes').lower()
     if skip not in (b'yes', b'no'):
         raise syntax_error()
@@ -285,7 +296,7 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
         if (
             (number is None or state.number == number)
             and (b'addr' not in filters or state.address.encode() == filters[b'addr'])
-            and b'laddr' not in filters
+            and (b'laddr' not in filters or _local_address(state) == filters[b'laddr'])
             and (b'type' not in filters or _type_of(state) == filters[b'type'].lower())
             and (age is None or time.monotonic() - state.created >= age)
             and not (skip == b'yes' and state is ctx.client)

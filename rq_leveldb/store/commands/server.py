@@ -6,9 +6,10 @@ import time
 from fnmatch import fnmatchcase
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.arguments import integer, is_integer
+from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds
 from rq_leveldb.store.command import Command, row
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.info import Snapshot, sections
 from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
@@ -31,11 +32,15 @@ from rq_leveldb.store.replies import (
 
 def info(ctx: Context, argv: list[bytes]) -> Reply:
     services = ctx.services
+    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
+    # Counted only for those who want to know it: RQ asks for other sections again and again.
+    wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
+    expiring = ctx.keys.count_expiring() if wanted else {}
     snapshot = Snapshot(
         clients=len(services.clients),
         blocked_clients=services.blocked_clients(),
         subscribers=sum(bool(state.channels or state.patterns) for state in services.clients.values()),
-        databases=[(db, count) for db in range(DATABASES) if (count := ctx.keys.count(db))],
+        databases=[(db, count, expiring.get(db, 0)) for db in range(DATABASES) if (count := ctx.keys.count(db))],
         disk_bytes=ctx.keys.engine.size_on_disk(),
         expired_keys=ctx.keys.expired_keys,
         channels=services.pubsub.channel_count(),
@@ -43,7 +48,6 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
         write_refused='',
     )
     found = sections(services.settings, services.statistics, snapshot)
-    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
     if 'all' in asked or 'everything' in asked:
         names = list(found)
     else:
@@ -77,6 +81,8 @@ def save(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bgsave(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() != b'SCHEDULE'):
+        raise syntax_error()
     return Status(b'Background saving started')
 
 
@@ -156,8 +162,10 @@ def config(ctx: Context, argv: list[bytes]) -> Reply:
             raise wrong_arity('config|get')
         return _config_get(ctx, argv[2:])
     if subcommand == b'set':
-        if len(argv) < 4 or len(argv) % 2:
+        if len(argv) < 4:
             raise wrong_arity('config|set')
+        if len(argv) % 2:
+            raise syntax_error()
         return _config_set(ctx, argv[2:])
     if subcommand == b'resetstat':
         if len(argv) != 2:
@@ -205,31 +213,44 @@ def _config_get(ctx: Context, patterns: list[bytes]) -> Reply:
 def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
     settings = ctx.services.settings
     known = _settings(ctx)
+    given: set[str] = set()
+    for name in pairs[::2]:
+        text = name.decode('latin-1').lower()
+        if text in given:
+            raise _config_set_failed(text, 'duplicate parameter')
+        given.add(text)
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
             shown = name.decode('utf-8', 'surrogateescape')
             raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
         if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
-            try:
-                number = integer(value)
-            except ReplyError:
-                raise ReplyError(
-                    f"ERR CONFIG SET failed (possibly related to argument '{text}') - argument couldn't be parsed into "
-                    'an integer'
-                ) from None
+            number = _config_integer(text, value)
             if text == 'slowlog-max-len':
-                settings.slowlog_length = max(number, 0)
+                if number < 0:
+                    raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
+                settings.slowlog_length = number
             else:
                 settings.slower_than = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
             ctx.services.demand_fsync()
         elif value.decode('latin-1') != known[text]:
-            raise ReplyError(
-                f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config"
-            )
+            if known[text].isdigit():
+                _config_integer(text, value)
+            raise _config_set_failed(text, "can't set immutable config")
     return OK
+
+
+def _config_integer(name: str, value: bytes) -> int:
+    try:
+        return integer(value)
+    except ReplyError:
+        raise _config_set_failed(name, "argument couldn't be parsed into an integer") from None
+
+
+def _config_set_failed(name: str, reason: str) -> ReplyError:
+    return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 
 
 # -- COMMAND
@@ -245,7 +266,7 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
             raise wrong_arity('command|count')
         return len(commands)
     if subcommand == b'list':
-        return list(commands)
+        return _list(ctx, argv)
     if subcommand == b'info':
         names = [name.lower() for name in argv[2:]] or list(commands)
         return [_describe(commands[name]) if name in commands else None for name in names]
@@ -265,6 +286,21 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
             raise ReplyError('ERR The command has no key arguments')
         return keys
     raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'COMMAND')
+
+
+def _list(ctx: Context, argv: list[bytes]) -> Reply:
+    names = list(ctx.services.commands)
+    if len(argv) == 2:
+        return names
+    if len(argv) != 5 or argv[2].lower() != b'filterby':
+        raise syntax_error()
+    kind, value = argv[3].lower(), argv[4]
+    if kind == b'pattern':
+        glob = Glob(value.lower())
+        return [name for name in names if glob.matches(name)]
+    if kind in (b'module', b'aclcat'):
+        return []  # there are none of them
+    raise syntax_error()
 
 
 def _keys(found: Command, argv: list[bytes]) -> list[bytes]:
@@ -325,8 +361,9 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
     if subcommand == b'usage':
         if len(argv) < 3:
             raise wrong_arity('memory|usage')
-        if len(argv) > 3 and (len(argv) != 5 or argv[3].upper() != b'SAMPLES' or integer(argv[4]) < 0):
-            raise syntax_error()
+        for at in range(3, len(argv), 2):
+            if argv[at].upper() != b'SAMPLES' or at + 1 == len(argv) or integer(argv[at + 1]) < 0:
+                raise syntax_error()
         value = ctx.find(argv[2])
         if value is None:
             return None
@@ -357,8 +394,7 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 
 def wait(ctx: Context, argv: list[bytes]) -> Reply:
     integer(argv[1])
-    if integer(argv[2]) < 0:
-        raise ReplyError('ERR timeout is negative')
+    milliseconds(argv[2], ctx.now)
     return 0
 
 

@@ -208,7 +208,7 @@ class _Range:
                 offset, limit = arguments.integer(argv[index + 1]), arguments.integer(argv[index + 2])
                 limited = True
                 index += 2
-            elif reverse is None and option == b'REV':
+            elif reverse is None and option == b'REV' and not backwards:
                 backwards = True
             elif by is None and chosen is None and option in (b'BYSCORE', b'BYLEX'):
                 chosen = option[2:]
@@ -451,8 +451,8 @@ def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    timeout = arguments.timeout(argv[1])
     keys, highest, count = _many_pop_arguments(argv, 2)
+    timeout = arguments.timeout(argv[1])
     return ctx.block_for(keys, SortedSet, timeout, lambda: _pop_first(ctx, keys, highest, count), NULL_ARRAY)
 
 

@@ -131,6 +131,8 @@ def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]
 def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     make, read = _group_options(argv, creating=True)
     stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
+    if len(argv) > 8:
+        raise _wrong_usage(argv, 'XGROUP')
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
@@ -145,6 +147,9 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
+    _xgroup_stream(ctx, argv[2])
+    if len(argv) > 7:
+        raise _wrong_usage(argv, 'XGROUP')
     stream, group = _xgroup_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
@@ -437,6 +442,7 @@ def _lag(stream: Stream, group: Group) -> int | None:
 
 
 def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = _xinfo_stream_of(ctx, argv[2])
     full = len(argv) > 3
     count = 10
     if full:
@@ -448,7 +454,6 @@ def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
             count = integer(argv[5])
             if count < 0:
                 count = 10
-    stream = _xinfo_stream_of(ctx, argv[2])
     first = stream.first_id()
     nodes = (len(stream) + _NODE_ENTRIES - 1) // _NODE_ENTRIES
     reply: dict[bytes, Reply] = {
