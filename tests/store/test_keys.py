@@ -221,3 +221,10 @@ def test_cursors_are_numbers_that_a_double_holds(direct: Direct) -> None:
             assert int(float(cursor)) == int(cursor) < 1 << 53
             seen.update(found[:: 2 if command[0] in ('HSCAN', 'ZSCAN') else 1])
         assert len(seen) >= 100, command
+
+
+def test_memory_usage_grows_with_what_a_key_holds(direct: Direct) -> None:
+    direct.call('RPUSH', 'list', *(b'x' * 1000 for _ in range(5000)))
+    direct.call('SADD', 'set', *(b'%04d' % number + b'x' * 1000 for number in range(500)))
+    assert 5_000_000 < direct.call('MEMORY', 'USAGE', 'list') < 6_000_000
+    assert 500_000 < direct.call('MEMORY', 'USAGE', 'set') < 600_000

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sized
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds
@@ -26,6 +28,9 @@ from rq_leveldb.store.replies import (
     unknown_subcommand_or_arity,
     wrong_arity,
 )
+
+_SAMPLED = 1000
+"""Records that MEMORY USAGE looks at."""
 
 # -- INFO
 
@@ -371,14 +376,26 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
         size = len(value.meta_key) + len(record)
         version = encoding.meta_version(record)
         if version:
-            prefix = encoding.members_prefix(version)
-            size += ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+            size += _members_size(ctx, encoding.members_prefix(version), len(value) if isinstance(value, Sized) else 0)
         return size
     if subcommand == b'doctor':
         return Verbatim(b'The data is on disk; see INFO memory for this process.')
     if subcommand == b'purge':
         return OK
     raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'MEMORY')
+
+
+def _members_size(ctx: Context, prefix: bytes, count: int) -> int:
+    """:returns: bytes of a value's members, estimated from the first ones where they are many"""
+    sampled = records = 0
+    for key, record in islice(ctx.keys.overlay.scan_prefix(prefix), _SAMPLED):
+        sampled += len(key) + len(record)
+        records += 1
+    if records < _SAMPLED:
+        return sampled
+    # LevelDB knows only of what has left its log.
+    on_disk = ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+    return max(on_disk, sampled, sampled * count // records)
 
 
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
