@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from compat_tests.comparison.contest import Contest, Server, as_bytes
 from compat_tests.comparison.script import parse
 from compat_tests.comparison.wire import Reply, Wire
@@ -82,3 +84,21 @@ def test_clients_are_found_by_the_address_that_they_came_to(model: RealRedis, st
             assert wire.call('CLIENT', 'KILL', 'LADDR', 'nowhere:0').value == 0
             killed.append(wire.call('CLIENT', 'KILL', 'LADDR', f'{server.socket_path}:0').value)
         assert killed[0] == killed[1] == 1
+
+
+@pytest.mark.parametrize('count', [1, 128, 129, 512, 513])
+@pytest.mark.parametrize('width', [1, 64, 65, 8000, 9000])
+def test_encodings_have_the_same_names(count: int, width: int, model: RealRedis, store: Server) -> None:
+    texts = [f'{number:05}'.ljust(width, 'x') for number in range(count if width < 100 else 1)]
+    pairs = [word for pair in enumerate(texts) for word in pair]
+    values = {
+        'list': ['RPUSH', *texts],
+        'numbers': ['SADD', *range(count)],
+        'set': ['SADD', *texts],
+        'zset': ['ZADD', *pairs],
+        'hash': ['HSET', *pairs],
+    }
+    with Contest(model, store) as contest:
+        for key, (verb, *members) in values.items():
+            contest.send('a', verb, key, *members)
+            _same(contest, 'OBJECT', 'ENCODING', key)
