@@ -32,6 +32,9 @@ BLOCKING = [
     'XREAD BLOCK 0 STREAMS x1 $',
     'XREAD BLOCK 0 STREAMS x1 5-5',
     'XREADGROUP GROUP g c BLOCK 0 STREAMS x1 >',
+    'XREAD BLOCK 0 STREAMS x1 x2 $ $',
+    'XREADGROUP GROUP g d BLOCK 0 STREAMS x1 x2 > >',
+    'XREADGROUP GROUP g d BLOCK 0 STREAMS x1 18446744073709551615-18446744073709551615',
     'MULTI; BLPOP l1 0; EXEC',
 ]
 ACTING = [
@@ -59,6 +62,13 @@ ACTING = [
     'DEL x1',
     'XGROUP CREATE x1 g $ MKSTREAM',
     'XGROUP DESTROY x1 g',
+    'XGROUP CREATE x2 g $ MKSTREAM',
+    'XGROUP SETID x1 g 0',
+    'XGROUP DELCONSUMER x1 g c',
+    'XSETID x1 9999999999999-1',
+    'MULTI; XADD x2 * a 1; XADD x1 * a 1; EXEC',
+    'MULTI; XADD x1 * a 1; DEL x2; EXEC',
+    'FLUSHALL',
     'SET x1 str',
     'MULTI; RPUSH l1 a; RPUSH l2 b; EXEC',
     'MULTI; RPUSH l1 a; DEL l1; EXEC',
@@ -178,6 +188,12 @@ steps = st.lists(
 def test_waiting_clients_are_served_alike(protocol: int, model: RealRedis, store: Server) -> None:
     # A client is served as if it asked anew: an earlier key that came to hold something else is an error.
     @example([('p', 'BLPOP l1 l2 0'), ('a', 'SET l1 str'), ('a', 'RPUSH l2 a')])
+    # All streams that hold something new are read; SETID wakes nobody; a group may go with its whole database.
+    @example([('p', 'XREAD BLOCK 0 STREAMS x1 x2 $ $'), ('a', 'MULTI; XADD x2 * a 1; XADD x1 * a 1; EXEC')])
+    @example([('a', 'XADD x1 * a 1'), ('a', 'XGROUP CREATE x1 g $'), ('p', BLOCKING[14]), ('a', 'XGROUP SETID x1 g 0')])
+    @example([('a', 'XGROUP CREATE x1 g $ MKSTREAM'), ('p', BLOCKING[14]), ('a', 'FLUSHALL')])
+    @example([('a', 'XGROUP CREATE x1 g $ MKSTREAM'), ('p', BLOCKING[14]), ('a', 'FLUSHDB')])
+    @example([('a', 'XGROUP CREATE x1 g $ MKSTREAM'), ('p', BLOCKING[14]), ('a', 'SWAPDB 0 1')])
     @example([('p', 'BZPOPMIN z1 z2 0'), ('a', 'SET z1 str'), ('a', 'ZADD z2 1 a')])
     @given(steps)
     def run(program: list[tuple[str, str]]) -> None:

@@ -69,10 +69,11 @@ def score_bound(argument: bytes) -> tuple[float, bool]:
     :raises ReplyError: as ZRANGEBYSCORE does
     """
     exclusive = argument[:1] == b'('
-    try:
-        return _number((argument[1:] if exclusive else argument) or b'0'), exclusive
-    except ReplyError:
-        raise ReplyError('ERR min or max is not a float') from None
+    number = (argument[1:] if exclusive else argument) or b'0'
+    # Unlike a score, a bound is not hexadecimal.
+    if not _FLOAT.fullmatch(number):
+        raise ReplyError('ERR min or max is not a float')
+    return float(number), exclusive
 
 
 def timeout(argument: bytes) -> float:
@@ -83,11 +84,28 @@ def timeout(argument: bytes) -> float:
         seconds = _number(argument)
     except ReplyError:
         raise ReplyError('ERR timeout is not a float or out of range') from None
-    if math.isinf(seconds) or seconds * 1000 > MAX_INTEGER:
-        raise ReplyError('ERR timeout is out of range')
     if seconds < 0:
         raise ReplyError('ERR timeout is negative')
+    if seconds * 1000 > MAX_INTEGER:
+        raise ReplyError('ERR timeout is out of range')
     return seconds
+
+
+def milliseconds(argument: bytes, now: int) -> int:
+    """
+    :param now: Unix time in ms
+    :returns: how long to wait, 0 for ever
+    :raises ReplyError: as XREAD does
+    """
+    try:
+        number = integer(argument)
+    except ReplyError:
+        raise ReplyError('ERR timeout is not an integer or out of range') from None
+    if number < 0:
+        raise ReplyError('ERR timeout is negative')
+    if number > MAX_INTEGER - now:
+        raise ReplyError('ERR timeout is out of range')
+    return number
 
 
 def float_reply(number: float) -> bytes:

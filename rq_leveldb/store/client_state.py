@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rq_leveldb.store.replies import Push, Reply
+from rq_leveldb.store.replies import Push, Reply, Status
 
 
 @dataclass(slots=True)
@@ -21,12 +21,13 @@ class ClientState:
     :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
     :ivar watched: database, key and whether it lived, for each WATCH
     :ivar dirty: a watched key changed
+    :ivar slow: the blocking command that goes into the slow log when its waiting ends, and its seconds
     """
 
     number: int
     address: str
     descriptor: int
-    send: Callable[[Push], None]
+    send: Callable[[Push | Status], None]
     close: Callable[[], None]
     pid: int = 0
     uid: int = 0
@@ -43,6 +44,7 @@ class ClientState:
     watched: dict[tuple[int, bytes], bool] = field(default_factory=dict)
     dirty: bool = False
     blocked: bool = False
+    slow: tuple[list[bytes], float] | None = None
     monitor: bool = False
     no_evict: bool = False
     no_touch: bool = False

@@ -63,8 +63,8 @@ class Services(Protocol):
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         """:returns: the keys of a database that somebody waits for"""
 
-    def monitor(self, client: ClientState) -> None:
-        """Show the client every command from now on."""
+    def monitor(self, client: ClientState, shown: bool) -> None:
+        """Show the client every command from now on, or none any more."""
 
     def forget_statistics(self) -> None:
         """The counters per command were reset."""
@@ -83,10 +83,11 @@ class Context:
     :ivar keys: all databases, with the open transaction
     :ivar client: who asks
     :ivar resp3: whether replies may use RESP3's types
+    :ivar in_script: whether a script calls
     :ivar may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over
     """
 
-    __slots__ = ('client', 'db', 'keys', 'may_block', 'resp3', 'services')
+    __slots__ = ('client', 'db', 'in_script', 'keys', 'may_block', 'resp3', 'services')
 
     def __init__(self, keys: Keyspace, client: ClientState, services: Services) -> None:
         self.keys = keys
@@ -94,6 +95,7 @@ class Context:
         self.services = services
         self.db = 0
         self.resp3 = False
+        self.in_script = False
         self.may_block = True
 
     @property
@@ -128,6 +130,10 @@ class Context:
     def changed(self, value: Value) -> None:
         """Mark a value as changed. One that became empty goes away with its key."""
         self.keys.changed(value)
+
+    def kept(self, value: Value) -> None:
+        """Mark what a key holds as changed, without telling those who watch or wait for the key."""
+        self.keys.kept(value)
 
     def put(self, key: bytes, value: Value) -> None:
         """Let `key` hold `value` whatever it held before, without an expiry unless `value` has one."""

@@ -3,6 +3,8 @@
 A cursor is a digest of the last element seen, and a table leads from it back to the element. The table has a bound, and
 is empty after a restart: whoever comes with a cursor that is not known any more starts over, and sees elements twice
 but misses none, which is what SCAN promises.
+
+A cursor stays below 2^53: clients written in JavaScript keep it in a double.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 
 MAX_CURSORS = 4096
 MAX_BYTES = 4 << 20
+_BITS = 53
 
 
 class Cursors:
@@ -28,7 +31,7 @@ class Cursors:
         :returns: the cursor, never 0
         """
         digest = hashlib.blake2b(element, digest_size=8).digest()
-        cursor = int.from_bytes(digest, 'big') or 1
+        cursor = int.from_bytes(digest, 'big') >> (64 - _BITS) or 1
         known = self._elements.pop(cursor, None)
         if known is None:
             self._bytes += len(element)

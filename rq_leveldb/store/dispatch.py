@@ -21,6 +21,7 @@ from rq_leveldb.store.command import Command
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
 from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.monitoring import is_shown, line
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.replies import (
     NO_REPLY,
@@ -94,7 +95,6 @@ class Dispatcher:
         self._rows: dict[bytes, _Row] = {}
         self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
         self.monitors: dict[int, ClientState] = {}
-        self.show_to_monitors: Callable[[Context, list[bytes]], None] = lambda ctx, argv: None
         for row in commands:
             self.commands[row.name.encode()] = row
 
@@ -133,20 +133,13 @@ class Dispatcher:
             return self._rejected(unknown_command(argv[0], argv[1:]))
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
-            error = wrong_arity(command.name)
-            client.failed = client.queue is not None
-            if command.name == 'exec':
-                self.watches.end_transaction(client)
-                reason = error.text.removeprefix('ERR ')
-                error = ReplyError(f'EXECABORT Transaction discarded because of: {reason}')
-            return self._rejected(error)
+            return self._turned_away(client, command, wrong_arity(command.name))
         if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
-            return self._rejected(
-                ReplyError(
-                    f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                    'RESET are allowed in this context'
-                )
+            error = ReplyError(
+                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                'RESET are allowed in this context'
             )
+            return self._turned_away(client, command, error)
         if client.queue is not None and not row.skips_queue:
             if not row.queued:
                 client.failed = True
@@ -155,27 +148,29 @@ class Dispatcher:
             return QUEUED
         keyspace = self.keyspace
         keyspace.tick()
-        if self.monitors and flags.ADMIN not in command.flags:
-            self.show_to_monitors(ctx, argv)
         started = time.perf_counter()
         try:
             reply = self._run(ctx, row, argv)
-        except ReplyError as error:
+        except ReplyError as fault:
             statistics.failed += 1
-            self.statistics.count_error(error.text)
-            reply = error
+            self._count(fault)
+            reply = fault
         elapsed = time.perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
         client.last_command = command.name
         if elapsed * 1e6 >= self.settings.slower_than >= 0:
-            self._remember_slow(client, argv, elapsed)
-        if keyspace.touched:
+            if client.blocked:
+                client.slow = argv, elapsed
+            else:
+                self._remember_slow(client, argv, elapsed)
+        if keyspace.touched or keyspace.woken:
             if self.watches.watchers or self.waiting.lines:
                 self.notify()
             else:
                 keyspace.touched.clear()
+                keyspace.woken.clear()
         return reply
 
     def begin(self, ctx: Context) -> bool:
@@ -221,8 +216,9 @@ class Dispatcher:
         row.statistics.calls += 1
         try:
             reply = self._run(ctx, row, argv)
-        except ReplyError:
+        except ReplyError as error:
             row.statistics.failed += 1
+            self._count(error)
             raise
         return _whole(reply) if type(reply) is Pieces else reply
 
@@ -232,20 +228,47 @@ class Dispatcher:
             if refusal is not None:
                 raise refusal
         try:
-            return row.handler(ctx, argv)
+            return self._monitored(ctx, row, argv) if self.monitors else row.handler(ctx, argv)
         except ScriptAborted as error:
             raise UnitAborted(error) from error
+
+    def _monitored(self, ctx: Context, row: _Row, argv: list[bytes]) -> Reply:
+        name = row.command.name
+        if name.startswith('eval'):
+            self._show(ctx, row, argv)  # before what the script calls
+            return row.handler(ctx, argv)
+        try:
+            return row.handler(ctx, argv)
+        finally:
+            self._show(ctx, row, argv)
+
+    def _show(self, ctx: Context, row: _Row, argv: list[bytes]) -> None:
+        if is_shown(row.command.name, row.command.flags, argv):
+            shown = line(ctx, argv)
+            for client in list(self.monitors.values()):
+                client.send(shown)
+
+    def waited(self, client: ClientState) -> None:
+        """A client's waiting has ended."""
+        if client.slow is not None:
+            argv, elapsed = client.slow
+            client.slow = None
+            if self.settings.slower_than >= 0:
+                self._remember_slow(client, argv, elapsed)
 
     def notify(self) -> None:
         """Tell those who watch or wait for the keys that changed."""
         keyspace, watches, waiting = self.keyspace, self.watches, self.waiting
-        while keyspace.touched:
+        while keyspace.touched or keyspace.woken:
             touched, keyspace.touched = keyspace.touched, []
-            for meta_key in dict.fromkeys(touched):
+            woken, keyspace.woken = keyspace.woken, []
+            changed = set(touched)
+            for meta_key in dict.fromkeys(touched + woken):
                 place = keyspace.place(meta_key)
                 if place is None:
                     continue
-                watches.touch(place)
+                if meta_key in changed:
+                    watches.touch(place)
                 if waiting.has_line(place):
                     self._serve(place)
 
@@ -269,6 +292,19 @@ class Dispatcher:
                 served = True
                 self.waiting.leave(waiter)
                 waiter.deliver(reply)
+
+    def _turned_away(self, client: ClientState, command: Command, error: ReplyError) -> ReplyError:
+        """Reject a command that exists; a transaction that it is part of, or was to end, fails with it."""
+        client.failed = client.queue is not None
+        if command.name == 'exec':
+            self.watches.end_transaction(client)
+            error = ReplyError(f'EXECABORT Transaction discarded because of: {error.text.removeprefix("ERR ")}')
+        return self._rejected(error)
+
+    def _count(self, error: ReplyError) -> None:
+        if not error.counted:
+            self.statistics.count_error(error.text)
+            error.counted = True
 
     def _rejected(self, error: ReplyError) -> ReplyError:
         self.statistics.count_error(error.text)

@@ -124,7 +124,7 @@ class Snapshot:
     clients: int
     blocked_clients: int
     subscribers: int
-    databases: list[tuple[int, int]]
+    databases: list[tuple[int, int, int]]
     disk_bytes: int
     expired_keys: int
     channels: int
@@ -205,5 +205,8 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             f'errorstat_{one_word(code)}': f'count={count}' for code, count in sorted(statistics.errors.items())
         },
         'cluster': {'cluster_enabled': 0},
-        'keyspace': {f'db{db}': f'keys={keys},expires=0,avg_ttl=0' for db, keys in snapshot.databases},
+        'keyspace': {
+            f'db{db}': f'keys={keys},expires={expires},avg_ttl=0,subexpiry=0'
+            for db, keys, expires in snapshot.databases
+        },
     }

@@ -3,7 +3,8 @@
 A few thousand values stay in memory between transactions, as objects that only their owner here hands out: a job's
 hash is read and changed some twenty times within milliseconds. Everything else is read from LevelDB when it is needed.
 
-The keyspace tells what happened to keys (`touched`), since WATCH and blocking commands depend on it, and, if asked,
+The keyspace tells what happened to keys (`touched`, and `woken` for what concerns only those who wait), since WATCH
+and blocking commands depend on it, and, if asked,
 which keys were looked at (`seen`, `saw_all`), since a reply must not show what is not durable; it knows neither.
 """
 
@@ -55,6 +56,8 @@ _LOADERS: dict[int, type[_Loadable]] = {
 
 V = TypeVar('V', bound=Value)
 _RANDOM_STEPS = 100
+_COUNTED = 20_000
+"""How many of the keys that expire are counted one by one."""
 
 
 def _number(data: bytes) -> int:
@@ -71,7 +74,9 @@ class Keyspace:
         self.engine = engine
         self.cursors = Cursors()
         self.now = 0
+        self.clock = 0
         self.touched: list[bytes] = []
+        self.woken: list[bytes] = []
         self.next_due = 0
         self.expired_keys = 0
         self.rollbacks = 0
@@ -107,7 +112,8 @@ class Keyspace:
 
     def tick(self) -> None:
         """Let the clock go on; between two calls it stands still, as it does inside Redis' transactions."""
-        self.now = time.time_ns() // 1_000_000
+        self.clock = time.time_ns()
+        self.now = self.clock // 1_000_000
 
     # -- lookup
 
@@ -172,6 +178,25 @@ class Keyspace:
             count = self._counts[prefix] = 0 if stored is None else encoding.read_u64(stored)
         return count
 
+    def count_expiring(self) -> dict[int, int]:
+        """:returns: for each database how many keys expire; estimated from the first ones where they are very many"""
+        self.write_changes()
+        counts = dict.fromkeys(self.prefixes, 0)
+        start, stop = encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)
+        key = start
+        counted = 0
+        for key, _ in islice(self.overlay.scan(start, stop), _COUNTED):
+            counted += 1
+            prefix = encoding.split_expiry_key(key)[1][: encoding.META_PREFIX_SIZE]
+            if prefix in counts:
+                counts[prefix] += 1
+        share = 1.0
+        if counted == _COUNTED:
+            share = max(
+                1.0, self.engine.approximate_size(start, stop) / (self.engine.approximate_size(start, key) or 1)
+            )
+        return {db: min(int(counts[prefix] * share), self._count(prefix)) for db, prefix in enumerate(self.prefixes)}
+
     def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
         """:param prefix: only keys that begin with it
         :param after: only keys behind this one
@@ -207,11 +232,20 @@ class Keyspace:
         size = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
         between = random.randint(_number(first[size : size + 8]), _number(last[size : size + 8]))
         after = first[:size] + between.to_bytes(8, 'big')
-        near = list(islice(self.typed_keys(db, after), _RANDOM_STEPS))
-        near = near or list(islice(self.typed_keys(db), _RANDOM_STEPS))
-        return random.choice(near)[0]
+        near = list(islice(self.keys(db, after=after), _RANDOM_STEPS))
+        # Behind the last key comes the first: else the first ones would be near no place.
+        near += islice(self.keys(db), _RANDOM_STEPS - len(near))
+        return random.choice(near)
 
     # -- change
+
+    def kept(self, value: Value) -> None:
+        """Mark what a key holds as changed in a way that concerns nobody who watches or waits for it."""
+        self._dirty[value.meta_key] = value
+
+    def wake(self, db: int, key: bytes) -> None:
+        """Let those who wait for a key look at it again, though it counts as changed for nobody who watches it."""
+        self.woken.append(self.prefixes[db] + key)
 
     def changed(self, value: Value) -> None:
         """Mark a value as changed; an empty one is removed, a new one becomes its key's."""
@@ -410,6 +444,7 @@ class Keyspace:
         """Forget everything since the last commit."""
         self._load()
         self.touched.clear()
+        self.woken.clear()
         self.rollbacks += 1
 
     def came_due(self, meta_key: bytes, due: int) -> None:

@@ -17,6 +17,7 @@ SetReply           array                       set
 NullArray          null array                  null
 Verbatim           bulk string                 verbatim string (txt)
 Push               array                       push
+Pushes             several arrays              several pushes
 Pieces             array                       array (or set, map), made while it is sent
 StoreReplyError    error                       error
 =================  ==========================  ===========================
@@ -73,6 +74,10 @@ class Push(list[Any]):
     """An out-of-band message: pub/sub. An ordinary array in RESP2."""
 
 
+class Pushes(list[Push]):
+    """Several of them as the reply to one command: SUBSCRIBE confirms each channel."""
+
+
 class NullArray:
     """Redis's null array, where a client of RESP2 tells it from a null bulk string."""
 
@@ -114,11 +119,13 @@ class ReplyError(Exception):
     """An error that goes to the client: the first word is its code.
 
     :param text: code and words, without the leading minus and without line ends
+    :ivar counted: whether it is among INFO's errors already
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+        self.counted = False
 
 
 OK = Status(b'OK')

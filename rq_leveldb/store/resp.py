@@ -16,6 +16,7 @@ from rq_leveldb.store.replies import (
     NullArray,
     Pieces,
     Push,
+    Pushes,
     ReplyError,
     SetReply,
     Status,
@@ -23,7 +24,7 @@ from rq_leveldb.store.replies import (
 )
 
 MAX_INLINE = 64 * 1024
-MAX_ARGUMENTS = 1024 * 1024
+MAX_ARGUMENTS = (1 << 31) - 1
 MAX_BULK = 512 * 1024 * 1024
 MAX_QUERY = 1024 * 1024 * 1024
 """Bytes; Redis' limits (proto-max-bulk-len, client-query-buffer-limit)."""
@@ -45,18 +46,19 @@ class ProtocolError(Exception):
 class Parser:
     """One client's bytes, turned into commands."""
 
-    __slots__ = ('_argv', '_buffer', '_missing', '_needed', '_remaining')
+    __slots__ = ('_argv', '_buffer', '_collected', '_missing', '_needed', '_remaining')
 
     def __init__(self) -> None:
         self._buffer = b''
         self._argv: list[bytes] | None = None  # of a command that has not arrived whole
+        self._collected = 0  # bytes of it that have arrived; one for an empty argument, so that these are bounded too
         self._remaining = 0  # how many of its arguments have not
         self._needed = 0  # bytes of the argument that is arriving
         self._missing: list[bytes] = []  # its parts so far
 
     def buffered(self) -> int:
         """:returns: bytes that belong to a command that has not arrived whole"""
-        return len(self._buffer) + sum(map(len, self._missing)) + sum(map(len, self._argv or ()))
+        return len(self._buffer) + sum(map(len, self._missing)) + self._collected
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """
@@ -157,10 +159,12 @@ class Parser:
                 if data[end : end + 2] != b'\r\n':
                     raise ProtocolError('ERR Protocol error: a bulk string does not end where its length says')
                 self._argv.append(data[start:end])
+                self._collected += length or 1
                 position = end + 2
                 self._remaining -= 1
             commands.append(self._argv)
             self._argv = None
+            self._collected = 0
             if one:
                 return data[position:]
         self._buffer = data[position:]
@@ -316,6 +320,8 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
         if resp3:
             return b'=%d\r\ntxt:%b\r\n' % (len(reply.text) + 4, reply.text)
         return b'$%d\r\n%b\r\n' % (len(reply.text), reply.text)
+    if isinstance(reply, Pushes):
+        return b''.join([encode(push, resp3) for push in reply])
     if isinstance(reply, list):
         sign = b'*'
         if resp3:

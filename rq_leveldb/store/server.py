@@ -358,6 +358,7 @@ class Server:
         def deliver(reply: Reply) -> None:
             client.blocked = False
             self._waiters.pop(client.number, None)
+            self.dispatcher.waited(client)
             session.answer(reply)
             self.loop.call_soon(session.run)
 
@@ -398,9 +399,11 @@ class Server:
         self.keyspace.track()
         self.durability.demand()
 
-    def monitor(self, client: ClientState) -> None:
-        """Show the client every command from now on."""
-        self.dispatcher.monitors[client.number] = client
+    def monitor(self, client: ClientState, shown: bool) -> None:
+        if shown:
+            self.dispatcher.monitors[client.number] = client
+        else:
+            self.dispatcher.monitors.pop(client.number, None)
 
     def shutdown(self) -> None:
         if not self.stopped.done():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import NoReply, Pieces, Push, Reply, ReplyError
+from rq_leveldb.store.replies import NoReply, Pieces, Push, Reply, ReplyError, Status
 from rq_leveldb.store.resp import MAX_QUERY, Parser, ProtocolError, encode, encode_pieces, error_line
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Session(asyncio.Protocol):
         self.backlog: deque[list[bytes]] = deque()
         self.pending: list[bytes] = []
         self.pending_messages: list[int] = []
+        self._own_messages: list[Push | Status] = []  # behind the reply of the command that runs
         self.unreleased = 0  # units whose replies wait for a sync
         self._uncounted = 0  # replies in `pending` beyond one an element
         self.transport: asyncio.Transport
@@ -153,11 +154,15 @@ class Session(asyncio.Protocol):
                     break
                 reply = server.execute(self, argv)
                 if type(reply) is NoReply:
+                    if self._own_messages:
+                        self._send_own_messages()
                     continue
                 if type(reply) is Pieces and (reply.count > STREAMED_FROM or reply.counting is not None):
                     # The unit ends here, so that the reply shows nothing that is not committed.
                     server.commit()
                     self._send_in_pieces(reply)
+                    if self._own_messages:
+                        self._send_own_messages()
                     break
                 size += self.answer(reply)
                 count += 1
@@ -198,6 +203,8 @@ class Session(asyncio.Protocol):
         data = encode(reply, self.ctx.resp3)
         self.pending.append(data)
         self.server.outbox[self] = None
+        if self._own_messages:
+            self._send_own_messages()
         return len(data)
 
     def _answer_queued(self, first: bytes, queued: int) -> int:
@@ -206,16 +213,28 @@ class Session(asyncio.Protocol):
         self.server.outbox[self] = None
         return queued
 
-    def message(self, push: Push) -> None:
-        """Put a message (pub/sub) behind the replies of the open unit."""
+    def message(self, push: Push | Status) -> None:
+        """Put a message (pub/sub, MONITOR) behind the replies of the open unit."""
         if self._closing:
             return
+        if self._running:
+            # What the client sent itself comes behind the reply to that: else it would be taken for the reply.
+            self._own_messages.append(push)
+            return
+        self._put(push)
+
+    def _put(self, push: Push | Status) -> None:
         if self.unsent_bytes() > MAX_UNSENT_MESSAGES:
             self.transport.abort()
             return
         self.pending_messages.append(len(self.pending))
         self.pending.append(encode(push, self.ctx.resp3))
         self.server.outbox[self] = None
+
+    def _send_own_messages(self) -> None:
+        messages, self._own_messages = self._own_messages, []
+        for push in messages:
+            self._put(push)
 
     def take(self) -> bytes:
         """:returns: the bytes of the unit that ends"""

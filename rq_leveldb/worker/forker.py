@@ -145,18 +145,22 @@ class Forker:
         """Close its socket in another process."""
         self._control.close()
 
-    def close(self) -> None:
-        """Let the forker end, once its children have, and reap it."""
+    def close(self) -> int | None:
+        """Let the forker end, once its children have, and reap it.
+
+        Returns:
+            Its wait status; None if somebody else has reaped it.
+        """
         self._control.close()
         end = time.monotonic() + _PATIENCE
         pause = 0.0005
         while True:
             try:
-                pid, _ = _waitpid(self.pid, os.WNOHANG)
+                pid, status = _waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                return
+                return None
             if pid:
-                return
+                return status
             if time.monotonic() > end:
                 os.kill(self.pid, signal.SIGKILL)
             time.sleep(pause)

@@ -76,9 +76,12 @@ def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int
     if patience > 0:
         _ask_to_end(marks, patience)
     killed: set[_Process] = set()
+    quiet = 0
     for _ in range(_LOOKS):
         found = marks.find()
-        if not found:
+        # One that has just left the group has the mark in its environment only when its program has begun.
+        quiet = 0 if found else quiet + 1
+        if quiet == 2:
             break
         killed.update(process for process in found if _send(process, signal.SIGKILL))
         time.sleep(_PAUSE)

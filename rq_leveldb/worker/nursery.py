@@ -258,8 +258,9 @@ class Nursery:
         worker = self._worker
         assert self._forker is not None
         self._loop.unwatch(self._forker.fileno())
-        self._forker.close()
+        status = self._forker.close()
         self._forker = None
+        killed = status is None or os.WIFSIGNALED(status)
         if not self._closing:
             if self._importing is not None:
                 worker.log.error(
@@ -268,7 +269,7 @@ class Nursery:
                     worker.name,
                     self._importing,
                 )
-            elif self._ready:
+            elif self._ready or killed:
                 worker.log.warning(
                     'Worker %s: the process that forks was killed, and its children with it', worker.name
                 )

@@ -198,3 +198,33 @@ def test_what_a_value_is_stored_as(direct: Direct) -> None:
         None,
     ]
     assert direct.error('OBJECT', 'NOPE', 'int') == "ERR unknown subcommand 'NOPE'. Try OBJECT HELP."
+
+
+def test_each_key_of_a_database_may_be_the_random_one(direct: Direct) -> None:
+    names = [b'', b'a', b'ab', b'b' * 20, b'c']
+    for name in names:
+        direct.call('SET', name, 1)
+    assert {direct.call('RANDOMKEY') for _ in range(500)} == set(names)
+
+
+def test_cursors_are_numbers_that_a_double_holds(direct: Direct) -> None:
+    for number in range(100):
+        direct.call('SADD', 'set', f'member {number} ' + 'x' * 40)
+        direct.call('HSET', 'hash', f'field {number} ' + 'x' * 40, 1)
+        direct.call('ZADD', 'sorted set', number, f'member {number} ' + 'x' * 40)
+        direct.call('SET', f'key {number}', 1)
+    for command in (['SCAN'], ['SSCAN', 'set'], ['HSCAN', 'hash'], ['ZSCAN', 'sorted set']):
+        seen: set[bytes] = set()
+        cursor = b'0'
+        while cursor != b'0' or not seen:
+            cursor, found = direct.call(*command, cursor, 'COUNT', 3)
+            assert int(float(cursor)) == int(cursor) < 1 << 53
+            seen.update(found[:: 2 if command[0] in ('HSCAN', 'ZSCAN') else 1])
+        assert len(seen) >= 100, command
+
+
+def test_memory_usage_grows_with_what_a_key_holds(direct: Direct) -> None:
+    direct.call('RPUSH', 'list', *(b'x' * 1000 for _ in range(5000)))
+    direct.call('SADD', 'set', *(b'%04d' % number + b'x' * 1000 for number in range(500)))
+    assert 5_000_000 < direct.call('MEMORY', 'USAGE', 'list') < 6_000_000
+    assert 500_000 < direct.call('MEMORY', 'USAGE', 'set') < 600_000

@@ -129,3 +129,9 @@ def test_a_client_that_does_not_read_is_not_executed_further(redis: Redis, store
         while not received_end.endswith(b'+OK\r\n'):
             received_end = (received_end + sock.recv(1 << 20))[-5:]
     assert redis.get('done') == b'1'
+
+
+def test_a_command_of_very_many_arguments(redis: Redis) -> None:
+    count = (1 << 20) + 10
+    assert redis.execute_command('DEL', *([b'k'] * count)) == 0
+    assert redis.execute_command('EXISTS', *([b''] * count)) == 0

@@ -114,6 +114,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     client.protocol = 2
     client.name = b''
     client.monitor = False
+    ctx.services.monitor(client, False)
     ctx.resp3 = False
     ctx.db = client.db = 0
     return Status(b'RESET')
@@ -191,10 +192,8 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
     if state.queue is not None:
         letters += b'x'
     queued = len(state.queue) if state.queue is not None else -1
-    is_tcp = not state.address.endswith(':0')
-    if not is_tcp:
+    if not _is_tcp(state):
         letters += b'U'
-    local = b'127.0.0.1:0' if is_tcp else state.address.encode()
     return (
         b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d '
         b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '
@@ -202,7 +201,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
     ) % (
         state.number,
         state.address.encode(),
-        local,
+        _local_address(state),
         state.descriptor,
         _unequal(state.name),
         int(now - state.created),
@@ -225,6 +224,14 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
 def _unequal(name: bytes) -> bytes:
     # Redis allows it, and redis-py cannot read what Redis then answers.
     return name.replace(b'=', b'%3D')
+
+
+def _is_tcp(state: ClientState) -> bool:
+    return not state.address.endswith(':0')
+
+
+def _local_address(state: ClientState) -> bytes:
+    return b'127.0.0.1:0' if _is_tcp(state) else state.address.encode()
 
 
 def _type_of(state: ClientState) -> bytes:
@@ -276,7 +283,12 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
         if number <= 0:
             raise ReplyError('ERR client-id should be greater than 0')
     if b'maxage' in filters:
-        age = integer(filters[b'maxage'])
+        try:
+            age = integer(filters[b'maxage'])
+        except ReplyError:
+            raise ReplyError('ERR maxage is not an integer or out of range') from None
+        if age <= 0:
+            raise ReplyError('ERR maxage should be greater than 0')
     skip = filters.get(b'skipme', b'yes').lower()
     if skip not in (b'yes', b'no'):
         raise syntax_error()
@@ -289,7 +301,7 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
         if (
             (number is None or state.number == number)
             and (b'addr' not in filters or state.address.encode() == filters[b'addr'])
-            and b'laddr' not in filters
+            and (b'laddr' not in filters or _local_address(state) == filters[b'laddr'])
             and (b'type' not in filters or _type_of(state) == filters[b'type'].lower())
             and (age is None or time.monotonic() - state.created >= age)
             and not (skip == b'yes' and state is ctx.client)

@@ -284,8 +284,8 @@ def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    timeout = arguments.timeout(argv[1])
     keys, left, count = _many_pop_arguments(argv, 2)
+    timeout = arguments.timeout(argv[1])
     return ctx.block_for(keys, List, timeout, lambda: _pop_first(ctx, keys, left, count), NULL_ARRAY)
 
 

@@ -10,6 +10,7 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.pubsub import subscriptions
 from rq_leveldb.store.replies import (
     Push,
+    Pushes,
     Reply,
     Status,
     unknown_subcommand,
@@ -35,13 +36,11 @@ def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _confirm(ctx: Context, kind: bytes, names: list[bytes], change: Callable[[ClientState, bytes], int]) -> Reply:
-    # One confirmation for each name. The last one is the command's reply; those before it go ahead of it.
+    # One confirmation for each name.
     if not names:
         return Push([kind, None, subscriptions(ctx.client)])
     confirmations = [Push([kind, name, change(ctx.client, name)]) for name in names]
-    for confirmation in confirmations[:-1]:
-        ctx.client.send(confirmation)
-    return confirmations[-1]
+    return confirmations[0] if len(confirmations) == 1 else Pushes(confirmations)
 
 
 def publish(ctx: Context, argv: list[bytes]) -> Reply:

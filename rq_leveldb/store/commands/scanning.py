@@ -9,7 +9,7 @@ from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.replies import ReplyError, invalid_cursor, syntax_error
 
-_CURSOR = re.compile(rb'[0-9]{1,20}')
+_CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
 DEFAULT_COUNT = 10
 MAX_REPETITIONS = 1 << 22

@@ -50,6 +50,7 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
     services, client = ctx.services, ctx.client
     commands, sandbox = services.commands, services.sandbox
     readonly = readonly or sandbox.is_readonly(sha)
+    told: list[str] = []  # the errors of what the script called, which were counted when it called
 
     def call(command_argv: list[bytes], resp3: bool) -> Reply:
         command = commands.get(command_argv[0].lower())
@@ -66,14 +67,28 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
         try:
             return services.call(ctx, command_argv)
         except ReplyError as error:
-            raise _in_script(error, command.name) from None
+            shown = _in_script(error, command.name)
+            told.append(shown.text)
+            raise shown from None
 
-    before = ctx.db, client.db, ctx.resp3, ctx.may_block
+    before = ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script
     ctx.may_block = False
+    ctx.in_script = True
     try:
-        return sandbox.run(sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__)
+        reply = sandbox.run(sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__)
+        kind = type(reply)
+        if kind is list:
+            for item in reply:  # type: ignore[union-attr]
+                if type(item) is ReplyError:
+                    services.statistics.count_error(item.text)
+        elif kind is ReplyError:
+            raise reply  # type: ignore[misc]
+        return reply
+    except ReplyError as error:
+        error.counted = any(map(error.text.startswith, told))
+        raise
     finally:
-        ctx.db, client.db, ctx.resp3, ctx.may_block = before
+        ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script = before
 
 
 def _in_script(error: ReplyError, name: str) -> ReplyError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sized
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.arguments import integer, is_integer
+from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds
 from rq_leveldb.store.command import Command, row
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.info import Snapshot, sections
 from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
@@ -26,16 +29,23 @@ from rq_leveldb.store.replies import (
     wrong_arity,
 )
 
+_SAMPLED = 1000
+"""Records that MEMORY USAGE looks at."""
+
 # -- INFO
 
 
 def info(ctx: Context, argv: list[bytes]) -> Reply:
     services = ctx.services
+    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
+    # Counted only for those who want to know it: RQ asks for other sections again and again.
+    wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
+    expiring = ctx.keys.count_expiring() if wanted else {}
     snapshot = Snapshot(
         clients=len(services.clients),
         blocked_clients=services.blocked_clients(),
         subscribers=sum(bool(state.channels or state.patterns) for state in services.clients.values()),
-        databases=[(db, count) for db in range(DATABASES) if (count := ctx.keys.count(db))],
+        databases=[(db, count, expiring.get(db, 0)) for db in range(DATABASES) if (count := ctx.keys.count(db))],
         disk_bytes=ctx.keys.engine.size_on_disk(),
         expired_keys=ctx.keys.expired_keys,
         channels=services.pubsub.channel_count(),
@@ -43,7 +53,6 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
         write_refused='',
     )
     found = sections(services.settings, services.statistics, snapshot)
-    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
     if 'all' in asked or 'everything' in asked:
         names = list(found)
     else:
@@ -64,7 +73,7 @@ def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def time_(ctx: Context, argv: list[bytes]) -> Reply:
-    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    seconds, microseconds = divmod(ctx.keys.clock // 1000, 1_000_000)
     return [b'%d' % seconds, b'%d' % microseconds]
 
 
@@ -77,6 +86,8 @@ def save(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bgsave(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() != b'SCHEDULE'):
+        raise syntax_error()
     return Status(b'Background saving started')
 
 
@@ -93,10 +104,15 @@ def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
 # -- FLUSHDB, FLUSHALL, SWAPDB
 
 
-def _touch_watched(ctx: Context, db: int) -> None:
+def _flush(ctx: Context, db: int) -> None:
     for place in ctx.services.watches.places(db):
         if ctx.keys.find(*place) is not None:
             ctx.services.watches.touch(place)
+    # Who waits in XREADGROUP has to learn that the group has gone.
+    gone = [key for _, key in ctx.services.waited_places(db) if ctx.keys.find(db, key) is not None]
+    ctx.keys.flush(db)
+    for key in gone:
+        ctx.keys.wake(db, key)
 
 
 def _check_flush(argv: list[bytes]) -> None:
@@ -106,16 +122,14 @@ def _check_flush(argv: list[bytes]) -> None:
 
 def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush(argv)
-    _touch_watched(ctx, ctx.db)
-    ctx.keys.flush(ctx.db)
+    _flush(ctx, ctx.db)
     return OK
 
 
 def flushall(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush(argv)
     for db in range(DATABASES):
-        _touch_watched(ctx, db)
-        ctx.keys.flush(db)
+        _flush(ctx, db)
     return OK
 
 
@@ -130,16 +144,16 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     one, other = numbers
     if one != other:
         places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
+        waited = [*ctx.services.waited_places(one), *ctx.services.waited_places(other)]
+        held = {place for place in waited if ctx.keys.find(*place) is not None}
         before = {place: ctx.keys.find(*place) for place in places}
         ctx.keys.swap(one, other)
         for place in places:
             if before[place] is not None or ctx.keys.find(*place) is not None:
                 ctx.services.watches.touch(place)
-        for db in (one, other):
-            for place in ctx.services.waited_places(db):
-                value = ctx.keys.find(*place)
-                if value is not None:
-                    ctx.keys.touched.append(value.meta_key)
+        for place in waited:
+            if place in held or ctx.keys.find(*place) is not None:
+                ctx.keys.wake(*place)
     return OK
 
 
@@ -153,8 +167,10 @@ def config(ctx: Context, argv: list[bytes]) -> Reply:
             raise wrong_arity('config|get')
         return _config_get(ctx, argv[2:])
     if subcommand == b'set':
-        if len(argv) < 4 or len(argv) % 2:
+        if len(argv) < 4:
             raise wrong_arity('config|set')
+        if len(argv) % 2:
+            raise syntax_error()
         return _config_set(ctx, argv[2:])
     if subcommand == b'resetstat':
         if len(argv) != 2:
@@ -202,31 +218,44 @@ def _config_get(ctx: Context, patterns: list[bytes]) -> Reply:
 def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
     settings = ctx.services.settings
     known = _settings(ctx)
+    given: set[str] = set()
+    for name in pairs[::2]:
+        text = name.decode('latin-1').lower()
+        if text in given:
+            raise _config_set_failed(text, 'duplicate parameter')
+        given.add(text)
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
             shown = name.decode('utf-8', 'surrogateescape')
             raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
         if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
-            try:
-                number = integer(value)
-            except ReplyError:
-                raise ReplyError(
-                    f"ERR CONFIG SET failed (possibly related to argument '{text}') - argument couldn't be parsed into "
-                    'an integer'
-                ) from None
+            number = _config_integer(text, value)
             if text == 'slowlog-max-len':
-                settings.slowlog_length = max(number, 0)
+                if number < 0:
+                    raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
+                settings.slowlog_length = number
             else:
                 settings.slower_than = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
             ctx.services.demand_fsync()
         elif value.decode('latin-1') != known[text]:
-            raise ReplyError(
-                f"ERR CONFIG SET failed (possibly related to argument '{text}') - can't set immutable config"
-            )
+            if known[text].isdigit():
+                _config_integer(text, value)
+            raise _config_set_failed(text, "can't set immutable config")
     return OK
+
+
+def _config_integer(name: str, value: bytes) -> int:
+    try:
+        return integer(value)
+    except ReplyError:
+        raise _config_set_failed(name, "argument couldn't be parsed into an integer") from None
+
+
+def _config_set_failed(name: str, reason: str) -> ReplyError:
+    return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 
 
 # -- COMMAND
@@ -242,7 +271,7 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
             raise wrong_arity('command|count')
         return len(commands)
     if subcommand == b'list':
-        return list(commands)
+        return _list(ctx, argv)
     if subcommand == b'info':
         names = [name.lower() for name in argv[2:]] or list(commands)
         return [_describe(commands[name]) if name in commands else None for name in names]
@@ -262,6 +291,21 @@ def command(ctx: Context, argv: list[bytes]) -> Reply:
             raise ReplyError('ERR The command has no key arguments')
         return keys
     raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'COMMAND')
+
+
+def _list(ctx: Context, argv: list[bytes]) -> Reply:
+    names = list(ctx.services.commands)
+    if len(argv) == 2:
+        return names
+    if len(argv) != 5 or argv[2].lower() != b'filterby':
+        raise syntax_error()
+    kind, value = argv[3].lower(), argv[4]
+    if kind == b'pattern':
+        glob = Glob(value.lower())
+        return [name for name in names if glob.matches(name)]
+    if kind in (b'module', b'aclcat'):
+        return []  # there are none of them
+    raise syntax_error()
 
 
 def _keys(found: Command, argv: list[bytes]) -> list[bytes]:
@@ -310,8 +354,10 @@ def slowlog(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def monitor(ctx: Context, argv: list[bytes]) -> Reply:
+    if ctx.client.monitor:
+        return NO_REPLY  # as Redis
     ctx.client.monitor = True
-    ctx.services.monitor(ctx.client)
+    ctx.services.monitor(ctx.client, True)
     return OK
 
 
@@ -320,8 +366,9 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
     if subcommand == b'usage':
         if len(argv) < 3:
             raise wrong_arity('memory|usage')
-        if len(argv) > 3 and (len(argv) != 5 or argv[3].upper() != b'SAMPLES' or integer(argv[4]) < 0):
-            raise syntax_error()
+        for at in range(3, len(argv), 2):
+            if argv[at].upper() != b'SAMPLES' or at + 1 == len(argv) or integer(argv[at + 1]) < 0:
+                raise syntax_error()
         value = ctx.find(argv[2])
         if value is None:
             return None
@@ -329,14 +376,26 @@ def memory(ctx: Context, argv: list[bytes]) -> Reply:
         size = len(value.meta_key) + len(record)
         version = encoding.meta_version(record)
         if version:
-            prefix = encoding.members_prefix(version)
-            size += ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+            size += _members_size(ctx, encoding.members_prefix(version), len(value) if isinstance(value, Sized) else 0)
         return size
     if subcommand == b'doctor':
         return Verbatim(b'The data is on disk; see INFO memory for this process.')
     if subcommand == b'purge':
         return OK
     raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'MEMORY')
+
+
+def _members_size(ctx: Context, prefix: bytes, count: int) -> int:
+    """:returns: bytes of a value's members, estimated from the first ones where they are many"""
+    sampled = records = 0
+    for key, record in islice(ctx.keys.overlay.scan_prefix(prefix), _SAMPLED):
+        sampled += len(key) + len(record)
+        records += 1
+    if records < _SAMPLED:
+        return sampled
+    # LevelDB knows only of what has left its log.
+    on_disk = ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+    return max(on_disk, sampled, sampled * count // records)
 
 
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
@@ -352,8 +411,7 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 
 def wait(ctx: Context, argv: list[bytes]) -> Reply:
     integer(argv[1])
-    if integer(argv[2]) < 0:
-        raise ReplyError('ERR timeout is negative')
+    milliseconds(argv[2], ctx.now)
     return 0
 
 

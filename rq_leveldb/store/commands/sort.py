@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +17,7 @@ from rq_leveldb.store.types.set import Set
 from rq_leveldb.store.types.sorted_set import SortedSet, split
 from rq_leveldb.store.types.string import String
 
-_NUMBER = re.compile(
-    rb'\s*[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I
-)
+_NUMBER = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
 
 
 @dataclass(slots=True)
@@ -134,10 +131,7 @@ def _number_weight(text: bytes | None) -> float:
         return 0.0
     if not _NUMBER.fullmatch(text):
         raise ReplyError("ERR One or more scores can't be converted into double")
-    number = float(text)
-    if math.isinf(number) and b'n' not in text.lower():
-        raise ReplyError("ERR One or more scores can't be converted into double")
-    return number
+    return float(text)
 
 
 def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes]:

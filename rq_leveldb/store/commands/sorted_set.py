@@ -208,7 +208,7 @@ class _Range:
                 offset, limit = arguments.integer(argv[index + 1]), arguments.integer(argv[index + 2])
                 limited = True
                 index += 2
-            elif reverse is None and option == b'REV':
+            elif reverse is None and option == b'REV' and not backwards:
                 backwards = True
             elif by is None and chosen is None and option in (b'BYSCORE', b'BYLEX'):
                 chosen = option[2:]
@@ -269,7 +269,13 @@ def _limited(
         return find
     if offset < 0:
         return lambda value: iter(())
-    return lambda value: islice(find(value), min(offset, len(value)), None if limit < 0 else offset + limit)
+
+    def limited(value: SortedSet) -> Iterator[bytes]:
+        # Neither number is more than there is, so that their sum is none that islice refuses.
+        skipped = min(offset, len(value))
+        return islice(find(value), skipped, None if limit < 0 else skipped + min(limit, len(value)))
+
+    return limited
 
 
 def _entries_reply(ctx: Context, entries: Iterable[bytes], with_scores: bool) -> Reply:
@@ -445,8 +451,8 @@ def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    timeout = arguments.timeout(argv[1])
     keys, highest, count = _many_pop_arguments(argv, 2)
+    timeout = arguments.timeout(argv[1])
     return ctx.block_for(keys, SortedSet, timeout, lambda: _pop_first(ctx, keys, highest, count), NULL_ARRAY)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from rq_leveldb.store.arguments import integer
+from rq_leveldb.store.arguments import integer, milliseconds
 from rq_leveldb.store.command import row
 from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
 from rq_leveldb.store.commands.stream_ids import (
-    bound,
     entry_reply,
     id_reply,
     no_group,
@@ -95,7 +94,7 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
                 if length < 0:
                     raise ReplyError('ERR The MAXLEN argument must be >= 0.')
             else:
-                id_ = bound(argv[index], 0)
+                id_ = parse_id(argv[index])
         elif option == b'LIMIT' and more:
             index += 1
             limit = integer(argv[index])
@@ -130,6 +129,8 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
             _new_id(argv[at])
         raise wrong_arity('xadd')
     wanted = None if argv[at] == b'*' else _new_id(argv[at])
+    if wanted == MIN_ID:
+        raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
     if options.create:
         stream = ctx.typed_or_new(argv[1], Stream)
     else:
@@ -152,10 +153,7 @@ def _new_id(text: bytes) -> tuple[int, int | None]:
     ms, dash, seq = text.partition(b'-')
     if dash and seq == b'*' and len(text) <= 127:
         return number(ms), None
-    id_ = parse_id(text)
-    if id_ == MIN_ID:
-        raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
-    return id_
+    return parse_id(text)
 
 
 def _next_free_id(ctx: Context, stream: Stream) -> StreamId:
@@ -248,7 +246,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
         stream.added = added
     if deleted is not None and deleted != MIN_ID:
         stream.deleted = deleted
-    ctx.changed(stream)
+    ctx.kept(stream)
     return OK
 
 
@@ -305,7 +303,7 @@ class _ReadOptions:
     ids: list[bytes]
 
 
-def _read_options(argv: list[bytes], command: str) -> _ReadOptions:
+def _read_options(argv: list[bytes], command: str, now: int) -> _ReadOptions:
     count = 0
     block: int | None = None
     no_ack = False
@@ -317,12 +315,7 @@ def _read_options(argv: list[bytes], command: str) -> _ReadOptions:
         more = len(argv) - 1 - index
         if option == b'BLOCK' and more:
             index += 1
-            try:
-                block = integer(argv[index])
-            except ReplyError:
-                raise ReplyError('ERR timeout is not an integer or out of range') from None
-            if block < 0:
-                raise ReplyError('ERR timeout is negative')
+            block = milliseconds(argv[index], now)
         elif option == b'COUNT' and more:
             index += 1
             count = max(integer(argv[index]), 0)
@@ -362,9 +355,10 @@ def _streams_reply(ctx: Context, found: list[tuple[bytes, Reply]]) -> Reply:
 
 
 def xread(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _read_options(argv, 'xread')
+    options = _read_options(argv, 'xread', ctx.now)
     after: list[StreamId | None] = []
     for key, text in zip(options.keys, options.ids, strict=True):
+        known = ctx.typed(key, Stream)
         if text == b'>':
             raise ReplyError(
                 'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.'
@@ -375,8 +369,7 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         if text != b'$':
             after.append(parse_id(text))
             continue
-        stream = ctx.typed(key, Stream)
-        after.append(MIN_ID if stream is None else stream.last)
+        after.append(MIN_ID if known is None else known.last)
     found: list[tuple[bytes, Reply]] = []
     waiting: list[tuple[bytes, StreamId]] = []
     for key, id_ in zip(options.keys, after, strict=True):
@@ -398,13 +391,14 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         return NULL_ARRAY
 
     def attempt() -> Reply:
+        found: list[tuple[bytes, Reply]] = []
         for key, id_ in waiting:
             stream = ctx.find(key)
             if isinstance(stream, Stream) and stream.last > id_:
                 entries = _entries_after(stream, id_, options.count)
                 if entries:
-                    return _streams_reply(ctx, [(key, entries)])
-        return None
+                    found.append((key, entries))
+        return _streams_reply(ctx, found) if found else None
 
     return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
 
@@ -418,7 +412,7 @@ def _entries_after(stream: Stream, id_: StreamId, count: int) -> list[Reply]:
 
 
 def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _read_options(argv, 'xreadgroup')
+    options = _read_options(argv, 'xreadgroup', ctx.now)
     after: list[StreamId | None] = []
     for key, text in zip(options.keys, options.ids, strict=True):
         stream = ctx.typed(key, Stream)
@@ -431,7 +425,9 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
                 f'consumer by specifying a proper ID, or use the > ID to get new messages. The {shown} ID would just '
                 'return an empty result set.'
             )
-        after.append(None if text == b'>' else parse_id(text))
+        given = MAX_ID if text == b'>' else parse_id(text)
+        # To Redis the last possible id is another way to write it.
+        after.append(None if given == MAX_ID else given)
     found: list[tuple[bytes, Reply]] = []
     for key, id_ in zip(options.keys, after, strict=True):
         stream = ctx.typed(key, Stream)
@@ -450,16 +446,21 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
         return NULL_ARRAY
 
     def attempt() -> Reply:
+        read: list[tuple[bytes, Stream, Group]] = []
         for key in options.keys:
             stream = ctx.typed(key, Stream)
             group = None if stream is None else stream.group(options.group)
             if stream is None or group is None:
                 raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
             if stream.last > group.last:
-                entries = _deliver_new(ctx, stream, group, options)
-                if entries:
-                    return _streams_reply(ctx, [(key, entries)])
-        return None
+                read.append((key, stream, group))
+        # Nothing is delivered before it is sure that all can be.
+        found: list[tuple[bytes, Reply]] = []
+        for key, stream, group in read:
+            entries = _deliver_new(ctx, stream, group, options)
+            if entries:
+                found.append((key, entries))
+        return _streams_reply(ctx, found) if found else None
 
     return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
 

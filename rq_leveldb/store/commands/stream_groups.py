@@ -131,21 +131,30 @@ def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]
 def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     make, read = _group_options(argv, creating=True)
     stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
+    if len(argv) > 8:
+        raise _wrong_usage(argv, 'XGROUP')
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
+    is_new = ctx.find(argv[2]) is None
     stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
-    ctx.changed(stream)
+    if is_new:
+        ctx.changed(stream)
+    else:
+        ctx.kept(stream)
     return OK
 
 
 def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
+    _xgroup_stream(ctx, argv[2])
+    if len(argv) > 7:
+        raise _wrong_usage(argv, 'XGROUP')
     stream, group = _xgroup_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return OK
 
 
@@ -155,8 +164,9 @@ def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
     if group is None:
         return 0
     group.destroy()
+    ctx.kept(stream)
     # Who waits in XREADGROUP has to learn it.
-    ctx.changed(stream)
+    ctx.keys.wake(ctx.db, argv[2])
     return 1
 
 
@@ -166,7 +176,7 @@ def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     group.add_consumer(argv[4], ctx.now)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return 1
 
 
@@ -178,7 +188,7 @@ def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     pending = consumer.pending
     group.delete_consumer(consumer)
     group.save()
-    ctx.changed(stream)
+    ctx.kept(stream)
     return pending
 
 
@@ -432,6 +442,7 @@ def _lag(stream: Stream, group: Group) -> int | None:
 
 
 def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = _xinfo_stream_of(ctx, argv[2])
     full = len(argv) > 3
     count = 10
     if full:
@@ -443,7 +454,6 @@ def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
             count = integer(argv[5])
             if count < 0:
                 count = 10
-    stream = _xinfo_stream_of(ctx, argv[2])
     first = stream.first_id()
     nodes = (len(stream) + _NODE_ENTRIES - 1) // _NODE_ENTRIES
     reply: dict[bytes, Reply] = {

@@ -8,7 +8,7 @@ from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.replies import Reply, ReplyError
 from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, next_id, previous_id
 
-_NUMBER = re.compile(rb'\+?[0-9]{1,60}')
+_NUMBER = re.compile(rb'[ \t-\r]*\+?[0-9]{1,60}')
 
 
 def invalid_id() -> ReplyError:

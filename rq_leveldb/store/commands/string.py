@@ -32,6 +32,7 @@ def set_(ctx: Context, argv: list[bytes]) -> Reply:
         return OK
     only_new = only_old = keep = returns = False
     when: tuple[bytes, int, bool] | None = None
+    unit = b''
     index = 3
     while index < len(argv):
         option = argv[index].upper()
@@ -43,7 +44,8 @@ def set_(ctx: Context, argv: list[bytes]) -> Reply:
             returns = True
         elif option == b'KEEPTTL' and when is None:
             keep = True
-        elif option in UNITS and when is None and not keep and index + 1 < len(argv):
+        elif option in UNITS and unit in (b'', option) and not keep and index + 1 < len(argv):
+            unit = option
             index += 1
             when = (argv[index], *UNITS[option])
         else:
@@ -94,13 +96,15 @@ def getdel(ctx: Context, argv: list[bytes]) -> Reply:
 
 def getex(ctx: Context, argv: list[bytes]) -> Reply:
     when: tuple[bytes, int, bool] | None = None
+    unit = b''
     persist = False
     index = 2
     while index < len(argv):
         option = argv[index].upper()
         if option == b'PERSIST' and when is None:
             persist = True
-        elif option in UNITS and when is None and not persist and index + 1 < len(argv):
+        elif option in UNITS and unit in (b'', option) and not persist and index + 1 < len(argv):
+            unit = option
             index += 1
             when = (argv[index], *UNITS[option])
         else:
@@ -219,6 +223,12 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def lcs(ctx: Context, argv: list[bytes]) -> Reply:
+    texts = []
+    for key in argv[1:3]:
+        value = ctx.find(key)
+        if value is not None and not isinstance(value, String):
+            raise ReplyError('ERR The specified keys must contain string values')
+        texts.append(b'' if value is None else value.data)
     index_wanted = length_wanted = with_length = False
     shortest = 0
     at = 3
@@ -238,12 +248,6 @@ def lcs(ctx: Context, argv: list[bytes]) -> Reply:
         at += 1
     if index_wanted and length_wanted:
         raise ReplyError('ERR If you want both the length and indexes, please just use IDX.')
-    texts = []
-    for key in argv[1:3]:
-        value = ctx.find(key)
-        if value is not None and not isinstance(value, String):
-            raise ReplyError('ERR The specified keys must contain string values')
-        texts.append(b'' if value is None else value.data)
     if len(texts[0]) * len(texts[1]) > MAX_LCS_CELLS:
         raise ReplyError('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len')
     common, ranges = _longest_common_subsequence(*texts)

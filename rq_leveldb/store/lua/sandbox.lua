@@ -84,6 +84,7 @@ end
 
 local base = {} -- the global names
 local env = protect(base)
+local global_metatable = protect({})
 raw_setmetatable(base, {
   __index = function(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
@@ -205,7 +206,12 @@ function base.getmetatable(...)
   if select('#', ...) == 0 then
     bad_argument(1, 'getmetatable', 'value expected')
   end
-  return (raw_getmetatable((...)))
+  local value = (...)
+  if value ~= nil and protected[value] then
+    -- What a script writes there would be there for the next one.
+    return value == env and global_metatable or nil
+  end
+  return (raw_getmetatable(value))
 end
 
 -- Lua 5.1 adds up the size of the result before it checks it, and the sum can overflow.
@@ -328,14 +334,14 @@ function tables.insert(t, ...)
   if type(t) ~= 'table' then
     bad_argument(1, 'insert', 'table expected, got ' .. type_name(count + 1, 1, t))
   end
+  if protected[t] then
+    error(READONLY, 0)
+  end
   if count == 1 then
     return insert(t, (...))
   end
   if count ~= 2 then
     error("wrong number of arguments to 'insert'", 2)
-  end
-  if protected[t] then
-    error(READONLY, 0)
   end
   return insert(t, ...)
 end

@@ -57,7 +57,9 @@ class Hash(Value):
         return self._fields is None and self._count > 0
 
     def encoding_name(self) -> bytes:
-        return b'listpack' if self._fields is not None else b'hashtable'
+        if len(self) > 512 or any(len(field) > 64 or len(value) > 64 for field, value in self.items()):
+            return b'hashtable'
+        return b'listpack'
 
     def __len__(self) -> int:
         return len(self._fields) if self._fields is not None else self._count

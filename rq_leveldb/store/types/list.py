@@ -20,6 +20,7 @@ from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import holes
 from rq_leveldb.store.types.value import Value
 
+_LISTPACK_BYTES = 8192
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
 """Up to so many elements, each is removed by itself."""
@@ -51,7 +52,10 @@ class List(Value):
         return self._count == 0
 
     def encoding_name(self) -> bytes:
-        return b'listpack' if self._count <= 128 else b'quicklist'
+        if self._count > _LISTPACK_BYTES // 2:
+            return b'quicklist'
+        size = sum(len(element) + 2 for element in self.range(0, self._count))
+        return b'listpack' if size <= _LISTPACK_BYTES - 10 else b'quicklist'
 
     def __len__(self) -> int:
         return self._count

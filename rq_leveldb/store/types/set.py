@@ -56,9 +56,9 @@ class Set(Value):
         return self._members is None and self._count > 0
 
     def encoding_name(self) -> bytes:
-        if self._members is None:
-            return b'hashtable'
-        return b'intset' if all(is_integer(member) for member in self._members) else b'listpack'
+        if len(self) <= 512 and all(map(is_integer, self)):
+            return b'intset'
+        return b'listpack' if len(self) <= 128 and all(len(member) <= 64 for member in self) else b'hashtable'
 
     def __len__(self) -> int:
         return len(self._members) if self._members is not None else self._count

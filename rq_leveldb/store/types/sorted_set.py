@@ -66,7 +66,9 @@ class SortedSet(Value):
         return self._count == 0
 
     def encoding_name(self) -> bytes:
-        return b'listpack' if self._count <= 128 else b'skiplist'
+        if self._count > 128 or any(len(split(entry)[0]) > 64 for entry in self.entries()):
+            return b'skiplist'
+        return b'listpack'
 
     def __len__(self) -> int:
         return self._count

@@ -40,5 +40,5 @@ class Value:
         raise NotImplementedError
 
     def encoding_name(self) -> bytes:
-        """As OBJECT ENCODING answers; the name that Redis would give a value of this size, as far as it matters."""
+        """As OBJECT ENCODING answers: what a Redis with its default settings would give a value made as it is."""
         raise NotImplementedError
