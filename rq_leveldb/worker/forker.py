@@ -135,6 +135,9 @@ class Forker:
                 message = self._control.recv(_MESSAGE)
             except BlockingIOError:
                 return found
+            except ConnectionResetError:
+                # It ended without having read all: that is told first and once, and what it had said comes after it.
+                continue
             except OSError:
                 message = b''
             if not message:
