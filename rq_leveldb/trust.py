@@ -113,9 +113,9 @@ def _unmapped_user() -> int:
     0 where there is no such namespace, or the number is also somebody's in it.
     """
     try:
-        with open('/proc/self/uid_map', encoding='ascii') as file:
+        with open('/proc/self/uid_map', encoding='utf-8') as file:
             ranges = [(int(first), int(count)) for first, _, count in map(str.split, file)]
-        with open('/proc/sys/fs/overflowuid', encoding='ascii') as file:
+        with open('/proc/sys/fs/overflowuid', encoding='utf-8') as file:
             number = int(file.read())
     except (OSError, ValueError):
         return 0
