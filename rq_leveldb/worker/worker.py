@@ -172,7 +172,8 @@ class Worker(DefaultConnection, rq.worker.Worker):
 
     def _is_own_record(self) -> bool:
         me = identify()
-        fields = read_fields(self.connection, self.key, ('pid', 'started', 'boot_id')) or {}
+        # With a `death` it is what an earlier `work` of this process left, in good order.
+        fields = read_fields(self.connection, self.key, ('pid', 'started', 'boot_id', 'death')) or {}
         return fields == {'pid': str(me.pid), 'started': me.started, 'boot_id': me.boot_id}
 
     def _take_name(self) -> bool:
