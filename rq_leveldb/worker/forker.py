@@ -278,8 +278,31 @@ class _Server:
         if message[0] == 'fork':
             self._fork(message[1], descriptors)
         else:
-            self._send(('imported', message[1], self._worker.preload(message[1])))
+            self._send(('imported', message[1], self._preload(message[1])))
         return True
+
+    def _preload(self, module: str) -> str:
+        """Import a module if that does not end the process: a copy tries first. Else all children would end with it."""
+        pid = _fork()
+        if pid == 0:
+            code = 1
+            try:
+                importlib.import_module(module)
+                code = 0
+            except BaseException as error:
+                code = 0 if isinstance(error, Exception) else 1
+            finally:
+                os._exit(code)
+        end = time.monotonic() + _PATIENCE
+        while (found := _waitpid(pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
+        if found[1] == 0:
+            return self._worker.preload(module)
+        words = f'{module}: importing it ends the process, or takes more than {_PATIENCE:g} seconds'
+        self._worker.log.error('Worker %s: %s; it is left to the jobs', self._worker.name, words)
+        return words
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
         try:
