@@ -82,7 +82,7 @@ class Maintenance:
         self._cleaned = time.monotonic()
         for queue in self._worker.queues:
             self.guarded(f'queue {queue.name}', partial(self._clean, queue, exception_handlers))
-        self.guarded('rate limits', self._clean_rate_limits)
+        self.guarded('rate limits', self.clean_rate_limits)
 
     def _clean(self, queue: Queue, exception_handlers: list[Any]) -> None:
         worker = self._worker
@@ -172,6 +172,7 @@ class Maintenance:
                     raise
         return claimed
 
-    def _clean_rate_limits(self) -> None:
+    def clean_rate_limits(self) -> None:
+        """Give back places in rate limits whose jobs have ended."""
         for registry in RateLimitRegistry.all(self._connection):
             self.guarded(f'rate limit {registry.key}', registry.cleanup)

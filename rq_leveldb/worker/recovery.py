@@ -20,7 +20,6 @@ from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import JobStatus
 from rq.queue import Queue
-from rq.rate_limit import RateLimitRegistry
 from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE, RQScheduler
 from rq.scripts import release_lock
@@ -47,7 +46,7 @@ from .liveness import (
 )
 from .name_lock import NameLocks
 from .ready import enqueue_ready
-from .settlement import fail_unreadable, sealed_queue, settle_abandoned
+from .settlement import drop_execution, fail_unreadable, sealed_queue, settle_abandoned
 from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
@@ -412,13 +411,7 @@ class Recovery:
         return self._connection.zscore(key, found.job_id) is None
 
     def _forget_execution(self, found: Found) -> None:
-        execution = found.execution
-        with self._connection.pipeline() as pipeline:
-            pipeline.delete(execution.key)
-            pipeline.zrem(StartedJobRegistry.key_template.format(found.queue_name), execution.composite_key)
-            pipeline.zrem(ExecutionRegistry.key_template.format(found.job_id), execution.id)
-            pipeline.srem(execution.worker_executions_key, execution.composite_key)
-            pipeline.execute(raise_on_error=False)
+        drop_execution(self._worker, found.job_id, found.queue_name, found.execution)
 
     # What is marked as started
 
@@ -575,11 +568,7 @@ class Recovery:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
         self._guarded('jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
-        self._guarded('rate limits', self._clean_rate_limits)
-
-    def _clean_rate_limits(self) -> None:
-        for registry in RateLimitRegistry.all(self._connection):
-            self._guarded(f'rate limit {registry.key}', registry.cleanup)
+        self._guarded('rate limits', self._worker.maintenance.clean_rate_limits)
 
     def _tidy(self) -> None:
         if self._locks is not None:

@@ -264,16 +264,17 @@ def drop_execution(worker: Worker, job_id: str, queue_name: str, execution: Exec
         execution: the execution.
     """
     with worker.connection.pipeline() as pipeline:
-        _forget(pipeline, worker, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
+        _forget(pipeline, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
         # Any of these keys may hold another type of value; that is no reason to keep the others.
         pipeline.execute(raise_on_error=False)
 
 
-def _forget(pipeline: Any, worker: Worker, started_key: str, job_id: str, execution: Execution) -> None:
+def _forget(pipeline: Any, started_key: str, job_id: str, execution: Execution) -> None:
     pipeline.delete(execution.key)
     pipeline.zrem(started_key, execution.composite_key)
     pipeline.zrem(ExecutionRegistry.key_template.format(job_id), execution.id)
-    pipeline.srem(worker.executions_key, execution.composite_key)
+    # Of the worker that had it, which need not be the one that writes this.
+    pipeline.srem(execution.worker_executions_key, execution.composite_key)
 
 
 def set_aside_dependents(worker: Worker, job: Job) -> bool:
@@ -353,7 +354,7 @@ def fail_unreadable(
         result.save(DEFAULT_FAILURE_TTL, pipeline=pipeline)
         worker.increment_failed_job_count(pipeline)
         if execution is not None:
-            _forget(pipeline, worker, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
+            _forget(pipeline, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
             for entry in fault.faults if isinstance(fault, UnreadableJob) else ():
                 if entry.field == 'origin':
                     pipeline.zrem(StartedJobRegistry.key_template.format('').encode() + entry.value, composite)

@@ -125,7 +125,6 @@ class Supervisor:
         self._left_ready = False
         self._said = ''
         self._started = 0
-        self._ended = 0
         self._idle_since = time.monotonic()
         self._error: BaseException | None = None
         self._kill_at = 0.0
@@ -518,7 +517,6 @@ class Supervisor:
 
     def _job_is_over(self, assignment: Assignment, ending: Ending) -> None:
         self._worker.executions.pop(assignment.execution.id, None)
-        self._ended += 1
         enqueued_at = assignment.claim.raw.get(b'enqueued_at')
         self._tally.ended(assignment.queue.name, enqueued_at, assignment.claim.at, ending.seconds)
         self._idle_since = time.monotonic()
