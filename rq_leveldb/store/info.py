@@ -81,6 +81,7 @@ class Statistics:
     commands: int = 0
     commits: int = 0
     syncs: int = 0
+    longest_unsynced: float = 0.0  # seconds from a write to the end of the sync that made it durable
     write_errors: int = 0
     last_write_error: str = ''
     input_bytes: int = 0
@@ -92,6 +93,7 @@ class Statistics:
 
     def reset(self) -> None:
         self.connections = self.commands = self.commits = self.syncs = 0
+        self.longest_unsynced = 0.0
         self.input_bytes = self.output_bytes = 0
         self.by_command.clear()
         self.errors.clear()
@@ -177,6 +179,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'disk_bytes': snapshot.disk_bytes,
             'commits': statistics.commits,
             'syncs': statistics.syncs,
+            'longest_unsynced_ms': int(statistics.longest_unsynced * 1000),
             'write_errors': statistics.write_errors,
             'last_write_error': one_word(statistics.last_write_error, ' '),
         },

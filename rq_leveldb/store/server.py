@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import fcntl
 import json
 import logging
@@ -27,6 +28,7 @@ from rq_leveldb import errors, location, process, systemd, trust
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import WRITE
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
@@ -35,6 +37,7 @@ from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, Writ
 from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.opening import close_database, open_database
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
 from rq_leveldb.store.scripting import Sandbox
@@ -57,6 +60,9 @@ run into a full disk, and what shrinks the data must still work then."""
 
 FREE_SPACE_INTERVAL = 100
 """Milliseconds between two looks at the free space."""
+
+_MAY_WRITE = frozenset(('multi', 'exec', 'discard', 'eval', 'evalsha'))
+"""What has no flag of writing, and what it does is not known before."""
 
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
@@ -184,7 +190,7 @@ class Server:
         """Execute one command of a client, inside the open unit."""
         if self.refused:
             refusal = self._reopen()
-            if refusal is not None:
+            if refusal is not None and not self._can_still_do(session.client, argv[0]):
                 client = session.client
                 if client.queue is not None:
                     # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
@@ -236,6 +242,9 @@ class Server:
             if not self.refused:
                 keyspace.commit()
                 self.statistics.commits += wrote
+            elif keyspace.has_changes():
+                # A key that a read found expired: that can be noted another time.
+                keyspace.rollback()
         except Exception as fault:
             wrote = False
             self._undo(fault, 'a commit')
@@ -304,13 +313,27 @@ class Server:
             'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
         )
 
+    def _can_still_do(self, client: ClientState, name: bytes) -> bool:
+        """:returns: whether a command needs nothing of the disk but what is there"""
+        row = self.commands.get(name.lower())
+        return (
+            self.engine.is_open
+            and client.queue is None
+            and row is not None
+            and WRITE not in row.flags
+            and row.name not in _MAY_WRITE
+        )
+
     def _reopen(self) -> ReplyError | None:
         # After a failed append LevelDB would go on accepting writes that no restart finds again, so nothing is
-        # acknowledged until it was closed, opened, and its last acknowledged batch found.
+        # acknowledged until it was closed, opened, and its last acknowledged batch found. As long as it could not be
+        # opened again it is kept open for those who read.
         now = time.monotonic()
         if now - self._refused_at < REOPEN_INTERVAL:
             return self._refusal()
         self._refused_at = now
+        if self.engine.is_open and not self.engine.can_grow():
+            return self._refusal()
         try:
             self.engine.reopen()
             self.keyspace.rollback()
@@ -321,13 +344,19 @@ class Server:
         if not self._sweeping:
             self._start_sweeping()
         self.refused = ''
+        self.durability.renewed()
         return None
 
-    def _sync_failed(self, reason: str) -> None:
-        # What was written may not be durable, now or ever: those who wait for it must not be told that it is.
+    def _sync_failed(self, reason: str) -> bool:
+        # What was written may not be durable, now or ever: those who wait for it must not be told that it is, unless
+        # it could be written anew.
         self._refuse(f'fsync: {reason}')
+        if not self.refused:
+            return True
         for session in list(self.sessions.values()):
-            session.transport.abort()
+            if session.unreleased:
+                session.transport.abort()
+        return False
 
     def _refuse_growth(self) -> ReplyError | None:
         if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
@@ -470,12 +499,20 @@ class Server:
         """Answer what has arrived, then close everything."""
         for session in list(self.sessions.values()):
             session.run()
-        with contextlib.suppress(OSError):
+            session.stop_reading()
+        synced = True
+        try:
             await self.durability.drain()
+        except OSError as error:
+            logger.error('cannot sync the database: %s', error)
+            synced = False
         for session in list(self.sessions.values()):
             session.transport.close()
         await asyncio.sleep(0)
-        self.engine.close()
+        if synced and not self.refused:
+            close_database(self.settings.directory, self.engine)
+        else:
+            self.engine.close()
 
 
 # -- the command
@@ -565,7 +602,7 @@ class _Ready:
 
 async def _serve(settings: Settings, ready: _Ready) -> int:
     loop = asyncio.get_running_loop()
-    engine = Engine(settings.directory.database)
+    engine = open_database(settings.directory)
     server = Server(settings, engine, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.shutdown)
@@ -618,6 +655,8 @@ def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
         with open(directory.log, 'ab') as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        # A file that becomes shorter while LevelDB has it mapped ends the process without another word.
+        faulthandler.enable()
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -102,7 +102,7 @@ class Session(asyncio.Protocol):
             self.backlog.extend(error.args[1])
             self.backlog.append([])  # stands for the fault: whatever came before it is answered first
             self._fault = error.args[0]
-            self._stop_reading()
+            self.stop_reading()
             self.run()
             return
         if commands:
@@ -185,12 +185,13 @@ class Session(asyncio.Protocol):
             logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
             self.transport.abort()
         elif self.client.blocked and len(backlog) > MAX_BACKLOG:
-            self._stop_reading()
-        elif not self._reading and not self._closing and not self._fault:
+            self.stop_reading()
+        elif not (self._reading or self._closing or self._fault or server.stopped.done()):
             self._reading = True
             self.transport.resume_reading()
 
-    def _stop_reading(self) -> None:
+    def stop_reading(self) -> None:
+        """Take in no more bytes, for now."""
         if self._reading and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
