@@ -24,12 +24,10 @@ except ImportError:
 
 from rq_leveldb import errors
 from rq_leveldb.store import encoding
+from rq_leveldb.store.database_files import LOG, SETTLED, TABLES, DatabaseFiles
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
-SETTLED = 50_000_000
-"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
-
 MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
@@ -63,11 +61,15 @@ class Engine:
         self._logs: dict[str, int] = {}  # descriptors of the live logs
         self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
         self._last_written: dict[bytes, bytes | None] = {}
+        self._files: DatabaseFiles
         # LevelDB's own bound method: this is the hottest call of all.
         self.get: Callable[[bytes], bytes | None]
         self.open()
 
     def open(self) -> None:
+        if not (self.directory / 'CURRENT').exists() and any(map(_holds_data, self.directory.glob('*'))):
+            # LevelDB would make a new database, and remove the files of the old one.
+            raise errors.CorruptDatabase(str(self.directory), title='The database is damaged (CURRENT is missing)')
         try:
             self._db = plyvel.DB(
                 os.fsencode(self.directory),
@@ -95,6 +97,18 @@ class Engine:
         self.get = self._db.get
         sync_directory(self.directory)
         sync_directory(self.directory.parent)
+        self._files = DatabaseFiles(self.directory, lambda: self.property(b'leveldb.sstables') or b'', self._flush)
+
+    def loss(self) -> str:
+        """See whether another start would find what was written, and make up for a log that would not be there.
+
+        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        """
+        return '' if self._db.closed else self._files.loss()
+
+    def _flush(self) -> None:
+        # Whatever the range, LevelDB first makes a table of what is in memory.
+        self.compact(b'\xff', b'\xff')
 
     def close(self) -> None:
         self._db.close()
@@ -165,7 +179,7 @@ class Engine:
                 os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
 
     def _list_logs(self) -> None:
-        names = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        names = sorted(name for name in os.listdir(self.directory) if name.endswith(LOG))
         if names == list(self._logs):
             return
         sync_directory(self.directory)
@@ -199,6 +213,11 @@ class Engine:
             except FileNotFoundError:
                 continue
         return total
+
+
+def _holds_data(path: Path) -> bool:
+    # A log is empty where the first start was cut short.
+    return path.suffix in TABLES or (path.suffix == LOG and path.lstat().st_size > 0)
 
 
 def words(error: Exception) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.durability import QUICK
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Settings
@@ -55,7 +56,8 @@ async def serving(path: Path) -> AsyncIterator[tuple[HeldDisk, list[Client]]]:
     directory.create()
     engine = HeldDisk(directory.database)
     loop = asyncio.get_running_loop()
-    server = Server(Settings(directory, 'always', 0.0, 0), engine, loop)
+    claim = Claim(directory)
+    server = Server(Settings(directory, 'always', 0.0, 0), engine, claim, loop)
     listener = await loop.create_unix_server(lambda: Session(server), str(path / 'socket'))
     clients = [Client(*await asyncio.open_unix_connection(str(path / 'socket'))) for _ in range(4)]
     try:
@@ -66,6 +68,7 @@ async def serving(path: Path) -> AsyncIterator[tuple[HeldDisk, list[Client]]]:
             client.writer.close()
         listener.close()
         await server.finish()
+        claim.close()
 
 
 async def held_write(disk: HeldDisk, writer: Client, lines: str) -> asyncio.Future[bytes]:
