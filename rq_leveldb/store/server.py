@@ -567,16 +567,38 @@ def parser() -> argparse.ArgumentParser:
         epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
         'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
     )
-    made.add_argument(
-        '--url', help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, else the state directory)'
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
+        '--url',
+        help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, RQ_REDIS_URL, else the state directory)',
     )
-    made.add_argument('--dir', help='the data directory, instead of --url')
+    where.add_argument('--dir', help='the data directory, instead of --url')
     made.add_argument('--fsync', choices=location.FSYNC_POLICIES, help='everysec (default) or always')
-    made.add_argument('--idle', type=float, default=0.0, metavar='SECONDS', help='exit after so long without a client')
-    made.add_argument('--port', type=int, default=0, help='listen on this TCP port of the loopback interface as well')
+    made.add_argument(
+        '--idle',
+        type=_seconds,
+        default=0.0,
+        metavar='SECONDS',
+        help="exit after so long without a client; a URL's idle= is for the stores that clients start",
+    )
+    made.add_argument('--port', type=_port, default=0, help='listen on this TCP port of the loopback interface as well')
     made.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
     made.add_argument('--ready-fd', type=int, default=-1, help=argparse.SUPPRESS)
     return made
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 0 for never')
+
+
+def _port(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text) <= 65535:
+            return int(text)
+    raise argparse.ArgumentTypeError(f'{text} is not a port, 1 to 65535')
 
 
 def main(argv: list[str]) -> int:
@@ -637,7 +659,7 @@ class _Ready:
             self.tell(f'error {error.to_json()}')
         else:
             print(f'rq-leveldb store: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, errors.BadAddress) else 1
 
 
 async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
@@ -682,9 +704,12 @@ async def _listen_on_port(server: Server, port: int) -> asyncio.Server:
 
 
 def _place(options: argparse.Namespace) -> location.Location:
-    if options.dir:
+    if options.dir is not None:
+        if not options.dir or '\0' in options.dir:
+            raise errors.BadAddress(repr(options.dir), title='This is no directory', advice='Name another with --dir.')
         return location.Location(location.DataDirectory(Path(options.dir).absolute()))
-    return location.parse(options.url)
+    url = options.url if options.url is not None else location.configured_url()
+    return location.parse_store(url)
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
