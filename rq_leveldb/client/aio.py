@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from rq_leveldb.client import autostart
 from rq_leveldb.client.connection import SocketPath, connection_options
+from rq_leveldb.client.older_redis_py import NO_SETINFO, AsyncUnixConnection
 from rq_leveldb.client.options import for_server, warn_of_place, warn_of_unused
 from rq_leveldb.client.retry import Progress, StoreUnavailable, unavailable
 from rq_leveldb.errors import DurabilityMismatch, StoreError
@@ -60,7 +61,7 @@ class AsyncUnsentRetry(Retry):
         raise AssertionError('the second attempt returns or raises')
 
 
-class AsyncStoreConnection(UnixDomainSocketConnection):
+class AsyncStoreConnection(AsyncUnixConnection):
     """A connection to the store, which is started where none runs.
 
     Args:
@@ -71,7 +72,7 @@ class AsyncStoreConnection(UnixDomainSocketConnection):
     def __init__(self, *, path: str = '', **options: Any) -> None:
         for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
             options.pop(name, None)
-        options['driver_info'] = None
+        options.update(NO_SETINFO)
         super().__init__(path=path, **options)
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
         self._progress = Progress()

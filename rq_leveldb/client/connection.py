@@ -8,12 +8,13 @@ from socket import socket
 from typing import Any, TypeVar, cast
 
 import redis
-from redis.connection import ConnectionPool, UnixDomainSocketConnection
+from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from rq_leveldb.client import autostart
+from rq_leveldb.client.older_redis_py import NO_SETINFO, UnixConnection
 from rq_leveldb.client.options import for_server, for_store, name_positional, warn_of_place, warn_of_unused
 from rq_leveldb.client.pipeline import Pipeline, RepliesParser
 from rq_leveldb.client.pool import StorePool
@@ -49,7 +50,7 @@ class SocketPath(str):
         return SocketPath, (self.location,)
 
 
-class StoreConnection(UnixDomainSocketConnection):
+class StoreConnection(UnixConnection):
     """A connection to the store, which is started where none runs.
 
     Args:
@@ -61,7 +62,7 @@ class StoreConnection(UnixDomainSocketConnection):
         for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
             options.pop(name, None)
         # Without CLIENT SETINFO a connection costs two round trips less, and every job's process makes one.
-        options['driver_info'] = None
+        options.update(NO_SETINFO)
         options.setdefault('parser_class', RepliesParser)
         super().__init__(path=path, **options)
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
@@ -109,6 +110,11 @@ class StoreConnection(UnixDomainSocketConnection):
             super().on_connect_check_health(check_health)
             if self._location.fsync == 'always':
                 self._demand_fsync()
+            elif int(self.protocol) == 2:
+                # A store that is being killed still takes connections for a moment. Where nothing is asked in the
+                # handshake, that would be noticed by the user's command, which must not be sent twice.
+                self.send_command('PING', check_health=False)
+                self.read_response()
         finally:
             # The handshake may be repeated on another socket: nothing of the user's was sent.
             self._progress.sent = sent
@@ -252,4 +258,4 @@ def connection_options(location: Location, options: Mapping[str, Any]) -> dict[s
         BadAddress, TypeError: as `options.for_store`.
     """
     kept = for_store(location, options)
-    return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, 'driver_info': None}
+    return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, **NO_SETINFO}

@@ -51,6 +51,7 @@ _URL_OPTIONS: Mapping[str, Callable[[str], object]] = {
     'client_name': str,
     'encoding': str,
     'encoding_errors': str,
+    'protocol': int,
     'socket_read_size': int,
     'decode_responses': lambda text: text.lower() not in _FALSE_WORDS,
     **{

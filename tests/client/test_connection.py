@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -212,8 +213,9 @@ def test_a_subscription_survives_the_store(redis: Redis) -> None:
         pubsub.subscribe('news')
         pubsub.get_message(timeout=5)
         kill(redis)
-        # The loss is noticed while reading, and everything subscribed to again.
-        pubsub.get_message(timeout=0.1)
+        # The loss is noticed while reading, and everything subscribed to again. Before redis-py 6 it is told once.
+        with contextlib.suppress(redis_py.ConnectionError):
+            pubsub.get_message(timeout=0.1)
         while not redis.pubsub_numsub('news')[0][1]:
             pubsub.get_message(timeout=0.1)
         redis.publish('news', 'hello')
@@ -310,7 +312,7 @@ def test_any_path_can_be_told(tmp_path: Path, name: str) -> None:
     with Redis.from_url(place.url, client_name='worker=1') as client:
         told = client.client_info()
         assert unquote(told['addr'], errors='surrogateescape') == f'{tmp_path}/{name}/store.sock:0'
-        assert (told['laddr'], told['name'], told['resp']) == (told['addr'], 'worker%3D1', '3')
+        assert (told['laddr'], told['name']) == (told['addr'], 'worker%3D1')
         assert client.client_list()[0]['addr'] == told['addr']
         assert client.client_getname() in (b'worker=1', 'worker=1')
         assert unquote(client.info('server')['data_directory'], errors='surrogateescape') == f'{tmp_path}/{name}'
