@@ -30,13 +30,11 @@ except ImportError:
 
 from rq_leveldb import errors
 from rq_leveldb.store import encoding, manifest
+from rq_leveldb.store.database_files import LOG, SETTLED, DatabaseFiles
 from rq_leveldb.store.log_file import Fault, check_batches
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
-SETTLED = 50_000_000
-"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
-
 MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
@@ -73,6 +71,7 @@ class Engine:
         self._logs: dict[str, int] = {}  # descriptors of the live logs
         self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
         self._batches = 0  # written so far; the number stands in each of them
+        self._files: DatabaseFiles
         self.get: Callable[[bytes], bytes | None]
         if is_missing(directory):
             create(directory)
@@ -106,6 +105,18 @@ class Engine:
             raise errors.NewerFormat(str(self.directory))
         self._batches = encoding.read_u64(batches) if batches is not None else 0
         sync_directory(self.directory)
+        self._files = DatabaseFiles(self.directory, lambda: self.property(b'leveldb.sstables') or b'', self._flush)
+
+    def loss(self) -> str:
+        """See whether another start would find what was written, and make up for a log that would not be there.
+
+        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        """
+        return '' if not self.is_open else self._files.loss()
+
+    def _flush(self) -> None:
+        # Whatever the range, LevelDB first makes a table of what is in memory.
+        self._db.compact_range(start=b'\xff', stop=b'\xff')
 
     def _look_at_files(self) -> None:
         """See to it that nothing is missing from the files that LevelDB is going to replay.
@@ -243,7 +254,7 @@ class Engine:
                 os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
 
     def _list_logs(self) -> None:
-        names = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        names = sorted(name for name in os.listdir(self.directory) if name.endswith(LOG))
         if names == list(self._logs):
             return
         sync_directory(self.directory)

@@ -9,10 +9,9 @@ import argparse
 import asyncio
 import contextlib
 import faulthandler
-import fcntl
-import json
 import logging
 import logging.handlers
+import math
 import os
 import signal
 import socket
@@ -20,13 +19,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 import uvloop
 
-from rq_leveldb import errors, location, process, systemd, trust
+from rq_leveldb import errors, location, systemd, trust
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
+from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import WRITE
 from rq_leveldb.store.commands.table import all_commands
@@ -67,17 +66,24 @@ _MAY_WRITE = frozenset(('multi', 'exec', 'discard', 'eval', 'evalsha'))
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
 
+LOST = 'The data directory was removed or replaced under the store'
+
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks at whether clients still find this store, and a restart its files, at the path."""
+
 
 class Server:
     """One store on one data directory.
 
     :param settings: what it was told
     :param engine: its open database
+    :param claim: the lock on its directory, and the name of its socket
     """
 
-    def __init__(self, settings: Settings, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, engine: Engine, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.engine = engine
+        self.claim = claim
         self.loop = loop
         self.statistics = Statistics()
         self.keyspace = Keyspace(engine)
@@ -99,6 +105,7 @@ class Server:
         self.sessions: dict[int, Session] = {}
         self.outbox: dict[Session, None] = {}
         self.closing: dict[Session, None] = {}
+        self.lost = ''  # why this store is no longer what is at its path
         self.refused = ''  # why LevelDB takes no writes, as long as it does not
         self._refused_at = 0.0
         self._free_checked = 0
@@ -109,6 +116,9 @@ class Server:
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_due = 0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._listener: asyncio.Server | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._unreachable = ''
         self.stopped = loop.create_future()
 
     # -- clients
@@ -308,6 +318,10 @@ class Server:
         return error
 
     def _refusal(self) -> ReplyError:
+        if self.lost:
+            return ReplyError(
+                f'MISCONF {LOST} ({self.lost}): nothing of this command was done; repeat it on what is there now'
+            )
         return ReplyError(
             f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this '
             'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
@@ -318,6 +332,7 @@ class Server:
         row = self.commands.get(name.lower())
         return (
             self.engine.is_open
+            and not self.lost
             and client.queue is None
             and row is not None
             and WRITE not in row.flags
@@ -332,6 +347,8 @@ class Server:
         if now - self._refused_at < REOPEN_INTERVAL:
             return self._refusal()
         self._refused_at = now
+        if self._lost_its_place():
+            return self._refusal()
         if self.engine.is_open and not self.engine.can_grow():
             return self._refusal()
         try:
@@ -360,8 +377,11 @@ class Server:
 
     def _refuse_growth(self) -> ReplyError | None:
         if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
+            try:
+                status = os.statvfs(self.engine.directory)
+            except OSError as error:
+                return self._refuse_unseen(error)
             self._free_checked = self.keyspace.now
-            status = os.statvfs(self.engine.directory)
             free = status.f_bavail * status.f_frsize
             share = status.f_blocks * status.f_frsize // FREE_SPACE_SHARE
             floor = min(FREE_SPACE_FLOOR, max(share, FREE_SPACE_LEAST))
@@ -372,6 +392,14 @@ class Server:
                 'add data are refused until there is room'
             )
         return None
+
+    def _refuse_unseen(self, error: OSError) -> ReplyError:
+        if self._lost_its_place():
+            return self._refusal()
+        return ReplyError(
+            f'MISCONF the directory {self.settings.directory.path} cannot be looked at ({error.strerror}): commands '
+            'that add data are refused until it can'
+        )
 
     # -- what commands ask for
 
@@ -493,19 +521,69 @@ class Server:
     def start_timers(self) -> None:
         self._schedule_expiry()
         self.loop.call_soon(self._sweep)
+        self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
         self._watch_idleness()
+
+    async def listen(self) -> None:
+        """Listen at the socket's name.
+
+        :raises errors.StoreError: it cannot be had
+        """
+        listener = await self.loop.create_unix_server(lambda: Session(self), sock=self.claim.listen(), backlog=1024)
+        self.stop_listening()
+        self._listener = listener
+
+    def stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _look_at_place(self) -> None:
+        if self.stopped.done() or self._lost_its_place():
+            return
+        if self.claim.is_reachable():
+            self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+        else:
+            self._listening = self.loop.create_task(self._listen_again())
+
+    async def _listen_again(self) -> None:
+        try:
+            await self.listen()
+        except errors.StoreError as error:
+            if str(error) != self._unreachable:
+                self._unreachable = str(error)
+                logger.error('no client can connect: %s', error)
+        else:
+            self._unreachable = ''
+            logger.warning('the socket was removed or replaced: the store listens at a new one')
+        self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+
+    def _lost_its_place(self) -> bool:
+        """See whether another start would find this store's directory and files; if not, end without another write.
+
+        What is written from then on is found by nobody, so nothing more is acknowledged. Clients are disconnected, and
+        connect to what is at the path now.
+        """
+        if not self.lost:
+            self.lost = self.claim.loss() or self.engine.loss()
+            if self.lost:
+                self.refused = self.lost
+                self._refused_at = math.inf
+                self.shutdown()
+        return bool(self.lost)
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
-        for session in list(self.sessions.values()):
-            session.run()
-            session.stop_reading()
-        synced = True
-        try:
-            await self.durability.drain()
-        except OSError as error:
-            logger.error('cannot sync the database: %s', error)
-            synced = False
+        synced = not self.lost
+        if not self.lost:
+            for session in list(self.sessions.values()):
+                session.run()
+                session.stop_reading()
+            try:
+                await self.durability.drain()
+            except OSError as error:
+                logger.error('cannot sync the database: %s', error)
+                synced = False
         for session in list(self.sessions.values()):
             session.transport.close()
         await asyncio.sleep(0)
@@ -527,16 +605,38 @@ def parser() -> argparse.ArgumentParser:
         epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
         'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
     )
-    made.add_argument(
-        '--url', help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, else the state directory)'
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
+        '--url',
+        help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, RQ_REDIS_URL, else the state directory)',
     )
-    made.add_argument('--dir', help='the data directory, instead of --url')
+    where.add_argument('--dir', help='the data directory, instead of --url')
     made.add_argument('--fsync', choices=location.FSYNC_POLICIES, help='everysec (default) or always')
-    made.add_argument('--idle', type=float, default=0.0, metavar='SECONDS', help='exit after so long without a client')
-    made.add_argument('--port', type=int, default=0, help='listen on this TCP port of the loopback interface as well')
+    made.add_argument(
+        '--idle',
+        type=_seconds,
+        default=0.0,
+        metavar='SECONDS',
+        help="exit after so long without a client; a URL's idle= is for the stores that clients start",
+    )
+    made.add_argument('--port', type=_port, default=0, help='listen on this TCP port of the loopback interface as well')
     made.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
     made.add_argument('--ready-fd', type=int, default=-1, help=argparse.SUPPRESS)
     return made
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 0 for never')
+
+
+def _port(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text) <= 65535:
+            return int(text)
+    raise argparse.ArgumentTypeError(f'{text} is not a port, 1 to 65535')
 
 
 def main(argv: list[str]) -> int:
@@ -554,7 +654,7 @@ def main(argv: list[str]) -> int:
     directory = place.directory
     try:
         directory.create()
-        lock = _lock(directory)
+        claim = Claim(directory)
     except errors.StoreInUse as error:
         if options.detached:
             ready.tell('busy')
@@ -571,12 +671,12 @@ def main(argv: list[str]) -> int:
     settings = Settings(directory, options.fsync or place.fsync or location.DEFAULT_FSYNC, options.idle, options.port)
     try:
         loop = uvloop.new_event_loop()
-        return loop.run_until_complete(_serve(settings, ready))
+        return loop.run_until_complete(_serve(settings, claim, ready))
     except errors.StoreError as error:
         logger.error('%s', error)
         return ready.fail(error)
     finally:
-        lock.close()
+        claim.close()
 
 
 class _Ready:
@@ -597,19 +697,17 @@ class _Ready:
             self.tell(f'error {error.to_json()}')
         else:
             print(f'rq-leveldb store: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, errors.BadAddress) else 1
 
 
-async def _serve(settings: Settings, ready: _Ready) -> int:
+async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     loop = asyncio.get_running_loop()
     engine = open_database(settings.directory)
-    server = Server(settings, engine, loop)
+    server = Server(settings, engine, claim, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.shutdown)
-    sock = _listen(settings.directory)
-    listeners = [await loop.create_unix_server(lambda: Session(server), sock=sock, backlog=1024)]
-    if settings.port:
-        listeners.append(await loop.create_server(lambda: Session(server), '127.0.0.1', settings.port, backlog=1024))
+    await server.listen()
+    tcp = await _listen_on_port(server, settings.port) if settings.port else None
     server.start_timers()
     logger.info('store %s ready, pid %d, fsync %s', __version__, os.getpid(), settings.fsync)
     ready.tell('ready')
@@ -617,32 +715,39 @@ async def _serve(settings: Settings, ready: _Ready) -> int:
     await server.stopped
     systemd.notify('STOPPING=1')
     # First the name: whoever comes now starts another store, which waits for the lock.
-    with contextlib.suppress(OSError):
-        settings.directory.socket.unlink()
-    for listener in listeners:
-        listener.close()
+    claim.give_name_back()
+    server.stop_listening()
+    if tcp is not None:
+        tcp.close()
     await server.finish()
+    if server.lost:
+        raise errors.StoreError(
+            str(settings.directory.path),
+            title=f'{LOST} ({server.lost})',
+            advice='The next command starts a store on what is there now. Stop a store before its directory is moved.',
+        )
     logger.info('store stopped')
     return 0
 
 
-def _place(options: argparse.Namespace) -> location.Location:
-    if options.dir:
-        return location.Location(location.DataDirectory(Path(options.dir).absolute()))
-    return location.parse(options.url)
-
-
-def _lock(directory: location.DataDirectory) -> TextIO:
-    file = open(directory.lock, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
+async def _listen_on_port(server: Server, port: int) -> asyncio.Server:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise errors.StoreInUse(str(directory.path)) from None
-    file.truncate(0)
-    file.write(json.dumps({**process.identify().to_dict(), 'version': __version__}))
-    file.flush()
-    return file
+        return await server.loop.create_server(lambda: Session(server), '127.0.0.1', port, backlog=1024)
+    except OSError as error:
+        raise errors.StoreError(
+            f'127.0.0.1:{port}',
+            title=f'The store cannot listen on this port ({error.strerror or error})',
+            advice='Stop what listens there, or name another one with --port.',
+        ) from error
+
+
+def _place(options: argparse.Namespace) -> location.Location:
+    if options.dir is not None:
+        if not options.dir or '\0' in options.dir:
+            raise errors.BadAddress(repr(options.dir), title='This is no directory', advice='Name another with --dir.')
+        return location.Location(location.DataDirectory(Path(options.dir).absolute()))
+    url = options.url if options.url is not None else location.configured_url()
+    return location.parse_store(url)
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
@@ -661,18 +766,3 @@ def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-
-
-def _listen(directory: location.DataDirectory) -> socket.socket:
-    # The lock is ours, so a socket that is there was left by a store that was killed.
-    with contextlib.suppress(FileNotFoundError):
-        directory.socket.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        location.bind_unix(sock, directory.socket)
-    finally:
-        os.umask(mask)
-    sock.listen(1024)
-    sock.setblocking(False)
-    return sock
