@@ -277,7 +277,7 @@ def test_a_store_whose_files_no_start_would_find_ends(change: Change, filled: Re
     if change is restore_log:
         assert filled.get('key') == b'value'
         return
-    with pytest.raises(StoreError, match='missing|damaged') as caught:
+    with pytest.raises(StoreError, match=r'missing|damaged') as caught:
         filled.get('key')
     assert str(store_dir) in str(caught.value)
     if change is not remove_database:
