@@ -10,7 +10,7 @@ import falcon
 
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['JSON', 'answer', 'read', 'read_object']
+__all__ = ['JSON', 'answer', 'read', 'read_object', 'too_large']
 
 JSON = 'application/json'
 _EMPTY_OBJECT: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None:
         if length > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         data = _receive(request, length) if length else b''
         if len(data) < length:
             raise _not_json('The body is shorter than its Content-Length.')
@@ -125,7 +125,7 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
         return b''
     data = _receive(request, limit + 1)
     if len(data) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return data
 
 
@@ -162,7 +162,12 @@ def _parse(data: bytes) -> Any:
     return document
 
 
-def _too_large(limit: int) -> Problem:
+def too_large(limit: int) -> Problem:
+    """Return the error for a body that is too large.
+
+    Args:
+        limit: the largest, bytes.
+    """
     return Problem(
         413,
         'body-too-large',
