@@ -32,7 +32,7 @@ export async function call(method, path, document) {
 export const get = (path) => call('GET', path);
 
 // A whole list that comes in pages by name.
-export async function list(path) {
+export async function getAll(path) {
   const found = await get(path);
   for (let { next } = found; next;) {
     const more = await get(`${path}?cursor=${encodeURIComponent(next)}`);
