@@ -47,6 +47,8 @@ class Connection(TConn):  # type: ignore[misc]
         self.on_event: Callable[[Any], None]
         """What the loop calls when one happens."""
         self._has_answered = False
+        self._output = select.poll()
+        self._output.register(sock, select.POLLOUT)
 
     def receive(self) -> bool:
         """Take what has arrived; say whether it is anything, the end included.
@@ -72,11 +74,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     def can_be_answered(self) -> bool:
         """Say whether an answer finds room, so that a thread would not wait for a client that reads none."""
-        if not self._has_answered:
-            return True
-        poll = select.poll()
-        poll.register(self.sock, select.POLLOUT)
-        return bool(poll.poll(0))
+        return not self._has_answered or bool(self._output.poll(0))
 
     def begin_next(self) -> None:
         """Turn to the next request, which may have arrived already."""

@@ -92,7 +92,7 @@ class Inbox:
                     raise Problem(431, 'headers-too-large', 'The header fields are too large')
                 return Stage.HEAD if data else Stage.NOTHING
             self._body_at = self._end = found + 4
-            self._read_head(bytes(data[:found]))
+            self._read_head(found)
         if self._chunk_at is None:
             return Stage.WHOLE if len(data) >= self._end else Stage.BODY
         return self._look_at_chunks(self._chunk_at)
@@ -107,11 +107,11 @@ class Inbox:
             NoMoreData: there are none, and the client has not said that it sends no more.
         """
         taken = self._taken
-        data = bytes(self._data[taken : taken + size])
+        data = self._data[taken : taken + size]
         if not data and not self.is_ended:
             raise NoMoreData
         self._taken = taken + len(data)
-        return data
+        return bytes(data)
 
     def begin_next(self, read_ahead: bytes) -> None:
         """Turn to the next request.
@@ -119,26 +119,27 @@ class Inbox:
         Args:
             read_ahead: what the parser has read of it.
         """
+        # Not cleared in place: large bodies would leave their room behind.
         self._data = bytearray(read_ahead) + self._data[self._taken :]
         self._begin()
 
-    def _read_head(self, head: bytes) -> None:
+    def _read_head(self, end: int) -> None:
         lengths, codings = [], []
-        for name, value in _FIELD.findall(head):
+        for name, value in _FIELD.findall(self._data, 0, end):
             if name[:1] in b'cC':
                 lengths.append(value.rstrip())
             elif name[:1] in b'tT':
                 codings.append(value.rstrip().lower())
             else:
-                self.expects_continue = b' HTTP/1.1\r\n' in head
+                self.expects_continue = self._data.find(b' HTTP/1.1\r\n', 0, end) >= 0
         if codings == [b'chunked'] and not lengths:
             self._chunk_at = self._body_at
         elif len(lengths) == 1 and not codings and lengths[0].isdigit():
-            # Leading zeros aside, more digits than a length that could be taken.
-            digits = lengths[0].lstrip(b'0')
-            if len(digits) > 18 or int(digits or b'0') > self._max_body:
+            # More digits than any length that is taken: int() takes time that grows with their square.
+            length = int(lengths[0]) if len(lengths[0]) < 20 else self._max_body + 1
+            if length > self._max_body:
                 raise body.too_large(self._max_body)
-            self._end += int(digits or b'0')
+            self._end += length
 
     def _look_at_chunks(self, at: int) -> Stage:
         """Walk over the chunks, as RFC 9112, section 7.1, lays them out."""

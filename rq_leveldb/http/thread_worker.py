@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
 import logging
 import selectors
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from gunicorn import util
@@ -101,11 +102,15 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Take a connection back from the thread that served it."""
-        if fs.cancelled() or fs.exception() is not None or not fs.result():
+        try:
+            is_kept = fs.result()
+        except (CancelledError, Exception):
+            is_kept = False
+        if is_kept:
+            conn.begin_next()
+            self._go_on(conn)
+        else:
             self._end(conn)
-            return
-        conn.begin_next()
-        self._go_on(conn)
 
     def murder_pending(self) -> None:
         """Part with connections whose time is up; called after each round of the loop."""
@@ -135,8 +140,10 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             self.log.debug('The client went before it was told what was wrong with its request.')
 
     def _on_event(self, connection: Connection, sock: socket.socket) -> None:
-        if not connection.watched:
-            # It was dropped in this round of the loop, before its turn.
+        if connection.wait is None:
+            # A thread serves it. It is watched all the same, since not to would cost two system calls with each
+            # request, until the client says something.
+            self._watch(connection, 0)
             return
         if connection.wait is Wait.END:
             if connection.discard():
@@ -159,7 +166,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             return
         if stage is Stage.WHOLE:
             if connection.can_be_answered():
-                self._watch(connection, 0)
+                self._watch(connection, selectors.EVENT_READ)
                 self._crowd.wait(connection, None)
                 self.enqueue_req(connection)
             else:
@@ -201,13 +208,19 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         """Have the loop call the connection's `on_event` at these events, and at no others."""
         if events == connection.watched:
             return
-        if not events:
-            self.poller.unregister(connection.sock)
-        elif not connection.watched:
+        if events and connection.watched:
+            self.poller.modify(connection.sock, events, connection.on_event)
+        elif events:
+            self._forget(connection.sock.fileno())
             self.poller.register(connection.sock, events, connection.on_event)
         else:
-            self.poller.modify(connection.sock, events, connection.on_event)
+            self._forget(connection.sock)
         connection.watched = events
+
+    def _forget(self, sock: socket.socket | int) -> None:
+        # gunicorn's thread closes a socket itself where an answer broke off, and its number may be another's by now.
+        with contextlib.suppress(KeyError, ValueError):
+            self.poller.unregister(sock)
 
 
 _WAITS = {Stage.NOTHING: Wait.IDLE, Stage.HEAD: Wait.HEAD, Stage.BODY: Wait.BODY}

@@ -144,6 +144,9 @@ def test_tries_come_back_and_take_little_memory_and_few_threads() -> None:
     assert [bool(tries.take('a')) for _ in range(12)] == [False] * 10 + [True] * 2
     assert all(tries.take('2001:db8::1') == 0 for _ in range(10))
     assert tries.take('2001:db8::ffff:2')
+    assert all(tries.take('::ffff:10.0.0.1') == 0 for _ in range(10))
+    assert tries.take('10.0.0.1')
+    assert tries.take('::ffff:10.0.0.2') == 0
     for number in range(5000):
         tries.take(f'b{number}')
     assert len(tries._full_at) == 1000
