@@ -27,6 +27,7 @@ from rq_leveldb import errors, location, process, systemd, trust
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import LOADING, SKIP_QUEUE, find
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
@@ -35,9 +36,10 @@ from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, Writ
 from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
-from rq_leveldb.store.scripting import Sandbox
+from rq_leveldb.store.scripting import Sandbox, says_readonly
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.version import __version__
@@ -85,6 +87,7 @@ class Server:
         )
         self.commands = self.dispatcher.commands
         self.dispatcher.refuse_growth = self._refuse_growth
+        self.dispatcher.hold = self._hold
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
         self.busy_polling = BusyPolling(loop)
         if settings.fsync == 'always':
@@ -99,6 +102,9 @@ class Server:
         self._low_space = ''
         self._next_number = 0
         self._waiters: dict[int, Waiter] = {}
+        self._held: dict[Session, None] = {}  # by a pause, in the order in which they came
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self._removes_expired = True
         self._sweeping = True
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_due = 0
@@ -155,6 +161,7 @@ class Server:
         """A client has gone."""
         self.outbox.pop(session, None)
         self.closing.pop(session, None)
+        self._held.pop(session, None)
         client = getattr(session, 'client', None)
         if client is None or self.clients.pop(client.number, None) is None:
             return
@@ -184,7 +191,7 @@ class Server:
         """Execute one command of a client, inside the open unit."""
         if self.refused:
             refusal = self._reopen()
-            if refusal is not None:
+            if refusal is not None and not self._asks_for_no_data(session.client, argv):
                 client = session.client
                 if client.queue is not None:
                     # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
@@ -199,6 +206,17 @@ class Server:
             return self.dispatcher.execute(session.ctx, argv)
         except Exception as fault:
             return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
+
+    def _asks_for_no_data(self, client: ClientState, argv: list[bytes]) -> bool:
+        # What Redis answers while it loads, an operator is told here while the database is closed: INFO says why.
+        command = find(self.commands, argv)
+        return (
+            command is not None
+            and LOADING in command.flags
+            and SKIP_QUEUE not in command.flags
+            and command.name != 'debug'
+            and client.queue is None
+        )
 
     def _undo(self, fault: Exception, where: str) -> ReplyError:
         """Undo the open unit; each of its replies becomes the error.
@@ -386,7 +404,10 @@ class Server:
         return True
 
     def blocked_clients(self) -> int:
-        return len(self._waiters)
+        return len(self._waiters) + len(self._held)
+
+    def blocking_keys(self) -> int:
+        return len(self.waiting.lines)
 
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         return self.waiting.places(db)
@@ -404,6 +425,92 @@ class Server:
             self.dispatcher.monitors[client.number] = client
         else:
             self.dispatcher.monitors.pop(client.number, None)
+
+    def is_synced(self) -> bool:
+        return self.durability.is_synced() and not self.keyspace.has_changes()
+
+    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
+        waiting = self.block(ctx, [], timeout, lambda: None, timeout_reply)
+        waiter = self._waiters[ctx.client.number]
+
+        def synced() -> None:
+            if self._waiters.get(ctx.client.number) is waiter:
+                self.waiting.leave(waiter)
+                waiter.deliver(reply)
+                self.commit()
+
+        # Behind the commit of what the client wrote in the same unit.
+        self.loop.call_soon(self.durability.when_synced, synced)
+        return waiting
+
+    def write_trouble(self) -> str:
+        if not self.refused:
+            self._refuse_growth()  # looks at the free space, if that is due
+        return self.refused or self._low_space
+
+    def swept(self) -> tuple[int, int]:
+        return self.sweeper.unswept(), self.sweeper.swept
+
+    def remove_expired(self, wanted: bool) -> None:
+        self._removes_expired = wanted
+        self._schedule_expiry()
+
+    def pause(self, milliseconds: int, everything: bool) -> None:
+        pause = self.dispatcher.pause
+        if pause is None:
+            pause = self.dispatcher.pause = Pause(lambda argv: find(self.commands, argv), self._says_readonly)
+        pause.extend(self.keyspace.now + milliseconds, everything)
+        self.keyspace.keeps_expired = True
+        self._await_end_of_pause()
+
+    def _await_end_of_pause(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        pause = self.dispatcher.pause
+        if pause is None:
+            return
+        left = pause.until / 1000 - time.time()
+        if left <= 0:
+            self.unpause()
+        else:
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._pause_timer = self.loop.call_later(min(left, 60.0), self._await_end_of_pause)
+
+    def _says_readonly(self, argv: list[bytes]) -> bool:
+        if argv[0].lower() == b'eval':
+            return says_readonly(argv[1])
+        sha = argv[1].lower()
+        return self.sandbox.knows(sha) and self.sandbox.is_readonly(sha)
+
+    def _hold(self, client: ClientState, argv: list[bytes]) -> None:
+        session = self.sessions[client.number]
+        session.hold(argv)
+        self._held[session] = None
+
+    def unpause(self) -> None:
+        if self.dispatcher.pause is None:
+            return
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        self.dispatcher.pause = None
+        self.keyspace.keeps_expired = False
+        held, self._held = self._held, {}
+        for session in held:
+            session.client.blocked = False
+            self.loop.call_soon(session.run)
+        self.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.dispatcher.pause is not None:
+            return  # the next pause has begun meanwhile
+        self._schedule_expiry()
+        try:
+            self.dispatcher.serve_postponed()
+        except Exception as fault:
+            self._undo(fault, 'what waited for the end of a pause')
+        self.commit()
 
     def shutdown(self) -> None:
         if not self.stopped.done():
@@ -423,8 +530,8 @@ class Server:
 
     def _expire(self) -> None:
         self._expiry_timer = None
-        if self.stopped.done():
-            return
+        if self.stopped.done() or self.dispatcher.pause is not None or not self._removes_expired:
+            return  # whoever ends that looks again
         self._expiry_due = -1
         if self.refused:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
