@@ -10,6 +10,7 @@ import redis as redis_py
 
 from rq_leveldb import Redis
 from rq_leveldb.store import catalogue
+from rq_leveldb.store.command import Command
 from rq_leveldb.store.commands.table import all_commands
 
 
@@ -18,7 +19,7 @@ def test_every_command_is_in_the_catalogue_once() -> None:
     assert sorted(name.decode() for name, _ in catalogue.entries(lambda name: True)) == sorted(names)
 
 
-def _subcommands(command: object) -> list[str]:
+def _subcommands(command: Command) -> list[str]:
     return [one.name for one in command.subcommands.values()]
 
 
