@@ -41,7 +41,6 @@ OURS_ALONE: dict[str, str] = {
     'struct.pack': 'scripts have no struct',
     'coroutine': 'scripts have no coroutines: the instruction limit does not reach into them',
     'big_number': 'scripts give no big numbers of RESP3',
-    '"WAIT"': 'there is no replication, so scripts do not wait for it',
     'r[i]=i end return #{unpack(r)}': 'unpack gives fewer values at once, so that no script overruns the C stack',
     'XREAD STREAMS x x': 'a map of RESP3 has the stream that was named twice once',
     'HELLO 3; PING': 'the protocol does not change in the middle of a transaction',

@@ -10,10 +10,7 @@ from compat_tests.comparison.contest import Server
 from compat_tests.comparison.wire import Reply, Wire
 from compat_tests.real_redis import RealRedis
 
-LEFT_OUT = {
-    'CLIENT': {'CACHING'},
-    'MODULE': {'LOAD', 'LOADEX', 'UNLOAD'},
-}
+LEFT_OUT = {'MODULE': {'LOAD', 'LOADEX', 'UNLOAD'}}
 """Subcommands that the store does not have; docs/differences.rst says why."""
 
 Wires = tuple[Wire, Wire]

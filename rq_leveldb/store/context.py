@@ -72,7 +72,7 @@ class Services(Protocol):
         """Show the client every command from now on, or none any more."""
 
     def forget_statistics(self) -> None:
-        """The counters per command were reset."""
+        """The counters were reset."""
 
     def demand_fsync(self) -> None:
         """From now on every acknowledged write is synced."""

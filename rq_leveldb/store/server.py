@@ -414,6 +414,7 @@ class Server:
 
     def forget_statistics(self) -> None:
         self.dispatcher.forget_statistics()
+        self.sweeper.forget_statistics()
 
     def demand_fsync(self) -> None:
         self.settings.fsync = 'always'

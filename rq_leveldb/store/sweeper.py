@@ -17,7 +17,7 @@ _REMEMBERED = 10_000
 class Sweeper:
     """
     :param keyspace: whose open transaction takes the changes; the caller commits
-    :ivar swept: values and databases whose records have gone, since the start
+    :ivar swept: values whose records have gone, since the start or the last :meth:`forget_statistics`
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
@@ -33,6 +33,9 @@ class Sweeper:
     def unswept(self) -> int:
         """:returns: how many values and databases without an owner are known whose records are still there"""
         return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned)
+
+    def forget_statistics(self) -> None:
+        self.swept = 0
 
     def take_due(self, limit: int) -> int:
         """Remove keys whose time has come.
@@ -122,13 +125,14 @@ class Sweeper:
                     overlay.delete(encoding.expiry_key(indexed, key))
                 version = encoding.meta_version(record)
                 if version:
-                    overlay.abandon(version)
+                    overlay.abandon(version)  # counted when its members have gone
+                else:
+                    self.swept += 1
                 overlay.delete(key)
                 self._key_position = key
                 removed += 1
             overlay.delete(owner)
         self._namespaces.popleft()
-        self.swept += 1
         self._key_position = b''
         return removed
 

@@ -78,16 +78,23 @@ def test_scripts_that_are_remembered_are_counted(redis: Redis) -> None:
     assert redis.info('memory')['number_of_cached_scripts'] == 2
 
 
-def test_what_a_large_key_leaves_behind_is_counted_until_it_has_gone(redis: Redis) -> None:
+def test_what_was_removed_is_counted_until_its_records_have_gone(redis: Redis) -> None:
     redis.rpush('list', *range(5000))
-    before = redis.info('memory')['lazyfreed_objects']
     with redis.pipeline() as pipeline:
         pipeline.delete('list')
         pipeline.info('memory')
         assert pipeline.execute()[1]['lazyfree_pending_objects'] > 0
     while redis.info('memory')['lazyfree_pending_objects']:
         pass
-    assert redis.info('memory')['lazyfreed_objects'] > before
+    assert redis.info('memory')['lazyfreed_objects'] == 1
+    redis.mset({f'key{number}': number for number in range(20)})
+    redis.zadd('zset', {f'member{number}': number for number in range(500)})
+    redis.config_resetstat()
+    redis.flushall()
+    assert redis.info('memory')['lazyfreed_objects'] == 0
+    while redis.info('memory')['lazyfree_pending_objects']:
+        pass
+    assert redis.info('memory')['lazyfreed_objects'] == 21
 
 
 def test_waiting_for_the_disk(redis: Redis) -> None:

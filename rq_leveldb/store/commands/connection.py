@@ -326,6 +326,12 @@ def client_tracking(ctx: Context, argv: list[bytes]) -> Reply:
     raise ReplyError('ERR this store does not track keys: client side caching is not supported')
 
 
+def client_caching(ctx: Context, argv: list[bytes]) -> Reply:
+    raise ReplyError(
+        'ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled'
+    )
+
+
 def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
     return {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
 
@@ -373,6 +379,7 @@ COMMANDS = (
         row('no-touch', client_no_evict, 3, 'noscript loading stale'),
         row('reply', client_reply, 3, 'noscript loading stale'),
         row('tracking', client_tracking, -3, 'noscript loading stale'),
+        row('caching', client_caching, 3, 'noscript loading stale'),
         row('trackinginfo', client_trackinginfo, 2, 'noscript loading stale'),
         row('getredir', client_getredir, 2, 'noscript loading stale'),
     ),
