@@ -303,6 +303,11 @@ class Session(asyncio.Protocol):
             self.transport.write(piece)
         self.server.loop.call_soon(self._pump)
 
+    def hold(self, argv: list[bytes]) -> None:
+        """Let a command that was about to be executed, and whatever comes behind it, wait (CLIENT PAUSE)."""
+        self.backlog.appendleft(argv)
+        self.client.blocked = True
+
     def unsent_bytes(self) -> int:
         return self.transport.get_write_buffer_size() + sum(map(len, self.pending)) + sum(map(len, self._held))
 
