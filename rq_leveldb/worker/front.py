@@ -7,10 +7,10 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
+from rq_leveldb import interpreter
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import URL_VARIABLES, parse, prepare_front_directory
 
@@ -93,14 +93,16 @@ class Front:
             return None
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
-        command = [sys.executable, '-m', 'rq_leveldb', 'http', *self._options]
+        command = [interpreter.executable(), '-m', 'rq_leveldb', 'http', *self._options]
         if self._address is not None:
             command += ['--http', self._address]
         command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
         try:
             # A session of its own, so that Ctrl-C reaches the worker alone, which ends its front last.
             # Its place by the environment: a command line is there for everybody to read, with the password in it.
+            # What it serves are functions of the application, which it has to find as this process does.
             environment = {**os.environ, URL_VARIABLES[0]: self._url or parse(None).url}
+            environment['PYTHONPATH'] = interpreter.search_path()
             self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True, env=environment)
         finally:
             # The lock is the front's from here on: it goes when the last process of the front has gone.
