@@ -105,6 +105,16 @@ class DataDirectory:
         return self.path / 'leveldb'
 
     @property
+    def boot_note(self) -> Path:
+        """In which boot of the machine the database was opened last."""
+        return self.path / 'boot'
+
+    @property
+    def set_aside(self) -> Path:
+        """What a loss of power left of LevelDB's files and cannot be used; kept for a day."""
+        return self.path / 'set-aside'
+
+    @property
     def workers(self) -> Path:
         """Files that live workers hold locked, one for each name."""
         return self.path / 'workers'

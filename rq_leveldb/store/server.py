@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import logging.handlers
 import math
@@ -26,6 +27,7 @@ from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
@@ -34,9 +36,11 @@ from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, Writ
 from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.opening import close_database, open_database
+from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
-from rq_leveldb.store.scripting import Sandbox
+from rq_leveldb.store.scripting import Sandbox, says_readonly
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.version import __version__
@@ -56,6 +60,9 @@ run into a full disk, and what shrinks the data must still work then."""
 
 FREE_SPACE_INTERVAL = 100
 """Milliseconds between two looks at the free space."""
+
+_MAY_WRITE = frozenset(('eval', 'evalsha', 'debug'))
+"""What has no flag of writing, and what it does is not known before."""
 
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
@@ -91,6 +98,7 @@ class Server:
         )
         self.commands = self.dispatcher.commands
         self.dispatcher.refuse_growth = self._refuse_growth
+        self.dispatcher.hold = self._hold
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
         self.busy_polling = BusyPolling(loop)
         if settings.fsync == 'always':
@@ -106,6 +114,9 @@ class Server:
         self._low_space = ''
         self._next_number = 0
         self._waiters: dict[int, Waiter] = {}
+        self._held: dict[Session, None] = {}  # by a pause, in the order in which they came
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self._removes_expired = True
         self._sweeping = True
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_due = 0
@@ -165,6 +176,7 @@ class Server:
         """A client has gone."""
         self.outbox.pop(session, None)
         self.closing.pop(session, None)
+        self._held.pop(session, None)
         client = getattr(session, 'client', None)
         if client is None or self.clients.pop(client.number, None) is None:
             return
@@ -194,7 +206,7 @@ class Server:
         """Execute one command of a client, inside the open unit."""
         if self.refused:
             refusal = self._reopen()
-            if refusal is not None:
+            if refusal is not None and not self._can_still_do(session.client, argv):
                 client = session.client
                 if client.queue is not None:
                     # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
@@ -209,6 +221,17 @@ class Server:
             return self.dispatcher.execute(session.ctx, argv)
         except Exception as fault:
             return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
+
+    def _can_still_do(self, client: ClientState, argv: list[bytes]) -> bool:
+        """:returns: whether a command writes nothing, and reads only what can be read"""
+        command = find(self.commands, argv)
+        if command is None or client.queue is not None or SKIP_QUEUE in command.flags:
+            return False
+        if LOADING in command.flags and command.name != 'debug':
+            # What Redis answers while it loads: an operator is told here by INFO.
+            return True
+        readable = self.engine.is_open and not self.lost
+        return readable and WRITE not in command.flags and command.name not in _MAY_WRITE
 
     def _undo(self, fault: Exception, where: str) -> ReplyError:
         """Undo the open unit; each of its replies becomes the error.
@@ -246,6 +269,9 @@ class Server:
             if not self.refused:
                 keyspace.commit()
                 self.statistics.commits += wrote
+            elif keyspace.has_changes():
+                # A key that a read found expired: that can be noted another time.
+                keyspace.rollback()
         except Exception as fault:
             wrote = False
             self._undo(fault, 'a commit')
@@ -320,12 +346,15 @@ class Server:
 
     def _reopen(self) -> ReplyError | None:
         # After a failed append LevelDB would go on accepting writes that no restart finds again, so nothing is
-        # acknowledged until it was closed, opened, and its last acknowledged batch found.
+        # acknowledged until it was closed, opened, and its last acknowledged batch found. As long as it could not be
+        # opened again it is kept open for those who read.
         now = time.monotonic()
         if now - self._refused_at < REOPEN_INTERVAL:
             return self._refusal()
         self._refused_at = now
         if self._lost_its_place():
+            return self._refusal()
+        if self.engine.is_open and not self.engine.can_grow():
             return self._refusal()
         try:
             self.engine.reopen()
@@ -337,13 +366,19 @@ class Server:
         if not self._sweeping:
             self._start_sweeping()
         self.refused = ''
+        self.durability.renewed()
         return None
 
-    def _sync_failed(self, reason: str) -> None:
-        # What was written may not be durable, now or ever: those who wait for it must not be told that it is.
+    def _sync_failed(self, reason: str) -> bool:
+        # What was written may not be durable, now or ever: those who wait for it must not be told that it is, unless
+        # it could be written anew.
         self._refuse(f'fsync: {reason}')
+        if not self.refused:
+            return True
         for session in list(self.sessions.values()):
-            session.transport.abort()
+            if session.unreleased:
+                session.transport.abort()
+        return False
 
     def _refuse_growth(self) -> ReplyError | None:
         if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
@@ -413,13 +448,17 @@ class Server:
         return True
 
     def blocked_clients(self) -> int:
-        return len(self._waiters)
+        return len(self._waiters) + len(self._held)
+
+    def blocking_keys(self) -> int:
+        return len(self.waiting.lines)
 
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         return self.waiting.places(db)
 
     def forget_statistics(self) -> None:
         self.dispatcher.forget_statistics()
+        self.sweeper.forget_statistics()
 
     def demand_fsync(self) -> None:
         self.settings.fsync = 'always'
@@ -431,6 +470,92 @@ class Server:
             self.dispatcher.monitors[client.number] = client
         else:
             self.dispatcher.monitors.pop(client.number, None)
+
+    def is_synced(self) -> bool:
+        return self.durability.is_synced() and not self.keyspace.has_changes()
+
+    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
+        waiting = self.block(ctx, [], timeout, lambda: None, timeout_reply)
+        waiter = self._waiters[ctx.client.number]
+
+        def synced() -> None:
+            if self._waiters.get(ctx.client.number) is waiter:
+                self.waiting.leave(waiter)
+                waiter.deliver(reply)
+                self.commit()
+
+        # Behind the commit of what the client wrote in the same unit.
+        self.loop.call_soon(self.durability.when_synced, synced)
+        return waiting
+
+    def write_trouble(self) -> str:
+        if not self.refused:
+            self._refuse_growth()  # looks at the free space, if that is due
+        return self.refused or self._low_space
+
+    def swept(self) -> tuple[int, int]:
+        return self.sweeper.unswept(), self.sweeper.swept
+
+    def remove_expired(self, wanted: bool) -> None:
+        self._removes_expired = wanted
+        self._schedule_expiry()
+
+    def pause(self, milliseconds: int, everything: bool) -> None:
+        pause = self.dispatcher.pause
+        if pause is None:
+            pause = self.dispatcher.pause = Pause(lambda argv: find(self.commands, argv), self._says_readonly)
+        pause.extend(self.keyspace.now + milliseconds, everything)
+        self.keyspace.keeps_expired = True
+        self._await_end_of_pause()
+
+    def _await_end_of_pause(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        pause = self.dispatcher.pause
+        if pause is None:
+            return
+        left = pause.until / 1000 - time.time()
+        if left <= 0:
+            self.unpause()
+        else:
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._pause_timer = self.loop.call_later(min(left, 60.0), self._await_end_of_pause)
+
+    def _says_readonly(self, argv: list[bytes]) -> bool:
+        if argv[0].lower() == b'eval':
+            return says_readonly(argv[1])
+        sha = argv[1].lower()
+        return self.sandbox.knows(sha) and self.sandbox.is_readonly(sha)
+
+    def _hold(self, client: ClientState, argv: list[bytes]) -> None:
+        session = self.sessions[client.number]
+        session.hold(argv)
+        self._held[session] = None
+
+    def unpause(self) -> None:
+        if self.dispatcher.pause is None:
+            return
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        self.dispatcher.pause = None
+        self.keyspace.keeps_expired = False
+        held, self._held = self._held, {}
+        for session in held:
+            session.client.blocked = False
+            self.loop.call_soon(session.run)
+        self.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.dispatcher.pause is not None:
+            return  # the next pause has begun meanwhile
+        self._schedule_expiry()
+        try:
+            self.dispatcher.serve_postponed()
+        except Exception as fault:
+            self._undo(fault, 'what waited for the end of a pause')
+        self.commit()
 
     def shutdown(self) -> None:
         if not self.stopped.done():
@@ -450,8 +575,8 @@ class Server:
 
     def _expire(self) -> None:
         self._expiry_timer = None
-        if self.stopped.done():
-            return
+        if self.stopped.done() or self.dispatcher.pause is not None or not self._removes_expired:
+            return  # whoever ends that looks again
         self._expiry_due = -1
         if self.refused:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
@@ -544,15 +669,23 @@ class Server:
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
+        synced = not self.lost
         if not self.lost:
             for session in list(self.sessions.values()):
                 session.run()
-            with contextlib.suppress(OSError):
+                session.stop_reading()
+            try:
                 await self.durability.drain()
+            except OSError as error:
+                logger.error('cannot sync the database: %s', error)
+                synced = False
         for session in list(self.sessions.values()):
             session.transport.close()
         await asyncio.sleep(0)
-        self.engine.close()
+        if synced and not self.refused:
+            close_database(self.settings.directory, self.engine)
+        else:
+            self.engine.close()
 
 
 # -- the command
@@ -664,7 +797,7 @@ class _Ready:
 
 async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     loop = asyncio.get_running_loop()
-    engine = Engine(settings.directory.database)
+    engine = open_database(settings.directory)
     server = Server(settings, engine, claim, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.shutdown)
@@ -722,6 +855,8 @@ def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
         with open(directory.log, 'ab') as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        # A file that becomes shorter while LevelDB has it mapped ends the process without another word.
+        faulthandler.enable()
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     root = logging.getLogger()
     root.addHandler(handler)
