@@ -9,6 +9,7 @@ import select
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rq_leveldb import interpreter
 from rq_leveldb.errors import StoreError
@@ -53,6 +54,7 @@ class Front:
         self._options = tuple(options)
         self._log = log or logging.getLogger('rq.worker')
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: tuple[Path, os.stat_result] | None = None
         self._ready = -1
         self._started = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
@@ -91,6 +93,7 @@ class Front:
         except BlockingIOError:
             os.close(lock)
             return None
+        self._lock = (directory.http_lock, os.fstat(lock))
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
         command = [interpreter.executable(), '-m', 'rq_leveldb', 'http', *self._options]
@@ -139,6 +142,18 @@ class Front:
             self._log.warning('%s', text)
             self._told = text
         return self._backoff.next()
+
+    def is_misplaced(self) -> bool:
+        """Say whether its lock, by which it is found, is no longer at its path."""
+        if self._lock is None:
+            return False
+        path, status = self._lock
+        try:
+            return not os.path.samestat(os.stat(path), status)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Ask it to end."""

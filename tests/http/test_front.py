@@ -148,6 +148,14 @@ def test_a_default_port_that_is_taken_is_a_warning_and_jobs_run(
         assert '--no-http' in warning
 
 
+def test_it_moves_to_the_directory_that_is_there_now(places: Places, store_dir: Path) -> None:
+    worker = places.worker()
+    front = until(places.front)
+    store_dir.rename(store_dir.with_name('moved'))
+    until(lambda: places.another_front(front['pid']))
+    assert worker.poll() is None
+
+
 def test_a_packed_application_has_one(packed: Callable[..., subprocess.CompletedProcess[str]], url: str) -> None:
     ended = packed(
         'from rq_leveldb.__main__ import main; sys.exit(main())',
