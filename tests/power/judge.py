@@ -94,9 +94,10 @@ def _compare(found: _Left, history: History, due: int, faults: dict[str, str]) -
     if found.names != history.names[:there]:
         at = next(index for index, name in enumerate(found.names) if history.names[index : index + 1] != [name])
         faults['holes'] = f'of {there} units the one at {at} is {found.names[at]}, not {history.names[at : at + 1]}'
-    missing = [name for name in history.names[:due] if name not in set(found.names)] if there < due else []
+    missing = set(history.names[:due]).difference(found.names)
     if missing:
-        faults['lost'] = f'{there} units are there, {due} are due; the first that is missing is {missing[0]}'
+        first = min(missing, key=history.names.index)
+        faults['lost'] = f'{there} units are there, {due} are due; the first that is missing is {first}'
     if 'holes' in faults:
         return
     expected = history.contents(there)
@@ -171,8 +172,11 @@ class _Left:
             value = call('GET', key)
             return value
         if kind == 'list':
+            length = call('LLEN', key)
             value = call('LRANGE', key, 0, -1)
-            self._count('LLEN', call('LLEN', key), len(value), key)
+            if value is False:  # not as long as it says that it is
+                value = [one for one in (call('LINDEX', key, index) for index in range(length)) if one is not None]
+            self._count('LLEN', length, len(value), key)
         elif kind == 'set':
             value = set(call('SMEMBERS', key))
             self._count('SCARD', call('SCARD', key), len(value), key)

@@ -188,7 +188,8 @@ class Load:
             self._recorder.sync_takes(0.0)
             for client in clients:
                 client.join(PATIENCE)
-            time.sleep(_IDLE)
+            if self.fsync == 'everysec':
+                time.sleep(_IDLE)
             self._recorder.mark(IDLE)
             with self.client() as client:
                 history = tuple(name.decode() for name in client.lrange('history', 0, -1))
