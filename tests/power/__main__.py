@@ -6,11 +6,12 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from rq_leveldb.location import FSYNC_POLICIES
-from tests.power import campaign
+from tests.power import campaign, damage, kills
 from tests.power.faulty import BUGS
 from tests.power.load import STORE, Load, Recording
 from tests.power.models import MODELS
@@ -26,18 +27,45 @@ def main() -> int:
         print(f'python -m tests.power: {missing()}', file=sys.stderr)
         return 2
     seed = options.seed if options.seed is not None else int(time.time())
+    settings = options.fsync or FSYNC_POLICIES
+    if options.kills:
+        return _kill(options.kills, settings, seed)
+    if options.damages:
+        return _damage(options.damages, seed)
     models = options.model or list(MODELS)
     print(f'seed {seed}, {options.cuts} cuts for each setting of fsync: {", ".join(models)}', flush=True)
     table = campaign.Table()
     with tempfile.TemporaryDirectory(prefix='power-') as place:
-        for fsync in options.fsync or FSYNC_POLICIES:
+        for fsync in settings:
             _cut(Path(place) / fsync, fsync, options.cuts, models, seed, options.bug, table)
-    for example in table.examples[:_SHOWN]:
-        print(example)
-    if len(table.examples) > _SHOWN:
-        print(f'and {len(table.examples) - _SHOWN} more')
+    _show(table.examples)
     print(table)
     return 1 if table.found() else 0
+
+
+def _show(examples: Sequence[str]) -> None:
+    for example in examples[:_SHOWN]:
+        print(example)
+    if len(examples) > _SHOWN:
+        print(f'and {len(examples) - _SHOWN} more')
+
+
+def _damage(rounds: int, seed: int) -> int:
+    print(f'seed {seed}, {rounds} damages', flush=True)
+    report = damage.run(rounds, seed)
+    _show(report.examples)
+    print(report)
+    return 1 if report.found() else 0
+
+
+def _kill(times: int, settings: Sequence[str], seed: int) -> int:
+    faults = 0
+    for fsync in settings:
+        with tempfile.TemporaryDirectory(prefix='kills-') as place:
+            summary = kills.run(Path(place), times, fsync, seed)
+        print(f'{fsync}, seed {seed}: {summary}', flush=True)
+        faults += len(summary.faults)
+    return 1 if faults else 0
 
 
 def _cut(
@@ -82,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog='Exit codes: 0 nothing was found, 1 something was, 2 it cannot run here.',
     )
     parser.add_argument('--cuts', type=int, default=10_000, help='for each setting of fsync, over all models (10000)')
+    parser.add_argument(
+        '--kills', type=int, metavar='N', help='instead: kill -9 a store so often under 8 clients, and nothing else'
+    )
+    parser.add_argument('--damages', type=int, metavar='N', help='instead: damage a closed store in so many ways')
     parser.add_argument('--fsync', action='append', choices=FSYNC_POLICIES, help='only this setting')
     parser.add_argument('--model', action='append', choices=MODELS, help='only this model of a disk; may be repeated')
     parser.add_argument('--seed', type=int, help='decides about loads and cuts; a new one each time')

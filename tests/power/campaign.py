@@ -32,7 +32,7 @@ SLACK = 0.25
 _PAUSE = 0.005
 _FIRST_LOG = '000003.log'
 _SLICE = 40
-_PROCESSES = min(os.cpu_count() or 1, 8)
+PROCESSES = min(os.cpu_count() or 1, 8)
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def run(
     chosen = choose(notes, cuts, Random(f'{recording.seed}:{recording.fsync}'), where)
     longest = longest_sync(notes)
     slices = [chosen[start : start + _SLICE] for start in range(0, len(chosen), _SLICE)]
-    with ProcessPoolExecutor(_PROCESSES, multiprocessing.get_context('spawn')) as pool:
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('spawn')) as pool:
         for verdicts in pool.map(
             examine,
             [recording] * len(slices),

@@ -61,7 +61,7 @@ def judge(data: Path, history: History, due: int) -> dict[str, str]:
         DataDirectory(data).create()
         left = Direct(DataDirectory(data).database, all_commands())
     except Exception as error:
-        return {'unopenable': _told(error)}
+        return {'unopenable': told(error)}
     try:
         found = _Left(left)
         found.read()
@@ -71,7 +71,7 @@ def judge(data: Path, history: History, due: int) -> dict[str, str]:
         left.run('SET', 'afterwards', due)
         left.close()
     except Exception as error:
-        faults.setdefault('mismatched', _told(error))
+        faults.setdefault('mismatched', told(error))
         return faults
     try:
         left = Direct(DataDirectory(data).database, all_commands())
@@ -80,11 +80,12 @@ def judge(data: Path, history: History, due: int) -> dict[str, str]:
             faults.setdefault('lost', f'{before} units were there, {count} at the second opening')
         left.close()
     except Exception as error:
-        faults.setdefault('unopenable', f'at the second time: {_told(error)}')
+        faults.setdefault('unopenable', f'at the second time: {told(error)}')
     return faults
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """:returns: an error and where it came from, in a line"""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f'{type(error).__name__}: {str(error)[:200]} ({Path(last.filename).name}, line {last.lineno})'
 

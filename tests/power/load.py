@@ -91,7 +91,7 @@ class Client(threading.Thread):
         number = int(client.get(f'count:{self.number}') or 0)
         while not self.load.ending.is_set():
             number += 1
-            _send(client, unit(self.load.seed, self.number, number))
+            send(client, unit(self.load.seed, self.number, number))
             if not self.load.hurry:
                 time.sleep(self.pause)
 
@@ -106,7 +106,11 @@ class Onlooker(Client):
             time.sleep(self.pause)
 
 
-def _send(client: redis.Redis, one: Unit) -> None:
+def send(client: redis.Redis, one: Unit) -> None:
+    """Have a unit done.
+
+    :raises redis.RedisError: it was not done, or, if the connection broke, perhaps
+    """
     if one.as_script:
         arguments = [part for command in one.commands for part in (len(command), *command)]
         client.eval(SCRIPT, 1, one.tag, *arguments)
