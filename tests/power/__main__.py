@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from rq_leveldb.location import FSYNC_POLICIES
-from tests.power import campaign, damage, kills
+from tests.power import campaign, damage, injected, kills
 from tests.power.faulty import BUGS
 from tests.power.load import STORE, Load, Recording
 from tests.power.models import MODELS
@@ -32,6 +32,8 @@ def main() -> int:
         return _kill(options.kills, settings, seed)
     if options.damages:
         return _damage(options.damages, seed)
+    if options.errors:
+        return _inject(options.errors, seed)
     models = options.model or list(MODELS)
     print(f'seed {seed}, {options.cuts} cuts for each setting of fsync: {", ".join(models)}', flush=True)
     table = campaign.Table()
@@ -56,6 +58,15 @@ def _damage(rounds: int, seed: int) -> int:
     _show(report.examples)
     print(report)
     return 1 if report.found() else 0
+
+
+def _inject(rounds: int, seed: int) -> int:
+    print(f'seed {seed}, {rounds} rounds of errors', flush=True)
+    with tempfile.TemporaryDirectory(prefix='errors-') as place:
+        report = injected.run(Path(place), compiled(Path(place)), rounds, seed)
+    _show(report.faults)
+    print(report)
+    return 1 if report.faults else 0
 
 
 def _kill(times: int, settings: Sequence[str], seed: int) -> int:
@@ -114,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         '--kills', type=int, metavar='N', help='instead: kill -9 a store so often under 8 clients, and nothing else'
     )
     parser.add_argument('--damages', type=int, metavar='N', help='instead: damage a closed store in so many ways')
+    parser.add_argument('--errors', type=int, metavar='N', help='instead: let calls of a store fail in so many rounds')
     parser.add_argument('--fsync', action='append', choices=FSYNC_POLICIES, help='only this setting')
     parser.add_argument('--model', action='append', choices=MODELS, help='only this model of a disk; may be repeated')
     parser.add_argument('--seed', type=int, help='decides about loads and cuts; a new one each time')

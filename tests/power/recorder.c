@@ -39,6 +39,7 @@ struct note {
 /* Shared with the test: see `Control` in recorder.py. */
 static volatile struct {
     long long count, kill_at, sync_time; /* notes so far; the note to be killed at; microseconds */
+    long long calls, fail_at, fail_for, error; /* calls so far that may fail; the first that does, how many, errno */
 } *control;
 
 enum { DESCRIPTORS = 65536, PARTS = 1024, TICK_TIME = 20000000 /* ns */ };
@@ -193,6 +194,20 @@ static void unknown(const char *call)
     leave(&before, dying);
 }
 
+/* -- errors */
+
+/* Whether a call on something below the root has to fail now; errno says why. */
+static int fails(void)
+{
+    if (record < 0)
+        return 0;
+    long long call = __atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST);
+    if (!control->fail_at || call < control->fail_at || call >= control->fail_at + control->fail_for)
+        return 0;
+    errno = control->error;
+    return 1;
+}
+
 /* -- contents */
 
 static ssize_t written(int descriptor, const struct iovec *parts, int count, long long position)
@@ -213,12 +228,17 @@ static ssize_t written(int descriptor, const struct iovec *parts, int count, lon
         }
         return result;
     }
+    int failing = fails();
+    if (failing && (errno != ENOSPC || parts->iov_len < 2))
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     struct iovec first = *parts;
-    if (dying) {
-        /* A kill may end a write in its middle. */
-        first.iov_len = (size_t)control->count * 2654435761u % (first.iov_len + 1);
+    if (dying || failing) {
+        /* A kill may end a write in its middle, and what comes before a full disk is written. */
+        first.iov_len = 1 + (size_t)control->count * 2654435761u % (first.iov_len ? first.iov_len : 1);
+        if (first.iov_len > parts->iov_len)
+            first.iov_len = parts->iov_len;
         parts = &first;
         count = 1;
     }
@@ -259,6 +279,8 @@ static int was_cut(int descriptor, long long size)
 {
     if (!is_inside(descriptor))
         return syscall(SYS_ftruncate, descriptor, size);
+    if (fails())
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     int result = syscall(SYS_ftruncate, descriptor, size);
@@ -337,6 +359,8 @@ static int synced(int descriptor, long call)
 {
     if (!is_inside(descriptor))
         return syscall(call, descriptor);
+    if (fails())
+        return -1;
     char path[PATH_MAX];
     size_t path_size = path_of(descriptor, path);
     unsigned long long inode = inode_of(descriptor);
@@ -392,6 +416,8 @@ static int opened(int directory, const char *name, int flags, mode_t mode)
     size_t path_size = resolve(directory, name, path);
     if (!path_size)
         return syscall(SYS_openat, directory, name, flags, mode);
+    if (fails())
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     struct stat status;
@@ -470,6 +496,8 @@ static int made(int directory, const char *name, mode_t mode)
     size_t path_size = resolve(directory, name, path);
     if (!path_size)
         return syscall(SYS_mkdirat, directory, name, mode);
+    if (fails())
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     int result = syscall(SYS_mkdirat, directory, name, mode);
@@ -495,6 +523,8 @@ static int unlinked(int directory, const char *name, int flags)
     size_t path_size = resolve(directory, name, path);
     if (!path_size)
         return syscall(SYS_unlinkat, directory, name, flags);
+    if (fails())
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     int result = syscall(SYS_unlinkat, directory, name, flags);
@@ -529,6 +559,8 @@ static int named(enum kind kind, int old_directory, const char *old, int new_dir
         return syscall(call, old_directory, old, new_directory, new, flags);
     if (!first_size || !second_size || (kind == RENAMED && flags))
         unknown("rename or link across the root, or with flags");
+    if (fails())
+        return -1;
     int dying;
     sigset_t before = enter(&dying);
     int result = syscall(call, old_directory, old, new_directory, new, flags);

@@ -22,7 +22,11 @@ TICK = 0.02
 """Seconds between two ticks of a process; more on a busy machine."""
 
 _NOTE = struct.Struct('=IIqQqQ')
-_CONTROL = struct.Struct('=qqq')
+
+
+_NUMBER = struct.Struct('=q')
+_COUNT, _KILL_AT, _SYNC_TIME, _CALLS, _FAIL_AT, _FAIL_FOR, _ERROR = range(7)
+"""What stands on the control page, in the order of recorder.c."""
 
 
 class Kind(enum.IntEnum):
@@ -103,16 +107,40 @@ class Recorder:
 
     def count(self) -> int:
         """:returns: how many notes were made"""
-        count: int = _CONTROL.unpack_from(self._page)[0]
-        return count
+        return self._get(_COUNT)
+
+    def calls(self) -> int:
+        """:returns: how many calls were made that may fail"""
+        return self._get(_CALLS)
 
     def kill_after(self, notes: int) -> None:
         """Kill the process that makes so many notes more, there and then; a write may end in its middle."""
-        struct.pack_into('=q', self._page, 8, self.count() + max(notes, 1))
+        self._set(_KILL_AT, self.count() + max(notes, 1))
 
     def sync_takes(self, seconds: float) -> None:
         """Let every sync take that long from now on."""
-        struct.pack_into('=q', self._page, 16, int(seconds * 1e6))
+        self._set(_SYNC_TIME, int(seconds * 1e6))
+
+    def fail_after(self, calls: int, number: int, error: int) -> None:
+        """Let calls fail that write, sync or name something, or open it.
+
+        :param calls: how many succeed before
+        :param number: how many fail; a write that fails for want of room writes its beginning first
+        :param error: errno
+        """
+        self._set(_FAIL_FOR, number)
+        self._set(_ERROR, error)
+        self._set(_FAIL_AT, self.calls() + 1 + calls)
+
+    def fail_no_more(self) -> None:
+        self._set(_FAIL_AT, 0)
+
+    def _get(self, place: int) -> int:
+        value: int = _NUMBER.unpack_from(self._page, place * _NUMBER.size)[0]
+        return value
+
+    def _set(self, place: int, value: int) -> None:
+        _NUMBER.pack_into(self._page, place * _NUMBER.size, value)
 
     def mark(self, text: str) -> None:
         """Note something ourselves."""
