@@ -22,13 +22,14 @@ class Direct:
     """A store's commands, called as functions.
 
     :param directory: where the database is, or will be
+    :param engine: it, if it is open already
     :ivar waiting: the last command that blocked: its keys and its attempt
     """
 
-    def __init__(self, directory: Path, commands: Iterable[Command]) -> None:
+    def __init__(self, directory: Path, commands: Iterable[Command], engine: Engine | None = None) -> None:
         self.directory = directory
         self.commands = {command.name.encode(): command for command in commands}
-        self.engine = Engine(directory)
+        self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
         self.waiting: tuple[list[bytes], Callable[[], Reply]] | None = None
         self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, SimpleNamespace(block=self._block)))
