@@ -232,7 +232,7 @@ def follow(
     """:returns: for each cut its number, the disk at that moment, and what is due"""
     disk = Disk(str(recording.root))
     if recording.base is not None:
-        disk.adopt(recording.base)
+        disk.adopt(recording.base, recording.inodes)
     due = Due(history, recording.fsync, longest, recording.kept)
     left = iter(cuts)
     cut = next(left, -1)
