@@ -61,6 +61,10 @@ FREE_SPACE_INTERVAL = 100
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
 
+_OF_THE_CONNECTION = frozenset((b'auth', b'client', b'hello', b'multi', b'select'))
+"""Commands that need no data and are never refused: what follows them would mean something else without them, such as
+a transaction whose commands would be executed one by one."""
+
 
 class Server:
     """One store on one data directory.
@@ -182,7 +186,7 @@ class Server:
 
     def execute(self, session: Session, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""
-        if self.refused:
+        if self.refused and argv[0].lower() not in _OF_THE_CONNECTION:
             refusal = self._reopen()
             if refusal is not None:
                 client = session.client
