@@ -132,6 +132,7 @@ class Load:
     :param store: the command that runs a store, without its options
     :param base: a disk to begin with, else an empty one
     :param kept: how many units are on it
+    :param fresh: whether the store makes the data directory itself; else it has been there for long
     :param struck: whether the store is killed and stopped meanwhile; if not, more is written
     :param library: the recorder, if it was compiled before
     """
@@ -144,6 +145,7 @@ class Load:
         store: Sequence[str] = STORE,
         base: Path | None = None,
         kept: int = 0,
+        fresh: bool = True,
         struck: bool = True,
         library: Path | None = None,
     ) -> None:
@@ -161,8 +163,7 @@ class Load:
         self._chance = Random(seed)
         self._chance.shuffle(self._phases)
         self._process: subprocess.Popen[bytes] | None = None
-        if base is None and seed % 2:
-            # Somebody made the data directory long ago; else the store makes it.
+        if base is None and not fresh:
             base = place / 'base'
             (base / DATA).mkdir(mode=0o700, parents=True)
         self.base = base
