@@ -67,6 +67,10 @@ _MAY_WRITE = frozenset(('eval', 'evalsha', 'debug'))
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
 
+_OF_THE_CONNECTION = frozenset((b'auth', b'client', b'hello', b'multi', b'select'))
+"""Commands that need no data and are never refused: what follows them would mean something else without them, such as
+a transaction whose commands would be executed one by one."""
+
 LOST = 'The data directory was removed or replaced under the store'
 
 LOOK_INTERVAL = 0.5
@@ -204,7 +208,7 @@ class Server:
 
     def execute(self, session: Session, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""
-        if self.refused:
+        if self.refused and argv[0].lower() not in _OF_THE_CONNECTION:
             refusal = self._reopen()
             if refusal is not None and not self._can_still_do(session.client, argv):
                 client = session.client

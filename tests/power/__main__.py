@@ -102,6 +102,7 @@ def _cut(
             store,
             base if kept else None,
             kept,
+            fresh=number % 4 == 2,
             struck=not bug,
             library=library,
         ).run()

@@ -185,10 +185,13 @@ def choose(notes: Sequence[Note], count: int, chance: Random, where: Where | Non
     return sorted(cuts)
 
 
-def examine(recording: Recording, cuts: Sequence[int], models: Sequence[str], longest: float) -> list[Verdict]:
+def examine(
+    recording: Recording, cuts: Sequence[int], models: Sequence[str], longest: float, where: Path
+) -> list[Verdict]:
     """Rebuild and judge; runs in a process of its own.
 
     :param cuts: numbers of notes, in order
+    :param where: a directory for the rebuilt disks
     """
     verdicts = []
     history = History(recording.seed, recording.history)
@@ -199,7 +202,7 @@ def examine(recording: Recording, cuts: Sequence[int], models: Sequence[str], lo
         for name in models:
             model = MODELS[name](disk, Random(f'{recording.seed}:{cut}:{name}'))
             at_least = due.count() if model.loses_power else due.acknowledged
-            with scratch() as target:
+            with scratch(where) as target:
                 rebuild(model, target)
                 started_anew(target / DATA, model.loses_power)
                 verdicts.append(Verdict(name, cut, judge(target / DATA, history, at_least)))
@@ -232,7 +235,7 @@ def follow(
     """:returns: for each cut its number, the disk at that moment, and what is due"""
     disk = Disk(str(recording.root))
     if recording.base is not None:
-        disk.adopt(recording.base)
+        disk.adopt(recording.base, recording.inodes)
     due = Due(history, recording.fsync, longest, recording.kept)
     left = iter(cuts)
     cut = next(left, -1)
@@ -247,10 +250,15 @@ def follow(
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory in memory, where there is one: nothing of a rebuilt disk has to last."""
-    where = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix='power-', dir=where) as name:
+def scratch(where: Path | None = None) -> Iterator[Path]:
+    """A directory for the time being, in memory where there is such a place: nothing of a rebuilt disk has to last.
+
+    :param where: a directory that is removed later; what a database that cannot be read still writes is left there
+    """
+    memory = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
+    with tempfile.TemporaryDirectory(
+        prefix='power-', dir=where or memory, ignore_cleanup_errors=where is not None
+    ) as name:
         yield Path(name)
 
 
@@ -274,13 +282,14 @@ def run(
     chosen = choose(notes, cuts, Random(f'{recording.seed}:{recording.fsync}'), where)
     longest = longest_sync(notes)
     slices = [chosen[start : start + _SLICE] for start in range(0, len(chosen), _SLICE)]
-    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('spawn')) as pool:
+    with scratch() as place, ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('spawn')) as pool:
         for verdicts in pool.map(
             examine,
             [recording] * len(slices),
             slices,
             [models] * len(slices),
             [longest] * len(slices),
+            [place] * len(slices),
         ):
             for verdict in verdicts:
                 table.add(recording, verdict)

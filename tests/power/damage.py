@@ -120,7 +120,7 @@ def strike(source: Path, damage: str, chance: Random) -> tuple[str, str]:
     :param source: the data directory of a closed store
     :returns: the outcome and what it was
     """
-    with scratch() as place:
+    with scratch(source.parent) as place:
         data = place / DATA
         shutil.copytree(source, data)
         files = sorted(path for path in DataDirectory(data).database.iterdir() if path.stat().st_size)

@@ -7,7 +7,7 @@ began, not what came while it ran. Which part of the rest a disk holds after a c
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -129,22 +129,19 @@ class Disk:
     _files: dict[int, File] = field(default_factory=dict)
     _begun: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
-    def adopt(self, path: Path) -> None:
-        """Hold what lies below a real directory, all of it durable, as when a machine starts."""
-        self._adopt(self.root, path)
+    def adopt(self, path: Path, inodes: Mapping[str, int]) -> None:
+        """Hold what lies below a real directory, all of it durable, as when a machine starts.
 
-    def _adopt(self, directory: Directory, path: Path) -> None:
-        for entry in os.scandir(path):
-            node: Node
-            if entry.is_dir():
-                node = Directory()
-                self._adopt(node, Path(entry.path))
-            elif entry.is_file():
-                node = self._files[entry.inode()] = File()
-                node.durable = bytearray(Path(entry.path).read_bytes())
-            else:
-                continue
-            directory.names[entry.name] = directory.durable[entry.name] = node
+        :param inodes: those that the files have in the notes, by their paths below the directory
+        """
+        for entry in sorted(path.rglob('*')):
+            name = str(entry.relative_to(path))
+            node: Node = Directory()
+            if entry.is_file():
+                node = self._files[inodes[name]] = File()
+                node.durable = bytearray(entry.read_bytes())
+            directory, last = self._place(f'{self.path}/{name}')
+            directory.names[last] = directory.durable[last] = node
 
     def follow(self, note: Note) -> None:
         """Do what a note says."""

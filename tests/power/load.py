@@ -47,6 +47,7 @@ class Recording:
 
     :param root: where the disk was; notes name it
     :param base: what was on the disk at first, if anything
+    :param inodes: those that its files had, as notes name them
     :param kept: how many units that were
     :param record: the notes
     :param history: the names of all units that the store did, in order
@@ -56,6 +57,7 @@ class Recording:
     fsync: str
     root: Path
     base: Path | None
+    inodes: dict[str, int]
     kept: int
     record: Path
     history: tuple[str, ...]
@@ -130,6 +132,7 @@ class Load:
     :param store: the command that runs a store, without its options
     :param base: a disk to begin with, else an empty one
     :param kept: how many units are on it
+    :param fresh: whether the store makes the data directory itself; else it has been there for long
     :param struck: whether the store is killed and stopped meanwhile; if not, more is written
     :param library: the recorder, if it was compiled before
     """
@@ -142,6 +145,7 @@ class Load:
         store: Sequence[str] = STORE,
         base: Path | None = None,
         kept: int = 0,
+        fresh: bool = True,
         struck: bool = True,
         library: Path | None = None,
     ) -> None:
@@ -159,8 +163,7 @@ class Load:
         self._chance = Random(seed)
         self._chance.shuffle(self._phases)
         self._process: subprocess.Popen[bytes] | None = None
-        if base is None and seed % 2:
-            # Somebody made the data directory long ago; else the store makes it.
+        if base is None and not fresh:
             base = place / 'base'
             (base / DATA).mkdir(mode=0o700, parents=True)
         self.base = base
@@ -168,6 +171,8 @@ class Load:
             self._root.mkdir(mode=0o700)
         else:
             shutil.copytree(base, self._root)
+        found = (path for path in self._root.rglob('*') if path.is_file())
+        self._inodes = {str(path.relative_to(self._root)): path.stat().st_ino for path in found}
         self._recorder = Recorder(place, self._root, library)
 
     def client(self) -> redis.Redis:
@@ -203,7 +208,16 @@ class Load:
             if self._process is not None and self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-        return Recording(self.seed, self.fsync, self._root, self.base, self._kept, self._recorder.path, history)
+        return Recording(
+            seed=self.seed,
+            fsync=self.fsync,
+            root=self._root,
+            base=self.base,
+            inodes=self._inodes,
+            kept=self._kept,
+            record=self._recorder.path,
+            history=history,
+        )
 
     def _play(self, phase: str, clients: Sequence[Client]) -> None:
         if phase == 'kill while starting':

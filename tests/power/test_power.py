@@ -50,8 +50,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     loads = {fsync: Load(place / fsync, SEED, fsync, library=library) for fsync in FSYNC_POLICIES}
     for name in ('sound', *BUGS):
         store = STORE if name == 'sound' else (sys.executable, '-m', 'tests.power.faulty', name)
-        # An odd seed: the data directory is older than the store.
-        loads[name] = Load(place / name, SEED | 1, 'always', store, struck=False, library=library)
+        loads[name] = Load(place / name, SEED, 'always', store, fresh=False, struck=False, library=library)
     pool = ThreadPoolExecutor(3)
     running: dict[str, Future[Recording]] = {name: pool.submit(load.run) for name, load in loads.items()}
     yield lambda name: running[name].result()
