@@ -33,7 +33,7 @@ from rq_leveldb.store.replies import (
     unknown_command,
     wrong_arity,
 )
-from rq_leveldb.store.scripting import ScriptAborted
+from rq_leveldb.store.script_time import BUSY, ScriptAborted
 
 if TYPE_CHECKING:
     pass
@@ -134,12 +134,8 @@ class Dispatcher:
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
             return self._turned_away(client, command, wrong_arity(command.name))
-        if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
-            error = ReplyError(
-                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                'RESET are allowed in this context'
-            )
-            return self._turned_away(client, command, error)
+        if (client.channels or client.patterns) and not _heard_while_subscribed(client, command):
+            return self._turned_away(client, command, _subscribed(command))
         if client.queue is not None and not row.skips_queue:
             if not row.queued:
                 client.failed = True
@@ -154,7 +150,9 @@ class Dispatcher:
         except ReplyError as fault:
             statistics.failed += 1
             self._count(fault)
-            reply = fault
+            # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
+            reply = fault.with_traceback(None)
+            fault.__context__ = None
         elapsed = time.perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
@@ -172,6 +170,30 @@ class Dispatcher:
                 keyspace.touched.clear()
                 keyspace.woken.clear()
         return reply
+
+    def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Answer a command that a client sent while a script of another one runs.
+
+        :returns: BUSY for most of them
+        """
+        client = ctx.client
+        row = self._row(argv[0])
+        if row is None or not row.least <= len(argv) <= row.most:
+            return self.execute(ctx, argv)
+        command = row.command
+        if not flags.allows_busy(command, argv):
+            heard = _heard_while_subscribed(client, command)
+            return self._turned_away(client, command, ReplyError(BUSY) if heard else _subscribed(command))
+        if client.queue is not None and not row.skips_queue:
+            return self.execute(ctx, argv)
+        # The clock stands still, and what was changed is the script's.
+        row.statistics.calls += 1
+        try:
+            return row.handler(ctx, argv)
+        except ReplyError as error:
+            row.statistics.failed += 1
+            self._count(error)
+            return error.with_traceback(None)
 
     def begin(self, ctx: Context) -> bool:
         """Do what MULTI does, at a fraction of the cost.
@@ -328,6 +350,18 @@ class Dispatcher:
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()
+
+
+def _heard_while_subscribed(client: ClientState, command: Command) -> bool:
+    subscribed = client.channels or client.patterns
+    return not subscribed or client.protocol == 3 or flags.IN_SUBSCRIPTION in command.flags
+
+
+def _subscribed(command: Command) -> ReplyError:
+    return ReplyError(
+        f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+        'RESET are allowed in this context'
+    )
 
 
 def _whole(reply: Pieces) -> Reply:

@@ -24,6 +24,7 @@ from typing import TextIO
 import uvloop
 
 from rq_leveldb import errors, location, process, systemd, trust
+from rq_leveldb.store.attending import Attendance
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
@@ -37,6 +38,7 @@ from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
+from rq_leveldb.store.script_time import ScriptTime
 from rq_leveldb.store.scripting import Sandbox
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
@@ -80,6 +82,8 @@ class Server:
         self.waiting = WaitingRoom()
         self.pubsub = PubSub()
         self.sandbox = Sandbox()
+        self.attendance = Attendance(loop, lambda: self.sessions.values(), lambda: Session(self))
+        self.script_time = ScriptTime(settings, self.attendance.attend, self.attendance.over)
         self.dispatcher = Dispatcher(
             all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
         )
@@ -91,6 +95,7 @@ class Server:
             self.keyspace.track()
         self.clients: dict[int, ClientState] = {}
         self.sessions: dict[int, Session] = {}
+        self.arriving = 0  # connections that were accepted, and that the loop has not introduced yet
         self.outbox: dict[Session, None] = {}
         self.closing: dict[Session, None] = {}
         self.refused = ''  # why LevelDB takes no writes, as long as it does not
@@ -209,7 +214,9 @@ class Server:
         if isinstance(fault, WriteRefused):
             return self._refuse(fault.reason)
         if isinstance(fault, UnitAborted):
-            error = fault.error
+            # Its frames hold what the script used; see Dispatcher.execute.
+            error = fault.error.with_traceback(None)
+            error.__context__ = error.__cause__ = None
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
@@ -406,6 +413,7 @@ class Server:
             self.dispatcher.monitors.pop(client.number, None)
 
     def shutdown(self) -> None:
+        self.script_time.stop()
         if not self.stopped.done():
             self.stopped.set_result(None)
 
@@ -573,6 +581,9 @@ async def _serve(settings: Settings, ready: _Ready) -> int:
     listeners = [await loop.create_unix_server(lambda: Session(server), sock=sock, backlog=1024)]
     if settings.port:
         listeners.append(await loop.create_server(lambda: Session(server), '127.0.0.1', settings.port, backlog=1024))
+    for listener in listeners:
+        for listening in listener.sockets:
+            server.attendance.listen(listening)
     server.start_timers()
     logger.info('store %s ready, pid %d, fsync %s', __version__, os.getpid(), settings.fsync)
     ready.tell('ready')
@@ -584,6 +595,7 @@ async def _serve(settings: Settings, ready: _Ready) -> int:
         settings.directory.socket.unlink()
     for listener in listeners:
         listener.close()
+    server.attendance.close()
     await server.finish()
     logger.info('store stopped')
     return 0

@@ -43,6 +43,7 @@ STREAMED_FROM = 1000
 
 
 _MULTI = [b'MULTI']
+_MAY_TAKE_LONG = (b'EVAL', b'eval', b'EXEC', b'exec')
 _OK = b'+OK\r\n'
 _QUEUED = b'+QUEUED\r\n'
 
@@ -72,16 +73,28 @@ class Session(asyncio.Protocol):
         self._ahead = 0  # bytes that arrived since the backlog was last empty
         self._closing = False
         self._running = False
+        self._deferred = False
+        server.arriving += 1
 
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.server.arriving -= 1
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         admitted = self.server.admit(self)
         if not admitted:
             self._closing = True
             self.transport.close()
+
+    def move_to(self, transport: asyncio.Transport) -> None:
+        """Go on with another transport of the same connection."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        if self._closing:
+            transport.close()
+        elif not self._reading:
+            transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -125,6 +138,45 @@ class Session(asyncio.Protocol):
         else:
             self.run()
 
+    # -- while a script of another client runs
+
+    def is_at_rest(self) -> bool:
+        """:returns: whether nothing is under way, so that what arrives next can be answered next"""
+        return (
+            self._reading
+            and not (self._running or self._streaming or self._paused or self._closing or self._fault)
+            and not (self.client.blocked or self.backlog or self.pending or self.unreleased)
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def is_closing(self) -> bool:
+        """:returns: whether the client is disconnected once what was answered has been sent"""
+        return self._closing
+
+    def answer_while_busy(self, data: bytes) -> bytes:
+        """
+        :param data: what arrived
+        :returns: what has to be sent
+        """
+        self.server.statistics.input_bytes += len(data)
+        fault = b''
+        try:
+            commands = self.parser.feed(data)
+        except ProtocolError as error:
+            commands = error.args[1]
+            self._fault = error.args[0]
+            fault = error_line(self._fault)
+            self.close()
+        dispatcher, ctx = self.server.dispatcher, self.ctx
+        answer = b''
+        for argv in commands:
+            reply = dispatcher.answer_while_busy(ctx, argv)
+            if type(reply) is not NoReply:
+                answer += encode(reply, ctx.resp3)
+        answer += fault
+        self.server.statistics.output_bytes += len(answer)
+        return answer
+
     # -- execution
 
     def run(self) -> None:
@@ -152,6 +204,13 @@ class Session(asyncio.Protocol):
                     self.answer(ReplyError(self._fault))
                     self.close()
                     break
+                if server.arriving and not self._deferred and argv[0][:4] in _MAY_TAKE_LONG:
+                    # Only those whom the loop has introduced are heard while a script runs.
+                    self._deferred = True
+                    backlog.appendleft(argv)
+                    server.loop.call_soon(self.run)
+                    break
+                self._deferred = False
                 reply = server.execute(self, argv)
                 if type(reply) is NoReply:
                     if self._own_messages:

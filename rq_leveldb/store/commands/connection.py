@@ -384,10 +384,10 @@ _CLIENT = {
 COMMANDS = (
     row('ping', ping, -1, 'fast in_subscription'),
     row('echo', echo, 2, 'fast loading stale'),
-    row('quit', quit_, -1, 'noscript loading stale fast in_subscription skip_queue'),
+    row('quit', quit_, -1, 'noscript loading stale fast in_subscription skip_queue allow_busy'),
     row('select', select, 2, 'loading stale fast'),
-    row('auth', auth, -2, 'noscript loading stale fast'),
-    row('hello', hello, -1, 'noscript loading stale fast no_multi'),
-    row('reset', reset, 1, 'noscript loading stale fast in_subscription skip_queue'),
+    row('auth', auth, -2, 'noscript loading stale fast allow_busy'),
+    row('hello', hello, -1, 'noscript loading stale fast no_multi allow_busy'),
+    row('reset', reset, 1, 'noscript loading stale fast in_subscription skip_queue allow_busy'),
     row('client', client, -2, 'admin noscript loading stale'),
 )

@@ -189,8 +189,10 @@ def _settings(ctx: Context) -> dict[str, str]:
         'appendfsync': settings.fsync,
         'appendonly': 'yes',
         'bind': '127.0.0.1',
+        'busy-reply-threshold': str(settings.busy_reply_threshold),
         'databases': str(DATABASES),
         'dir': str(settings.directory.path),
+        'lua-time-limit': str(settings.busy_reply_threshold),
         'maxclients': '10000',
         'maxmemory': '0',
         'maxmemory-policy': 'noeviction',
@@ -237,6 +239,11 @@ def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
                 settings.slowlog_length = number
             else:
                 settings.slower_than = number
+        elif text in ('busy-reply-threshold', 'lua-time-limit'):
+            number = _config_integer(text, value)
+            if number < 0:
+                raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
+            settings.busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
             ctx.services.demand_fsync()
@@ -422,7 +429,7 @@ COMMANDS = (
     row('lastsave', lastsave, 1, 'loading stale fast'),
     row('save', save, 1, 'admin noscript no_multi'),
     row('bgsave', bgsave, -1, 'admin noscript'),
-    row('shutdown', shutdown, -1, 'admin noscript loading stale no_multi'),
+    row('shutdown', shutdown, -1, 'admin noscript loading stale no_multi allow_busy'),
     row('flushdb', flushdb, -1, 'write'),
     row('flushall', flushall, -1, 'write'),
     row('swapdb', swapdb, 3, 'write fast'),
