@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
 
+MAX_QUEUE = 512 << 20
+"""Bytes that the commands of a transaction may need in memory, beside their own."""
+
+_COMMAND, _ARGUMENT = 64, 48
+"""Bytes that a command and an argument need."""
+
 
 class UnitAborted(Exception):
     """Nothing of the open unit may be kept.
@@ -141,6 +147,15 @@ class Dispatcher:
                 client.failed = True
                 return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
             client.queue.append(argv)
+            client.queue_bytes += _COMMAND + _ARGUMENT * len(argv)
+            if client.queue_bytes > MAX_QUEUE:
+                # EXEC refuses it; nothing of it is needed any more.
+                client.queue.clear()
+                client.queue_bytes = 0
+                client.failed = True
+                return self._rejected(
+                    ReplyError(f'ERR too many commands in a transaction: they need more than {MAX_QUEUE >> 20} MiB')
+                )
             return QUEUED
         keyspace = self.keyspace
         keyspace.tick()
@@ -217,12 +232,16 @@ class Dispatcher:
         if queue is None or client.channels or client.patterns or self.monitors:
             return 0
         before = len(queue)
-        while commands:
+        cost = client.queue_bytes
+        while commands and cost < MAX_QUEUE:
             argv = commands[0]
             row = self._row(argv[0]) if argv else None
-            if row is None or not row.queued or not row.least <= len(argv) <= row.most:
+            count = len(argv)
+            if row is None or not row.queued or not row.least <= count <= row.most:
                 break
             queue.append(commands.popleft())
+            cost += _COMMAND + _ARGUMENT * count
+        client.queue_bytes = cost
         return len(queue) - before
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
