@@ -225,7 +225,9 @@ class Sandbox:
         :raises ScriptAborted: it met a limit; what it did must be undone
         :raises Exception: anything else that `call` raised
         """
-        runtime = self._ready()
+        runtime = self._runtime
+        if runtime is None or runtime.spoiled:
+            runtime = self._ready()
         try:
             return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command, look)
         finally:
