@@ -25,6 +25,7 @@ class Attendance:
     :param loop: takes over those who came meanwhile
     :param sessions: every client
     :param make_session: makes one for a client that came
+    :param listeners: the sockets that the loop listens at
     """
 
     def __init__(
@@ -32,27 +33,24 @@ class Attendance:
         loop: asyncio.AbstractEventLoop,
         sessions: Callable[[], Iterable[Session]],
         make_session: Callable[[], Session],
+        listeners: Callable[[], Iterable[Any]],
     ) -> None:
         self._loop = loop
         self._sessions = sessions
         self._make_session = make_session
+        self._find_listeners = listeners
         self._listeners: dict[int, socket.socket] = {}
         self._poll: select.poll | None = None
         self._attended: dict[int, Session] = {}  # by descriptor
         self._guests: dict[int, _GuestTransport] = {}
 
-    def listen(self, sock: Any) -> None:
-        """
-        :param sock: of a listener of the loop
-        """
-        descriptor = os.dup(sock.fileno())
-        self._listeners[descriptor] = socket.socket(fileno=descriptor)
-
     def attend(self) -> None:
         """Answer what has arrived since the last time; nobody is waited for."""
         if self._poll is None:
             self._poll = select.poll()
-            for descriptor in self._listeners:
+            for found in self._find_listeners():
+                descriptor = os.dup(found.fileno())
+                self._listeners[descriptor] = socket.socket(fileno=descriptor)
                 self._poll.register(descriptor, select.POLLIN)
             for session in self._sessions():
                 if session.is_at_rest():
@@ -67,15 +65,12 @@ class Attendance:
         """The script is over: the loop goes on with everybody."""
         self._poll = None
         self._attended.clear()
-        guests, self._guests = self._guests, {}
-        for transport in guests.values():
-            self._loop.create_task(transport.hand_over(self._loop))
-
-    def close(self) -> None:
-        """Listen no more."""
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        guests, self._guests = self._guests, {}
+        for transport in guests.values():
+            self._loop.create_task(transport.hand_over(self._loop))
 
     def _watch(self, session: Session) -> None:
         assert self._poll is not None
