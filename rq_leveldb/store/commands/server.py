@@ -192,10 +192,12 @@ def _settings(ctx: Context) -> dict[str, str]:
         'appendfsync': settings.fsync,
         'appendonly': 'yes',
         'bind': '127.0.0.1',
+        'busy-reply-threshold': str(settings.busy_reply_threshold),
         'databases': str(DATABASES),
         'dir': str(settings.directory.path),
         'latency-monitor-threshold': '0',
         'latency-tracking': 'no',
+        'lua-time-limit': str(settings.busy_reply_threshold),
         'maxclients': '10000',
         'maxmemory': '0',
         'maxmemory-policy': 'noeviction',
@@ -236,6 +238,11 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 settings.slowlog_length = number
             else:
                 settings.slower_than = number
+        elif text in ('busy-reply-threshold', 'lua-time-limit'):
+            number = _config_integer(text, value)
+            if number < 0:
+                raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
+            settings.busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
             ctx.services.demand_fsync()
