@@ -29,6 +29,11 @@ IN_SUBSCRIPTION = 'in_subscription'
 SKIP_QUEUE = 'skip_queue'
 """Executed at once inside MULTI: EXEC, DISCARD, WATCH and the like."""
 
+CONTAINERS = frozenset(
+    ('client', 'command', 'config', 'memory', 'object', 'pubsub', 'script', 'slowlog', 'xgroup', 'xinfo')
+)
+"""Commands whose first argument names what they do."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -46,6 +51,10 @@ class Command:
     arity: int
     flags: frozenset[str]
     keys: tuple[int, int, int] = (0, 0, 0)
+
+    def full_name(self, argv: list[bytes]) -> str:
+        """:returns: the name with that of the subcommand, as CLIENT LIST shows it: ``client|list``"""
+        return f'{self.name}|{argv[1].decode("utf-8", "surrogateescape").lower()}' if len(argv) > 1 else self.name
 
     def accepts(self, count: int) -> bool:
         """:param count: how many arguments with the name"""

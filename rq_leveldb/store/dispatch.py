@@ -56,7 +56,7 @@ class UnitAborted(Exception):
 class _Row:
     """A command as it is looked up, with what is asked of it at each call."""
 
-    __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'skips_queue', 'statistics')
+    __slots__ = ('command', 'grows', 'handler', 'is_container', 'least', 'most', 'queued', 'skips_queue', 'statistics')
 
     def __init__(self, command: Command, statistics: CommandStatistics) -> None:
         self.command = command
@@ -64,6 +64,7 @@ class _Row:
         self.handler = command.handler
         self.least = abs(command.arity)
         self.most = command.arity if command.arity >= 0 else sys.maxsize
+        self.is_container = command.name in flags.CONTAINERS
         self.skips_queue = flags.SKIP_QUEUE in command.flags
         self.grows = flags.DENYOOM in command.flags
         self.queued = not self.skips_queue and flags.NO_MULTI not in command.flags
@@ -146,6 +147,7 @@ class Dispatcher:
                 return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
             client.queue.append(argv)
             return QUEUED
+        client.last_command = command.name if not row.is_container else command.full_name(argv)
         keyspace = self.keyspace
         keyspace.tick()
         started = time.perf_counter()
@@ -159,7 +161,6 @@ class Dispatcher:
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
-        client.last_command = command.name
         if elapsed * 1e6 >= self.settings.slower_than >= 0:
             if client.blocked:
                 client.slow = argv, elapsed

@@ -8,7 +8,7 @@ from rq_leveldb.store.arguments import integer, small_integer
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.info import REDIS_VERSION
+from rq_leveldb.store.info import REDIS_VERSION, one_word
 from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     OK,
@@ -213,7 +213,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
         queued,
         len(state.watched),
         state.unsent_bytes(),
-        state.last_command.encode(),
+        one_word(state.last_command).encode(),
         state.protocol,
         _unequal(state.library),
         _unequal(state.library_version),

@@ -275,7 +275,7 @@ def object_(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         return None
     if subcommand == b'ENCODING':
-        return value.encoding_name()
+        return value.encoding_name(ctx.services.settings.layout)
     if subcommand == b'REFCOUNT':
         return 1
     if subcommand == b'IDLETIME':

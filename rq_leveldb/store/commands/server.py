@@ -203,6 +203,7 @@ def _settings(ctx: Context) -> dict[str, str]:
         'timeout': '0',
         'unixsocket': str(settings.directory.socket),
         'unixsocketperm': '600',
+        **settings.layout.parameters(),
     }
 
 
@@ -224,26 +225,37 @@ def _config_set(ctx: Context, pairs: list[bytes]) -> Reply:
         if text in given:
             raise _config_set_failed(text, 'duplicate parameter')
         given.add(text)
+    # One that cannot be set leaves all as they were.
+    layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
+    always = False
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
             shown = name.decode('utf-8', 'surrogateescape')
             raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
-        if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
+        if text in layout.parameters():
+            try:
+                layout = layout.changed(text, value.decode('latin-1'))
+            except ValueError as error:
+                raise _config_set_failed(text, str(error)) from None
+        elif text in ('slowlog-log-slower-than', 'slowlog-max-len'):
             number = _config_integer(text, value)
             if text == 'slowlog-max-len':
                 if number < 0:
                     raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-                settings.slowlog_length = number
+                slowlog_length = number
             else:
-                settings.slower_than = number
+                slower_than = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
-            ctx.services.demand_fsync()
+            always = True
         elif value.decode('latin-1') != known[text]:
             if known[text].isdigit():
                 _config_integer(text, value)
             raise _config_set_failed(text, "can't set immutable config")
+    settings.layout, settings.slower_than, settings.slowlog_length = layout, slower_than, slowlog_length
+    if always:
+        ctx.services.demand_fsync()
     return OK
 
 
@@ -404,7 +416,7 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.find(argv[2])
         if value is None:
             raise no_such_key()
-        name = value.encoding_name().decode()
+        name = value.encoding_name(ctx.services.settings.layout).decode()
         return Status(f'Value at:0x0 refcount:1 encoding:{name} serializedlength:{len(value.record())}'.encode())
     raise ReplyError('ERR DEBUG has only OBJECT here')
 
@@ -432,5 +444,5 @@ COMMANDS = (
     row('monitor', monitor, 1, 'admin noscript loading stale no_multi'),
     row('memory', memory, -2, 'readonly'),
     row('debug', debug, -2, 'admin noscript loading stale'),
-    row('wait', wait, 3, 'noscript'),
+    row('wait', wait, 3, 'blocking'),
 )
