@@ -155,6 +155,13 @@ JUDGES: dict[bytes, Judge] = {
     b'COMMAND': same_kind,
     b'COMMAND COUNT': same_kind,
     b'CONFIG GET': same_kind,
+    b'LATENCY DOCTOR': same_kind,
+    b'LATENCY HISTOGRAM': same_kind,
+    b'LOLWUT': same_kind,
+    b'MEMORY DOCTOR': same_kind,
+    b'MEMORY MALLOC-STATS': same_kind,
+    b'MEMORY STATS': same_kind,
+    b'MODULE LIST': same_kind,
     b'HELLO': same_kind,
     b'SLOWLOG GET': same_kind,
     b'SLOWLOG LEN': same_kind,
@@ -163,6 +170,7 @@ JUDGES: dict[bytes, Judge] = {
     b'XINFO CONSUMERS': _XINFO,
     b'XPENDING': pending_without_idle,
     b'PUBSUB CHANNELS': in_any_order,
+    b'PUBSUB SHARDCHANNELS': in_any_order,
 }
 
 _SCRIPTS = (b'EVAL', b'EVALSHA', b'EVAL_RO', b'EVALSHA_RO')

@@ -30,6 +30,7 @@ CHANGED: dict[str, str] = {
     'os.clock': 'scripts had no os',
     '"BLPOP","nope"': 'scripts could not call what blocks',
     'COMMAND GETKEYS PING': 'another error text',
+    'COMMAND GETKEYSANDFLAGS': 'other flags, other errors',
     'WITHSCORE;': 'ZRANK WITHSCORE is new',
     'STREAMS x +': 'the id + of XREAD is new',
     'ENTRIESREAD 3': "another reckoning of a group's lag",
@@ -42,10 +43,8 @@ OURS_ALONE: dict[str, str] = {
     'struct.pack': 'scripts have no struct',
     'coroutine': 'scripts have no coroutines: the instruction limit does not reach into them',
     'big_number': 'scripts give no big numbers of RESP3',
-    'GETKEYS XREAD': 'COMMAND GETKEYS knows keys at fixed places only',
     'r[i]=i end return #{unpack(r)}': 'unpack gives fewer values at once, so that no script overruns the C stack',
     'XREAD STREAMS x x': 'a map of RESP3 has the stream that was named twice once',
     'HELLO 3; PING': 'the protocol does not change in the middle of a transaction',
-    'XGROUP FOO x; EXEC': 'in MULTI a subcommand is looked up when it is executed',
     'TRACKINGINFO': 'there is no client side caching',
 }

@@ -23,6 +23,10 @@ OURS_ALONE: dict[str, str] = {
     'SCAN': 'a cursor that nobody knows starts over',
     'CONFIG SET timeout': 'only what can be changed has a range',
     'WAIT 9': 'nobody waits, since there are no replicas',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d 1': 'a number of keys that is none has none',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d  1': 'likewise',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d +1': 'likewise',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d 01': 'likewise',
     'AUTH': 'a wrong password is answered at once',
 }
 """By the beginning of a command that differs: why."""

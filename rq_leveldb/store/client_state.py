@@ -21,6 +21,7 @@ class ClientState:
     :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
     :ivar watched: database, key and whether it lived, for each WATCH
     :ivar dirty: a watched key changed
+    :ivar subscribed: whether it listens to anything; asked before every command
     :ivar slow: the blocking command that goes into the slow log when its waiting ends, and its seconds
     """
 
@@ -51,9 +52,15 @@ class ClientState:
     reply_mode: str = 'on'
     channels: set[bytes] = field(default_factory=set)
     patterns: set[bytes] = field(default_factory=set)
+    shard_channels: set[bytes] = field(default_factory=set)
+    subscribed: bool = False
     unsent_bytes: Callable[[], int] = lambda: 0
     last_reply: Reply = None
 
     def begin_transaction(self) -> None:
         self.queue = []
         self.failed = False
+
+    def note_subscriptions(self) -> None:
+        """Channels or patterns were added or removed."""
+        self.subscribed = bool(self.channels or self.patterns or self.shard_channels)

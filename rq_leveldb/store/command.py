@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rq_leveldb.store.replies import Reply
@@ -24,26 +24,29 @@ LOADING = 'loading'
 STALE = 'stale'
 DENYOOM = 'denyoom'
 NO_MULTI = 'no_multi'
+
 IN_SUBSCRIPTION = 'in_subscription'
-"""Allowed to a client of RESP2 that is subscribed. The two last flags are ours, not shown by COMMAND."""
+"""Allowed to a client of RESP2 that is subscribed."""
 SKIP_QUEUE = 'skip_queue'
 """Executed at once inside MULTI: EXEC, DISCARD, WATCH and the like."""
-
-CONTAINERS = frozenset(
-    ('client', 'command', 'config', 'memory', 'object', 'pubsub', 'script', 'slowlog', 'xgroup', 'xinfo')
-)
-"""Commands whose first argument names what they do."""
+NOT_QUEUED = 'not_queued'
+"""Refused inside MULTI, where Redis takes it."""
+MAY_REPLICATE = 'may_replicate'
+"""It may write though it has no flag that says so: what runs scripts, what publishes."""
+OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE))
+"""What COMMAND does not show."""
 
 
 @dataclass(frozen=True)
 class Command:
     """One command.
 
-    :param name: in lower case
+    :param name: in lower case; that of a subcommand is ``client|list``
     :param handler: gets the context and all arguments, the name first
     :param arity: how many arguments with the name; at least so many if negative (COMMAND's arity)
-    :param flags: those of COMMAND, and ours above, separated by blanks
+    :param flags: those of COMMAND, and `OWN_FLAGS`
     :param keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none
+    :param subcommands: by the word that names them, in lower case; what has any is one of them if a word follows
     """
 
     name: str
@@ -51,10 +54,7 @@ class Command:
     arity: int
     flags: frozenset[str]
     keys: tuple[int, int, int] = (0, 0, 0)
-
-    def full_name(self, argv: list[bytes]) -> str:
-        """:returns: the name with that of the subcommand, as CLIENT LIST shows it: ``client|list``"""
-        return f'{self.name}|{argv[1].decode("utf-8", "surrogateescape").lower()}' if len(argv) > 1 else self.name
+    subcommands: dict[bytes, Command] = field(default_factory=dict)
 
     def accepts(self, count: int) -> bool:
         """:param count: how many arguments with the name"""
@@ -62,5 +62,37 @@ class Command:
 
 
 def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, last: int = 0, step: int = 0) -> Command:
-    """:returns: a row of a command table"""
+    """:param flags: separated by blanks
+    :returns: a row of a command table
+    """
     return Command(name, handler, arity, frozenset(flags.split()), (first, last, step))
+
+
+def with_subcommands(container: Command, *rows: Command) -> Command:
+    """:param rows: the subcommands, each named by its own word
+    :returns: a row of a command table
+    """
+    named = {one.name.encode(): replace(one, name=f'{container.name}|{one.name}') for one in rows}
+    return replace(container, subcommands=named)
+
+
+def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:
+    """:param commands: by their names in lower case
+    :param argv: what a client sent, or the beginning of it
+    :returns: the command, or the subcommand, that it calls
+    """
+    command = commands.get(argv[0].lower())
+    if command is not None and command.subcommands and len(argv) > 1:
+        return command.subcommands.get(argv[1].lower())
+    return command
+
+
+def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | None:
+    """:param name: as COMMAND INFO takes it: ``get``, ``client|list``
+    :returns: the command of that name
+    """
+    container, bar, word = name.lower().partition(b'|')
+    if not bar:
+        return commands.get(container)
+    found = commands.get(container)
+    return found.subcommands.get(word) if found is not None else None

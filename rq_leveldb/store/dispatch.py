@@ -12,17 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from rq_leveldb.store import command as flags
 from rq_leveldb.store.blocking import WaitingRoom
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import Command
+from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
 from rq_leveldb.store.keyspace import Keyspace
-from rq_leveldb.store.monitoring import is_shown, line
+from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.replies import (
     NO_REPLY,
     QUEUED,
@@ -31,12 +31,10 @@ from rq_leveldb.store.replies import (
     ReplyError,
     SetReply,
     unknown_command,
+    unknown_subcommand,
     wrong_arity,
 )
 from rq_leveldb.store.scripting import ScriptAborted
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
@@ -56,7 +54,7 @@ class UnitAborted(Exception):
 class _Row:
     """A command as it is looked up, with what is asked of it at each call."""
 
-    __slots__ = ('command', 'grows', 'handler', 'is_container', 'least', 'most', 'queued', 'skips_queue', 'statistics')
+    __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'skips_queue', 'statistics')
 
     def __init__(self, command: Command, statistics: CommandStatistics) -> None:
         self.command = command
@@ -64,10 +62,9 @@ class _Row:
         self.handler = command.handler
         self.least = abs(command.arity)
         self.most = command.arity if command.arity >= 0 else sys.maxsize
-        self.is_container = command.name in flags.CONTAINERS
         self.skips_queue = flags.SKIP_QUEUE in command.flags
         self.grows = flags.DENYOOM in command.flags
-        self.queued = not self.skips_queue and flags.NO_MULTI not in command.flags
+        self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
 class Dispatcher:
@@ -93,24 +90,39 @@ class Dispatcher:
         self.watches = watches
         self.waiting = waiting
         self.commands: dict[bytes, Command] = {}
-        self._rows: dict[bytes, _Row] = {}
+        self._rows: dict[bytes | tuple[bytes, ...], _Row] = {}
         self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
         self.monitors: dict[int, ClientState] = {}
+        self.pause: Pause | None = None
+        self.hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
+        self._unserved: dict[tuple[int, bytes], None] = {}
         for row in commands:
             self.commands[row.name.encode()] = row
 
-    def _row(self, name: bytes) -> _Row | None:
-        row = self._rows.get(name)
+    def _row(self, argv: list[bytes]) -> _Row | None:
+        return self._rows.get(argv[0]) or self._look_up(argv)
+
+    def _look_up(self, argv: list[bytes]) -> _Row | None:
+        # What has subcommands is never found by its name alone, so that the others need no second look.
+        words = tuple(argv[:2])
+        row = self._rows.get(words)
         if row is None:
-            command = self.commands.get(name.lower())
+            command = find(self.commands, argv)
             if command is None:
                 return None
             statistics = self.statistics.by_command.setdefault(command.name, CommandStatistics())
             # As spelled by clients; two spellings are in use, the bound is for those who play with the others.
             if len(self._rows) > 4 * len(self.commands):
                 self._rows.clear()
-            row = self._rows[name] = _Row(command, statistics)
+            row = _Row(command, statistics)
+            self._rows[words if self.commands[argv[0].lower()].subcommands else argv[0]] = row
         return row
+
+    def _unknown(self, argv: list[bytes]) -> ReplyError:
+        container = self.commands.get(argv[0].lower())
+        if container is not None:
+            return unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), container.name.upper())
+        return unknown_command(argv[0], argv[1:])
 
     def forget_statistics(self) -> None:
         """After the counters were reset."""
@@ -124,30 +136,34 @@ class Dispatcher:
         :raises Exception: likewise, for a fault of ours or damaged data
         """
         client = ctx.client
-        row = self._row(argv[0])
+        row = self._row(argv)
         if row is None:
             if argv[0].lower() in (b'post', b'host:'):
                 # A web page that reached the port: what follows would be its commands.
                 client.close()
                 return NO_REPLY
             client.failed = client.queue is not None
-            return self._rejected(unknown_command(argv[0], argv[1:]))
+            return self._rejected(self._unknown(argv))
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
             return self._turned_away(client, command, wrong_arity(command.name))
-        if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
+        if client.subscribed and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
             error = ReplyError(
                 f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
                 'RESET are allowed in this context'
             )
             return self._turned_away(client, command, error)
+        if self.pause is not None and self.pause.holds(command, argv, client.queue):
+            client.last_command = command.name
+            self.hold(client, argv)
+            return NO_REPLY
         if client.queue is not None and not row.skips_queue:
             if not row.queued:
                 client.failed = True
                 return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
             client.queue.append(argv)
             return QUEUED
-        client.last_command = command.name if not row.is_container else command.full_name(argv)
+        client.last_command = command.name
         keyspace = self.keyspace
         keyspace.tick()
         started = time.perf_counter()
@@ -180,7 +196,7 @@ class Dispatcher:
         :returns: whether that was done; if not, something is unusual and MULTI has to be executed
         """
         client = ctx.client
-        if client.queue is not None or client.channels or client.patterns or self.monitors:
+        if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
             return False
         client.begin_transaction()
         return True
@@ -193,12 +209,12 @@ class Dispatcher:
         """
         client = ctx.client
         queue = client.queue
-        if queue is None or client.channels or client.patterns or self.monitors:
+        if queue is None or client.subscribed or self.monitors or self.pause is not None:
             return 0
         before = len(queue)
         while commands:
             argv = commands[0]
-            row = self._row(argv[0]) if argv else None
+            row = self._row(argv) if argv else None
             if row is None or not row.queued or not row.least <= len(argv) <= row.most:
                 break
             queue.append(commands.popleft())
@@ -209,9 +225,9 @@ class Dispatcher:
 
         :raises ReplyError: its error
         """
-        row = self._row(argv[0])
+        row = self._row(argv)
         if row is None:
-            raise unknown_command(argv[0], argv[1:])
+            raise self._unknown(argv)
         if not row.least <= len(argv) <= row.most:
             raise wrong_arity(row.command.name)
         row.statistics.calls += 1
@@ -244,7 +260,7 @@ class Dispatcher:
             self._show(ctx, row, argv)
 
     def _show(self, ctx: Context, row: _Row, argv: list[bytes]) -> None:
-        if is_shown(row.command.name, row.command.flags, argv):
+        if flags.ADMIN not in row.command.flags:
             shown = line(ctx, argv)
             for client in list(self.monitors.values()):
                 client.send(shown)
@@ -276,7 +292,17 @@ class Dispatcher:
                 if meta_key in changed:
                     watches.touch(place)
                 if waiting.has_line(place):
-                    self._serve(place)
+                    if self.pause is None:
+                        self._serve(place)
+                    else:
+                        self._unserved[place] = None
+
+    def serve_postponed(self) -> None:
+        """A pause has ended: what changed meanwhile is there for those who wait for it."""
+        places, self._unserved = self._unserved, {}
+        for place in places:
+            self._serve(place)
+        self.notify()
 
     def _serve(self, place: tuple[int, bytes]) -> None:
         served = False

@@ -77,13 +77,17 @@ class CommandStatistics:
 
 @dataclass
 class Statistics:
-    """Counters since the store's start."""
+    """Counters since the store's start.
+
+    :ivar saved: Unix time in seconds of the last SAVE or BGSAVE
+    """
 
     started: float = field(default_factory=time.time)
     connections: int = 0
     commands: int = 0
     commits: int = 0
     syncs: int = 0
+    longest_unsynced: float = 0.0  # seconds from a write to the end of the sync that made it durable
     write_errors: int = 0
     last_write_error: str = ''
     input_bytes: int = 0
@@ -92,9 +96,11 @@ class Statistics:
     errors: dict[str, int] = field(default_factory=dict)
     slow: deque[SlowCommand] = field(default_factory=deque)
     slow_number: int = 0
+    saved: float = field(default_factory=time.time)
 
     def reset(self) -> None:
         self.connections = self.commands = self.commits = self.syncs = 0
+        self.longest_unsynced = 0.0
         self.input_bytes = self.output_bytes = 0
         self.by_command.clear()
         self.errors.clear()
@@ -121,7 +127,10 @@ class Snapshot:
     """What INFO shows beside the counters.
 
     :ivar databases: number, keys and keys with an expiry of each database that holds keys
-    :ivar levels: LevelDB's own table of its levels
+    :ivar blocking_keys: keys that somebody waits for
+    :ivar changes: keys that were changed since the last SAVE or BGSAVE
+    :ivar unswept: values without an owner whose records are still there
+    :ivar write_trouble: why commands that add data are refused, empty if they are not
     """
 
     clients: int
@@ -132,7 +141,14 @@ class Snapshot:
     expired_keys: int
     channels: int
     patterns: int
-    write_refused: str
+    shard_channels: int
+    watching_clients: int
+    blocking_keys: int
+    scripts: int
+    changes: int
+    unswept: int
+    swept: int
+    write_trouble: str
 
 
 def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
@@ -162,24 +178,35 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'maxclients': 10000,
             'blocked_clients': snapshot.blocked_clients,
             'pubsub_clients': snapshot.subscribers,
+            'watching_clients': snapshot.watching_clients,
+            'total_blocking_keys': snapshot.blocking_keys,
         },
         'memory': {
             'used_memory': resident,
             'used_memory_human': f'{resident / 2**20:.2f}M',
             'used_memory_rss': resident,
             'used_memory_peak': resident,
+            'number_of_cached_scripts': snapshot.scripts,
             'maxmemory': 0,
             'maxmemory_policy': 'noeviction',
+            'lazyfree_pending_objects': snapshot.unswept,
+            'lazyfreed_objects': snapshot.swept,
         },
         'persistence': {
             'loading': 0,
             'fsync': settings.fsync,
             'aof_enabled': 1,
-            'aof_last_write_status': 'err' if snapshot.write_refused else 'ok',
+            'rdb_changes_since_last_save': snapshot.changes,
             'rdb_bgsave_in_progress': 0,
+            'rdb_last_save_time': int(statistics.saved),
+            'rdb_last_bgsave_status': 'ok',
+            'aof_rewrite_in_progress': 0,
+            'aof_last_bgrewrite_status': 'ok',
+            'aof_last_write_status': 'err' if snapshot.write_trouble else 'ok',
             'disk_bytes': snapshot.disk_bytes,
             'commits': statistics.commits,
             'syncs': statistics.syncs,
+            'longest_unsynced_ms': int(statistics.longest_unsynced * 1000),
             'write_errors': statistics.write_errors,
             'last_write_error': one_word(statistics.last_write_error, ' '),
         },
@@ -192,6 +219,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'evicted_keys': 0,
             'pubsub_channels': snapshot.channels,
             'pubsub_patterns': snapshot.patterns,
+            'pubsubshard_channels': snapshot.shard_channels,
             'total_error_replies': sum(statistics.errors.values()),
         },
         'replication': {'role': 'master', 'connected_slaves': 0},

@@ -163,6 +163,10 @@ class Sandbox:
             if self._runtime is not None:
                 self._runtime.forget(oldest)
 
+    def count(self) -> int:
+        """:returns: how many scripts are remembered"""
+        return len(self._scripts)
+
     def knows(self, sha: bytes) -> bool:
         """:param sha: in lower case"""
         return sha in self._scripts
@@ -628,6 +632,14 @@ def _script_error(sha: bytes, words: bytes, source: bytes | None = None, line: i
     if source is not None and line is not None:
         text += b', on %b:%d.' % (source, line)
     return ReplyError(_one_line(text).decode('utf-8', 'surrogateescape'))
+
+
+def says_readonly(source: bytes) -> bool:
+    """:returns: whether a script's first line says that it writes nothing; false if it cannot be read"""
+    try:
+        return _parse(source).readonly
+    except ReplyError:
+        return False
 
 
 def _parse(source: bytes) -> _Script:

@@ -102,7 +102,7 @@ class Session(asyncio.Protocol):
             self.backlog.extend(error.args[1])
             self.backlog.append([])  # stands for the fault: whatever came before it is answered first
             self._fault = error.args[0]
-            self._stop_reading()
+            self.stop_reading()
             self.run()
             return
         if commands:
@@ -185,12 +185,13 @@ class Session(asyncio.Protocol):
             logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
             self.transport.abort()
         elif self.client.blocked and len(backlog) > MAX_BACKLOG:
-            self._stop_reading()
-        elif not self._reading and not self._closing and not self._fault:
+            self.stop_reading()
+        elif not (self._reading or self._closing or self._fault or server.stopped.done()):
             self._reading = True
             self.transport.resume_reading()
 
-    def _stop_reading(self) -> None:
+    def stop_reading(self) -> None:
+        """Take in no more bytes, for now."""
         if self._reading and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
@@ -301,6 +302,11 @@ class Session(asyncio.Protocol):
             self.server.statistics.output_bytes += len(piece)
             self.transport.write(piece)
         self.server.loop.call_soon(self._pump)
+
+    def hold(self, argv: list[bytes]) -> None:
+        """Let a command that was about to be executed, and whatever comes behind it, wait (CLIENT PAUSE)."""
+        self.backlog.appendleft(argv)
+        self.client.blocked = True
 
     def unsent_bytes(self) -> int:
         return self.transport.get_write_buffer_size() + sum(map(len, self.pending)) + sum(map(len, self._held))

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from rq_leveldb.process import Identity, die_with_parent, is_alive
+from rq_leveldb.process import Identity, die_with_parent, forget_handlers, is_alive
 from rq_leveldb.unreadable import UnreadableJob
 
 from . import limits, settlement
 from .assignment import Assignment, Task
-from .green import original, renew_loops
+from .green import renew_loops
 from .leftovers import mark_environment
 from .mailbox import Mailbox, Report, Slot
 from .record import format_error
@@ -198,8 +198,7 @@ def run(
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        worker.setup_work_horse_signals()
-        original('signal', 'signal')(signal.SIGCHLD, signal.SIG_DFL)
+        forget_handlers()
         leave()
         slot = Slot(mailbox)
         if output is not None:
@@ -248,15 +247,13 @@ def become(worker: Worker, task: Task, slot: Slot) -> tuple[Job, Queue, Executio
         NoSuchJobError: it is gone.
     """
     claim = task.claim
-    os.environ['RQ_WORKER_ID'] = worker.name
     os.environ['RQ_JOB_ID'] = claim.job_id
     mark_environment(task.execution_id)
     queue = worker.queue_for(claim.queue_key)
-    if task.state is None:
+    if task.state is None or worker.touched is not None:
         job = claim.job(worker, queue)
     else:
-        job = worker.job_class(claim.job_id, connection=worker.connection, serializer=worker.serializer)
-        job.__dict__.update(task.state)
+        job = worker.job_from(task.state)
     job.redis_server_version = worker.redis_server_version
     execution = _execution(worker, task)
     execution._job = job

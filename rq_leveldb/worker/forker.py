@@ -27,6 +27,7 @@ The kernel kills the forker when the supervisor ends, and the children when the 
 from __future__ import annotations
 
 import _socket
+import _thread
 import contextlib
 import gc
 import importlib
@@ -331,7 +332,8 @@ class _Server:
 
     def _tell_of_threads(self) -> None:
         """Name the threads that a fork leaves behind, with whatever locks they hold; once."""
-        if self._threads_told or threading.active_count() < 2:
+        # Asked of C, in every fork: `threading` copies pages for it.
+        if self._threads_told or not _thread._count():
             return
         self._threads_told = True
         names = ', '.join(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())

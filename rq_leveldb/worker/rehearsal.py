@@ -11,7 +11,6 @@ import copy
 import logging
 import os
 import pickle
-import random
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +64,7 @@ def rehearse(worker: Worker) -> None:
     actor.log = logging.Logger('rehearsal', logging.CRITICAL)
     actor.death_penalty_class = _NoPenalty
     actor._bookkeeper = Bookkeeper(actor, dry=True)
+    actor._blank = None
     environment = dict(os.environ)
     mailbox = Mailbox()
     slot = Slot(os.dup(mailbox.descriptor))
@@ -75,7 +75,6 @@ def rehearse(worker: Worker) -> None:
         job, queue, execution = become(actor, task, slot)
         type(worker).perform_job(actor, job, queue, execution)
         actor.record.finish()
-        random.seed()
     mailbox.close()
     os.environ.clear()
     os.environ.update(environment)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import random
 import signal
 import sys
 import time
@@ -33,7 +32,7 @@ from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 from rq_leveldb.api import DefaultConnection
 from rq_leveldb.client.default_place import default_place
 from rq_leveldb.failed_import import describe
-from rq_leveldb.process import Identity, identify, prepare_to_fork
+from rq_leveldb.process import Identity, forget_handlers, identify, prepare_to_fork
 from rq_leveldb.unreadable import is_wrong_type
 
 from . import limits
@@ -132,6 +131,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self.memory_limit: int | None = None
         self._usage: dict[str, Any] | None = None
         self._touched: str | None = _Unread
+        self._blank: Job | None = None
         self._stored_state = ''
         self._queues_by_key: dict[str, Queue] = {}
         super().__init__(queues, *args, **kwargs)
@@ -273,8 +273,28 @@ class Worker(DefaultConnection, rq.worker.Worker):
         self.call_hooks(self.settings.before_first_fork)
         # The application is imported now, and with it whatever replaces RQ's methods.
         self._look_for_changes()
+        os.environ['RQ_WORKER_ID'] = self.name
+        if self.touched is None:
+            self._blank_job()
         # The collector writes to what it visits; what it does not visit stays shared with the children.
         gc.freeze()
+
+    def job_from(self, state: dict[str, Any]) -> Job:
+        """Return RQ's object for a job that was sent to this child, where nothing is subclassed or replaced.
+
+        Args:
+            state: the attributes that `child.state_of` sends.
+        """
+        job = Job.__new__(Job)
+        job.__dict__.update(self._blank_job().__dict__, meta={})
+        job.__dict__.update(state)
+        return job
+
+    def _blank_job(self) -> Job:
+        # Made before the fork: what RQ's constructor goes through need not be gone through in every child.
+        if self._blank is None:
+            self._blank = Job(None, connection=self.connection, serializer=self.serializer)
+        return self._blank
 
     def after_first_fork(self) -> None:
         """Do what makes the further forks cheaper, and need not be done before there is a first child."""
@@ -692,8 +712,11 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self.record is None:
             super().main_work_horse(job, queue)
             return
-        random.seed()
-        self.setup_work_horse_signals()
+        # Python gives `random` a seed of its own in every fork.
+        if self.touched is None:
+            forget_handlers()
+        else:
+            self.setup_work_horse_signals()
         self._is_horse = True
         try:
             execution = self.execution

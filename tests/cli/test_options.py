@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,59 @@ def test_options_that_another_worker_class_has_no_use_for(
     monkeypatch.setenv('RQ_LEVELDB_MAX_CHILDREN', '3')
     assert main([*command, '--no-http', '--import', 'json']) == 0
     assert 'though the environment sets it: --max-children' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['--port', '70000'], '70000 is not a port, 1 to 65535'),
+        (['--port', '-1'], '-1 is not a port'),
+        (['--port', 'redis'], 'redis is not a port'),
+        (['--idle', 'nan'], 'nan is not a number of seconds'),
+        (['--idle', '-1'], '-1 is not a number of seconds'),
+        (['--fsync', 'never'], "invalid choice: 'never'"),
+        (['--dir', ''], 'This is no directory'),
+        (['--dir', '/nowhere', '--url', 'leveldb://'], 'not allowed with'),
+        (['--url', 'redis://:secret@example.org'], 'for stores, and this is the URL of a Redis server'),
+        (['--url', 'leveldb:///nowhere?idle=inf'], 'idle is a number'),
+    ],
+)
+def test_options_that_the_store_cannot_have(options: list[str], said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, '-m', 'rq_leveldb', 'store', *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert 'Traceback' not in ended.stderr
+    assert 'secret' not in ended.stderr
+
+
+def test_the_store_in_the_foreground_goes_by_the_environment(store_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, '-m', 'rq_leveldb', 'store', '--port', str(port)],
+            env={**os.environ, 'RQ_LEVELDB_URL': f'leveldb://{store_dir}'},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert 'cannot listen on this port' in ended.stderr
+    assert f'127.0.0.1:{port}' in ended.stderr
+    assert 'Traceback' not in ended.stderr
+    # It had been opened there by then.
+    assert (store_dir / 'leveldb' / 'CURRENT').exists()
+
+
+def test_a_redis_server_is_not_stopped(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('RQ_LEVELDB_URL', 'redis://:secret@example.org')
+    assert main(['stop']) == 2
+    said = capfd.readouterr().err
+    assert 'This command is for stores, and this is the URL of a Redis server: redis://:***@example.org' in said
 
 
 def run_homeless(place: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

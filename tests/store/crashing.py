@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,29 +20,27 @@ PATIENCE = 60.0
 
 
 class Store:
-    """`python -m rq_leveldb store` as a process, possibly below another command such as strace.
+    """`python -m rq_leveldb store` as a process.
 
     :param directory: its data directory
     :param fsync: everysec or always
-    :param below: a command that is to run it
     """
 
-    def __init__(self, directory: Path, fsync: str, below: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, fsync: str) -> None:
         self.directory = directory
         self.fsync = fsync
-        self.below = below
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
-        """The store's own process, whatever it runs below."""
+        """Which process it is."""
         return int(json.loads((self.directory / 'store.lock').read_text())['pid'])
 
     def launch(self) -> None:
         """Start it, and do not wait."""
         own = [sys.executable, '-m', 'rq_leveldb', 'store', '--dir', str(self.directory), '--fsync', self.fsync]
         with open(self.directory.with_suffix('.out'), 'ab') as out:
-            self._process = subprocess.Popen([*self.below, *own], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self._process = subprocess.Popen(own, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -60,11 +57,16 @@ class Store:
 
     def kill(self) -> None:
         assert self._process is not None
-        if self.below:
-            os.kill(self.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
+        self._process.kill()
         self._process.wait()
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself.
+
+        :returns: its exit code
+        """
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
 
     def client(self) -> redis.Redis:
         """A client that sends nothing twice."""

@@ -11,12 +11,12 @@ import hiredis
 
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import Command
+from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context, Services
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Settings
 from rq_leveldb.store.keyspace import Keyspace
-from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError
+from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError, unknown_subcommand
 from rq_leveldb.store.resp import encode, encode_pieces
 
 
@@ -48,7 +48,9 @@ class Direct:
         :raises ReplyError: what the client would have got as an error
         """
         arguments = [part if isinstance(part, bytes) else str(part).encode() for part in argv]
-        command = self.commands[arguments[0].lower()]
+        command = find(self.commands, arguments)
+        if command is None:
+            raise unknown_subcommand(arguments[1].decode(), arguments[0].decode())
         if not command.accepts(len(arguments)):
             raise ReplyError(f"ERR wrong number of arguments for '{command.name}' command")
         self.keys.tick()

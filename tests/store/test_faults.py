@@ -1,4 +1,4 @@
-"""Kill -9, power cuts and full disks: what was acknowledged is there, and a transaction is there as a whole or not."""
+"""Kill -9 and full disks: what was acknowledged is there, and a transaction is there as a whole or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from crashing import PATIENCE, Store, Writer, wait_for
-from power import TRACE, Disk
 
 from rq_leveldb.location import FSYNC_POLICIES
 
@@ -79,39 +78,6 @@ def test_kill_while_opening(store: Store) -> None:
     with store.client() as client:
         for writer in crowd:
             writer.check(client, writer.acknowledged, writer.acknowledged + 1)
-
-
-@pytest.mark.skipif(shutil.which('strace') is None, reason='needs strace to see what was synced')
-@pytest.mark.parametrize('fsync', FSYNC_POLICIES)
-@pytest.mark.parametrize('seed', range(2))
-@pytest.mark.timeout(240)
-def test_power_cut(tmp_path: Path, directory: Path, fsync: str, seed: int) -> None:
-    """With `always` all that was acknowledged is there; with `everysec` a beginning of it; never half a transaction.
-
-    The load is large enough for LevelDB to switch its log and write tables while it lasts.
-    """
-    trace = tmp_path / 'trace'
-    store = Store(directory, fsync, below=(*TRACE, '-o', str(trace)))
-    store.start()
-    crowd = writers(store, 20_000)
-    wait_for(crowd, random.Random(seed).randrange(600, 1200))
-    store.kill()
-    for writer in crowd:
-        writer.join(PATIENCE)
-    disk = Disk(directory)
-    disk.replay(trace)
-    after = tmp_path / 'after'
-    after.mkdir(mode=0o700)
-    disk.left_over(after)
-    revived = Store(after, fsync)
-    revived.start()
-    try:
-        with revived.client() as client:
-            for writer in crowd:
-                least = writer.acknowledged if fsync == 'always' else 0
-                writer.check(client, least, writer.acknowledged + 1)
-    finally:
-        revived.kill()
 
 
 def test_disk_without_room(store: Store) -> None:
