@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compat_tests import download
+from compat_tests import download, failure_list
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
 
@@ -142,13 +142,9 @@ def _replace(path: Path, old: str, new: str) -> None:
 def known_failures() -> dict[str, dict[str, str]]:
     """Return by file, by test, why it fails on the store: what ``redis_suite_failures.txt`` says."""
     found: dict[str, dict[str, str]] = {}
-    reason = ''
-    for line in Path(__file__).with_name('redis_suite_failures.txt').read_text().splitlines():
-        if line.startswith('== '):
-            reason = line[3:]
-        elif line.startswith('unit/'):
-            file, _, name = line.partition(': ')
-            found.setdefault(file, {})[name] = reason
+    for line, reason in failure_list.read('redis_suite_failures.txt').items():
+        file, _, name = line.partition(': ')
+        found.setdefault(file, {})[name] = reason
     return found
 
 
