@@ -63,6 +63,9 @@ FILES = (
 # What a server that is not started by the suite may lack, in the suite's own words; and what takes long.
 DENIED_TAGS = ('slow', 'large-memory', 'needs:debug', 'needs:pfdebug', 'needs:repl', 'needs:save', 'needs:latency')
 
+# They pass, and take as long as a whole file.
+LONG_TESTS = ('Verify Lua performs GC correctly after script loading',)
+
 
 class SuiteUnavailableError(RuntimeError):
     """Redis's test suite cannot be had or cannot be run here."""
@@ -164,7 +167,7 @@ def run(suite: Path, file: str, against: str, skipped: Iterable[str] = (), only:
         server: RealRedis | StoreProcess
         server = RealRedis(port=port) if against == 'redis' else StoreProcess(Path(directory, 'store'), port=port)
         with server:
-            return _run(suite, file, port, [*_each('--skiptest', skipped), *_each('--only', only)])
+            return _run(suite, file, port, [*_each('--skiptest', (*LONG_TESTS, *skipped)), *_each('--only', only)])
 
 
 def _each(option: str, names: Iterable[str]) -> list[str]:
