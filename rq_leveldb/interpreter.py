@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 
-__all__ = ['NoInterpreter', 'command']
+__all__ = ['NoInterpreter', 'command', 'executable', 'search_path']
 
 # Behind the standard library, so that nothing there is hidden.
 _START = (
@@ -42,7 +42,7 @@ def command(arguments: Sequence[str], needed: Iterable[str]) -> list[str]:
     # In their order here, so that what is found in two of them is the same there.
     places = sorted(found, key=lambda place: sys.path.index(place) if place in sys.path else len(sys.path))
     # Isolated, and without the directories of the installation: those that are needed are named.
-    return [_interpreter(), '-I', '-S', '-c', _START, str(len(places)), *places, *arguments]
+    return [executable(), '-I', '-S', '-c', _START, str(len(places)), *places, *arguments]
 
 
 def _place_of(module: str) -> str | None:
@@ -56,7 +56,17 @@ def _place_of(module: str) -> str | None:
     return os.path.dirname(directory) if spec.submodule_search_locations is not None else directory
 
 
-def _interpreter() -> str:
+def search_path() -> str:
+    """Return the PYTHONPATH of a process that is to import all that this one can, as it does."""
+    return os.pathsep.join(filter(os.path.isabs, sys.path))
+
+
+def executable() -> str:
+    """Return the path of this process' interpreter.
+
+    Raises:
+        NoInterpreter: there is none.
+    """
     if re.match(r'(python|pypy)', os.path.basename(sys.executable or '')):
         return sys.executable
     # A program that embeds Python may name itself there, or nothing.

@@ -235,12 +235,23 @@ class DataDirectory:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.marker)
+        # Before anything else is made here: without it a directory that is not empty is not taken for a store.
+        sync_directory(self.path)
 
 
 def _check_owner(where: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         owner = trust.user_name(status.st_uid)
         raise ForeignOwner(where, title=f'{ForeignOwner.default_title} ({owner})')
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_private(path: Path) -> None:
@@ -251,6 +262,9 @@ def _make_private(path: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 missing.mkdir(mode=0o700)
                 missing.chmod(0o700)
+                # A parent that cannot be read is somebody else's.
+                with contextlib.suppress(PermissionError):
+                    sync_directory(missing.parent)
 
 
 def _may_precede_marker(name: str) -> bool:

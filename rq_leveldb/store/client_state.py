@@ -18,6 +18,7 @@ class ClientState:
     :ivar send: deliver a message outside of any reply (pub/sub, MONITOR)
     :ivar close: disconnect once what was sent has gone out
     :ivar queue: the commands since MULTI, None outside
+    :ivar queue_bytes: memory that they need beside their own bytes, about
     :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
     :ivar watched: database, key and whether it lived, for each WATCH
     :ivar dirty: a watched key changed
@@ -41,6 +42,7 @@ class ClientState:
     protocol: int = 2
     db: int = 0
     queue: list[list[bytes]] | None = None
+    queue_bytes: int = 0
     failed: bool = False
     watched: dict[tuple[int, bytes], bool] = field(default_factory=dict)
     dirty: bool = False
@@ -59,6 +61,7 @@ class ClientState:
 
     def begin_transaction(self) -> None:
         self.queue = []
+        self.queue_bytes = 0
         self.failed = False
 
     def note_subscriptions(self) -> None:

@@ -23,6 +23,8 @@ NOSCRIPT = 'noscript'
 LOADING = 'loading'
 STALE = 'stale'
 DENYOOM = 'denyoom'
+ALLOW_BUSY = 'allow_busy'
+"""Served while a script runs for too long."""
 NO_MULTI = 'no_multi'
 
 IN_SUBSCRIPTION = 'in_subscription'
@@ -59,6 +61,14 @@ class Command:
     def accepts(self, count: int) -> bool:
         """:param count: how many arguments with the name"""
         return count == self.arity if self.arity >= 0 else count >= -self.arity
+
+
+def allows_busy(command: Command, argv: list[bytes]) -> bool:
+    """:returns: whether the command is served while a script runs for too long, or is refused for another reason"""
+    if command.name == 'shutdown':
+        words = {word.upper() for word in argv[1:]}
+        return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
+    return ALLOW_BUSY in command.flags
 
 
 def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, last: int = 0, step: int = 0) -> Command:

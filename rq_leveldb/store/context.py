@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rq_leveldb.store.info import Settings, Statistics
     from rq_leveldb.store.multi import Watches
     from rq_leveldb.store.pubsub import PubSub
+    from rq_leveldb.store.script_time import ScriptTime
     from rq_leveldb.store.scripting import Sandbox
 
 V = TypeVar('V', bound=Value)
@@ -33,6 +34,7 @@ class Services(Protocol):
     watches: Watches
     pubsub: PubSub
     sandbox: Sandbox
+    script_time: ScriptTime
     settings: Settings
     statistics: Statistics
     refused: str

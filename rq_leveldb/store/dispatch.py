@@ -34,10 +34,16 @@ from rq_leveldb.store.replies import (
     unknown_subcommand,
     wrong_arity,
 )
-from rq_leveldb.store.scripting import ScriptAborted
+from rq_leveldb.store.script_time import BUSY, ScriptAborted
 
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
+
+MAX_QUEUE = 512 << 20
+"""Bytes that the commands of a transaction may need in memory, beside their own."""
+
+_COMMAND, _ARGUMENT = 64, 48
+"""Bytes that a command and an argument need."""
 
 
 class UnitAborted(Exception):
@@ -147,12 +153,8 @@ class Dispatcher:
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
             return self._turned_away(client, command, wrong_arity(command.name))
-        if client.subscribed and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
-            error = ReplyError(
-                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                'RESET are allowed in this context'
-            )
-            return self._turned_away(client, command, error)
+        if not _heard_while_subscribed(client, command):
+            return self._turned_away(client, command, _subscribed(command))
         if self.pause is not None and self.pause.holds(command, argv, client.queue):
             client.last_command = command.name
             self.hold(client, argv)
@@ -162,6 +164,15 @@ class Dispatcher:
                 client.failed = True
                 return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
             client.queue.append(argv)
+            client.queue_bytes += _COMMAND + _ARGUMENT * len(argv)
+            if client.queue_bytes > MAX_QUEUE:
+                # EXEC refuses it; nothing of it is needed any more.
+                client.queue.clear()
+                client.queue_bytes = 0
+                client.failed = True
+                return self._rejected(
+                    ReplyError(f'ERR too many commands in a transaction: they need more than {MAX_QUEUE >> 20} MiB')
+                )
             return QUEUED
         client.last_command = command.name
         keyspace = self.keyspace
@@ -172,7 +183,9 @@ class Dispatcher:
         except ReplyError as fault:
             statistics.failed += 1
             self._count(fault)
-            reply = fault
+            # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
+            reply = fault.with_traceback(None)
+            fault.__context__ = None
         elapsed = time.perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
@@ -189,6 +202,30 @@ class Dispatcher:
                 keyspace.touched.clear()
                 keyspace.woken.clear()
         return reply
+
+    def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Answer a command that a client sent while a script of another one runs.
+
+        :returns: BUSY for most of them
+        """
+        client = ctx.client
+        row = self._row(argv)
+        if row is None or not row.least <= len(argv) <= row.most:
+            return self.execute(ctx, argv)
+        command = row.command
+        if not flags.allows_busy(command, argv):
+            heard = _heard_while_subscribed(client, command)
+            return self._turned_away(client, command, ReplyError(BUSY) if heard else _subscribed(command))
+        if client.queue is not None and not row.skips_queue:
+            return self.execute(ctx, argv)
+        # The clock stands still, and what was changed is the script's.
+        row.statistics.calls += 1
+        try:
+            return row.handler(ctx, argv)
+        except ReplyError as error:
+            row.statistics.failed += 1
+            self._count(error)
+            return error.with_traceback(None)
 
     def begin(self, ctx: Context) -> bool:
         """Do what MULTI does, at a fraction of the cost.
@@ -212,12 +249,16 @@ class Dispatcher:
         if queue is None or client.subscribed or self.monitors or self.pause is not None:
             return 0
         before = len(queue)
-        while commands:
+        cost = client.queue_bytes
+        while commands and cost < MAX_QUEUE:
             argv = commands[0]
             row = self._row(argv) if argv else None
-            if row is None or not row.queued or not row.least <= len(argv) <= row.most:
+            count = len(argv)
+            if row is None or not row.queued or not row.least <= count <= row.most:
                 break
             queue.append(commands.popleft())
+            cost += _COMMAND + _ARGUMENT * count
+        client.queue_bytes = cost
         return len(queue) - before
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
@@ -360,6 +401,17 @@ class Dispatcher:
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()
+
+
+def _heard_while_subscribed(client: ClientState, command: Command) -> bool:
+    return not client.subscribed or client.protocol == 3 or flags.IN_SUBSCRIPTION in command.flags
+
+
+def _subscribed(command: Command) -> ReplyError:
+    return ReplyError(
+        f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+        'RESET are allowed in this context'
+    )
 
 
 def _whole(reply: Pieces) -> Reply:

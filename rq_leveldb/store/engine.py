@@ -29,6 +29,7 @@ except ImportError:
     import plyvel_next as plyvel
 
 from rq_leveldb import errors
+from rq_leveldb.location import sync_directory
 from rq_leveldb.store import encoding, manifest
 from rq_leveldb.store.database_files import LOG, SETTLED, DatabaseFiles
 from rq_leveldb.store.log_file import Fault, check_batches
@@ -127,19 +128,14 @@ class Engine:
         try:
             path = manifest.current(self.directory)
             version = manifest.read(path.read_bytes(), checksums=False)
-            logs = version.logs(self.directory)
-            path = self.directory / f'{version.log:06d}.log'
-            if logs and path not in logs:
+            missing = version.missing(self.directory)
+            if missing is not None:
+                path = missing
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             due = version.due
-            for path in logs:
+            for path in version.logs(self.directory):
                 with contents(path) as data:
-                    try:
-                        due = check_batches(data, due, checksums=False)
-                    except Fault as fault:
-                        # Its writer was killed, or refused: LevelDB goes on before it, and this was never acknowledged.
-                        if not fault.torn or path is not logs[-1]:
-                            raise
+                    due = check_batches(data, due, checksums=False)
         except Fault as fault:
             raise errors.CorruptDatabase(
                 str(path), title=f'A file of the database is damaged ({fault.reason})'
@@ -349,18 +345,23 @@ def words(error: Exception) -> str:
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 
 
+def write_anew(path: Path, line: str) -> None:
+    """Put a line into a file in the place of what it holds, at once and for good.
+
+    :raises OSError: it cannot be written
+    """
+    aside = path.with_name(path.name + '.new')
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
+        file.write(line + '\n')
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_directory(path.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make the contents of a file survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

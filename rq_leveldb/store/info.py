@@ -38,6 +38,7 @@ class Settings:
     :ivar port: loopback TCP port, 0 for none
     :ivar slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none
     :ivar slowlog_length: how many of them are kept
+    :ivar busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never
     :ivar layout: sizes by which OBJECT ENCODING names values
     """
 
@@ -47,6 +48,7 @@ class Settings:
     port: int = 0
     slower_than: int = 10_000
     slowlog_length: int = 128
+    busy_reply_threshold: int = 5000
     layout: Layout = field(default_factory=Layout)
 
 

@@ -7,14 +7,13 @@ If it was open in another boot, the power may have been lost, or the directory w
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.process import boot_id
 from rq_leveldb.store import power_loss
-from rq_leveldb.store.engine import Engine, create, is_missing, sync_directory
+from rq_leveldb.store.engine import Engine, create, is_missing, write_anew
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def open_database(directory: DataDirectory) -> Engine:
             for line in power_loss.mend(database, directory.set_aside):
                 logger.warning('after a loss of power: %s', line)
         power_loss.forget(directory.set_aside)
-        _write(directory.boot_note, boot_id())
+        write_anew(directory.boot_note, boot_id())
     except OSError as error:
         raise errors.StoreError(
             str(error.filename or database), title=f'The database cannot be opened ({error.strerror})'
@@ -52,7 +51,7 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
-    _write(directory.boot_note, _CLOSED)
+    write_anew(directory.boot_note, _CLOSED)
 
 
 def _read(path: Path) -> str | None:
@@ -60,13 +59,3 @@ def _read(path: Path) -> str | None:
         return path.read_text('ascii', 'replace').strip()
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, note: str) -> None:
-    aside = path.with_name(path.name + '.new')
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
-        file.write(note + '\n')
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_directory(path.parent)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rq_leveldb import errors
+from rq_leveldb.location import sync_directory
 from rq_leveldb.store import manifest
-from rq_leveldb.store.engine import contents, sync_directory, sync_file
+from rq_leveldb.store.engine import contents, sync_file, write_anew
 from rq_leveldb.store.log_file import BLOCK, Fault, check_batches, records
 
 KEPT = 86_400.0
@@ -46,21 +48,10 @@ def mend(database: Path, aside: Path) -> list[str]:
         sync_file(path)
         done.append(f'{path.name} ends at byte {fault.end}, {lost} bytes before it did: {fault.reason}')
 
-    try:
-        path = manifest.current(database)
-        try:
-            version = manifest.read(path.read_bytes(), checksums=True)
-        except Fault as fault:
-            if _goes_on(path, fault.end):
-                # Each edit is synced before the next is written: only the last one can be torn.
-                raise
-            cut(path, fault)
-            version = manifest.read(path.read_bytes(), checksums=True)
-    except Fault as fault:
-        raise errors.CorruptDatabase(str(path), title=f'A file of the database is damaged ({fault.reason})') from fault
+    version = _version(database, cut, done)
     logs = version.logs(database)
     oldest = manifest.log_path(database, version.log)
-    whole = oldest in logs
+    whole = True
     due = version.due
     for path in logs:
         if whole:
@@ -86,6 +77,45 @@ def mend(database: Path, aside: Path) -> list[str]:
         done.append(f'{path.name} is set aside: {reason}')
     sync_directory(database)
     return done
+
+
+def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
+    """:returns: what is alive, by a MANIFEST whose files are all there"""
+    first: errors.CorruptDatabase | None = None
+    named: Path | None = None
+    try:
+        named = manifest.current(database)
+    except (Fault, FileNotFoundError) as error:
+        first = errors.CorruptDatabase(str(database / 'CURRENT'), title=f'A file of the database is damaged ({error})')
+    # The name in CURRENT is changed last, and before the files that it needed are removed: what a file system does in
+    # another order leaves it with the older one.
+    others = sorted(database.glob('MANIFEST-*'), reverse=True)
+    for path in dict.fromkeys(([named] if named is not None else []) + others):
+        try:
+            try:
+                version = manifest.read(path.read_bytes(), checksums=True)
+            except Fault as fault:
+                if path != named or _goes_on(path, fault.end):
+                    # Each edit is synced before the next is written: only the last one can be torn.
+                    raise
+                cut(path, fault)
+                version = manifest.read(path.read_bytes(), checksums=True)
+            missing = version.missing(database)
+        except Fault as fault:
+            first = first or errors.CorruptDatabase(
+                str(path), title=f'A file of the database is damaged ({fault.reason})'
+            )
+            continue
+        except FileNotFoundError:
+            missing = path
+        if missing is not None:
+            first = first or errors.CorruptDatabase(str(missing), title='A file of the database is missing')
+            continue
+        if path != named:
+            write_anew(database / 'CURRENT', path.name)
+            done.append(f'CURRENT names {path.name} again')
+        return version
+    raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
 
 
 def _goes_on(path: Path, end: int) -> bool:

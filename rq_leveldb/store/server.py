@@ -23,6 +23,7 @@ from pathlib import Path
 import uvloop
 
 from rq_leveldb import errors, location, systemd, trust
+from rq_leveldb.store.attending import Attendance
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.claim import Claim
@@ -40,6 +41,7 @@ from rq_leveldb.store.opening import close_database, open_database
 from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
+from rq_leveldb.store.script_time import ScriptTime
 from rq_leveldb.store.scripting import Sandbox, says_readonly
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
@@ -67,6 +69,10 @@ _MAY_WRITE = frozenset(('eval', 'evalsha', 'debug'))
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
 
+_OF_THE_CONNECTION = frozenset((b'auth', b'client', b'hello', b'multi', b'select'))
+"""Commands that need no data and are never refused: what follows them would mean something else without them, such as
+a transaction whose commands would be executed one by one."""
+
 LOST = 'The data directory was removed or replaced under the store'
 
 LOOK_INTERVAL = 0.5
@@ -93,6 +99,8 @@ class Server:
         self.waiting = WaitingRoom()
         self.pubsub = PubSub()
         self.sandbox = Sandbox()
+        self.attendance = Attendance(loop, lambda: self.sessions.values(), lambda: Session(self), self._sockets)
+        self.script_time = ScriptTime(settings, self.attendance.attend, self.attendance.over)
         self.dispatcher = Dispatcher(
             all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
         )
@@ -105,6 +113,7 @@ class Server:
             self.keyspace.track()
         self.clients: dict[int, ClientState] = {}
         self.sessions: dict[int, Session] = {}
+        self.arriving = 0  # connections that were accepted, and that the loop has not introduced yet
         self.outbox: dict[Session, None] = {}
         self.closing: dict[Session, None] = {}
         self.lost = ''  # why this store is no longer what is at its path
@@ -122,6 +131,7 @@ class Server:
         self._expiry_due = 0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
+        self._port: asyncio.Server | None = None  # the listener at a TCP port
         self._listening: asyncio.Task[None] | None = None
         self._unreachable = ''
         self.stopped = loop.create_future()
@@ -204,7 +214,7 @@ class Server:
 
     def execute(self, session: Session, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""
-        if self.refused:
+        if self.refused and argv[0].lower() not in _OF_THE_CONNECTION:
             refusal = self._reopen()
             if refusal is not None and not self._can_still_do(session.client, argv):
                 client = session.client
@@ -242,7 +252,9 @@ class Server:
         if isinstance(fault, WriteRefused):
             return self._refuse(fault.reason)
         if isinstance(fault, UnitAborted):
-            error = fault.error
+            # Its frames hold what the script used; see Dispatcher.execute.
+            error = fault.error.with_traceback(None)
+            error.__context__ = error.__cause__ = None
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
@@ -558,6 +570,7 @@ class Server:
         self.commit()
 
     def shutdown(self) -> None:
+        self.script_time.stop()
         if not self.stopped.done():
             self.stopped.set_result(None)
 
@@ -628,10 +641,33 @@ class Server:
         self.stop_listening()
         self._listener = listener
 
+    async def listen_on_port(self, port: int) -> None:
+        """Listen at a TCP port of the loopback interface as well.
+
+        :raises errors.StoreError: it cannot be had
+        """
+        try:
+            self._port = await self.loop.create_server(lambda: Session(self), '127.0.0.1', port, backlog=1024)
+        except OSError as error:
+            raise errors.StoreError(
+                f'127.0.0.1:{port}',
+                title=f'The store cannot listen on this port ({error.strerror or error})',
+                advice='Stop what listens there, or name another one with --port.',
+            ) from error
+
+    def _sockets(self) -> list[socket.socket]:
+        listeners = [listener for listener in (self._listener, self._port) if listener is not None]
+        return [sock for listener in listeners for sock in listener.sockets]
+
     def stop_listening(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    def stop_listening_on_port(self) -> None:
+        if self._port is not None:
+            self._port.close()
+            self._port = None
 
     def _look_at_place(self) -> None:
         if self.stopped.done() or self._lost_its_place():
@@ -802,7 +838,8 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.shutdown)
     await server.listen()
-    tcp = await _listen_on_port(server, settings.port) if settings.port else None
+    if settings.port:
+        await server.listen_on_port(settings.port)
     server.start_timers()
     logger.info('store %s ready, pid %d, fsync %s', __version__, os.getpid(), settings.fsync)
     ready.tell('ready')
@@ -812,8 +849,7 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     # First the name: whoever comes now starts another store, which waits for the lock.
     claim.give_name_back()
     server.stop_listening()
-    if tcp is not None:
-        tcp.close()
+    server.stop_listening_on_port()
     await server.finish()
     if server.lost:
         raise errors.StoreError(
@@ -823,17 +859,6 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
         )
     logger.info('store stopped')
     return 0
-
-
-async def _listen_on_port(server: Server, port: int) -> asyncio.Server:
-    try:
-        return await server.loop.create_server(lambda: Session(server), '127.0.0.1', port, backlog=1024)
-    except OSError as error:
-        raise errors.StoreError(
-            f'127.0.0.1:{port}',
-            title=f'The store cannot listen on this port ({error.strerror or error})',
-            advice='Stop what listens there, or name another one with --port.',
-        ) from error
 
 
 def _place(options: argparse.Namespace) -> location.Location:

@@ -16,6 +16,7 @@ import pytest
 from rq_leveldb.cli.main import main
 
 NOBODY = 54_321
+CLASSES = ('--connection-class', '--worker-class', '--job-class', '--queue-class', '--death-penalty-class', '-S')
 
 
 @pytest.fixture
@@ -75,6 +76,49 @@ def test_options_that_another_worker_class_has_no_use_for(
     monkeypatch.setenv('RQ_LEVELDB_MAX_CHILDREN', '3')
     assert main([*command, '--no-http', '--import', 'json']) == 0
     assert 'though the environment sets it: --max-children' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        *(['worker', '--burst', '--no-http', option] for option in CLASSES),
+        *(['worker-pool', '--burst', option] for option in CLASSES),
+        ['worker', '--burst', '--no-http', '--exception-handler'],
+        ['worker', '--burst', '--no-http', '--log-format'],
+        ['worker', '--burst', '--no-http', '--logging_level'],
+        ['worker-pool', '--burst', '--logging-level'],
+        *([name, option] for name in ('info', 'suspend', 'resume') for option in ('--connection-class', '-S')),
+        ['empty', 'default', '-S'],
+        ['requeue', '--all', '-S'],
+        ['job', 'nothing', '-S'],
+        *(['enqueue', 'json.dumps', option] for option in ('--timeout', '--result-ttl', '--ttl', '--failure-ttl')),
+    ],
+    ids=' '.join,
+)
+def test_values_that_cannot_be_read(command: list[str], store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    *before, option = command
+    for value in ('abc', 'no.such.thing', ''):
+        code = main([*before, '--url', f'leveldb://{store_dir}', option, value])
+        if value == '' and option in ('-S', '--log-format'):
+            continue
+        assert code == 2
+        assert option in capfd.readouterr().err or option == '-S'
+
+
+def test_times_that_rq_refuses(store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ['enqueue', '--url', f'leveldb://{store_dir}', 'json.dumps', ':1']
+    assert main([*command, '--timeout', '0']) == 2
+    assert main([*command, '--ttl', '-1']) == 2
+    assert '-1 is not more than 0' in capfd.readouterr().err
+    assert main([*command, '--timeout', '-1', '--ttl', '2h', '--result-ttl', '0']) == 0
+
+
+def test_a_name_that_is_no_text(store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b'\xff')
+    url = f'leveldb://{store_dir}'
+    assert main(['enqueue', '--url', url, 'json.dumps', ':1', '--queue', name]) == 2
+    assert main(['worker', '--burst', '--no-http', '--url', url, '--name', name]) == 2
+    assert 'is not UTF-8' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -247,29 +247,6 @@ def test_neither_the_current_directory_nor_the_environment_choose_what_the_store
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.fixture
-def packed() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return what runs code in a Python that has no packages of its own, as that below shiv, pex and uWSGI.
-
-    It is told by hand where ours are.
-    """
-    places = [str(Path(rq_leveldb.__file__).parents[1]), *(path for path in sys.path if 'packages' in path)]
-    bare = [os.path.realpath(sys.executable), '-I', '-S']
-    missing = subprocess.run([*bare, '-c', 'import rq_leveldb'], cwd='/', capture_output=True, check=False)
-    assert missing.returncode, 'the interpreter has the package'
-
-    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*bare, '-c', f'import sys; sys.path += {places!r}; {program}', *arguments],
-            cwd='/',
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
-
-
 @pytest.mark.parametrize('executable', [None, '/usr/sbin/uwsgi', ''])
 def test_a_packed_or_embedded_application_starts_it_from_where_it_has_its_packages(
     executable: str | None, packed: Callable[..., subprocess.CompletedProcess[str]], store_dir: Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -33,8 +32,8 @@ class Store:
 
     @property
     def pid(self) -> int:
-        """Which process it is."""
-        return int(json.loads((self.directory / 'store.lock').read_text())['pid'])
+        assert self._process is not None
+        return self._process.pid
 
     def launch(self) -> None:
         """Start it, and do not wait."""

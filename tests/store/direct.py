@@ -24,13 +24,14 @@ class Direct:
     """A store's commands, called as functions.
 
     :param directory: where the database is, or will be
+    :param engine: it, if it is open already
     :ivar waiting: the last command that blocked: its keys and its attempt
     """
 
-    def __init__(self, directory: Path, commands: Iterable[Command]) -> None:
+    def __init__(self, directory: Path, commands: Iterable[Command], engine: Engine | None = None) -> None:
         self.directory = directory
         self.commands = {command.name.encode(): command for command in commands}
-        self.engine = Engine(directory)
+        self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
         self.waiting: tuple[list[bytes], Callable[[], Reply]] | None = None
         services = SimpleNamespace(block=self._block, settings=Settings(DataDirectory(directory)))

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 import worker_jobs
-from redis.exceptions import RedisError
 from rq import Queue
-from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
-from worker_support import Workers, until
+from worker_support import Workers, is_running, until
 
 
 def move(path: Path) -> None:
@@ -37,17 +35,11 @@ def test_a_worker_works_on_what_is_there(
     queue.enqueue(worker_jobs.wait_for, str(gate), str(tmp_path / 'started'))
     until((tmp_path / 'started').exists)
 
+    store = queue.connection.info('server')['process_id']
     change(store_dir)
-
-    def ran() -> bool:
-        try:
-            job = queue.enqueue(worker_jobs.nothing)
-            return bool(until(lambda: job.get_status(refresh=True) == JobStatus.FINISHED, 10))
-        except (RedisError, InvalidJobOperation):
-            # The old store has up to half a second to find out.
-            return False
-
-    until(ran)
+    until(lambda: not is_running(store))
+    job = queue.enqueue(worker_jobs.nothing)
+    until(lambda: job.get_status() == JobStatus.FINISHED)
     gate.touch()
     # It is registered there, as one that lives.
     until(lambda: workers.state() in ('idle', 'busy'))

@@ -49,7 +49,7 @@ def _keys_count(argv: list[bytes]) -> int:
 
 def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly: bool) -> Reply:
     services, client = ctx.services, ctx.client
-    commands, sandbox = services.commands, services.sandbox
+    commands, sandbox, script_time = services.commands, services.sandbox, services.script_time
     readonly = readonly or sandbox.is_readonly(sha)
     told: list[str] = []  # the errors of what the script called, which were counted when it called
 
@@ -66,6 +66,8 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
             raise ReplyError('ERR This Redis command is not allowed from script')
         if readonly and (WRITE in flags or MAY_REPLICATE in flags):
             raise ReplyError('ERR Write commands are not allowed from read-only scripts.')
+        if WRITE in flags:
+            script_time.wrote = True
         ctx.resp3 = resp3
         try:
             return services.call(ctx, command_argv)
@@ -76,8 +78,11 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
     before = ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script
     ctx.may_block = False
     ctx.in_script = True
+    script_time.begin()
     try:
-        reply = sandbox.run(sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__)
+        reply = sandbox.run(
+            sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__, script_time.look
+        )
         kind = type(reply)
         if kind is list:
             for item in reply:  # type: ignore[union-attr]
@@ -90,6 +95,7 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
         error.counted = any(map(error.text.startswith, told))
         raise
     finally:
+        script_time.end()
         ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script = before
 
 
@@ -112,8 +118,8 @@ def flush(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def kill(ctx: Context, argv: list[bytes]) -> Reply:
-    # A script runs from beginning to end before anybody else is heard; its limits end it.
-    raise ReplyError('NOTBUSY No scripts in execution right now.')
+    ctx.services.script_time.kill()
+    return OK
 
 
 def debug(ctx: Context, argv: list[bytes]) -> Reply:

@@ -192,10 +192,12 @@ def _settings(ctx: Context) -> dict[str, str]:
         'appendfsync': settings.fsync,
         'appendonly': 'yes',
         'bind': '127.0.0.1',
+        'busy-reply-threshold': str(settings.busy_reply_threshold),
         'databases': str(DATABASES),
         'dir': str(settings.directory.path),
         'latency-monitor-threshold': '0',
         'latency-tracking': 'no',
+        'lua-time-limit': str(settings.busy_reply_threshold),
         'maxclients': '10000',
         'maxmemory': '0',
         'maxmemory-policy': 'noeviction',
@@ -226,6 +228,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
         given.add(text)
     # One that cannot be set leaves all as they were.
     layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
+    busy_reply_threshold = settings.busy_reply_threshold
     always = False
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
@@ -245,6 +248,11 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 slowlog_length = number
             else:
                 slower_than = number
+        elif text in ('busy-reply-threshold', 'lua-time-limit'):
+            number = _config_integer(text, value)
+            if number < 0:
+                raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
+            busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
             always = True
@@ -253,6 +261,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 _config_integer(text, value)
             raise _config_set_failed(text, "can't set immutable config")
     settings.layout, settings.slower_than, settings.slowlog_length = layout, slower_than, slowlog_length
+    settings.busy_reply_threshold = busy_reply_threshold
     if always:
         ctx.services.demand_fsync()
     return OK

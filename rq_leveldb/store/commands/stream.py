@@ -110,7 +110,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         else:
             raise syntax_error()
         index += 1
-    if limit is not None and not strategy:
+    if limit and not strategy:
         raise ReplyError('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy')
     if not adding and not strategy:
         raise ReplyError('ERR syntax error, XTRIM must be called with a trimming strategy')

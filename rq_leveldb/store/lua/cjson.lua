@@ -1,7 +1,7 @@
 -- cjson with the conventions of the one in Redis: an empty table is {}, null is a value of its own, a list with few
 -- holes has nulls in it, 14 significant digits, nesting up to 1000. All of that can be set, for one script.
 
-return function(string, bad_argument, next)
+return function(string, bad_argument, next, spend)
   local type, select, tostring, tonumber, error, floor = type, select, tostring, tonumber, error, math.floor
   local byte, char, sub, format, find, gsub = string.byte, string.char, string.sub, string.format, string.find, string.gsub
   local concat, huge = table.concat, math.huge
@@ -21,6 +21,7 @@ return function(string, bad_argument, next)
   end
 
   local function encode_string(words)
+    spend(#words)
     return '"' .. gsub(words, '[%c"\\/\127%z]', ESCAPES) .. '"'
   end
 
@@ -369,6 +370,7 @@ return function(string, bad_argument, next)
       bad_argument(1, 'decode', 'string expected, got ' .. type(words))
     end
     words = tostring(words)
+    spend(#words)
     return (guarded(function(value, after)
       local name, _, from = token(words, after, 'the end')
       if name ~= 'T_END' then
