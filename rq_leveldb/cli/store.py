@@ -19,7 +19,7 @@ __all__ = ['stop', 'store']
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
 def store(arguments: tuple[str, ...]) -> None:
     """Run the store with its own flags; `python -m rq_leveldb store` gets there without this command line."""
-    from rq_leveldb.store.server import main
+    from rq_leveldb.store.program import main
 
     sys.exit(main(list(arguments)))
 
