@@ -260,6 +260,10 @@ GROUPS: dict[str, str] = {
         DBSIZE
         RANDOMKEY
         OBJECT (ENCODING|REFCOUNT) {key}
+        (OBJECT|XGROUP|XINFO|CLIENT|CONFIG) (HELP|FOO)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (GET {string}|SET {string} {value} [GET]|MSET <{string} {value}>)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (SORT {list} [STORE {list}]|XREAD STREAMS x1 {stream} 0 0|BLPOP {list} 0)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (XGROUP DESTROY {stream} {group}|OBJECT ENCODING {key}|LMOVE l1 l2 LEFT LEFT)
         FLUSHDB
         SELECT {database}
         SWAPDB 0 1

@@ -7,7 +7,7 @@ import sys
 import click
 
 from rq_leveldb.cli import render
-from rq_leveldb.location import URL_VARIABLES, parse
+from rq_leveldb.location import URL_VARIABLES, parse_store
 
 __all__ = ['stop', 'store']
 
@@ -30,7 +30,7 @@ def stop(url: str | None) -> None:
     """Stop the store, after it has answered what it received. It starts again when a client comes."""
     from rq_leveldb.client import autostart
 
-    location = parse(url)
+    location = parse_store(url)
     location.directory.check()
     if autostart.running_store(location.directory) is None:
         click.echo('No store runs there.')

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rq_leveldb.store.info import Settings, Statistics
     from rq_leveldb.store.multi import Watches
     from rq_leveldb.store.pubsub import PubSub
+    from rq_leveldb.store.script_time import ScriptTime
     from rq_leveldb.store.scripting import Sandbox
 
 V = TypeVar('V', bound=Value)
@@ -25,6 +26,7 @@ class Services(Protocol):
 
     :ivar commands: every command by its name in lower case
     :ivar clients: every connected client by its number
+    :ivar refused: why the database is closed after it refused a write, empty while it is open
     """
 
     commands: dict[bytes, Command]
@@ -32,8 +34,10 @@ class Services(Protocol):
     watches: Watches
     pubsub: PubSub
     sandbox: Sandbox
+    script_time: ScriptTime
     settings: Settings
     statistics: Statistics
+    refused: str
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command in the open transaction, as EXEC and scripts do.
@@ -60,6 +64,9 @@ class Services(Protocol):
     def blocked_clients(self) -> int:
         """:returns: how many clients wait for a key"""
 
+    def blocking_keys(self) -> int:
+        """:returns: how many keys somebody waits for"""
+
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         """:returns: the keys of a database that somebody waits for"""
 
@@ -67,10 +74,36 @@ class Services(Protocol):
         """Show the client every command from now on, or none any more."""
 
     def forget_statistics(self) -> None:
-        """The counters per command were reset."""
+        """The counters were reset."""
 
     def demand_fsync(self) -> None:
         """From now on every acknowledged write is synced."""
+
+    def is_synced(self) -> bool:
+        """:returns: whether everything that was written would survive a loss of power"""
+
+    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
+        """Let the client wait until everything that was written up to now would survive a loss of power.
+
+        :param timeout: seconds, 0 for ever
+        :param timeout_reply: the reply when the time is over
+        :returns: what the command has to return
+        """
+
+    def write_trouble(self) -> str:
+        """:returns: why commands that add data are refused, empty if they are not"""
+
+    def swept(self) -> tuple[int, int]:
+        """:returns: of how many removed values records are still there, and of how many they have gone"""
+
+    def remove_expired(self, wanted: bool) -> None:
+        """:param wanted: whether keys whose time has come are removed though nobody asks for them"""
+
+    def pause(self, milliseconds: int, everything: bool) -> None:
+        """Hold the commands of clients back for so long: those that may write, or all."""
+
+    def unpause(self) -> None:
+        """Let them go on."""
 
     def shutdown(self) -> None:
         """Stop the store once the commands that have arrived are answered."""

@@ -26,6 +26,9 @@ MAX_CHANGED_KEYS = 10_000
 
 Release = Callable[[], None]
 
+PERIOD = 1.0
+"""Seconds after which a write is synced with ``everysec``."""
+
 QUICK = 0.002
 """Seconds that a sync may take for the next one to be made by the event loop."""
 
@@ -57,7 +60,8 @@ class Durability:
     :param always: every acknowledged write is synced
     :param loop: where `release` callbacks run
     :param statistics: where syncs are counted
-    :param on_failure: called when a sync failed, with its reason; what waits is not released
+    :param on_failure: called when a sync failed, with its reason; returns whether all was made durable in another way,
+        else what waits is not released
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class Durability:
         always: bool,
         loop: asyncio.AbstractEventLoop,
         statistics: Statistics,
-        on_failure: Callable[[str], None],
+        on_failure: Callable[[str], bool],
     ) -> None:
         self._engine = engine
         self._always = always
@@ -74,7 +78,7 @@ class Durability:
         self._statistics = statistics
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
-        self._unsynced = False
+        self._unsynced_since = 0.0  # when the oldest write was made that no sync has begun for, 0 if there is none
         self._running = False
         self._due = False  # at the end of the loop's turn
         self._quick = True
@@ -108,9 +112,16 @@ class Durability:
 
     def note_write(self) -> None:
         """Something was committed whose replies have left."""
-        self._unsynced = True
+        if not self._unsynced_since:
+            self._unsynced_since = time.monotonic()
         if self._timer is None and not self._running:
-            self._timer = self._loop.call_later(1.0, self._start)
+            self._start_in_time()
+
+    def _start_in_time(self) -> None:
+        # Counted from the write and not from the end of the last sync, which may have taken long.
+        self._timer = self._loop.call_at(
+            self._loop.time() + self._unsynced_since + PERIOD - time.monotonic(), self._start
+        )
 
     def committed(self, wrote: bool, release: Release) -> None:
         """A unit was committed.
@@ -118,86 +129,121 @@ class Durability:
         :param wrote: whether it changed anything
         :param release: sends its replies
         """
-        if wrote:
-            self._unsynced = True
+        if wrote and not self._unsynced_since:
+            self._unsynced_since = time.monotonic()
         if self.is_immediate():
             release()
             if wrote:
                 self.note_write()
-        elif self._unsynced or self._running:
-            self._waiting.append(release)
-            if not self._running and not self._due:
-                if self._quick:
-                    self._due = True
-                    self._loop.call_soon(self._sync_now)
-                else:
-                    self._start()
         else:
+            self.when_synced(release)
+
+    def is_synced(self) -> bool:
+        """:returns: whether everything that was committed has been synced"""
+        return not self._unsynced_since and not self._running
+
+    def when_synced(self, release: Release) -> None:
+        """
+        :param release: called once everything that was committed up to now has been synced; that is not put off
+        """
+        if self.is_synced():
             release()
+            return
+        self._waiting.append(release)
+        if not self._running and not self._due:
+            if self._quick:
+                self._due = True
+                self._loop.call_soon(self._sync_now)
+            else:
+                self._start()
+
+    def _begin(self) -> tuple[float, list[Release]]:
+        """:returns: since when the oldest write waits for the sync that begins, and who waits"""
+        since, self._unsynced_since = self._unsynced_since, 0.0
+        released, self._waiting = self._waiting, []
+        return since, released
 
     def _sync(self) -> None:
         started = time.perf_counter()
         self._engine.sync()
         self._quick = time.perf_counter() - started < QUICK
 
+    def _synced(self, since: float, released: list[Release]) -> None:
+        statistics = self._statistics
+        statistics.syncs += 1
+        if since:
+            statistics.longest_unsynced = max(statistics.longest_unsynced, time.monotonic() - since)
+        for release in released:
+            release()
+
     def _sync_now(self) -> None:
         self._due = False
         if self._running:
             return
-        self._unsynced = False
-        released, self._waiting = self._waiting, []
+        since, released = self._begin()
         try:
             self._sync()
         except Exception as error:
-            self._failed(error)
+            self._failed(error, released)
             return
-        self._statistics.syncs += 1
         self._changed.clear()
-        for release in released:
-            release()
+        self._synced(since, released)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, released: list[Release]) -> None:
         logger.error('cannot sync the database: %s', error)
-        self._on_failure(str(error))
+        if self._on_failure(str(error)):
+            for release in released:
+                release()
 
-    def _start(self) -> None:
-        self._timer = None
-        if self._running or not self._unsynced:
-            return
-        self._running = True
-        self._unsynced = False
-        self._changed, self._in_sync = self._in_sync, self._changed
-        released, self._waiting = self._waiting, []
-        future = self._loop.run_in_executor(self._thread, self._sync)
-        future.add_done_callback(lambda done: self._finished(done, released))
-
-    def _finished(self, done: asyncio.Future[None], released: list[Release]) -> None:
-        self._running = False
-        self._statistics.syncs += 1
-        error = done.exception()
-        if error is not None:
-            self._failed(error)
-            return
+    def renewed(self) -> None:
+        """The database was written anew and synced: nothing has to be waited for."""
+        _, released = self._begin()
+        self._changed.clear()
         self._in_sync.clear()
         for release in released:
             release()
-        if self._waiting or (self._unsynced and self._always):
-            self._unsynced = True
+
+    def _start(self) -> None:
+        self._timer = None
+        if self._running or not self._unsynced_since:
+            return
+        self._running = True
+        self._changed, self._in_sync = self._in_sync, self._changed
+        since, released = self._begin()
+        future = self._loop.run_in_executor(self._thread, self._sync)
+        future.add_done_callback(lambda done: self._finished(done, since, released))
+
+    def _finished(self, done: asyncio.Future[None], since: float, released: list[Release]) -> None:
+        self._running = False
+        error = done.exception()
+        if error is not None:
+            self._failed(error, released)
+            return
+        self._in_sync.clear()
+        self._synced(since, released)
+        if self._waiting or (self._unsynced_since and self._always):
+            self._unsynced_since = self._unsynced_since or time.monotonic()
             self._start()
-        elif self._unsynced and self._timer is None:
-            self._timer = self._loop.call_later(1.0, self._start)
+        elif self._unsynced_since and self._timer is None:
+            self._start_in_time()
 
     async def drain(self) -> None:
-        """Wait for a running sync, then sync what is left and release whoever waits."""
+        """Sync until nothing is left unsynced and nobody waits, also of what is committed meanwhile.
+
+        :raises OSError: it cannot be synced; who waits is not released
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._running:
-            await asyncio.sleep(0.001)
-        if self._unsynced:
-            await self._loop.run_in_executor(self._thread, self._engine.sync)
-            self._unsynced = False
-        released, self._waiting = self._waiting, []
-        for release in released:
-            release()
+        while self._running or self._unsynced_since or self._waiting:
+            if self._running:
+                await asyncio.sleep(0.001)
+                continue
+            since, released = self._begin()
+            self._running = True
+            try:
+                await self._loop.run_in_executor(self._thread, self._engine.sync)
+            finally:
+                self._running = False
+            self._synced(since, released)
         self._thread.shutdown()

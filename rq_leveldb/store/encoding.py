@@ -3,6 +3,7 @@
 ::
 
     \\x00 format                    -> the format's version, decimal
+    \\x00 batches                   -> how many batches were written, this one included, 8 bytes
     \\x00 version                   -> the first incarnation that no earlier run can have used, 8 bytes
     \\x00 next namespace           -> the first namespace that no database ever had, 4 bytes
     \\x00 namespace  db             -> the namespace that holds the keys of database `db`, 4 bytes
@@ -80,6 +81,7 @@ TYPE_SMALL_SET = 8
 TYPE_SMALL_STREAM = 9
 
 FORMAT_KEY = b'\x00format'
+BATCHES_KEY = b'\x00batches'
 NEXT_VERSION_KEY = b'\x00version'
 NEXT_NAMESPACE_KEY = b'\x00next namespace'
 

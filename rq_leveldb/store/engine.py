@@ -1,14 +1,20 @@
-"""LevelDB, and nothing else here imports plyvel: open, read, write a batch, make it durable.
+"""LevelDB, and nothing else here imports plyvel: create, open, read, write a batch, make it durable.
 
 The durable part follows what LevelDB does and does not do by itself (LevelDB's `doc/impl.md`, and measurements in
 docs/internals.rst): it never syncs the log that it leaves at a switch, nor the directory in which a log or CURRENT
-appeared, and it goes on accepting writes after an append to its log failed.
+appeared, and it goes on accepting writes after an append to its log failed. It also passes over holes in its logs, and
+makes a new database where CURRENT is missing; so its files are looked at before it opens them, and a database is
+created only where there is none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
+import mmap
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,16 +29,19 @@ except ImportError:
     import plyvel_next as plyvel
 
 from rq_leveldb import errors
-from rq_leveldb.store import encoding
+from rq_leveldb.location import sync_directory
+from rq_leveldb.store import encoding, manifest
+from rq_leveldb.store.database_files import LOG, SETTLED, DatabaseFiles
+from rq_leveldb.store.log_file import Fault, check_batches
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
-SETTLED = 50_000_000
-"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
-
 MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
+
+PROBE_BYTES = 1 << 20
+"""More than a new table's index and a new MANIFEST take."""
 
 ReadFailed = plyvel.Error
 """Raised by reads and scans: LevelDB found its files damaged or unreadable."""
@@ -52,8 +61,8 @@ class WriteRefused(Exception):
 class Engine:
     """One open LevelDB.
 
-    :param directory: LevelDB's own directory, made if it is missing
-    :raises errors.StoreError: it cannot be opened: corrupt, unreadable, or of a newer format
+    :param directory: LevelDB's own directory; a database is created if it is missing or empty
+    :raises errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format
     """
 
     def __init__(self, directory: Path) -> None:
@@ -62,66 +71,138 @@ class Engine:
         self._syncing = threading.Lock()  # a descriptor must not be closed, and its number reused, during a sync
         self._logs: dict[str, int] = {}  # descriptors of the live logs
         self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
-        self._last_written: dict[bytes, bytes | None] = {}
-        # LevelDB's own bound method: this is the hottest call of all.
+        self._batches = 0  # written so far; the number stands in each of them
+        self._files: DatabaseFiles
         self.get: Callable[[bytes], bytes | None]
+        if is_missing(directory):
+            create(directory)
         self.open()
 
     def open(self) -> None:
-        try:
+        self._look_at_files()
+        with _said_clearly(self.directory):
             self._db = plyvel.DB(
                 os.fsencode(self.directory),
-                create_if_missing=True,
+                create_if_missing=False,
                 write_buffer_size=WRITE_BUFFER_BYTES,
                 lru_cache_size=BLOCK_CACHE_BYTES,
                 max_open_files=MAX_OPEN_FILES,
                 bloom_filter_bits=10,
-                paranoid_checks=False,
+                # With it LevelDB refuses what it cannot read, instead of leaving it out; compactions verify as well.
+                paranoid_checks=True,
             )
-        except plyvel.IOError as error:
-            said = words(error)
-            kind = errors.DiskFull if os.strerror(errno.ENOSPC) in said else errors.StoreError
-            raise kind(str(self.directory), title=f'LevelDB cannot open its files ({said})') from error
-        except plyvel.Error as error:
-            said = words(error)
-            raise errors.CorruptDatabase(str(self.directory), title=f'The database is damaged ({said})') from error
-        found = self._db.get(encoding.FORMAT_KEY)
+        # This is the hottest call of all. Checksums are looked at where a block comes from the disk.
+        self.get = functools.partial(self._db.get, verify_checksums=True)
+        with _said_clearly(self.directory):
+            found = self.get(encoding.FORMAT_KEY)
+            batches = self.get(encoding.BATCHES_KEY)
         if found is None:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
-                batch.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION)
-        elif int(found) > encoding.FORMAT_VERSION:
+            self.close()
+            raise errors.CorruptDatabase(
+                str(self.directory), title='This is not a database of rq-leveldb, or only a part of one'
+            )
+        if int(found) > encoding.FORMAT_VERSION:
             self.close()
             raise errors.NewerFormat(str(self.directory))
-        self.get = self._db.get
+        self._batches = encoding.read_u64(batches) if batches is not None else 0
         sync_directory(self.directory)
-        sync_directory(self.directory.parent)
+        self._files = DatabaseFiles(self.directory, lambda: self.property(b'leveldb.sstables') or b'', self._flush)
+
+    def loss(self) -> str:
+        """See whether another start would find what was written, and make up for a log that would not be there.
+
+        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        """
+        return '' if not self.is_open else self._files.loss()
+
+    def _flush(self) -> None:
+        # Whatever the range, LevelDB first makes a table of what is in memory.
+        self._db.compact_range(start=b'\xff', stop=b'\xff')
+
+    def _look_at_files(self) -> None:
+        """See to it that nothing is missing from the files that LevelDB is going to replay.
+
+        :raises errors.CorruptDatabase: something is
+        """
+        path = self.directory / 'CURRENT'
+        try:
+            path = manifest.current(self.directory)
+            version = manifest.read(path.read_bytes(), checksums=False)
+            missing = version.missing(self.directory)
+            if missing is not None:
+                path = missing
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            due = version.due
+            for path in version.logs(self.directory):
+                with contents(path) as data:
+                    due = check_batches(data, due, checksums=False)
+        except Fault as fault:
+            raise errors.CorruptDatabase(
+                str(path), title=f'A file of the database is damaged ({fault.reason})'
+            ) from fault
+        except FileNotFoundError as error:
+            raise errors.CorruptDatabase(str(path), title='A file of the database is missing') from error
+        except OSError as error:
+            raise errors.StoreError(
+                str(path),
+                title=f'A file of the database cannot be read ({error.strerror})',
+                advice='Nothing was changed: mend that, and start again.',
+            ) from error
 
     def close(self) -> None:
-        self._db.close()
+        if self._db is not None:
+            self._db.close()
         with self._syncing:
             for descriptor in self._logs.values():
                 os.close(descriptor)
             self._logs = {}
             self._logs_of = 0
 
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None and not self._db.closed
+
     def reopen(self) -> None:
         """Close LevelDB and open it again, so that only what its log really holds is seen.
 
-        :raises errors.StoreError: it cannot be opened, or the last batch that it took is not there. LevelDB replays its
-            log in order up to the first fault, so whatever came before that batch is there if the batch is.
+        What it finds in its log it writes to a table and syncs, so that all of it is durable afterwards.
+
+        :raises errors.StoreError: it cannot be opened, or a batch that it took is not there
         """
+        written = self._batches
         self.close()
-        self.open()
-        for key, value in self._last_written.items():
-            if self.get(key) != value:
-                raise errors.CorruptDatabase(
-                    str(self.directory), title='Writes that were acknowledged are missing after LevelDB was reopened'
-                )
+        try:
+            self.open()
+            found = self._batches
+        finally:
+            self._batches = written
+        if found != written:
+            self.close()
+            raise errors.CorruptDatabase(
+                str(self.directory), title='Writes that were acknowledged are missing after LevelDB was reopened'
+            )
+
+    def can_grow(self) -> bool:
+        """:returns: whether the disk takes what opening the database anew would write"""
+        probe = self.directory.with_name('probe')
+        try:
+            size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
+            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                while size > 0:
+                    size -= os.write(descriptor, bytes(min(size, PROBE_BYTES)))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def write(self, records: dict[bytes, bytes | None]) -> None:
         """Write all records or none.
 
-        :param records: keys with their new values, None to delete; kept as they are until the next write
+        :param records: keys with their new values, None to delete
         :raises WriteRefused: LevelDB or the disk refused
         """
         batch = self._db.write_batch()
@@ -131,15 +212,19 @@ class Engine:
                 delete(key)
             else:
                 put(key, value)
+        number = self._batches + 1
+        put(encoding.BATCHES_KEY, encoding.u64(number))
         try:
             batch.write()
         except (plyvel.Error, OSError) as error:
             raise WriteRefused(words(error)) from error
-        self._last_written = records
+        self._batches = number
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
-        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(start=start, stop=stop, reverse=reverse)
+        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(
+            start=start, stop=stop, reverse=reverse, verify_checksums=True
+        )
         if not reverse:
             return iterator
         # Backwards, plyvel 1.5.1 yields nothing when the only record within the bounds is the one at `start`.
@@ -165,7 +250,7 @@ class Engine:
                 os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
 
     def _list_logs(self) -> None:
-        names = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        names = sorted(name for name in os.listdir(self.directory) if name.endswith(LOG))
         if names == list(self._logs):
             return
         sync_directory(self.directory)
@@ -178,9 +263,6 @@ class Engine:
         for descriptor in self._logs.values():
             os.close(descriptor)
         self._logs = logs
-
-    def compact(self, start: bytes, stop: bytes) -> None:
-        self._db.compact_range(start=start, stop=stop)
 
     def property(self, name: bytes) -> bytes | None:
         value: bytes | None = self._db.get_property(name)
@@ -201,15 +283,85 @@ class Engine:
         return total
 
 
+def is_missing(directory: Path) -> bool:
+    """:returns: whether nothing is there: no directory, or an empty one"""
+    try:
+        return not os.listdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def create(directory: Path) -> None:
+    """Make an empty database, which is there as a whole or not at all whatever happens meanwhile.
+
+    :raises errors.StoreError: it cannot be made
+    """
+    # LevelDB does not sync the first file that CURRENT names.
+    new = directory.with_name(directory.name + '.new')
+    with _said_clearly(directory):
+        if new.exists():
+            shutil.rmtree(new)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        database = plyvel.DB(os.fsencode(new), create_if_missing=True, error_if_exists=True)
+        try:
+            database.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION, sync=True)
+        finally:
+            database.close()
+        for path in new.iterdir():
+            sync_file(path)
+        sync_directory(new)
+        new.rename(directory)
+        sync_directory(directory.parent)
+
+
+@contextlib.contextmanager
+def _said_clearly(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (plyvel.IOError, OSError) as error:
+        said = words(error)
+        kind = errors.DiskFull if os.strerror(errno.ENOSPC) in said else errors.StoreError
+        raise kind(str(directory), title=f'LevelDB cannot open its files ({said})') from error
+    except plyvel.Error as error:
+        raise errors.CorruptDatabase(str(directory), title=f'The database is damaged ({words(error)})') from error
+
+
+@contextlib.contextmanager
+def contents(path: Path) -> Iterator[Any]:
+    """:returns: what is in a file, which takes no memory"""
+    with open(path, 'rb') as file:
+        if not os.fstat(file.fileno()).st_size:
+            yield b''
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+
+
 def words(error: Exception) -> str:
     """:returns: what LevelDB said, which plyvel passes on as bytes"""
     said = error.args[0] if error.args else ''
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def write_anew(path: Path, line: str) -> None:
+    """Put a line into a file in the place of what it holds, at once and for good.
+
+    :raises OSError: it cannot be written
+    """
+    aside = path.with_name(path.name + '.new')
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
+        file.write(line + '\n')
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make the contents of a file survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

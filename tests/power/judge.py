@@ -13,6 +13,7 @@ from typing import Any
 
 from rq_leveldb.location import DATABASES, DataDirectory
 from rq_leveldb.store.commands.table import all_commands
+from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.sweeper import Sweeper
 from tests.power.units import History, Place, Value
 from tests.store.direct import Direct
@@ -38,9 +39,16 @@ def started_anew(data: Path, machine: bool) -> None:
         boot.write_text(OTHER_BOOT)
 
 
+def opened(data: Path) -> Direct:
+    """:returns: the commands of a store that has just been started there"""
+    directory = DataDirectory(data)
+    directory.create()
+    return Direct(directory.database, all_commands(), open_database(directory))
+
+
 def units(data: Path) -> int:
     """:returns: how many units a database holds"""
-    left = Direct(DataDirectory(data).database, all_commands())
+    left = opened(data)
     try:
         count: int = left.call('LLEN', 'history')
         return count
@@ -58,8 +66,7 @@ def judge(data: Path, history: History, due: int) -> dict[str, str]:
     """
     faults: dict[str, str] = {}
     try:
-        DataDirectory(data).create()
-        left = Direct(DataDirectory(data).database, all_commands())
+        left = opened(data)
     except Exception as error:
         return {'unopenable': told(error)}
     try:
@@ -74,7 +81,7 @@ def judge(data: Path, history: History, due: int) -> dict[str, str]:
         faults.setdefault('mismatched', told(error))
         return faults
     try:
-        left = Direct(DataDirectory(data).database, all_commands())
+        left = opened(data)
         count = left.call('LLEN', 'history')
         if count != before or left.call('GET', 'afterwards') != b'%d' % due:
             faults.setdefault('lost', f'{before} units were there, {count} at the second opening')

@@ -59,6 +59,14 @@ class Store:
         self._process.kill()
         self._process.wait()
 
+    def ended(self) -> int:
+        """Wait until it has ended by itself.
+
+        :returns: its exit code
+        """
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
     def client(self) -> redis.Redis:
         """A client that sends nothing twice."""
         return redis.Redis(unix_socket_path=str(self.directory / 'store.sock'), retry=Retry(NoBackoff(), 0))

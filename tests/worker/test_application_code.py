@@ -67,6 +67,15 @@ def test_an_agent_that_an_import_brings_sees_each_job_once(workers: Workers, que
     assert output.count('of-the-application') == 1
 
 
+def test_threads_that_an_import_starts_are_named_once(workers: Workers, queue: Queue) -> None:
+    jobs = [queue.enqueue(worker_jobs.add, number, 1) for number in range(3)]
+
+    output = burst(workers, '--import', 'threaded_on_import', '--max-children', '1')
+
+    assert output.count('threads were started before the first job (reporter)') == 1
+    assert [job.return_value() for job in jobs] == [1, 2, 3]
+
+
 def test_a_job_class_keeps_what_it_keeps(workers: Workers, queue: Queue, notes: Path) -> None:
     own = Queue(connection=queue.connection, job_class=application.TenantJob)
     jobs = []

@@ -1,0 +1,182 @@
+"""LevelDB's log files, and its MANIFEST, which has the same form: their records, and where they stop making sense.
+
+LevelDB itself passes over more than it says: a block of zeros in the middle of a log is skipped without a word, and so
+is a record whose end is missing, whatever comes behind it. Here the first fault is told, with its place.
+
+The form is told by LevelDB's `doc/log_format.md`: blocks of 32 KiB hold fragments, each with a checksum, a length and a
+type; a record is one fragment, or a first, any number of middle ones, and a last.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import google_crc32c
+
+BLOCK = 32768
+_HEADER = struct.Struct('<IHB')
+_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_BATCH = struct.Struct('<QI')
+_MASK_DELTA = 0xA282EAD8
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    :param start: where it begins in the file
+    :param end: where it ends
+    :param payload: its bytes; only the first ones, if no more was asked for
+    """
+
+    start: int
+    end: int
+    payload: bytes
+
+
+class Fault(Exception):
+    """
+    :param end: where the last good record ends
+    :param reason: what is wrong behind it
+    """
+
+    def __init__(self, end: int, reason: str) -> None:
+        super().__init__(reason)
+        self.end = end
+        self.reason = reason
+
+
+class Torn(Fault):
+    """The file just ends too early, as when its writer was killed."""
+
+
+def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterator[Record]:
+    """
+    :param data: a file's contents, or a mapping of them
+    :param checksums: whether to compute them
+    :param least: how many bytes of each payload are needed; None for all
+    :returns: the records in order
+    :raises Fault: behind the last good record, unless the file ends with it
+    """
+    position = end = start = 0
+    size = len(data)
+    pieces: list[bytes] = []
+    have = 0
+    while position < size:
+        left = BLOCK - position % BLOCK
+        if left < _HEADER.size:
+            # Too short for a header: the writer fills it with zeros.
+            if any(data[position : position + left]):
+                raise Fault(end, f'garbage at the end of a block, at byte {position}')
+            position += left
+            continue
+        if size - position < _HEADER.size:
+            raise Torn(end, f'the file ends within a record, at byte {position}')
+        checksum, length, kind = _HEADER.unpack_from(data, position)
+        begin = position + _HEADER.size
+        if not _WHOLE <= kind <= _LAST or length > left - _HEADER.size:
+            what = 'zeros' if not (kind or length or checksum) else 'garbage'
+            raise Fault(end, f'{what} instead of a record, at byte {position}')
+        if begin + length > size:
+            raise Torn(end, f'the file ends within a record, at byte {position}')
+        if checksums and masked_crc32c(data[begin - 1 : begin + length]) != checksum:
+            raise Fault(end, f'a wrong checksum, at byte {position}')
+        if (kind in (_WHOLE, _FIRST)) == bool(pieces):
+            raise Fault(end, f'a record without its {"end" if pieces else "beginning"}, at byte {position}')
+        if not pieces:
+            start = position
+        if least is None or not pieces or have < least:
+            pieces.append(data[begin : begin + length])
+            have += length
+        position = begin + length
+        if kind in (_WHOLE, _LAST):
+            yield Record(start, position, b''.join(pieces) if len(pieces) > 1 else pieces[0])
+            end = position
+            pieces = []
+            have = 0
+    if pieces:
+        raise Torn(end, f'the file ends within a record, at byte {start}')
+
+
+def masked_crc32c(data: bytes) -> int:
+    """:returns: the checksum as LevelDB stores it: a checksum of data that holds checksums would be a poor one"""
+    value: int = google_crc32c.value(data)
+    return ((value >> 15 | value << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
+    """Go through a log of write batches, each of which says the number of its first change.
+
+    A batch that is torn at the end of the log does not count, as for LevelDB: it was never acknowledged.
+
+    :param data: the log
+    :param due: the numbers that the first batch may have
+    :param checksums: whether to compute them, and to look at what the batches hold
+    :returns: the numbers that the next log's first batch may have
+    :raises Fault: the first one
+    """
+    end = 0
+    try:
+        for record in records(data, checksums=checksums, least=None if checksums else _BATCH.size):
+            if len(record.payload) < _BATCH.size:
+                raise Fault(end, f'a batch of {len(record.payload)} bytes, at byte {record.start}')
+            number, count = _BATCH.unpack_from(record.payload)
+            if number not in due:
+                raise Fault(end, f'change {number} where {due[-1]} is due, at byte {record.start}')
+            if checksums and not _is_batch(record.payload, count):
+                raise Fault(end, f'a batch of parts that do not belong together, at byte {record.start}')
+            due = range(number + count, number + count + 1)
+            end = record.end
+    except Torn:
+        pass
+    return due
+
+
+def _is_batch(payload: bytes, count: int) -> bool:
+    """:returns: whether a batch has as many changes as it says, and nothing behind them"""
+    fields = Fields(payload, _BATCH.size)
+    try:
+        for _ in range(count):
+            is_put = fields.number()
+            fields.text()
+            if is_put:
+                fields.text()
+    except IndexError:
+        return False
+    return not fields
+
+
+class Fields:
+    """Reads what LevelDB's batches and version edits are made of.
+
+    :param data: where from
+    :param at: from which byte on
+    :raises IndexError: it ends too early
+    """
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self._data = data
+        self._at = at
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def number(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._data[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def text(self) -> bytes:
+        length = self.number()
+        end = self._at + length
+        if end > len(self._data):
+            raise IndexError
+        found = self._data[self._at : end]
+        self._at = end
+        return found

@@ -1,0 +1,132 @@
+"""LevelDB's MANIFEST: which of its files are alive (LevelDB's `doc/impl.md` and its version edits)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rq_leveldb.store.log_file import Fault, Fields, Torn, records
+
+_CURRENT = re.compile(rb'(MANIFEST-\d+)\n')
+_COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    :param number: of its file
+    :param size: bytes
+    :param smallest: its first key
+    :param largest: its last key
+    """
+
+    number: int
+    size: int
+    smallest: bytes
+    largest: bytes
+
+
+@dataclass
+class Version:
+    """What is alive.
+
+    :param log: the number of the oldest log whose contents are in no table yet
+    :param last_change: the number of a change that is in a table or in the oldest log
+    :param tables: those that hold data, by their numbers
+    """
+
+    log: int = 0
+    last_change: int = 0
+    tables: dict[int, Table] = field(default_factory=dict)
+
+    def logs(self, database: Path) -> list[Path]:
+        """:returns: the live logs that are there, oldest first"""
+        numbers = sorted(int(path.stem) for path in database.glob('*.log') if path.stem.isdigit())
+        return [log_path(database, number) for number in numbers if number >= self.log]
+
+    def missing(self, database: Path) -> Path | None:
+        """:returns: a file that has to be there, and is not"""
+        # LevelDB makes the new log before it says here that it is the oldest one.
+        oldest = [log_path(database, self.log)] if self.log else []
+        tables = [table_path(database, number) for number in self.tables]
+        return next((path for path in oldest + tables if not path.exists()), None)
+
+    @property
+    def due(self) -> range:
+        """The numbers that the first change in the oldest log may have."""
+        return range(self.last_change + 2)
+
+
+def log_path(database: Path, number: int) -> Path:
+    """:returns: the file of a log"""
+    return database / f'{number:06d}.log'
+
+
+def table_path(database: Path, number: int) -> Path:
+    """:returns: the file of a table"""
+    return database / f'{number:06d}.ldb'
+
+
+def current(database: Path) -> Path:
+    """:returns: the MANIFEST in use
+    :raises Fault: CURRENT does not name one
+    :raises OSError: CURRENT cannot be read
+    """
+    found = _CURRENT.fullmatch((database / 'CURRENT').read_bytes())
+    if found is None:
+        raise Fault(0, 'it names no MANIFEST')
+    return database / found[1].decode()
+
+
+def read(data: bytes, *, checksums: bool) -> Version:
+    """
+    :param data: the contents of a MANIFEST
+    :param checksums: whether to compute them
+    :returns: what it says in the end; an edit that is torn does not count
+    :raises Fault: it is damaged
+    """
+    version = Version()
+    end = 0
+    try:
+        for record in records(data, checksums=checksums):
+            try:
+                _apply(Fields(record.payload), version)
+            except (IndexError, ValueError) as error:
+                raise Fault(end, f'a version edit that cannot be read, at byte {record.start}') from error
+            end = record.end
+    except Torn:
+        # As for LevelDB: whoever wrote it was killed, and did not act on it yet.
+        pass
+    return version
+
+
+def _apply(edit: Fields, version: Version) -> None:
+    while edit:
+        tag = edit.number()
+        if tag == _COMPARATOR:
+            edit.text()
+        elif tag == _LOG:
+            version.log = edit.number()
+        elif tag == _LAST_CHANGE:
+            version.last_change = edit.number()
+        elif tag in (_NEXT_FILE, _PREVIOUS_LOG):
+            # A previous log is what LevelDB had before 2011.
+            edit.number()
+        elif tag == _COMPACT_POINTER:
+            edit.number()
+            edit.text()
+        elif tag == _DELETED:
+            edit.number()
+            version.tables.pop(edit.number(), None)
+        elif tag == _NEW:
+            edit.number()
+            number, size = edit.number(), edit.number()
+            version.tables[number] = Table(number, size, _key(edit), _key(edit))
+        else:
+            raise ValueError(tag)
+
+
+def _key(edit: Fields) -> bytes:
+    # Behind the user's key stand 8 bytes: a change's number and kind.
+    return edit.text()[:-8]

@@ -1,0 +1,61 @@
+"""From a data directory to its open database, whatever happened before.
+
+The data directory notes in which boot of the machine the database was opened last, or that it was closed in good order.
+If it was open in another boot, the power may have been lost, or the directory was copied while a store ran.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rq_leveldb import errors
+from rq_leveldb.location import DataDirectory
+from rq_leveldb.process import boot_id
+from rq_leveldb.store import power_loss
+from rq_leveldb.store.engine import Engine, create, is_missing, write_anew
+
+logger = logging.getLogger(__name__)
+
+_CLOSED = 'closed'
+
+
+def open_database(directory: DataDirectory) -> Engine:
+    """
+    :returns: the open database; a new one in a data directory that never had one
+    :raises errors.StoreError: it cannot be opened
+    """
+    database = directory.database
+    try:
+        note = _read(directory.boot_note)
+        if is_missing(database):
+            if note is not None:
+                raise errors.CorruptDatabase(
+                    str(database),
+                    title='The database is missing',
+                    advice='Restore it from a copy; to begin with an empty one, remove the whole data directory.',
+                )
+            create(database)
+        elif note not in (boot_id(), _CLOSED):
+            for line in power_loss.mend(database, directory.set_aside):
+                logger.warning('after a loss of power: %s', line)
+        power_loss.forget(directory.set_aside)
+        write_anew(directory.boot_note, boot_id())
+    except OSError as error:
+        raise errors.StoreError(
+            str(error.filename or database), title=f'The database cannot be opened ({error.strerror})'
+        ) from error
+    return Engine(database)
+
+
+def close_database(directory: DataDirectory, engine: Engine) -> None:
+    """Close what is synced, and say that it was closed in good order."""
+    engine.close()
+    write_anew(directory.boot_note, _CLOSED)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text('ascii', 'replace').strip()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,167 @@
+"""What is done to LevelDB's files before they are opened after a loss of power.
+
+What was not synced may be missing then, and a file system may have kept a later part of it without an earlier one.
+LevelDB would replay what is left around such a hole. Here each log ends at its first fault, and logs behind that are
+put aside: what remains is a beginning of what was written, with everything that was synced.
+
+Without a loss of power the same fault is damage of the medium, and nothing is cut: see `opening`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rq_leveldb import errors
+from rq_leveldb.location import sync_directory
+from rq_leveldb.store import manifest
+from rq_leveldb.store.engine import contents, sync_file, write_anew
+from rq_leveldb.store.log_file import BLOCK, Fault, Torn, check_batches, records
+
+KEPT = 86_400.0
+"""Seconds for which cut files are kept."""
+
+
+def mend(database: Path, aside: Path) -> list[str]:
+    """End what is torn.
+
+    :param database: LevelDB's directory
+    :param aside: where what is cut off is kept for a day
+    :returns: what was done, for people
+    :raises errors.CorruptDatabase: what a loss of power does not explain
+    :raises OSError: a file cannot be read or written
+    """
+    done: list[str] = []
+    stamp = time.strftime('%Y%m%dT%H%M%S')
+
+    def keep(path: Path) -> None:
+        aside.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(path, aside / f'{stamp}-{path.name}')
+
+    def cut(path: Path, fault: Fault) -> None:
+        keep(path)
+        lost = path.stat().st_size - fault.end
+        os.truncate(path, fault.end)
+        sync_file(path)
+        done.append(f'{path.name} ends at byte {fault.end}, {lost} bytes before it did: {fault.reason}')
+
+    version = _version(database, cut, done)
+    logs = version.logs(database)
+    oldest = manifest.log_path(database, version.log)
+    whole = True
+    due = version.due
+    for path in logs:
+        if whole:
+            try:
+                with contents(path) as data:
+                    due = check_batches(data, due, checksums=True)
+                continue
+            except Fault as fault:
+                whole = False
+                if fault.end:
+                    cut(path, fault)
+                    continue
+                reason = fault.reason
+        else:
+            reason = 'what comes before it is missing'
+        keep(path)
+        if path == oldest:
+            # LevelDB has said that it is there.
+            os.truncate(path, 0)
+            sync_file(path)
+        else:
+            path.unlink()
+        done.append(f'{path.name} is set aside: {reason}')
+    sync_directory(database)
+    return done
+
+
+def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
+    """:returns: what is alive, by a MANIFEST whose files are all there"""
+    first: errors.CorruptDatabase | None = None
+    named: Path | None = None
+    try:
+        named = manifest.current(database)
+    except (Fault, FileNotFoundError) as error:
+        first = errors.CorruptDatabase(str(database / 'CURRENT'), title=f'A file of the database is damaged ({error})')
+    # The name in CURRENT is changed last, and before the files that it needed are removed: what a file system does in
+    # another order leaves it with the older one.
+    others = sorted(database.glob('MANIFEST-*'), reverse=True)
+    for path in dict.fromkeys(([named] if named is not None else []) + others):
+        try:
+            end = _end(path, database)
+        except Fault as fault:
+            first = first or errors.CorruptDatabase(
+                str(path), title=f'A file of the database is damaged ({fault.reason})'
+            )
+            continue
+        except FileNotFoundError as error:
+            first = first or errors.CorruptDatabase(str(error.filename), title='A file of the database is missing')
+            continue
+        if end is not None:
+            cut(path, end)
+        if path != named:
+            write_anew(database / 'CURRENT', path.name)
+            done.append(f'CURRENT names {path.name} again')
+        return manifest.read(path.read_bytes(), checksums=False)
+    raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
+
+
+def _end(path: Path, database: Path) -> Fault | None:
+    """See where a MANIFEST has to end for all that it names to be there.
+
+    Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
+    what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
+
+    :returns: why it has to be cut, and where; None if it need not be
+    :raises Fault: it is damaged
+    :raises FileNotFoundError: it is missing, or something that it names
+    """
+    data = path.read_bytes()
+    last = end = 0
+    torn: Fault | None = None
+    try:
+        for record in records(data, checksums=True, least=0):
+            last, end = end, record.end
+    except Torn:
+        pass
+    except Fault as fault:
+        if _goes_on(data, fault.end):
+            raise
+        torn = fault
+    version = manifest.read(data[:end], checksums=False)
+    missing = version.missing(database)
+    if not version.log:
+        raise Fault(end, 'it names no log')
+    if missing is None:
+        return torn
+    before = manifest.read(data[:last], checksums=False)
+    if before.log and before.missing(database) is None:
+        return Fault(last, f'{missing.name} is missing, which the last edit names')
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
+
+
+def _goes_on(data: bytes, end: int) -> bool:
+    """:returns: whether there is a good record in a block behind the one where the good ones end"""
+    block = end - end % BLOCK + BLOCK
+    while block < len(data):
+        try:
+            if next(records(data[block:], checksums=True), None) is not None:
+                return True
+        except Fault:
+            pass
+        block += BLOCK
+    return False
+
+
+def forget(aside: Path) -> None:
+    """Remove what was put aside more than a day ago."""
+    if not aside.is_dir():
+        return
+    for path in aside.iterdir():
+        if path.stat().st_mtime < time.time() - KEPT:
+            path.unlink()
