@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
+from tests.power.apart import Ended, apart
 from tests.power.disk import Disk
 from tests.power.judge import FAULTS, judge, started_anew, units
 from tests.power.load import DATA, IDLE, STARTED, STOPPED, Recording
@@ -195,6 +197,7 @@ def examine(
     """
     verdicts = []
     history = History(recording.seed, recording.history)
+    history.contents(len(history.names))  # once, and not in each of the processes that judge
     for cut, disk, due in follow(recording, history, cuts, longest):
         if due.unknown:
             # The store lost it although the power never went: it was killed or stopped.
@@ -205,7 +208,11 @@ def examine(
             with scratch(where) as target:
                 rebuild(model, target)
                 started_anew(target / DATA, model.loses_power)
-                verdicts.append(Verdict(name, cut, judge(target / DATA, history, at_least)))
+                try:
+                    faults = apart(partial(judge, target / DATA, history, at_least))
+                except Ended as error:
+                    faults = {'unopenable': str(error)}
+                verdicts.append(Verdict(name, cut, faults))
     return verdicts
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from rq_leveldb.errors import StoreError
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.engine import ReadFailed
+from tests.power.apart import Ended, apart
 from tests.power.campaign import PROCESSES, scratch
 from tests.power.judge import told
 from tests.power.load import DATA
@@ -38,7 +40,7 @@ OUTCOMES = {
     'shortened': 'a log that ends early, as it may after a crash: the last writes are missing, and no others',
     'missing': 'keys are missing, and nobody says so',
     'wrong': 'keys have values that were never written, or older ones',
-    'raw': 'an error that only its programmer understands',
+    'raw': 'an error that only its programmer understands, or the end of the process',
 }
 FAULTS = ('missing', 'wrong', 'raw')
 
@@ -186,7 +188,11 @@ def _strike_all(source: Path, seed: int, rounds: Sequence[int]) -> list[tuple[st
     for number in rounds:
         chance = Random(f'{seed}:{number}')
         damage = chance.choice(list(DAMAGES))
-        outcomes.append((damage, *strike(source, damage, chance)))
+        try:
+            outcome, example = apart(partial(strike, source, damage, chance))
+        except Ended as error:
+            outcome, example = 'raw', str(error)
+        outcomes.append((damage, outcome, example))
     return outcomes
 
 
