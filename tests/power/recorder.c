@@ -168,7 +168,7 @@ static size_t path_of(int descriptor, char *path)
     return path[size < 0 ? 0 : size] = 0, size < 0 ? 0 : size;
 }
 
-/* The whole path if it lies below the root, else 0. */
+/* The whole path if it is the root or lies below it, else 0. */
 static size_t resolve(int directory, const char *name, char *path)
 {
     if (record < 0)
@@ -183,7 +183,7 @@ static size_t resolve(int directory, const char *name, char *path)
         return 0;
     memcpy(path + size, name, rest + 1);
     size += rest;
-    return size > root_size && !memcmp(path, root, root_size) && path[root_size] == '/' ? size : 0;
+    return size >= root_size && !memcmp(path, root, root_size) && (size == root_size || path[root_size] == '/') ? size : 0;
 }
 
 static void unknown(const char *call)

@@ -60,8 +60,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
 @pytest.mark.parametrize('model', MODELS)
 @pytest.mark.parametrize('fsync', FSYNC_POLICIES)
 def test_cuts(recorded: Recorded, fsync: str, model: str) -> None:
-    if MODELS[model].loses_power and os.environ.get('RQ_LEVELDB_TEST_POWER') != 'all':
-        pytest.skip('the engine does not stand this yet; RQ_LEVELDB_TEST_POWER=all runs it')
     table = campaign.run(recorded(fsync), CUTS, [model])
     print(f'\nseed {SEED}\n{table}')
     assert table.found() == 0, '\n'.join(table.examples)
