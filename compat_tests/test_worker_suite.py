@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import pytest
 
-from compat_tests import rq_suite
+from compat_tests import download, rq_suite
 
 # Measured with real Redis, per rq release: tests that pass, those that RQ skips by itself, those below.
 BASELINE = {'3.0.0': (781, 19)}
@@ -32,7 +32,7 @@ ONE_AT_A_TIME = {
 
 
 def _run(arguments: list[str], children: int) -> rq_suite.Outcome:
-    environment = {'PYTHONPATH': str(rq_suite.CHECKOUT), 'OUR_WORKER_CHILDREN': str(children)}
+    environment = {'PYTHONPATH': str(download.CHECKOUT), 'OUR_WORKER_CHILDREN': str(children)}
     return rq_suite.run('redis', ['-p', 'compat_tests.our_worker', *arguments], environment)
 
 

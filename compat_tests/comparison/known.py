@@ -12,6 +12,8 @@ CHANGED: dict[str, str] = {
     'SCAN h -1': 'a negative cursor was accepted',
     'OBJECT REFCOUNT': 'small integers were shared objects',
     'SORT s BY': 'another order of equal weights',
+    'HGETDEL': 'HGETDEL is new',
+    'set-max-listpack-entries': 'small sets were no listpacks',
     'NOVALUES': 'HSCAN NOVALUES is new',
     'LREM l -9223372036854775808': 'the smallest integer was accepted as a count',
     'RANK -9223372036854775808': 'the smallest integer was accepted as a rank',

@@ -306,8 +306,13 @@ class Dispatcher:
             for client in list(self.monitors.values()):
                 client.send(shown)
 
-    def waited(self, client: ClientState) -> None:
-        """A client's waiting has ended."""
+    def waited(self, client: ClientState, reply: Reply) -> None:
+        """A client's waiting has ended, with this reply."""
+        if isinstance(reply, ReplyError):
+            self._count(reply)
+            statistics = self.statistics.by_command.get(client.last_command)
+            if statistics is not None:
+                statistics.failed += 1
         if client.slow is not None:
             argv, elapsed = client.slow
             client.slow = None

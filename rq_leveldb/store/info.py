@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.version import __version__
 
-REDIS_VERSION = '8.2.0'
+REDIS_VERSION = '8.2.3'
 """What INFO, HELLO and scripts tell to clients that ask: the version whose replies are the model."""
 
 # Not the blank, the comma, the equal sign and line ends, by which clients take such replies apart; nor any letter that
@@ -38,6 +39,7 @@ class Settings:
     :ivar slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none
     :ivar slowlog_length: how many of them are kept
     :ivar busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never
+    :ivar layout: sizes by which OBJECT ENCODING names values
     """
 
     directory: DataDirectory
@@ -47,6 +49,7 @@ class Settings:
     slower_than: int = 10_000
     slowlog_length: int = 128
     busy_reply_threshold: int = 5000
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Without a loss of power the same fault is damage of the medium, and nothing is c
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -19,7 +20,7 @@ from rq_leveldb import errors
 from rq_leveldb.location import sync_directory
 from rq_leveldb.store import manifest
 from rq_leveldb.store.engine import contents, sync_file, write_anew
-from rq_leveldb.store.log_file import BLOCK, Fault, check_batches, records
+from rq_leveldb.store.log_file import BLOCK, Fault, Torn, check_batches, records
 
 KEPT = 86_400.0
 """Seconds for which cut files are kept."""
@@ -92,35 +93,60 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
     others = sorted(database.glob('MANIFEST-*'), reverse=True)
     for path in dict.fromkeys(([named] if named is not None else []) + others):
         try:
-            try:
-                version = manifest.read(path.read_bytes(), checksums=True)
-            except Fault as fault:
-                if path != named or _goes_on(path, fault.end):
-                    # Each edit is synced before the next is written: only the last one can be torn.
-                    raise
-                cut(path, fault)
-                version = manifest.read(path.read_bytes(), checksums=True)
-            missing = version.missing(database)
+            end = _end(path, database)
         except Fault as fault:
             first = first or errors.CorruptDatabase(
                 str(path), title=f'A file of the database is damaged ({fault.reason})'
             )
             continue
-        except FileNotFoundError:
-            missing = path
-        if missing is not None:
-            first = first or errors.CorruptDatabase(str(missing), title='A file of the database is missing')
+        except FileNotFoundError as error:
+            first = first or errors.CorruptDatabase(str(error.filename), title='A file of the database is missing')
             continue
+        if end is not None:
+            cut(path, end)
         if path != named:
             write_anew(database / 'CURRENT', path.name)
             done.append(f'CURRENT names {path.name} again')
-        return version
+        return manifest.read(path.read_bytes(), checksums=False)
     raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
 
 
-def _goes_on(path: Path, end: int) -> bool:
-    """:returns: whether there is a good record in a block behind the one where the good ones end"""
+def _end(path: Path, database: Path) -> Fault | None:
+    """See where a MANIFEST has to end for all that it names to be there.
+
+    Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
+    what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
+
+    :returns: why it has to be cut, and where; None if it need not be
+    :raises Fault: it is damaged
+    :raises FileNotFoundError: it is missing, or something that it names
+    """
     data = path.read_bytes()
+    last = end = 0
+    torn: Fault | None = None
+    try:
+        for record in records(data, checksums=True, least=0):
+            last, end = end, record.end
+    except Torn:
+        pass
+    except Fault as fault:
+        if _goes_on(data, fault.end):
+            raise
+        torn = fault
+    version = manifest.read(data[:end], checksums=False)
+    missing = version.missing(database)
+    if not version.log:
+        raise Fault(end, 'it names no log')
+    if missing is None:
+        return torn
+    before = manifest.read(data[:last], checksums=False)
+    if before.log and before.missing(database) is None:
+        return Fault(last, f'{missing.name} is missing, which the last edit names')
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
+
+
+def _goes_on(data: bytes, end: int) -> bool:
+    """:returns: whether there is a good record in a block behind the one where the good ones end"""
     block = end - end % BLOCK + BLOCK
     while block < len(data):
         try:

@@ -432,7 +432,7 @@ class Server:
         def deliver(reply: Reply) -> None:
             client.blocked = False
             self._waiters.pop(client.number, None)
-            self.dispatcher.waited(client)
+            self.dispatcher.waited(client, reply)
             session.answer(reply)
             self.loop.call_soon(session.run)
 

@@ -101,6 +101,17 @@ def test_a_second_store_on_the_directory_is_refused(redis: Redis, store_dir: Pat
     assert 'Traceback' not in done.stderr
 
 
+def test_client_list_tells_what_each_client_did_last(redis: Redis, store_dir: Path) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}', single_connection_client=True) as other:
+        other.client_setname('other')
+        number = other.client_id()
+        assert other.client_info()['cmd'] == 'client|info'
+        other.object('encoding', 'nope')
+        assert [entry['cmd'] for entry in redis.client_list(client_id=[number])] == ['object|encoding']
+        other.get('nope')
+        assert [entry['cmd'] for entry in redis.client_list(client_id=[number])] == ['get']
+
+
 def test_a_transaction_that_saw_another_change_is_not_executed(redis: Redis) -> None:
     redis.set('balance', 1)
     with redis.pipeline() as pipe:

@@ -163,7 +163,7 @@ def _debug_object(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.find(argv[2])
     if value is None:
         raise no_such_key()
-    name = value.encoding_name().decode()
+    name = value.encoding_name(ctx.services.settings.layout).decode()
     return Status(f'Value at:0x0 refcount:1 encoding:{name} serializedlength:{len(value.record())}'.encode())
 
 

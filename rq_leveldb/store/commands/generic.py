@@ -264,7 +264,7 @@ def randomkey(ctx: Context, argv: list[bytes]) -> Reply:
 
 def encoding(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.find(argv[2])
-    return None if value is None else value.encoding_name()
+    return None if value is None else value.encoding_name(ctx.services.settings.layout)
 
 
 def refcount(ctx: Context, argv: list[bytes]) -> Reply:

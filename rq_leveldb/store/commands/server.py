@@ -210,6 +210,7 @@ def _settings(ctx: Context) -> dict[str, str]:
         'timeout': '0',
         'unixsocket': str(settings.directory.socket),
         'unixsocketperm': '600',
+        **settings.layout.parameters(),
     }
 
 
@@ -225,31 +226,44 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
         if text in given:
             raise _config_set_failed(text, 'duplicate parameter')
         given.add(text)
+    # One that cannot be set leaves all as they were.
+    layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
+    busy_reply_threshold = settings.busy_reply_threshold
+    always = False
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
             shown = name.decode('utf-8', 'surrogateescape')
             raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
-        if text in ('slowlog-log-slower-than', 'slowlog-max-len'):
+        if text in layout.parameters():
+            try:
+                layout = layout.changed(text, value.decode('latin-1'))
+            except ValueError as error:
+                raise _config_set_failed(text, str(error)) from None
+        elif text in ('slowlog-log-slower-than', 'slowlog-max-len'):
             number = _config_integer(text, value)
             if text == 'slowlog-max-len':
                 if number < 0:
                     raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-                settings.slowlog_length = number
+                slowlog_length = number
             else:
-                settings.slower_than = number
+                slower_than = number
         elif text in ('busy-reply-threshold', 'lua-time-limit'):
             number = _config_integer(text, value)
             if number < 0:
                 raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-            settings.busy_reply_threshold = number
+            busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more than the store was started with; none may ask for less.
-            ctx.services.demand_fsync()
+            always = True
         elif value.decode('latin-1') != known[text]:
             if known[text].isdigit():
                 _config_integer(text, value)
             raise _config_set_failed(text, "can't set immutable config")
+    settings.layout, settings.slower_than, settings.slowlog_length = layout, slower_than, slowlog_length
+    settings.busy_reply_threshold = busy_reply_threshold
+    if always:
+        ctx.services.demand_fsync()
     return OK
 
 

@@ -44,7 +44,8 @@ _LARGE = 1000
 class Trimming:
     """How many entries may stay: MAXLEN or MINID, with its options.
 
-    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does.
+    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does, though with
+    Redis' limit.
     """
 
     length: int | None
@@ -68,7 +69,7 @@ class _AddOptions:
 _NO_OPTIONS = _AddOptions(None, True, 2)
 
 
-def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
+def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions:
     """Read the options of XADD, which end at the id, or all of XTRIM's."""
     strategy = b''
     length: int | None = None
@@ -115,12 +116,14 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
         raise ReplyError('ERR syntax error, XTRIM must be called with a trimming strategy')
     if limit is not None and not approximate:
         raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
-    trimming = Trimming(length, id_, limit or 0) if strategy else None
+    if limit is None:
+        limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
+    trimming = Trimming(length, id_, limit) if strategy else None
     return _AddOptions(trimming, create, index)
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(argv, adding=True)
+    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
     at = options.at
     # An id, and at least one pair.
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
@@ -184,7 +187,7 @@ def _too_small() -> ReplyError:
 
 
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
-    trimming = _read_trimming(argv, adding=False).trimming
+    trimming = _read_trimming(ctx, argv, adding=False).trimming
     stream = ctx.typed(argv[1], Stream)
     if stream is None or trimming is None:
         return 0
