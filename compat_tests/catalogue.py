@@ -1,11 +1,14 @@
-"""Write ``rq_leveldb/store/catalogue.txt`` anew: what a real Redis tells of the commands that the store has.
+"""Write ``rq_leveldb/store/catalogue.txt`` anew: the facts that a real Redis tells of the commands that the store has.
 
-``python -m compat_tests.catalogue``, after a change of the table of commands or of the model's version.
+``python -m compat_tests.catalogue``, after a change of the table of commands or of the model's version. Redis'
+sentences (summaries, notes, the history of a command, descriptions in HELP) are left out, since they are not free to be
+copied. Ours are in ``summaries.txt``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,11 @@ from compat_tests.comparison.wire import Reply, Wire
 from compat_tests.real_redis import RealRedis
 from rq_leveldb.store.command import Command
 from rq_leveldb.store.commands.table import all_commands
+
+SENTENCES = ('summary', 'history')
+_TERM = r'O\((?:[^()]|\([^()]*\))*\)'
+FORMULA = re.compile(rf'{_TERM}(?: ?\+ ?{_TERM})*')
+NO_SUBCOMMAND = '(no subcommand)'
 
 
 def main() -> None:
@@ -37,26 +45,46 @@ def _line(wire: Wire, command: Command) -> str:
     (info,) = _plain(wire.call('COMMAND', 'INFO', command.name))
     assert info is not None, f'Redis has no {command.name}'
     ((_, docs),) = _plain(wire.call('COMMAND', 'DOCS', command.name)).items()
-    docs.pop('subcommands', None)
-    entry = {'categories': info[6], 'tips': info[7], 'keys': info[8], 'docs': docs}
+    keys = [{name: value for name, value in spec.items() if name != 'notes'} for spec in info[8]]
+    entry = {'categories': info[6], 'tips': info[7], 'keys': keys, 'docs': facts(docs)}
     if command.subcommands:
-        entry['help'] = _help(wire, command)
+        entry['help'] = [
+            (usage, options)
+            for usage, options in help_entries(_plain(wire.call(command.name, 'HELP')))
+            if usage[0] == NO_SUBCOMMAND or usage[0].split()[0].lower().encode() in command.subcommands
+        ]
     text = json.dumps({name: value for name, value in entry.items() if value}, separators=(',', ':'))
     return f'{command.name}\t{text}'
 
 
-def _help(wire: Wire, command: Command) -> list[str]:
-    """The lines of HELP, without those of subcommands that the store does not have."""
-    first, *lines = _plain(wire.call(command.name, 'HELP'))
-    kept = [first]
-    keeping = True
-    for line in lines:
+def facts(docs: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param docs: what COMMAND DOCS tells of a command
+    :returns: that without sentences and subcommands; of a complexity its formula, if it begins with one
+    """
+    kept = {name: value for name, value in docs.items() if name not in SENTENCES and name != 'subcommands'}
+    if 'complexity' in kept:
+        formula = FORMULA.match(kept['complexity'])
+        kept['complexity'] = formula and formula[0]
+    return {name: value for name, value in kept.items() if value}
+
+
+def help_entries(lines: list[str]) -> list[tuple[list[str], list[str]]]:
+    """
+    :param lines: of HELP
+    :returns: for each entry the lines that tell how it is called, and the options that are listed below, without what
+        is said about them
+    """
+    entries: list[tuple[list[str], list[str]]] = []
+    for line in lines[1:]:
+        text = line.strip()
         if not line.startswith(' '):
-            word = line.split()[0]
-            keeping = word.startswith('(') or word.lower().encode() in command.subcommands
-        if keeping:
-            kept.append(line)
-    return kept
+            entries.append(([line], []))
+        elif text.startswith('['):
+            entries[-1][0].append(line)
+        elif text.startswith('* '):
+            entries[-1][1].append(text.partition(': ')[0])
+    return entries
 
 
 def _plain(reply: Reply) -> Any:

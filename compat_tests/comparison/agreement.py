@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from compat_tests.catalogue import help_entries
 from compat_tests.comparison.wire import Reply
 
 Command = Sequence[bytes]
@@ -119,6 +120,15 @@ def pending_without_idle(theirs: Reply, ours: Reply) -> bool:
     return strip(theirs) == strip(ours)
 
 
+def same_help(theirs: Reply, ours: Reply) -> bool:
+    """HELP: the subcommands, how they are called and their options. What is said about them is each server's own."""
+    lines = [*theirs.value, *ours.value] if theirs.kind == ours.kind == '*' else []
+    if not lines or any(line.kind != '+' for line in lines):
+        return theirs == ours
+    entries, our_entries = (help_entries([line.value.decode() for line in reply.value]) for reply in (theirs, ours))
+    return entries == our_entries
+
+
 _XINFO = without(
     b'radix-tree-keys',
     b'radix-tree-nodes',
@@ -181,6 +191,17 @@ JUDGES: dict[bytes, Judge] = {
     b'XPENDING': pending_without_idle,
     b'PUBSUB CHANNELS': in_any_order,
     b'PUBSUB SHARDCHANNELS': in_any_order,
+    b'CLIENT HELP': same_help,
+    b'COMMAND HELP': same_help,
+    b'CONFIG HELP': same_help,
+    b'LATENCY HELP': same_help,
+    b'MEMORY HELP': same_help,
+    b'OBJECT HELP': same_help,
+    b'PUBSUB HELP': same_help,
+    b'SCRIPT HELP': same_help,
+    b'SLOWLOG HELP': same_help,
+    b'XGROUP HELP': same_help,
+    b'XINFO HELP': same_help,
 }
 
 _SCRIPTS = (b'EVAL', b'EVALSHA', b'EVAL_RO', b'EVALSHA_RO')

@@ -42,7 +42,6 @@ EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 0
 BLPOP l 0.01
 XREAD BLOCK 1 STREAMS x 0
 XREADGROUP GROUP g c STREAMS x >
-XGROUP HELP
 XGROUP CREATE x g 0
 FOO
 SET a
@@ -100,6 +99,15 @@ def test_a_pause_of_writes_holds(program: str, model: RealRedis, store: Server) 
         return seen, other.read() if seen[-1] == 'held' else None, first.call('GET', 'a')
 
     _same(play, model, store)
+
+
+def test_a_pause_of_writes_does_not_hold_the_help_of_a_command_that_writes(model: RealRedis, store: Server) -> None:
+    def play(first: Wire, connect: Callable[[], Wire]) -> object:
+        other = connect()
+        first.call('CLIENT', 'PAUSE', MINUTE, 'WRITE')
+        return other.call('XGROUP', 'HELP').kind  # its words are each server's own
+
+    assert _same(play, model, store) == '*'
 
 
 def test_a_pause_of_everything_holds_all_but_errors_until_its_end(model: RealRedis, store: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -10,17 +11,51 @@ import redis as redis_py
 
 from rq_leveldb import Redis
 from rq_leveldb.store import catalogue
-from rq_leveldb.store.command import Command
 from rq_leveldb.store.commands.table import all_commands
+from tests.store.direct import Direct
 
 
 def test_every_command_is_in_the_catalogue_once() -> None:
-    names = [name for command in all_commands() for name in (command.name, *_subcommands(command))]
-    assert sorted(name.decode() for name, _ in catalogue.entries(lambda name: True)) == sorted(names)
+    assert sorted(name for name, _ in catalogue.entries(lambda name: True)) == _names()
 
 
-def _subcommands(command: Command) -> list[str]:
-    return [one.name for one in command.subcommands.values()]
+def test_every_command_has_a_sentence_in_summaries_txt_in_the_order_of_names() -> None:
+    told = list(catalogue.summaries(lambda name: True))
+    assert [name for name, _ in told] == _names()
+    assert [name for name, summary in told if not re.fullmatch(r'[A-Z].*\.', summary)] == []
+
+
+def _names() -> list[bytes]:
+    commands = [one for command in all_commands() for one in (command, *command.subcommands.values())]
+    return sorted(one.name.encode() for one in commands)
+
+
+def test_docs_have_the_summary(redis: Redis) -> None:
+    redis.set_response_callback('COMMAND', lambda reply: reply)  # redis-py expects the reply of COMMAND alone
+    docs = redis.execute_command('COMMAND', 'DOCS', 'set')[b'set']
+    assert docs[b'summary'].decode() == dict(catalogue.summaries(b'set'.__eq__))[b'set']
+    assert (docs[b'since'], docs[b'group']) == (b'1.0.0', b'string')
+
+
+def test_help_tells_of_each_subcommand_how_it_is_called_and_its_summary(direct: Direct) -> None:
+    told = {name: f'    {summary}' for name, summary in catalogue.summaries(lambda name: True)}
+    assert _lines_after(direct, 'XGROUP', 'CREATE <key> <groupname> <id|$> [option]')[:3] == [
+        told[b'xgroup|create'],
+        '    * MKSTREAM',
+        '    * ENTRIESREAD entries_read',
+    ]
+    assert _lines_after(direct, 'COMMAND', '(no subcommand)')[:3] == [
+        told[b'command'],
+        'COUNT',
+        told[b'command|count'],
+    ]
+    assert _lines_after(direct, 'client', '         [OPTIN] [OPTOUT] [NOLOOP]')[0] == told[b'client|tracking']
+    assert direct.call('client', 'help')[0].decode().startswith('CLIENT <subcommand> ')
+
+
+def _lines_after(direct: Direct, container: str, line: str) -> list[str]:
+    lines = [one.decode() for one in direct.call(container, 'HELP')]
+    return lines[lines.index(line) + 1 :]
 
 
 def test_a_write_over_a_key_that_expired_while_writes_are_paused(redis: Redis) -> None:

@@ -24,5 +24,12 @@ def _nothing(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def help_(ctx: Context, argv: list[bytes]) -> Reply:
-    lines = catalogue.read(argv[0].lower())['help']
+    container = argv[0].lower()
+    told = dict(catalogue.summaries(lambda name: name.partition(b'|')[0] == container))
+    lines = [f'{argv[0].decode().upper()} <subcommand> [<arg> [value] [opt] ...], where <subcommand> is one of:']
+    for usage, options in catalogue.read(container)['help']:
+        word = usage[0].partition(' ')[0].lower().encode()
+        # No word of its own has what the name alone does.
+        said = told.get(b'%b|%b' % (container, word), told[container])
+        lines += [*usage, *(f'    {text}' for text in (said, *options))]
     return [Status(line.encode()) for line in lines]

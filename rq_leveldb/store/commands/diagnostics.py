@@ -129,7 +129,7 @@ def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def memory_malloc_stats(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(b'Stats not supported for the current allocator')
+    return Verbatim(b'The allocator of this process has no statistics to show.')
 
 
 def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:

@@ -109,8 +109,7 @@ def _as_reply(value: Any, name: str = '') -> Any:
     if isinstance(value, list):
         if name in ('flags', 'doc_flags'):
             return _statuses(value)
-        items = [_as_reply(item) for item in value]
-        return SetReply(items) if name == 'history' else items
+        return [_as_reply(item) for item in value]
     return value.encode() if isinstance(value, str) else value
 
 
