@@ -18,14 +18,12 @@ from random import Random
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import DataDirectory
-from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.engine import ReadFailed
 from tests.power.apart import Ended, apart
 from tests.power.campaign import PROCESSES, scratch
-from tests.power.judge import told
+from tests.power.judge import opened, told
 from tests.power.load import DATA
 from tests.power.units import payload
-from tests.store.direct import Direct
 
 KEYS = 5_000
 _OPENINGS = 4
@@ -102,10 +100,8 @@ class Report:
 
 def make(data: Path) -> None:
     """Make a database in tables and a log: every key was written twice, the first time with another value."""
-    directory = DataDirectory(data)
-    directory.create()
     for opening in range(_OPENINGS):
-        store = Direct(directory.database, all_commands())
+        store = opened(data)
         for number in range(opening, KEYS, _OPENINGS):
             store.run('SET', _key(number), payload(1, number, 100))
             store.run('SET', _key(number), payload(0, number, 100))
@@ -139,9 +135,7 @@ def strike(source: Path, damage: str, chance: Random) -> tuple[str, str]:
 
 def _read(data: Path, name: str, may_be_short: bool) -> tuple[str, str]:
     try:
-        directory = DataDirectory(data)
-        directory.create()
-        store = Direct(directory.database, all_commands())
+        store = opened(data)
     except StoreError as error:
         return 'refused', f'{name}{error}'
     except Exception as error:

@@ -17,6 +17,7 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Settings
+from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.server import Server
 
 
@@ -84,14 +85,16 @@ def _sync(path: Path) -> None:
 async def _serve(bug: str, directory: DataDirectory, fsync: str) -> None:
     engine_type, durability_type = BUGS[bug]
     loop = asyncio.get_running_loop()
-    server = Server(Settings(directory, fsync, 0.0, 0), engine_type(directory.database), Claim(directory), loop)
-    server.durability = durability_type(
-        server.engine, fsync == 'always', loop, server.statistics, lambda reason: sys.exit(reason)
-    )
+    open_database(directory).close()
+    engine = engine_type(directory.database)
+    claim = Claim(directory)
+    server = Server(Settings(directory, fsync, 0.0, 0), engine, claim, loop)
+    server.durability = durability_type(engine, fsync == 'always', loop, server.statistics, sys.exit)
     loop.add_signal_handler(signal.SIGTERM, server.shutdown)
     await server.listen()
     server.start_timers()
     await server.stopped
+    claim.give_name_back()
     server.stop_listening()
     await server.finish()
 

@@ -26,7 +26,7 @@ CUTS = 50
 # Cuts and where they are; a unit in two batches is seen without a loss of power.
 SEARCHES = {
     'no-sync': (10, Where.BEHIND_REPLIES, 'strict'),
-    'no-directory-sync': (60, Where.AFTER_LOG_SWITCHES, 'strict'),
+    'no-directory-sync': (120, Where.AFTER_LOG_SWITCHES, 'strict'),
     'newest-log-only': (80, Where.AFTER_LOG_SWITCHES, 'strict'),
     'two-batches': (40, Where.ANYWHERE, 'killed'),
     'early-replies': (10, Where.BEHIND_REPLIES, 'strict'),
