@@ -51,7 +51,11 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
-    write_anew(directory.boot_note, _CLOSED)
+    try:
+        write_anew(directory.boot_note, _CLOSED)
+    except OSError as error:
+        # Then the next start takes it for one that was killed, which costs nothing.
+        logger.warning('cannot note that the database was closed in good order: %s', error)
 
 
 def _read(path: Path) -> str | None:

@@ -177,7 +177,7 @@ class Batch:
         else:
             self._report.counts['not refused'] += 1
         if not self._serves():
-            self._fault('dead', 'the store does not serve again, though nothing fails any more')
+            self._fault('dead', f'the store does not serve again, though nothing fails any more: {self._said()[-600:]}')
             return False
         if 'Traceback' in self._said():
             self._fault('raw', f'the store says: {self._said()[-600:]}')

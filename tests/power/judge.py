@@ -153,6 +153,8 @@ class _Left:
             for key, kind in keys:
                 value = self._value(key, kind)
                 expires = left.call('PEXPIRETIME', key)
+                if expires == -2:
+                    continue  # it came due meanwhile
                 self.values[db, key.decode()] = value, None if expires == -1 else expires
         left.ctx.db = 0
         history = self.values.get((0, 'history'), ([], None))[0]

@@ -15,8 +15,6 @@ SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
 
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_errors_pass(tmp_path: Path) -> None:
-    if os.environ.get('RQ_LEVELDB_TEST_POWER') != 'all':
-        pytest.skip('the engine does not stand this yet; RQ_LEVELDB_TEST_POWER=all runs it')
     report = injected.run(tmp_path, compiled(tmp_path), 8, SEED)
     print(f'\nseed {SEED}\n{report}')
     assert not report.faults, '\n'.join(report.faults)
