@@ -21,6 +21,7 @@ class Waiter:
 
     :ivar places: the keys waited for
     :ivar attempt: tries the command again; None if it still has to wait
+    :ivar is_gone: whether nobody would receive the reply; asked before `attempt` takes anything
     :ivar deliver: sends the reply and lets the client go on
     :ivar timeout_reply: the reply when the time is over
     :ivar cancel_timer: called when the waiter leaves
@@ -28,6 +29,7 @@ class Waiter:
 
     places: tuple[Place, ...]
     attempt: Callable[[], Reply]
+    is_gone: Callable[[], bool]
     deliver: Callable[[Reply], None]
     timeout_reply: Reply
     cancel_timer: Callable[[], None] = lambda: None

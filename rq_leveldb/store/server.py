@@ -441,7 +441,8 @@ class Server:
             deliver(timeout_reply)
             self.commit()
 
-        waiter = Waiter(tuple((ctx.db, key) for key in dict.fromkeys(keys)), attempt, deliver, timeout_reply)
+        places = tuple((ctx.db, key) for key in dict.fromkeys(keys))
+        waiter = Waiter(places, attempt, session.is_gone, deliver, timeout_reply)
         if timeout > 0:
             waiter.cancel_timer = self.loop.call_later(timeout, expire).cancel
         client.blocked = True
