@@ -355,7 +355,7 @@ class Dispatcher:
             if waiter.is_gone():
                 continue  # out of its lines once the loop has told of its end
             try:
-                reply = waiter.attempt()
+                reply = waiter.attempt(place[1])
             except ReplyError as error:
                 reply = error
             except Exception:

@@ -424,7 +424,7 @@ class Server:
         return self.dispatcher.call(ctx, argv)
 
     def block(
-        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
         client = ctx.client
         session = self.sessions[client.number]
@@ -488,7 +488,7 @@ class Server:
         return self.durability.is_synced() and not self.keyspace.has_changes()
 
     def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        waiting = self.block(ctx, [], timeout, lambda: None, timeout_reply)
+        waiting = self.block(ctx, [], timeout, lambda key: None, timeout_reply)
         waiter = self._waiters[ctx.client.number]
 
         def synced() -> None:
