@@ -14,6 +14,9 @@ from compat_tests.comparison.contest import Contest, Server, as_bytes, shown
 from compat_tests.comparison.wire import Reply, Wire
 from compat_tests.real_redis import RealRedis
 
+# A difference is made as small as it gets before it is shown, for up to five minutes.
+pytestmark = pytest.mark.timeout(400)
+
 WAITERS = 'pqrs'
 GROUP_READ = 'XREADGROUP GROUP g c BLOCK 0 STREAMS x1 >'
 KEYS = [b'l1', b'l2', b'z1', b'x1']
