@@ -19,7 +19,7 @@ CHANGED: dict[str, str] = {
     'RANK -9223372036854775808': 'the smallest integer was accepted as a rank',
     'BLPOP a inf': 'another error for an infinite time-out',
     'error({a=1})': 'it ends the server of 7.0',
-    'EXPIRE a 100 XX GT': 'XX and GT together',
+    'EXPIRE a 200 XX GT': 'XX and GT together',
     '"SET","a",0.1': 'numbers of scripts had 17 digits',
     '"ZINCRBY","z",0.1': 'scores had 17 digits',
     'ZADD z inf a': 'scores had 17 digits',

@@ -22,6 +22,7 @@ _WORDS: dict[str, str] = {
     'count': '0 1 2 3 100',
     'signed': '0 1 2 -1 -2 100 -100',
     'offset': '0 1 2 5 20',
+    # Not for GT: whether as many seconds ahead are later than before depends on the millisecond.
     'seconds': '1000 5000 100000',
     'milliseconds': '1000000 5000000',
     'moment': '4102444800 4102444801',
@@ -244,8 +245,8 @@ GROUPS: dict[str, str] = {
         EXISTS <{key}>
         TOUCH <{key}>
         TYPE {key}
-        EXPIRE {key} {seconds} [NX|XX|GT|LT]
-        PEXPIRE {key} {milliseconds} [NX|XX|GT|LT]
+        EXPIRE {key} {seconds} [NX|XX|LT]
+        PEXPIRE {key} {milliseconds} [NX|XX|LT]
         EXPIREAT {key} {moment} [NX|XX|GT|LT]
         PEXPIREAT {key} {moment_ms}
         (EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT) {key} {past}

@@ -50,10 +50,13 @@ class Services(Protocol):
         ctx: Context,
         keys: list[bytes],
         timeout: float,
-        attempt: Callable[[], Reply],
+        attempt: Callable[[bytes], Reply],
         timeout_reply: Reply,
     ) -> Reply:
-        """Let the client wait; see :meth:`Context.block`."""
+        """Let the client wait.
+
+        :param attempt: gets the key that changed; see :meth:`Context.block` for the rest
+        """
 
     def unblock(self, client: ClientState, with_error: bool) -> bool:
         """End a client's waiting, as if its time were over or with an error.
@@ -180,19 +183,30 @@ class Context:
         """Execute one command in the open transaction."""
         return self.services.call(self, argv)
 
-    def block(self, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply) -> Reply:
-        """Wait until `attempt` succeeds. The command has tried once already, in vain.
+    def block(
+        self,
+        keys: list[bytes],
+        type_: type[Value] | None,
+        timeout: float,
+        take: Callable[[], Reply],
+        timeout_reply: Reply,
+    ) -> Reply:
+        """Wait until `take` succeeds. The command has tried once already, in vain.
 
-        :param keys: `attempt` is worth another try when one of these changes; who waits longest for a key comes first
+        :param keys: `take` is tried again when one of these changed; who waits longest for a key comes first
+        :param type_: only if that key holds this now; None for whatever it holds, if anything
         :param timeout: seconds, 0 for ever
-        :param attempt: does the command's work and returns its reply; None if there is still nothing to be had (then
-            it must not have changed anything). It must bear with a key of another type by returning None. A ReplyError
-            that it raises is the reply.
+        :param take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
+            nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
         :param timeout_reply: the reply when the time is over, or at once where a command may not block
         :returns: what the command has to return
         """
         if not self.may_block:
             return timeout_reply
+
+        def attempt(key: bytes) -> Reply:
+            return take() if type_ is None or isinstance(self.find(key), type_) else None
+
         return self.services.block(self, keys, timeout, attempt, timeout_reply)
 
     def block_for(
@@ -200,22 +214,9 @@ class Context:
     ) -> Reply:
         """Take something from one of the keys, and wait for it where there is nothing.
 
-        A client for which something has come is served as if it asked anew; one whose keys only came to hold other
-        types goes on waiting.
+        All as in `block`.
 
-        :param keys: where it may be
-        :param type_: of what it is taken from
-        :param timeout: seconds, 0 for ever
-        :param take: does the command's work; None if there is nothing, and then nothing was changed
-        :param timeout_reply: as `block`
-        :returns: what the command has to return
         :raises ReplyError: as `take`
         """
         reply = take()
-        if reply is not None:
-            return reply
-
-        def attempt() -> Reply:
-            return take() if any(isinstance(self.find(key), type_) for key in keys) else None
-
-        return self.block(keys, timeout, attempt, timeout_reply)
+        return self.block(keys, type_, timeout, take, timeout_reply) if reply is None else reply

@@ -352,8 +352,10 @@ class Dispatcher:
             # them: a consumer group may have gone with it.
             if served and self.keyspace.find(*place) is None:
                 return
+            if waiter.is_gone():
+                continue  # out of its lines once the loop has told of its end
             try:
-                reply = waiter.attempt()
+                reply = waiter.attempt(place[1])
             except ReplyError as error:
                 reply = error
             except Exception:

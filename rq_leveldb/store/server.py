@@ -416,7 +416,7 @@ class Server:
         return self.dispatcher.call(ctx, argv)
 
     def block(
-        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
         client = ctx.client
         session = self.sessions[client.number]
@@ -433,7 +433,8 @@ class Server:
             deliver(timeout_reply)
             self.commit()
 
-        waiter = Waiter(tuple((ctx.db, key) for key in dict.fromkeys(keys)), attempt, deliver, timeout_reply)
+        places = tuple((ctx.db, key) for key in dict.fromkeys(keys))
+        waiter = Waiter(places, attempt, session.is_gone, deliver, timeout_reply)
         if timeout > 0:
             waiter.cancel_timer = self.loop.call_later(timeout, expire).cancel
         client.blocked = True
@@ -479,7 +480,7 @@ class Server:
         return self.durability.is_synced() and not self.keyspace.has_changes()
 
     def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        waiting = self.block(ctx, [], timeout, lambda: None, timeout_reply)
+        waiting = self.block(ctx, [], timeout, lambda key: None, timeout_reply)
         waiter = self._waiters[ctx.client.number]
 
         def synced() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ STREAMED_FROM = 1000
 """Elements above which a reply is sent in pieces."""
 
 
+_ENDED = getattr(select, 'POLLRDHUP', 0)  # macOS reports it as POLLHUP, which needs not be asked for
 _MULTI = [b'MULTI']
 _MAY_TAKE_LONG = (b'EVAL', b'eval', b'EXEC', b'exec')
 _OK = b'+OK\r\n'
@@ -74,7 +76,7 @@ class Session(asyncio.Protocol):
         self._held: list[bytes] = []  # replies behind one that is being sent in pieces
         self._paused = False
         self._reading = True
-        self._ended = False  # the client sends no more, and not all is executed
+        self._ended = False  # the client sends no more
         self._ahead = 0  # bytes that arrived since the backlog was last empty
         self._closing = False
         self._running = False
@@ -150,8 +152,11 @@ class Session(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # What was sent before the end is executed and answered, unless it waits for what may never come.
-        self._ended = bool(self.backlog or self._unparsed) and not self.client.blocked
-        return self._ended
+        self._ended = True
+        if not self._closing and (self.client.blocked or not (self.backlog or self._unparsed or self._streaming)):
+            self.close()
+            self.server.commit()
+        return True
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -177,6 +182,18 @@ class Session(asyncio.Protocol):
     def is_closing(self) -> bool:
         """:returns: whether the client is disconnected once what was answered has been sent"""
         return self._closing
+
+    def is_gone(self) -> bool:
+        """
+        :returns: whether the client was disconnected, or has ended its side of the connection, even if the loop has
+            not come to that yet
+        """
+        # Once closed, the descriptor may be another client's.
+        if self._closing or self.transport.is_closing():
+            return True
+        ended = select.poll()
+        ended.register(self.client.descriptor, _ENDED)
+        return bool(ended.poll(0))
 
     def answer_while_busy(self, data: bytes) -> bytes:
         """

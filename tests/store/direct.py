@@ -33,12 +33,12 @@ class Direct:
         self.commands = {command.name.encode(): command for command in commands}
         self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
-        self.waiting: tuple[list[bytes], Callable[[], Reply]] | None = None
+        self.waiting: tuple[list[bytes], Callable[[bytes], Reply]] | None = None
         services = SimpleNamespace(block=self._block, settings=Settings(DataDirectory(directory)))
         self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, services))
 
     def _block(
-        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
         self.waiting = (keys, attempt)
         return NO_REPLY

@@ -393,17 +393,17 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
     if options.block is None:
         return NULL_ARRAY
 
-    def attempt() -> Reply:
+    def take() -> Reply:
         found: list[tuple[bytes, Reply]] = []
         for key, id_ in waiting:
-            stream = ctx.find(key)
-            if isinstance(stream, Stream) and stream.last > id_:
+            stream = ctx.typed(key, Stream)
+            if stream is not None and stream.last > id_:
                 entries = _entries_after(stream, id_, options.count)
                 if entries:
                     found.append((key, entries))
         return _streams_reply(ctx, found) if found else None
 
-    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+    return ctx.block(options.keys, Stream, options.block / 1000, take, NULL_ARRAY)
 
 
 def _entries_after(stream: Stream, id_: StreamId, count: int) -> list[Reply]:
@@ -448,24 +448,25 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
     if options.block is None:
         return NULL_ARRAY
 
-    def attempt() -> Reply:
-        read: list[tuple[bytes, Stream, Group]] = []
+    def take() -> Reply:
+        read: dict[bytes, tuple[Stream, Group]] = {}
         for key in options.keys:
             stream = ctx.typed(key, Stream)
             group = None if stream is None else stream.group(options.group)
             if stream is None or group is None:
                 raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
             if stream.last > group.last:
-                read.append((key, stream, group))
+                read[key] = stream, group
         # Nothing is delivered before it is sure that all can be.
         found: list[tuple[bytes, Reply]] = []
-        for key, stream, group in read:
+        for key, (stream, group) in read.items():
             entries = _deliver_new(ctx, stream, group, options)
             if entries:
                 found.append((key, entries))
         return _streams_reply(ctx, found) if found else None
 
-    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+    # That its group went away concerns a reader, whatever the key holds instead.
+    return ctx.block(options.keys, None, options.block / 1000, take, NULL_ARRAY)
 
 
 def _reader(ctx: Context, group: Group, name: bytes) -> Consumer:
