@@ -96,12 +96,16 @@ class Engine:
         with _said_clearly(self.directory):
             found = self.get(encoding.FORMAT_KEY)
             batches = self.get(encoding.BATCHES_KEY)
-        if found is None:
+            unreadable = _unreadable(self._db)
+        if found is None or unreadable:
             self.close()
             raise errors.CorruptDatabase(
-                str(self.directory), title='This is not a database of rq-leveldb, or only a part of one'
+                str(self.directory),
+                title='This is not a database of rq-leveldb, or only a part of one'
+                if found is None
+                else 'What the database says of itself cannot be read',
             )
-        if int(found) > encoding.FORMAT_VERSION:
+        if encoding.read_format(found) > encoding.FORMAT_VERSION:
             self.close()
             raise errors.NewerFormat(str(self.directory))
         self._batches = encoding.read_u64(batches) if batches is not None else 0
@@ -118,7 +122,7 @@ class Engine:
             version = manifest.read(path.read_bytes(), checksums=False)
             logs = version.logs(self.directory)
             path = self.directory / f'{version.log:06d}.log'
-            if logs and path not in logs:
+            if path not in logs:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             due = version.due
             for path in logs:
@@ -307,6 +311,40 @@ def create(directory: Path) -> None:
         sync_directory(new)
         new.rename(directory)
         sync_directory(directory.parent)
+
+
+def _unreadable(database: Any) -> list[bytes]:
+    """:returns: keys of the store's own records that are not what they have to be, as long as there are any"""
+    found = []
+    with database.iterator(prefix=encoding.OWN_PREFIX, verify_checksums=True) as records:
+        for key, value in records:
+            if not encoding.is_own_record(key, value):
+                found.append(key)
+    return found
+
+
+def settle(directory: Path, *, unordered: bool) -> bool:
+    """Make ready to be opened what was salvaged of a database.
+
+    :param unordered: of a key that two tables hold, it is not known which is to be asked first
+    :returns: whether what it says of itself can be read; else that is mended as far as it can be here
+    :raises errors.StoreError: LevelDB cannot open it
+    """
+    with _said_clearly(directory):
+        database = plyvel.DB(os.fsencode(directory), create_if_missing=False, paranoid_checks=True)
+        try:
+            if unordered:
+                # Merging goes by the numbers of the changes, reading by those of the files.
+                database.compact_range()
+            unreadable = _unreadable(database)
+            for key in unreadable:
+                database.delete(key)
+            has_format = database.get(encoding.FORMAT_KEY) is not None
+            if not has_format:
+                database.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION)
+            return has_format and not unreadable
+        finally:
+            database.close()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rq_leveldb.store.log_file import Fault, Fields, records
+from rq_leveldb.store.log_file import Fault, Fields, framed, number_bytes, records, text_bytes
 
 _CURRENT = re.compile(rb'(MANIFEST-\d+)\n')
 _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
@@ -16,12 +16,14 @@ _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _
 class Table:
     """
     :param number: of its file
+    :param level: 0 for those that may overlap each other
     :param size: bytes
-    :param smallest: its first key
-    :param largest: its last key
+    :param smallest: its first key, and behind it LevelDB's 8 bytes: a change's number and kind
+    :param largest: its last key, likewise
     """
 
     number: int
+    level: int
     size: int
     smallest: bytes
     largest: bytes
@@ -85,6 +87,22 @@ def read(data: bytes, *, checksums: bool) -> Version:
     return version
 
 
+def write(version: Version, next_file: int) -> bytes:
+    """
+    :param version: what is alive
+    :param next_file: a number that no file has
+    :returns: the contents of a MANIFEST that says so
+    """
+    edit = number_bytes(_COMPARATOR) + text_bytes(b'leveldb.BytewiseComparator')
+    for tag, number in ((_LOG, version.log), (_NEXT_FILE, next_file), (_LAST_CHANGE, version.last_change)):
+        edit += number_bytes(tag) + number_bytes(number)
+    for table in version.tables.values():
+        for number in (_NEW, table.level, table.number, table.size):
+            edit += number_bytes(number)
+        edit += text_bytes(table.smallest) + text_bytes(table.largest)
+    return framed(edit)
+
+
 def _apply(edit: Fields, version: Version) -> None:
     while edit:
         tag = edit.number()
@@ -104,13 +122,7 @@ def _apply(edit: Fields, version: Version) -> None:
             edit.number()
             version.tables.pop(edit.number(), None)
         elif tag == _NEW:
-            edit.number()
-            number, size = edit.number(), edit.number()
-            version.tables[number] = Table(number, size, _key(edit), _key(edit))
+            level, number, size = edit.number(), edit.number(), edit.number()
+            version.tables[number] = Table(number, level, size, edit.text(), edit.text())
         else:
             raise ValueError(tag)
-
-
-def _key(edit: Fields) -> bytes:
-    # Behind the user's key stand 8 bytes: a change's number and kind.
-    return edit.text()[:-8]

@@ -6,19 +6,41 @@ If it was open in another boot, the power may have been lost, or the directory w
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
 import os
 from pathlib import Path
+from typing import TextIO
 
 from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory
-from rq_leveldb.process import boot_id
+from rq_leveldb.process import boot_id, identify
 from rq_leveldb.store import power_loss
 from rq_leveldb.store.engine import Engine, create, is_missing, sync_directory
+from rq_leveldb.version import __version__
 
 logger = logging.getLogger(__name__)
 
 _CLOSED = 'closed'
+
+
+def hold(directory: DataDirectory) -> TextIO:
+    """Keep every other store off a data directory.
+
+    :returns: what has to stay open for as long as that is to be
+    :raises errors.StoreInUse: another process holds it
+    """
+    file = open(directory.lock, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise errors.StoreInUse(str(directory.path)) from None
+    file.truncate(0)
+    file.write(json.dumps({**identify().to_dict(), 'version': __version__}))
+    file.flush()
+    return file
 
 
 def open_database(directory: DataDirectory) -> Engine:
@@ -29,6 +51,7 @@ def open_database(directory: DataDirectory) -> Engine:
     database = directory.database
     try:
         note = _read(directory.boot_note)
+        finish_mending(directory)
         if is_missing(database):
             if note is not None:
                 raise errors.CorruptDatabase(
@@ -37,7 +60,7 @@ def open_database(directory: DataDirectory) -> Engine:
                     advice='Restore it from a copy; to begin with an empty one, remove the whole data directory.',
                 )
             create(database)
-        elif note not in (boot_id(), _CLOSED):
+        elif power_may_be_lost(directory):
             for line in power_loss.mend(database, directory.set_aside):
                 logger.warning('after a loss of power: %s', line)
         power_loss.forget(directory.set_aside)
@@ -52,7 +75,29 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
+    note_good_order(directory)
+
+
+def note_good_order(directory: DataDirectory) -> None:
+    """Say that all of the database is synced, and whole."""
     _write(directory.boot_note, _CLOSED)
+
+
+def was_opened(directory: DataDirectory) -> bool:
+    """:returns: whether there ever was a database"""
+    return _read(directory.boot_note) is not None
+
+
+def power_may_be_lost(directory: DataDirectory) -> bool:
+    """:returns: whether the database was open when the machine was started the last time"""
+    return _read(directory.boot_note) not in (boot_id(), _CLOSED)
+
+
+def finish_mending(directory: DataDirectory) -> None:
+    """Let a mended database take the place of the damaged one, if that was begun: see `check`."""
+    if directory.mended.exists() and not directory.database.exists():
+        directory.mended.rename(directory.database)
+        sync_directory(directory.path)
 
 
 def _read(path: Path) -> str | None:

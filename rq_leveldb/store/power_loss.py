@@ -61,6 +61,10 @@ def mend(database: Path, aside: Path) -> list[str]:
     logs = version.logs(database)
     oldest = manifest.log_path(database, version.log)
     whole = oldest in logs
+    if not whole:
+        oldest.touch()
+        sync_file(oldest)
+        done.append(f'{oldest.name} is missing; an empty one is made')
     due = version.due
     for path in logs:
         if whole:

@@ -9,8 +9,6 @@ import argparse
 import asyncio
 import contextlib
 import faulthandler
-import fcntl
-import json
 import logging
 import logging.handlers
 import os
@@ -20,11 +18,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 import uvloop
 
-from rq_leveldb import errors, location, process, systemd, trust
+from rq_leveldb import errors, location, systemd, trust
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
@@ -37,7 +34,7 @@ from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, Writ
 from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
-from rq_leveldb.store.opening import close_database, open_database
+from rq_leveldb.store.opening import close_database, hold, open_database
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
 from rq_leveldb.store.scripting import Sandbox
@@ -222,7 +219,8 @@ class Server:
             if isinstance(fault, ReadFailed):
                 error = ReplyError(
                     f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read '
-                    f'({words(fault)}): keep a copy of the directory, then restore a snapshot or move it away'
+                    f'({words(fault)}). Other keys can be used; rq-leveldb check says what is damaged, and with '
+                    '--fix saves what can be read'
                 )
         try:
             self.keyspace.rollback()
@@ -554,7 +552,7 @@ def main(argv: list[str]) -> int:
     directory = place.directory
     try:
         directory.create()
-        lock = _lock(directory)
+        lock = hold(directory)
     except errors.StoreInUse as error:
         if options.detached:
             ready.tell('busy')
@@ -575,6 +573,10 @@ def main(argv: list[str]) -> int:
     except errors.StoreError as error:
         logger.error('%s', error)
         return ready.fail(error)
+    except ReadFailed as fault:
+        damaged = errors.CorruptDatabase(str(directory.database), title=f'The database is damaged ({words(fault)})')
+        logger.error('%s', damaged)
+        return ready.fail(damaged)
     finally:
         lock.close()
 
@@ -630,19 +632,6 @@ def _place(options: argparse.Namespace) -> location.Location:
     if options.dir:
         return location.Location(location.DataDirectory(Path(options.dir).absolute()))
     return location.parse(options.url)
-
-
-def _lock(directory: location.DataDirectory) -> TextIO:
-    file = open(directory.lock, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise errors.StoreInUse(str(directory.path)) from None
-    file.truncate(0)
-    file.write(json.dumps({**process.identify().to_dict(), 'version': __version__}))
-    file.flush()
-    return file
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
