@@ -145,7 +145,7 @@ class CorruptDatabase(StoreError):
     """LevelDB cannot read its files, or what is in them contradicts itself."""
 
     default_title = 'The database is damaged'
-    default_advice = 'Keep a copy of the directory, then restore a snapshot or move the directory away.'
+    default_advice = 'rq-leveldb check says what is damaged; with --fix it saves what can be read, and keeps the rest.'
 
 
 class NewerFormat(StoreError):

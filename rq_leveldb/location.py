@@ -115,6 +115,24 @@ class DataDirectory:
         return self.path / 'set-aside'
 
     @property
+    def mending(self) -> Path:
+        """What `rq-leveldb check` looks at: a copy of LevelDB's directory, which is removed in the end."""
+        return self.path / 'leveldb.mending'
+
+    @property
+    def mended(self) -> Path:
+        """A mended database that is about to take the place of the damaged one."""
+        return self.path / 'leveldb.mended'
+
+    def damaged(self, stamp: str) -> Path:
+        """Return where a damaged database is kept until a person removes it.
+
+        Args:
+            stamp: when it was mended.
+        """
+        return self.path / f'damaged-{stamp}'
+
+    @property
     def workers(self) -> Path:
         """Files that live workers hold locked, one for each name."""
         return self.path / 'workers'

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
     'info': 'rq_leveldb.cli.rq_commands:info',
     'status': 'rq_leveldb.cli.status:status',
+    'check': 'rq_leveldb.cli.check:check',
     'requeue': 'rq_leveldb.cli.rq_commands:requeue',
     'empty': 'rq_leveldb.cli.rq_commands:empty',
     'suspend': 'rq_leveldb.cli.rq_commands:suspend',

@@ -80,6 +80,7 @@ TYPE_STREAM = 7
 TYPE_SMALL_SET = 8
 TYPE_SMALL_STREAM = 9
 
+OWN_PREFIX = b'\x00'
 FORMAT_KEY = b'\x00format'
 BATCHES_KEY = b'\x00batches'
 NEXT_VERSION_KEY = b'\x00version'
@@ -106,7 +107,11 @@ _TWO = struct.Struct('>QQ')
 _FOUR = struct.Struct('>QQQQ')
 _DOUBLE = struct.Struct('>d')
 
-_WITHOUT_MEMBERS = frozenset((TYPE_STRING, TYPE_SMALL_HASH, TYPE_SMALL_SET, TYPE_SMALL_STREAM))
+SMALL_TYPES = frozenset((TYPE_SMALL_HASH, TYPE_SMALL_SET, TYPE_SMALL_STREAM))
+"""What lives in its meta record, members and all."""
+LARGE_TYPES = frozenset((TYPE_LIST, TYPE_SET, TYPE_SORTED_SET, TYPE_LARGE_HASH, TYPE_STREAM))
+
+_WITHOUT_MEMBERS = SMALL_TYPES | {TYPE_STRING}
 
 u64 = _U64.pack
 u32 = _U32.pack
@@ -135,11 +140,35 @@ def after(prefix: bytes) -> bytes:
 
 
 def namespace_key(db: int) -> bytes:
-    return b'\x00namespace' + bytes((db,))
+    return _NAMESPACE + bytes((db,))
 
 
 def count_key(namespace: bytes) -> bytes:
-    return b'\x00count' + namespace
+    return _COUNT + namespace
+
+
+_NAMESPACE = b'\x00namespace'
+_COUNT = b'\x00count'
+_OWN_SIZES = {BATCHES_KEY: 8, NEXT_VERSION_KEY: 8, NEXT_NAMESPACE_KEY: 4}
+
+
+def read_format(record: bytes) -> int:
+    """:returns: the format's version
+    :raises ValueError: it is no number
+    """
+    return int(record)
+
+
+def is_own_record(key: bytes, value: bytes) -> bool:
+    """:returns: whether the value of one of the store's own records can be read; True for one that is not known"""
+    if key == FORMAT_KEY:
+        return value.isdigit()
+    size = _OWN_SIZES.get(key)
+    if size is None and key.startswith(_NAMESPACE) and len(key) == len(_NAMESPACE) + 1:
+        size = NAMESPACE_SIZE
+    if size is None and key.startswith(_COUNT) and len(key) == len(_COUNT) + NAMESPACE_SIZE:
+        size = 8
+    return size is None or len(value) == size
 
 
 # -- keys
@@ -169,6 +198,19 @@ def garbage_namespace_key(namespace: bytes) -> bytes:
 
 def members_prefix(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version)
+
+
+_TAG = 9
+
+
+def split_member_key(key: bytes) -> tuple[int, bytes, bytes]:
+    """:returns: version, tag, and what stands behind them
+    :raises ValueError: it is too short
+    """
+    tag = key[_TAG : _TAG + 1]
+    if not tag:
+        raise ValueError('a key that is too short')
+    return read_u64(key, 1), tag, key[_TAG + 1 :]
 
 
 # -- meta records
@@ -282,6 +324,32 @@ def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
         items.append(data[start:end])
         start = end
     return items
+
+
+def check_strings(data: bytes, offset: int = 0) -> list[bytes]:
+    """As :func:`read_strings_body`, from bytes that may be anything.
+
+    :raises ValueError: they are not the byte strings that they say, or more
+    """
+    try:
+        count = read_u32(data, offset)
+        if len(data) < offset + 4 + 4 * count:
+            raise ValueError('it is too short')
+        items = read_strings_body(data, offset)
+    except struct.error as error:
+        raise ValueError('it is too short') from error
+    if offset + 4 + 4 * count + sum(map(len, items)) != len(data):
+        raise ValueError('its length is wrong')
+    if sum(struct.unpack_from(f'>{count}I', data, offset + 4)) != sum(map(len, items)):
+        raise ValueError('its length is wrong')
+    return items
+
+
+def check_small(record: bytes) -> list[bytes]:
+    """:returns: the byte strings in the meta record of a small hash, set or stream
+    :raises ValueError: it does not hold such ones
+    """
+    return check_strings(record, _HEADER_SIZE + (_STREAM.size if record[0] == TYPE_SMALL_STREAM else 0))
 
 
 def read_small_hash(record: bytes) -> dict[bytes, bytes]:

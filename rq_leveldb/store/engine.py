@@ -96,12 +96,16 @@ class Engine:
         with _said_clearly(self.directory):
             found = self.get(encoding.FORMAT_KEY)
             batches = self.get(encoding.BATCHES_KEY)
-        if found is None:
+            unreadable = _unreadable(self._db)
+        if found is None or unreadable:
             self.close()
             raise errors.CorruptDatabase(
-                str(self.directory), title='This is not a database of rq-leveldb, or only a part of one'
+                str(self.directory),
+                title='This is not a database of rq-leveldb, or only a part of one'
+                if found is None
+                else 'What the database says of itself cannot be read',
             )
-        if int(found) > encoding.FORMAT_VERSION:
+        if encoding.read_format(found) > encoding.FORMAT_VERSION:
             self.close()
             raise errors.NewerFormat(str(self.directory))
         self._batches = encoding.read_u64(batches) if batches is not None else 0
@@ -221,18 +225,33 @@ class Engine:
         self._batches = number
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
-        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(
-            start=start, stop=stop, reverse=reverse, verify_checksums=True
-        )
-        if not reverse:
-            return iterator
-        # Backwards, plyvel 1.5.1 yields nothing when the only record within the bounds is the one at `start`.
-        first = next(iterator, None)
-        if first is not None:
-            return chain((first,), iterator)
-        value = self.get(start) if start < stop else None
-        return iter(()) if value is None else iter(((start, value),))
+        """
+        :returns: the records with start <= key < stop as they are now, whatever is written meanwhile
+        :raises ReadFailed: LevelDB cannot read one of them, now or when the records are taken
+        """
+        if reverse:
+            return self._backwards(start, stop)
+        found = self._db.iterator(start=start, stop=stop, verify_checksums=True)
+        return chain(found, self._end(stop))
+
+    def _end(self, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Nothing more; but where the whole database ends, plyvel 1.5.1 does not ask whether all could be read."""
+        records = self._db.raw_iterator(verify_checksums=True)
+        records.seek(stop)
+        if not records.valid():
+            records.seek_to_last()
+        return
+        yield
+
+    def _backwards(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        # plyvel's own backward iterator passes over what LevelDB cannot read, and over a single record at `start`.
+        records = self._db.raw_iterator(verify_checksums=True)
+        records.seek(stop)
+        if records.valid():
+            records.prev()
+        else:
+            records.seek_to_last()
+        return _down_to(start, records)
 
     def sync(self) -> None:
         """Make every batch written so far survive a power cut; may run in a thread beside writes.
@@ -283,6 +302,16 @@ class Engine:
         return total
 
 
+def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:
+    valid, item, step = records.valid, records.item, records.prev
+    while valid():
+        record: tuple[bytes, bytes] = item()
+        if record[0] < start:
+            return
+        yield record
+        step()
+
+
 def is_missing(directory: Path) -> bool:
     """:returns: whether nothing is there: no directory, or an empty one"""
     try:
@@ -314,6 +343,40 @@ def create(directory: Path) -> None:
         sync_directory(new)
         new.rename(directory)
         sync_directory(directory.parent)
+
+
+def _unreadable(database: Any) -> list[bytes]:
+    """:returns: keys of the store's own records that are not what they have to be, as long as there are any"""
+    found = []
+    with database.iterator(prefix=encoding.OWN_PREFIX, verify_checksums=True) as records:
+        for key, value in records:
+            if not encoding.is_own_record(key, value):
+                found.append(key)
+    return found
+
+
+def settle(directory: Path, *, unordered: bool) -> bool:
+    """Make ready to be opened what was salvaged of a database.
+
+    :param unordered: of a key that two tables hold, it is not known which is to be asked first
+    :returns: whether what it says of itself can be read; else that is mended as far as it can be here
+    :raises errors.StoreError: LevelDB cannot open it
+    """
+    with _said_clearly(directory):
+        database = plyvel.DB(os.fsencode(directory), create_if_missing=False, paranoid_checks=True)
+        try:
+            if unordered:
+                # Merging goes by the numbers of the changes, reading by those of the files.
+                database.compact_range()
+            unreadable = _unreadable(database)
+            for key in unreadable:
+                database.delete(key)
+            has_format = database.get(encoding.FORMAT_KEY) is not None
+            if not has_format:
+                database.put(encoding.FORMAT_KEY, b'%d' % encoding.FORMAT_VERSION)
+            return has_format and not unreadable
+        finally:
+            database.close()
 
 
 @contextlib.contextmanager

@@ -99,10 +99,31 @@ def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterat
         raise Torn(end, f'the file ends within a record, at byte {start}')
 
 
+def framed(payload: bytes) -> bytes:
+    """:returns: a file that holds one record"""
+    found = bytearray()
+    rest = payload
+    kind = _FIRST
+    while True:
+        room = BLOCK - _HEADER.size
+        piece, rest = rest[:room], rest[room:]
+        if not rest:
+            kind = _LAST if found else _WHOLE
+        body = bytes((kind,)) + piece
+        found += _HEADER.pack(masked_crc32c(body), len(piece), kind) + piece
+        if not rest:
+            return bytes(found)
+        kind = _MIDDLE
+
+
 def masked_crc32c(data: bytes) -> int:
-    """:returns: the checksum as LevelDB stores it: a checksum of data that holds checksums would be a poor one"""
-    value: int = google_crc32c.value(data)
-    return ((value >> 15 | value << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    """:returns: the checksum as LevelDB stores it"""
+    return mask(google_crc32c.value(data))
+
+
+def mask(checksum: int) -> int:
+    """:returns: a checksum as LevelDB stores it: one of data that holds checksums would be a poor one"""
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
@@ -133,18 +154,66 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
     return due
 
 
+def torn_end(data: bytes) -> Torn | None:
+    """:returns: where the file ends too early, if it does; it has no other fault"""
+    try:
+        for _ in records(data, checksums=False, least=0):
+            pass
+    except Torn as torn:
+        return torn
+    return None
+
+
 def _is_batch(payload: bytes, count: int) -> bool:
     """:returns: whether a batch has as many changes as it says, and nothing behind them"""
-    fields = Fields(payload, _BATCH.size)
     try:
-        for _ in range(count):
-            is_put = fields.number()
-            fields.text()
-            if is_put:
-                fields.text()
+        return sum(1 for _ in changed_keys(payload)) == count
     except IndexError:
         return False
-    return not fields
+
+
+def changed_keys(payload: bytes) -> Iterator[bytes]:
+    """:returns: the keys that a batch puts or deletes
+    :raises IndexError: it cannot be read
+    """
+    fields = Fields(payload, _BATCH.size)
+    while fields:
+        is_put = fields.number()
+        yield fields.text()
+        if is_put:
+            fields.text()
+
+
+def readable_records(data: bytes, start: int) -> Iterator[Record]:
+    """:returns: the records that can be read behind a fault: from the next block on that begins with one
+    :param start: where in the file the fault is
+    """
+    block = start - start % BLOCK
+    while block < len(data):
+        reached = block + BLOCK
+        try:
+            for record in records(data[block:], checksums=True):
+                if block + record.start >= start:
+                    yield Record(block + record.start, block + record.end, record.payload)
+            return
+        except Fault as fault:
+            reached = max(reached, block + fault.end - fault.end % BLOCK + BLOCK)
+        block = reached
+
+
+def number_bytes(number: int) -> bytes:
+    """:returns: a number as :class:`Fields` reads it"""
+    found = bytearray()
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+def text_bytes(text: bytes) -> bytes:
+    """:returns: a text as :class:`Fields` reads it"""
+    return number_bytes(len(text)) + text
 
 
 class Fields:
@@ -173,7 +242,9 @@ class Fields:
             shift += 7
 
     def text(self) -> bytes:
-        length = self.number()
+        return self.take(self.number())
+
+    def take(self, length: int) -> bytes:
         end = self._at + length
         if end > len(self._data):
             raise IndexError

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rq_leveldb.store.log_file import Fault, Fields, Torn, records
+from rq_leveldb.store.log_file import Fault, Fields, Torn, framed, number_bytes, records, text_bytes
 
 _CURRENT = re.compile(rb'(MANIFEST-\d+)\n')
 _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
@@ -16,12 +16,14 @@ _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _
 class Table:
     """
     :param number: of its file
+    :param level: 0 for those that may overlap each other
     :param size: bytes
-    :param smallest: its first key
-    :param largest: its last key
+    :param smallest: its first key, and behind it LevelDB's 8 bytes: a change's number and kind
+    :param largest: its last key, likewise
     """
 
     number: int
+    level: int
     size: int
     smallest: bytes
     largest: bytes
@@ -33,10 +35,12 @@ class Version:
 
     :param log: the number of the oldest log whose contents are in no table yet
     :param last_change: the number of a change that is in a table or in the oldest log
+    :param next_file: a number that no file has
     :param tables: those that hold data, by their numbers
     """
 
     log: int = 0
+    next_file: int = 0
     last_change: int = 0
     tables: dict[int, Table] = field(default_factory=dict)
 
@@ -48,9 +52,8 @@ class Version:
     def missing(self, database: Path) -> Path | None:
         """:returns: a file that has to be there, and is not"""
         # LevelDB makes the new log before it says here that it is the oldest one.
-        oldest = [log_path(database, self.log)] if self.log else []
-        tables = [table_path(database, number) for number in self.tables]
-        return next((path for path in oldest + tables if not path.exists()), None)
+        paths = [log_path(database, self.log), *(table_path(database, number) for number in self.tables)]
+        return next((path for path in paths if not path.exists()), None)
 
     @property
     def due(self) -> range:
@@ -64,8 +67,10 @@ def log_path(database: Path, number: int) -> Path:
 
 
 def table_path(database: Path, number: int) -> Path:
-    """:returns: the file of a table"""
-    return database / f'{number:06d}.ldb'
+    """:returns: the file of a table; LevelDB had another name for them until 2013"""
+    path = database / f'{number:06d}.ldb'
+    old = path.with_suffix('.sst')
+    return old if not path.exists() and old.exists() else path
 
 
 def current(database: Path) -> Path:
@@ -98,7 +103,24 @@ def read(data: bytes, *, checksums: bool) -> Version:
     except Torn:
         # As for LevelDB: whoever wrote it was killed, and did not act on it yet.
         pass
+    if not (version.log and version.next_file):
+        raise Fault(0, 'it ends before it says which files there are')
     return version
+
+
+def write(version: Version) -> bytes:
+    """
+    :param version: what is alive
+    :returns: the contents of a MANIFEST that says so
+    """
+    edit = number_bytes(_COMPARATOR) + text_bytes(b'leveldb.BytewiseComparator')
+    for tag, number in ((_LOG, version.log), (_NEXT_FILE, version.next_file), (_LAST_CHANGE, version.last_change)):
+        edit += number_bytes(tag) + number_bytes(number)
+    for table in version.tables.values():
+        for number in (_NEW, table.level, table.number, table.size):
+            edit += number_bytes(number)
+        edit += text_bytes(table.smallest) + text_bytes(table.largest)
+    return framed(edit)
 
 
 def _apply(edit: Fields, version: Version) -> None:
@@ -110,7 +132,9 @@ def _apply(edit: Fields, version: Version) -> None:
             version.log = edit.number()
         elif tag == _LAST_CHANGE:
             version.last_change = edit.number()
-        elif tag in (_NEXT_FILE, _PREVIOUS_LOG):
+        elif tag == _NEXT_FILE:
+            version.next_file = edit.number()
+        elif tag == _PREVIOUS_LOG:
             # A previous log is what LevelDB had before 2011.
             edit.number()
         elif tag == _COMPACT_POINTER:
@@ -120,13 +144,7 @@ def _apply(edit: Fields, version: Version) -> None:
             edit.number()
             version.tables.pop(edit.number(), None)
         elif tag == _NEW:
-            edit.number()
-            number, size = edit.number(), edit.number()
-            version.tables[number] = Table(number, size, _key(edit), _key(edit))
+            level, number, size = edit.number(), edit.number(), edit.number()
+            version.tables[number] = Table(number, level, size, edit.text(), edit.text())
         else:
             raise ValueError(tag)
-
-
-def _key(edit: Fields) -> bytes:
-    # Behind the user's key stand 8 bytes: a change's number and kind.
-    return edit.text()[:-8]

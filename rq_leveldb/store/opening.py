@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from rq_leveldb import errors
-from rq_leveldb.location import DataDirectory
+from rq_leveldb.location import DataDirectory, sync_directory
 from rq_leveldb.process import boot_id
 from rq_leveldb.store import power_loss
 from rq_leveldb.store.engine import Engine, create, is_missing, write_anew
@@ -28,6 +28,7 @@ def open_database(directory: DataDirectory) -> Engine:
     database = directory.database
     try:
         note = _read(directory.boot_note)
+        finish_mending(directory)
         if is_missing(database):
             if note is not None:
                 raise errors.CorruptDatabase(
@@ -36,7 +37,7 @@ def open_database(directory: DataDirectory) -> Engine:
                     advice='Restore it from a copy; to begin with an empty one, remove the whole data directory.',
                 )
             create(database)
-        elif note not in (boot_id(), _CLOSED):
+        elif power_may_be_lost(directory):
             for line in power_loss.mend(database, directory.set_aside):
                 logger.warning('after a loss of power: %s', line)
         power_loss.forget(directory.set_aside)
@@ -51,11 +52,33 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
+    note_good_order(directory)
+
+
+def note_good_order(directory: DataDirectory) -> None:
+    """Say that all of the database is synced, and whole."""
     try:
         write_anew(directory.boot_note, _CLOSED)
     except OSError as error:
         # Then the next start takes it for one that was killed, which costs nothing.
         logger.warning('cannot note that the database was closed in good order: %s', error)
+
+
+def was_opened(directory: DataDirectory) -> bool:
+    """:returns: whether there ever was a database"""
+    return _read(directory.boot_note) is not None
+
+
+def power_may_be_lost(directory: DataDirectory) -> bool:
+    """:returns: whether the database was open when the machine was started the last time"""
+    return _read(directory.boot_note) not in (boot_id(), _CLOSED)
+
+
+def finish_mending(directory: DataDirectory) -> None:
+    """Let a mended database take the place of the damaged one, if that was begun: see `check`."""
+    if directory.mended.exists() and not directory.database.exists():
+        directory.mended.rename(directory.database)
+        sync_directory(directory.path)
 
 
 def _read(path: Path) -> str | None:

@@ -9,6 +9,7 @@ Without a loss of power the same fault is damage of the medium, and nothing is c
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -20,7 +21,7 @@ from rq_leveldb import errors
 from rq_leveldb.location import sync_directory
 from rq_leveldb.store import manifest
 from rq_leveldb.store.engine import contents, sync_file, write_anew
-from rq_leveldb.store.log_file import BLOCK, Fault, Torn, check_batches, records
+from rq_leveldb.store.log_file import Fault, Torn, check_batches, readable_records, records
 
 KEPT = 86_400.0
 """Seconds for which cut files are kept."""
@@ -130,32 +131,16 @@ def _end(path: Path, database: Path) -> Fault | None:
     except Torn:
         pass
     except Fault as fault:
-        if _goes_on(data, fault.end):
+        if any(readable_records(data, fault.end)):
             raise
         torn = fault
-    version = manifest.read(data[:end], checksums=False)
-    missing = version.missing(database)
-    if not version.log:
-        raise Fault(end, 'it names no log')
+    missing = manifest.read(data[:end], checksums=False).missing(database)
     if missing is None:
         return torn
-    before = manifest.read(data[:last], checksums=False)
-    if before.log and before.missing(database) is None:
-        return Fault(last, f'{missing.name} is missing, which the last edit names')
+    with contextlib.suppress(Fault):
+        if manifest.read(data[:last], checksums=False).missing(database) is None:
+            return Fault(last, f'{missing.name} is missing, which the last edit names')
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
-
-
-def _goes_on(data: bytes, end: int) -> bool:
-    """:returns: whether there is a good record in a block behind the one where the good ones end"""
-    block = end - end % BLOCK + BLOCK
-    while block < len(data):
-        try:
-            if next(records(data[block:], checksums=True), None) is not None:
-                return True
-        except Fault:
-            pass
-        block += BLOCK
-    return False
 
 
 def forget(aside: Path) -> None:

@@ -18,6 +18,7 @@ import uvloop
 
 from rq_leveldb import errors, location, systemd
 from rq_leveldb.store.claim import Claim
+from rq_leveldb.store.engine import ReadFailed, words
 from rq_leveldb.store.info import Settings
 from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.server import LOST, Server
@@ -105,6 +106,10 @@ def main(argv: list[str]) -> int:
     except errors.StoreError as error:
         logger.error('%s', error)
         return ready.fail(error)
+    except ReadFailed as fault:
+        damaged = errors.CorruptDatabase(str(directory.database), title=f'The database is damaged ({words(fault)})')
+        logger.error('%s', damaged)
+        return ready.fail(damaged)
     finally:
         claim.close()
 

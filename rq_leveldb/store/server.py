@@ -253,7 +253,8 @@ class Server:
             if isinstance(fault, ReadFailed):
                 error = ReplyError(
                     f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read '
-                    f'({words(fault)}): keep a copy of the directory, then restore a snapshot or move it away'
+                    f'({words(fault)}). Other keys can be used; rq-leveldb check says what is damaged, and with '
+                    '--fix saves what can be read'
                 )
         try:
             self.keyspace.rollback()

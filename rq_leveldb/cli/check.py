@@ -1,0 +1,177 @@
+"""rq-leveldb check: whether everything in a database is there and fits together; and mending what does not."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_leveldb.cli import render
+from rq_leveldb.errors import StoreInUse
+from rq_leveldb.location import URL_VARIABLES, DataDirectory, is_redis_url, parse
+
+if TYPE_CHECKING:
+    from rq_leveldb.store.check import Report
+    from rq_leveldb.store.finding import Finding
+
+__all__ = ['check']
+
+_SHOWN_AFTER = 2.0
+"""Seconds after which a terminal shows how far it is."""
+
+_EPILOG = """\b
+Without --fix nothing is changed. What is said to be done is what --fix would do:
+ - a damaged file keeps what can be read of it; a log ends where it is damaged;
+ - a list, set, hash, sorted set or stream that lost members is made anew of
+   those that are left; members whose key is lost get one, found:TYPE:NUMBER;
+ - counts and the index of expiry are made anew.
+The damaged database is kept as damaged-TIME in the data directory. Remove it
+when you no longer need it.
+
+\b
+Exit codes: 0 all is well, or was mended; 1 something is damaged; 2 the command
+was not understood; 3 a store runs on the directory: rq-leveldb stop.
+"""
+
+
+@click.command(
+    short_help='Checks that nothing in the database is damaged; --fix mends it.',
+    epilog=_EPILOG,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+@click.option('--fix', is_flag=True, help='Mend what is damaged, and keep the damaged database.')
+@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
+def check(url: str | None, fix: bool, as_json: bool) -> None:
+    """Read every file of the database and every record in it, and say what is damaged, lost, or does not fit together.
+
+    No store may run meanwhile (rq-leveldb stop), and clients wait until it has ended. It takes about a minute for ten
+    million records, and for each large list, set, hash, sorted set or stream some 500 bytes of memory.
+    """
+    if url is not None and is_redis_url(url):
+        raise click.UsageError(
+            'This is the URL of a Redis server, whose data is not here: redis-check-aof is for that.'
+        )
+    directory = parse(url).directory
+    exists = directory.check()
+    from rq_leveldb.store.check import Report
+    from rq_leveldb.store.check import check as look
+
+    try:
+        with _Shown() as shown:
+            report = look(directory, fix=fix, progress=shown.progress) if exists else Report([])
+    except StoreInUse as error:
+        error.advice = 'Stop it first: rq-leveldb stop. Clients start it again.'
+        render.fail(error)
+        sys.exit(3)
+    if as_json:
+        click.echo(json.dumps(_described(report, directory), indent=2))
+    else:
+        _show(report, directory)
+    sys.exit(0 if report.sound or report.kept is not None else 1)
+
+
+class _Shown:
+    """A bar on a terminal, if it takes long."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._stack = ExitStack()
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def progress(self, what: str, done: int, size: int) -> None:
+        """Show how far it is.
+
+        Args:
+            what: is done.
+            done: how much of it, in units of its own.
+            size: how much there is.
+        """
+        if self._bar is None:
+            if not sys.stderr.isatty() or time.monotonic() - self._started < _SHOWN_AFTER:
+                return
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = self._stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(f'Reading {what}')
+        self._bar.update(self._tasks[what], completed=done, total=size)
+
+
+def _described(report: Report, directory: DataDirectory) -> dict[str, Any]:
+    def described(finding: Finding) -> dict[str, Any]:
+        found = asdict(finding)
+        for name in ('first', 'last'):
+            found[name] = found[name].hex() if found[name] is not None else None
+        found['keys'] = [key.hex() for key in found['keys']]
+        return found
+
+    return {
+        'directory': str(directory.path),
+        'sound': report.sound,
+        'mended': report.kept is not None,
+        'keys': report.keys,
+        'records': report.records,
+        'findings': [described(finding) for finding in report.findings],
+        'kept': str(report.kept) if report.kept is not None else None,
+        'kept_bytes': report.kept_bytes,
+    }
+
+
+def _show(report: Report, directory: DataDirectory) -> None:
+    done = 'Mended' if report.kept is not None else 'With --fix'
+    if report.findings:
+        _table(report.findings, done)
+    if report.sound:
+        click.echo(
+            f'{click.style("Sound", fg="green", bold=True)}: {report.keys} keys, {report.records} records '
+            f'in {directory.path}'
+        )
+    elif report.kept is not None:
+        click.echo(
+            f'{click.style("Mended", fg="green", bold=True)}: {report.keys} keys, {report.records} records '
+            f'in {directory.path}'
+        )
+        click.echo(
+            f'The damaged database is kept in {report.kept} ({render.size(report.kept_bytes)}); remove it when you no '
+            'longer need it.'
+        )
+    else:
+        click.echo(f'{click.style("Damaged", fg="red", bold=True)}: {directory.path}. Nothing was changed.')
+        click.echo('rq-leveldb check --fix does what is said above, and keeps the damaged database.')
+
+
+def _table(findings: list[Finding], done: str) -> None:
+    def place(finding: Finding) -> str:
+        return finding.where if finding.at is None else f'{finding.where}, byte {finding.at}'
+
+    if not sys.stdout.isatty():
+        for finding in findings:
+            level = 'note' if finding.harmless else 'damaged'
+            click.echo(f'{level}: {place(finding)}: {finding.problem}. {done}: {finding.remedy}.')
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ('Where', 'What', done):
+        table.add_column(heading, overflow='fold')
+    for finding in findings:
+        style = 'yellow' if finding.harmless else 'red'
+        table.add_row(Text(place(finding), style=style), Text(finding.problem), Text(finding.remedy))
+    Console().print(table)

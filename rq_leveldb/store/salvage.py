@@ -1,0 +1,340 @@
+"""From LevelDB's files, damaged as they may be, to files that it can open with all that can be read of them.
+
+LevelDB has a repairer of its own. It is not used: it takes tables for alive that are not, replays logs around what is
+damaged, and orders what it finds by the numbers of files, so that old values may come back. Here a damaged block is cut
+out of its table, a log ends at its first fault, and everything else stays as the MANIFEST says.
+
+Works on a directory that is nobody else's, whose files may be links to those of the database: none is changed in place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rq_leveldb.store import manifest, table_file
+from rq_leveldb.store.finding import Finding
+from rq_leveldb.store.log_file import Fault, changed_keys, check_batches, readable_records, torn_end
+from rq_leveldb.store.manifest import Table, Version
+
+_PIECE = 4096
+_LAST_LEVEL = 6
+_SOME_KEYS = 1000
+
+Progress = Callable[[int, int], None]
+"""Called with how much of how much is done."""
+
+
+class Salvage:
+    """
+    :param directory: LevelDB's files
+    :param power_lost: logs may have ended where they do, or have holes, because power was lost
+    :param progress: in bytes
+    :ivar findings: what is wrong
+    :ivar unordered: which of two tables holds the later value is not known before LevelDB has merged them
+    """
+
+    def __init__(self, directory: Path, power_lost: bool, progress: Progress) -> None:
+        self.directory = directory
+        self.power_lost = power_lost
+        self.findings: list[Finding] = []
+        self.unordered = False
+        self._progress = progress
+        self._read = 0
+        self._size = sum(path.stat().st_size for path in directory.iterdir())
+
+    def run(self) -> None:
+        """
+        :raises OSError: a file cannot be read or written for another reason than damage
+        """
+        version = self._version()
+        missing = self._missing(version) if version is not None else []
+        # Without the others a MANIFEST is whole, and just files are lost.
+        if version is not None and missing and any(int(path.stem) not in version.tables for path in self._tables()):
+            self._unknown('MANIFEST', 'it names files that are not there, and others are')
+            for path in missing:
+                self._found(path, 'it is missing', 'what it held is lost, unless another file holds it', at=0)
+            version = None
+        lost = version is None
+        if version is None:
+            version = Version()
+            self.unordered = True
+            for path in self._tables():
+                self._table(version, path, None)
+            _assign_levels(version)
+        before = dict(version.tables)
+        if not lost:
+            for number, table in before.items():
+                self._table(version, self._path(number), table)
+        self._logs(version, lost)
+        if lost or version.tables != before:
+            self._write_manifest(version)
+
+    # -- the MANIFEST
+
+    def _version(self) -> Version | None:
+        """:returns: what is alive; None if nothing says so any more"""
+        name = 'CURRENT'
+        try:
+            path = manifest.current(self.directory)
+            name = path.name
+            data = self._contents(path)
+            try:
+                return manifest.read(data, checksums=True)
+            except Fault as fault:
+                if self.power_lost and not any(readable_records(data, fault.end)):
+                    version = manifest.read(data[: fault.end], checksums=True)
+                    self._replace(path, data[: fault.end])
+                    self._found(path, fault.reason, 'it ends there: a loss of power', at=fault.end, harmless=True)
+                    return version
+                raise
+        except (Fault, FileNotFoundError) as error:
+            fault_at = error.end if isinstance(error, Fault) else None
+            reason = error.reason if isinstance(error, Fault) else 'it is missing'
+            if name == 'CURRENT':
+                newest = self._newest_manifest()
+                if newest is not None:
+                    self._found(self.directory / name, reason, 'it names the newest MANIFEST that can be read')
+                    return newest
+            self._unknown(name, reason, fault_at)
+        return None
+
+    def _unknown(self, name: str, reason: str, at: int | None = None) -> None:
+        self._found(
+            self.directory / name,
+            f'{reason}: which of the tables are alive is not known',
+            'all tables are taken; what was removed or changed shortly before may be back as it was',
+            at=at,
+        )
+
+    def _missing(self, version: Version) -> list[Path]:
+        """:returns: the files that should be there and are not
+
+        If there are any, the MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost
+        between two records.
+        """
+        paths = [self._path(number) for number in version.tables]
+        if not self.power_lost:
+            paths.append(manifest.log_path(self.directory, version.log))
+        return [path for path in paths if not path.exists()]
+
+    def _tables(self) -> list[Path]:
+        """:returns: the tables that are there"""
+        paths = (path for path in self.directory.iterdir() if path.suffix in ('.ldb', '.sst'))
+        return sorted(path for path in paths if path.stem.isdigit())
+
+    def _newest_manifest(self) -> Version | None:
+        for path in sorted(self.directory.glob('MANIFEST-*'), reverse=True):
+            try:
+                version = manifest.read(self._contents(path), checksums=True)
+            except Fault:
+                continue
+            if all(self._path(number).exists() for number in version.tables):
+                self._replace(self.directory / 'CURRENT', path.name.encode() + b'\n')
+                return version
+        return None
+
+    def _write_manifest(self, version: Version) -> None:
+        numbers = [int(''.join(filter(str.isdigit, path.name)) or 0) for path in self.directory.iterdir()]
+        number = max(numbers, default=0) + 1
+        name = f'MANIFEST-{number:06d}'
+        version.next_file = number + 1
+        (self.directory / name).write_bytes(manifest.write(version))
+        self._replace(self.directory / 'CURRENT', name.encode() + b'\n')
+
+    # -- tables
+
+    def _path(self, number: int) -> Path:
+        path = self.directory / f'{number:06d}.ldb'
+        old = path.with_suffix('.sst')
+        return old if not path.exists() and old.exists() else path
+
+    def _table(self, version: Version, path: Path, table: Table | None) -> None:
+        """Look at a table; what cannot be read of it goes out of the version.
+
+        :param table: what the MANIFEST says of it, if anything does
+        """
+        smallest, largest = (_smallest(table), _largest(table)) if table else (None, None)
+        try:
+            data = self._contents(path)
+        except FileNotFoundError:
+            self._found(path, 'it is missing', 'what it held is lost', first=smallest, last=largest)
+            version.tables.pop(int(path.stem), None)
+            return
+        if table is not None:
+            if len(data) > table.size:
+                self._found(path, 'it goes on behind its end', 'none is needed', at=table.size, harmless=True)
+                data = data[: table.size]
+            elif len(data) < table.size:
+                self._found(path, f'it ends {table.size - len(data)} bytes too early', 'see below', at=len(data))
+        good = []
+        damaged = False
+        before = smallest
+        try:
+            for block in table_file.blocks(data):
+                if block.reason:
+                    damaged = True
+                    self._found(
+                        path, block.reason, 'these records are lost', at=block.start, first=before, last=block.last
+                    )
+                else:
+                    good.append(block)
+                before = block.last
+            for block in table_file.other_blocks(data):
+                if block.reason:
+                    damaged = True
+                    self._found(path, f'{block.reason} (no data)', 'none is needed', at=block.start, harmless=True)
+        except Fault as fault:
+            damaged = True
+            good = list(table_file.search(data))
+            end = good[-1].start + good[-1].size if good else 0
+            self._found(
+                path,
+                f'{fault.reason}; its blocks can be found up to byte {end}',
+                'records behind that are lost',
+                at=end,
+                first=good[-1].last if good else smallest,
+                last=largest,
+            )
+        if not good:
+            version.tables.pop(int(path.stem), None)
+            return
+        if damaged:
+            data = table_file.join(data, good)
+            self._replace(path, data)
+        if table is None:
+            version.tables[int(path.stem)] = self._described(version, int(path.stem), data)
+        elif damaged:
+            version.tables[table.number] = dataclasses.replace(table, size=len(data))
+
+    def _described(self, version: Version, number: int, data: bytes) -> Table:
+        """:returns: what a MANIFEST says of a table; the version's last change is at least as late"""
+        smallest = largest = b''
+        for block in table_file.blocks(data):
+            for key, _ in table_file.entries(data, block):
+                smallest = smallest or key
+                largest = key
+                version.last_change = max(version.last_change, table_file.change_number(key))
+        return Table(number, 0, len(data), smallest, largest)
+
+    # -- logs
+
+    def _logs(self, version: Version, lost: bool) -> None:
+        logs = version.logs(self.directory)
+        oldest = manifest.log_path(self.directory, version.log)
+        whole = lost or oldest in logs
+        if lost and logs:
+            version.log = int(logs[0].stem)
+        if not whole:
+            self._found(oldest, 'it is missing', 'an empty one is made', harmless=self.power_lost)
+            oldest.touch()
+        due = range(1 << 56) if lost else version.due
+        for path in logs:
+            data = self._contents(path)
+            end = 0
+            if whole:
+                try:
+                    due = check_batches(data, due, checksums=True)
+                    # A writer that was killed leaves half a record, which was never acknowledged.
+                    torn = torn_end(data)
+                    if torn is None:
+                        continue
+                    end, reason, harmless = torn.end, torn.reason, True
+                except Fault as fault:
+                    whole = False
+                    end, reason, harmless = fault.end, fault.reason, self.power_lost
+            else:
+                reason, harmless = 'what comes before it is lost', self.power_lost
+            keys = _lost_keys(data, end)
+            self._found(
+                path,
+                reason,
+                f'it ends there; {len(data) - end} bytes are lost'
+                + (f', changes of {len(keys)} records' if keys else ''),
+                at=end,
+                keys=tuple(keys[:_SOME_KEYS]),
+                harmless=harmless,
+            )
+            if end or path == oldest:
+                self._replace(path, data[:end])
+            else:
+                path.unlink()
+
+    # -- files
+
+    def _found(self, path: Path, problem: str, remedy: str, **more: object) -> None:
+        self.findings.append(Finding(path.name, problem, remedy, **more))  # type: ignore[arg-type]
+
+    def _contents(self, path: Path) -> bytes:
+        """:returns: what a file holds, with zeros for what the medium does not give"""
+        self._progress(self._read, self._size)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = self._pieces(path)
+        self._read += len(data)
+        return data
+
+    def _pieces(self, path: Path) -> bytes:
+        found = bytearray()
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            while len(found) < size:
+                count = min(_PIECE, size - len(found))
+                try:
+                    found += os.pread(descriptor, count, len(found)) or bytes(count)
+                except OSError:
+                    found += bytes(count)
+        finally:
+            os.close(descriptor)
+        self._found(path, 'the disk does not give all of it', 'see below')
+        return bytes(found)
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        aside = path.with_name(path.name + '.new')
+        aside.write_bytes(data)
+        aside.replace(path)
+
+
+def _lost_keys(data: bytes, end: int) -> list[bytes]:
+    """:returns: which keys the batches change that can be read behind the end of a log"""
+    found: dict[bytes, None] = {}
+    for record in readable_records(data, end):
+        if len(record.payload) >= 12:
+            try:
+                found.update(dict.fromkeys(changed_keys(record.payload)))
+            except IndexError:
+                continue
+    return list(found)
+
+
+def _assign_levels(version: Version) -> None:
+    """Let tables that share no keys with another one lie where LevelDB need not merge them."""
+    together: list[Table] = []
+    highest = b''
+    for table in sorted(version.tables.values(), key=_smallest):
+        if together and _smallest(table) > highest:
+            _settle_alone(version, together)
+            together = []
+        together.append(table)
+        highest = max(highest, _largest(table)) if together[1:] else _largest(table)
+    _settle_alone(version, together)
+
+
+def _smallest(table: Table) -> bytes:
+    return table.smallest[: -table_file.SUFFIX]
+
+
+def _largest(table: Table) -> bytes:
+    return table.largest[: -table_file.SUFFIX]
+
+
+def _settle_alone(version: Version, together: list[Table]) -> None:
+    if len(together) == 1:
+        version.tables[together[0].number] = dataclasses.replace(together[0], level=_LAST_LEVEL)
