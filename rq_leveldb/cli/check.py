@@ -58,12 +58,13 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
             'This is the URL of a Redis server, whose data is not here: redis-check-aof is for that.'
         )
     directory = parse(url).directory
-    directory.check()
+    exists = directory.check()
+    from rq_leveldb.store.check import Report
     from rq_leveldb.store.check import check as look
 
     try:
         with _Shown() as shown:
-            report = look(directory, fix=fix, progress=shown.progress)
+            report = look(directory, fix=fix, progress=shown.progress) if exists else Report([])
     except StoreInUse as error:
         error.advice = 'Stop it first: rq-leveldb stop. Clients start it again.'
         render.fail(error)

@@ -218,18 +218,33 @@ class Engine:
         self._batches = number
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: the records with start <= key < stop as they are now, whatever is written meanwhile"""
-        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(
-            start=start, stop=stop, reverse=reverse, verify_checksums=True
-        )
-        if not reverse:
-            return iterator
-        # Backwards, plyvel 1.5.1 yields nothing when the only record within the bounds is the one at `start`.
-        first = next(iterator, None)
-        if first is not None:
-            return chain((first,), iterator)
-        value = self.get(start) if start < stop else None
-        return iter(()) if value is None else iter(((start, value),))
+        """
+        :returns: the records with start <= key < stop as they are now, whatever is written meanwhile
+        :raises ReadFailed: LevelDB cannot read one of them, now or when the records are taken
+        """
+        if reverse:
+            return self._backwards(start, stop)
+        found = self._db.iterator(start=start, stop=stop, verify_checksums=True)
+        return chain(found, self._end(stop))
+
+    def _end(self, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Nothing more; but where the whole database ends, plyvel 1.5.1 does not ask whether all could be read."""
+        records = self._db.raw_iterator(verify_checksums=True)
+        records.seek(stop)
+        if not records.valid():
+            records.seek_to_last()
+        return
+        yield
+
+    def _backwards(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        # plyvel's own backward iterator passes over what LevelDB cannot read, and over a single record at `start`.
+        records = self._db.raw_iterator(verify_checksums=True)
+        records.seek(stop)
+        if records.valid():
+            records.prev()
+        else:
+            records.seek_to_last()
+        return _down_to(start, records)
 
     def sync(self) -> None:
         """Make every batch written so far survive a power cut; may run in a thread beside writes.
@@ -278,6 +293,16 @@ class Engine:
             except FileNotFoundError:
                 continue
         return total
+
+
+def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:
+    valid, item, step = records.valid, records.item, records.prev
+    while valid():
+        record: tuple[bytes, bytes] = item()
+        if record[0] < start:
+            return
+        yield record
+        step()
 
 
 def is_missing(directory: Path) -> bool:

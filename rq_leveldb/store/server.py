@@ -631,7 +631,7 @@ async def _serve(settings: Settings, ready: _Ready) -> int:
 def _place(options: argparse.Namespace) -> location.Location:
     if options.dir:
         return location.Location(location.DataDirectory(Path(options.dir).absolute()))
-    return location.parse(options.url)
+    return location.parse(options.url or os.environ.get(location.URL_VARIABLES[0]) or None)
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:

@@ -119,11 +119,13 @@ def _contents(direct: Direct, kind: str, key: bytes) -> Any:
         return dict(zip(found[::2], found[1::2], strict=True)), call('HLEN', key)
     if kind == 'zset':
         found = call('ZRANGE', key, 0, -1, 'WITHSCORES')
-        return found, call('ZCARD', key), call('ZMSCORE', key, *found[::2])
+        backwards = call('ZREVRANGE', key, 0, -1)
+        return found, call('ZCARD', key), call('ZMSCORE', key, *found[::2]), backwards
     if kind == 'stream':
         groups = call('XINFO', 'GROUPS', key)
         return (
             call('XRANGE', key, '-', '+'),
+            call('XREVRANGE', key, '+', '-'),
             call('XLEN', key),
             groups,
             # Without the time that has passed since.

@@ -11,7 +11,7 @@ import pytest
 
 from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory
-from rq_leveldb.store import manifest
+from rq_leveldb.store import manifest, table_file
 from rq_leveldb.store.engine import Engine, ReadFailed
 from rq_leveldb.store.log_file import BLOCK
 from rq_leveldb.store.opening import close_database, open_database
@@ -265,10 +265,30 @@ def test_a_damaged_table_is_an_error_and_other_keys_go_on(directory: DataDirecto
         except ReadFailed:
             damaged.append(number)
     assert 0 < len(damaged) < COUNT // 10
-    with pytest.raises(ReadFailed):
-        list(engine.scan(key(0), key(COUNT)))
+    first, last = damaged[0], damaged[-1]
+    for start, stop in ((0, COUNT), (first - 1, last + 1), (last, last + 1), (0, last + 1), (first, COUNT)):
+        for reverse in (False, True):
+            with pytest.raises(ReadFailed):
+                list(engine.scan(key(start), key(stop), reverse))
     engine.write({key(COUNT): VALUE})
     assert engine.get(key(COUNT)) == VALUE
+    engine.close()
+
+
+@pytest.mark.parametrize('reverse', [False, True])
+def test_damage_at_the_very_end_is_no_end(directory: DataDirectory, reverse: bool) -> None:
+    engine = open_database(directory)
+    write(engine, range(COUNT))
+    engine.reopen()
+    engine.close()
+    table = max(directory.database.glob('*.ldb'), key=lambda path: path.stat().st_size)
+    *_, block = table_file.blocks(table.read_bytes())
+    damage(table, lambda data: data.__setitem__(block.start + 9, data[block.start + 9] ^ 1))
+    engine = open_database(directory)
+    for stop in (b'E', b'\xff', key(COUNT)):
+        with pytest.raises(ReadFailed):
+            list(engine.scan(b'D', stop, reverse))
+    assert len(list(engine.scan(key(0), key(10), reverse))) == 10
     engine.close()
 
 
