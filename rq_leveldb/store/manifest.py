@@ -35,10 +35,12 @@ class Version:
 
     :param log: the number of the oldest log whose contents are in no table yet
     :param last_change: the number of a change that is in a table or in the oldest log
+    :param next_file: a number that no file has
     :param tables: those that hold data, by their numbers
     """
 
     log: int = 0
+    next_file: int = 0
     last_change: int = 0
     tables: dict[int, Table] = field(default_factory=dict)
 
@@ -84,17 +86,18 @@ def read(data: bytes, *, checksums: bool) -> Version:
         except (IndexError, ValueError) as error:
             raise Fault(end, f'a version edit that cannot be read, at byte {record.start}') from error
         end = record.end
+    if not (version.log and version.next_file):
+        raise Fault(0, 'it ends before it says which files there are')
     return version
 
 
-def write(version: Version, next_file: int) -> bytes:
+def write(version: Version) -> bytes:
     """
     :param version: what is alive
-    :param next_file: a number that no file has
     :returns: the contents of a MANIFEST that says so
     """
     edit = number_bytes(_COMPARATOR) + text_bytes(b'leveldb.BytewiseComparator')
-    for tag, number in ((_LOG, version.log), (_NEXT_FILE, next_file), (_LAST_CHANGE, version.last_change)):
+    for tag, number in ((_LOG, version.log), (_NEXT_FILE, version.next_file), (_LAST_CHANGE, version.last_change)):
         edit += number_bytes(tag) + number_bytes(number)
     for table in version.tables.values():
         for number in (_NEW, table.level, table.number, table.size):
@@ -112,7 +115,9 @@ def _apply(edit: Fields, version: Version) -> None:
             version.log = edit.number()
         elif tag == _LAST_CHANGE:
             version.last_change = edit.number()
-        elif tag in (_NEXT_FILE, _PREVIOUS_LOG):
+        elif tag == _NEXT_FILE:
+            version.next_file = edit.number()
+        elif tag == _PREVIOUS_LOG:
             # A previous log is what LevelDB had before 2011.
             edit.number()
         elif tag == _COMPACT_POINTER:

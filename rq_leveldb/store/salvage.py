@@ -51,12 +51,14 @@ class Salvage:
         :raises OSError: a file cannot be read or written for another reason than damage
         """
         version = self._version()
+        if version is not None and self._is_outdated(version):
+            self._unknown('MANIFEST', 'it names files that are not there, and others are')
+            version = None
         lost = version is None
         if version is None:
             version = Version()
             self.unordered = True
-            tables = [path for path in self.directory.iterdir() if path.suffix in ('.ldb', '.sst')]
-            for path in sorted(tables):
+            for path in self._tables():
                 self._table(version, path, None)
             _assign_levels(version)
         before = dict(version.tables)
@@ -93,13 +95,28 @@ class Salvage:
                 if newest is not None:
                     self._found(self.directory / name, reason, 'it names the newest MANIFEST that can be read')
                     return newest
-            self._found(
-                self.directory / name,
-                f'{reason}: which of the tables are alive is not known',
-                'all tables are taken; what was removed or changed shortly before may be back as it was',
-                at=fault_at,
-            )
+            self._unknown(name, reason, fault_at)
         return None
+
+    def _unknown(self, name: str, reason: str, at: int | None = None) -> None:
+        self._found(
+            self.directory / name,
+            f'{reason}: which of the tables are alive is not known',
+            'all tables are taken; what was removed or changed shortly before may be back as it was',
+            at=at,
+        )
+
+    def _is_outdated(self, version: Version) -> bool:
+        """:returns: whether a MANIFEST lacks its end, which cannot be seen if that was lost between two records"""
+        missing = not all(self._path(number).exists() for number in version.tables)
+        if not self.power_lost:
+            missing = missing or not manifest.log_path(self.directory, version.log).exists()
+        return missing and any(int(path.stem) not in version.tables for path in self._tables())
+
+    def _tables(self) -> list[Path]:
+        """:returns: the tables that are there"""
+        paths = (path for path in self.directory.iterdir() if path.suffix in ('.ldb', '.sst'))
+        return sorted(path for path in paths if path.stem.isdigit())
 
     def _newest_manifest(self) -> Version | None:
         for path in sorted(self.directory.glob('MANIFEST-*'), reverse=True):
@@ -116,7 +133,8 @@ class Salvage:
         numbers = [int(''.join(filter(str.isdigit, path.name)) or 0) for path in self.directory.iterdir()]
         number = max(numbers, default=0) + 1
         name = f'MANIFEST-{number:06d}'
-        (self.directory / name).write_bytes(manifest.write(version, number + 1))
+        version.next_file = number + 1
+        (self.directory / name).write_bytes(manifest.write(version))
         self._replace(self.directory / 'CURRENT', name.encode() + b'\n')
 
     # -- tables

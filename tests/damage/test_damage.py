@@ -10,8 +10,9 @@ import pytest
 from campaign import Original, duplicate, play, prepare
 from data import opened, seen
 
+from rq_leveldb.errors import StoreError
 from rq_leveldb.location import DataDirectory
-from rq_leveldb.store import encoding
+from rq_leveldb.store import encoding, manifest
 from rq_leveldb.store.check import Report, check
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.opening import note_good_order
@@ -78,3 +79,23 @@ def test_a_record_that_is_gone_or_garbage(original: Original, tmp_path: Path, nu
 
 def _kind(key: bytes) -> bytes:
     return key[:1] + key[9:10] if key[:1] == encoding.MEMBER_PREFIX else key[:8] if key[:1] == b'\x00' else key[:1]
+
+
+def test_an_outdated_manifest_loses_nothing(original: Original, tmp_path: Path) -> None:
+    """As one that lost its last records: LevelDB would remove the tables that it does not name."""
+    directory = duplicate(original, tmp_path / 'copy')
+    path = manifest.current(directory.database)
+    outdated = path.read_bytes()
+    with contextlib.closing(Engine(directory.database)) as engine:
+        engine.write({encoding.meta_prefix(encoding.u32(0)) + b'last': encoding.meta_record(1, 0, 0, b'value')})
+        engine.reopen()
+        newest = manifest.current(directory.database)
+    note_good_order(directory)
+    newest.write_bytes(outdated)
+    with pytest.raises(StoreError):
+        opened(directory)
+    assert not checked(directory, fix=True).sound
+    with contextlib.closing(opened(directory)) as direct:
+        found = seen(direct, original.state)
+    assert found.pop((0, b'last'))[2] == b'value'
+    assert found == original.state
