@@ -168,7 +168,7 @@ def changed_keys(payload: bytes) -> Iterator[bytes]:
 
 
 def readable_records(data: bytes, start: int) -> Iterator[Record]:
-    """:returns: the records that can be read behind a fault
+    """:returns: the records that can be read behind a fault: from the next block on that begins with one
     :param start: where in the file the fault is
     """
     block = start - start % BLOCK
@@ -176,7 +176,8 @@ def readable_records(data: bytes, start: int) -> Iterator[Record]:
         reached = block + BLOCK
         try:
             for record in records(data[block:], checksums=True):
-                yield Record(block + record.start, block + record.end, record.payload)
+                if block + record.start >= start:
+                    yield Record(block + record.start, block + record.end, record.payload)
             return
         except Fault as fault:
             reached = max(reached, block + fault.end - fault.end % BLOCK + BLOCK)

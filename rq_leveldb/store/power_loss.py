@@ -17,7 +17,7 @@ from pathlib import Path
 from rq_leveldb import errors
 from rq_leveldb.store import manifest
 from rq_leveldb.store.engine import contents, sync_directory, sync_file
-from rq_leveldb.store.log_file import BLOCK, Fault, check_batches, records
+from rq_leveldb.store.log_file import Fault, check_batches, readable_records
 
 KEPT = 86_400.0
 """Seconds for which cut files are kept."""
@@ -51,7 +51,7 @@ def mend(database: Path, aside: Path) -> list[str]:
         try:
             version = manifest.read(path.read_bytes(), checksums=True)
         except Fault as fault:
-            if _goes_on(path, fault.end):
+            if any(readable_records(path.read_bytes(), fault.end)):
                 # Each edit is synced before the next is written: only the last one can be torn.
                 raise
             cut(path, fault)
@@ -90,20 +90,6 @@ def mend(database: Path, aside: Path) -> list[str]:
         done.append(f'{path.name} is set aside: {reason}')
     sync_directory(database)
     return done
-
-
-def _goes_on(path: Path, end: int) -> bool:
-    """:returns: whether there is a good record in a block behind the one where the good ones end"""
-    data = path.read_bytes()
-    block = end - end % BLOCK + BLOCK
-    while block < len(data):
-        try:
-            if next(records(data[block:], checksums=True), None) is not None:
-                return True
-        except Fault:
-            pass
-        block += BLOCK
-    return False
 
 
 def forget(aside: Path) -> None:

@@ -51,8 +51,12 @@ class Salvage:
         :raises OSError: a file cannot be read or written for another reason than damage
         """
         version = self._version()
-        if version is not None and self._is_outdated(version):
+        missing = self._missing(version) if version is not None else []
+        # Without the others a MANIFEST is whole, and just files are lost.
+        if version is not None and missing and any(int(path.stem) not in version.tables for path in self._tables()):
             self._unknown('MANIFEST', 'it names files that are not there, and others are')
+            for path in missing:
+                self._found(path, 'it is missing', 'what it held is lost, unless another file holds it', at=0)
             version = None
         lost = version is None
         if version is None:
@@ -81,7 +85,7 @@ class Salvage:
             try:
                 return manifest.read(data, checksums=True)
             except Fault as fault:
-                if self.power_lost and not any(readable_records(data, fault.end + 1)):
+                if self.power_lost and not any(readable_records(data, fault.end)):
                     version = manifest.read(data[: fault.end], checksums=True)
                     self._replace(path, data[: fault.end])
                     self._found(path, fault.reason, 'it ends there: a loss of power', at=fault.end, harmless=True)
@@ -106,12 +110,16 @@ class Salvage:
             at=at,
         )
 
-    def _is_outdated(self, version: Version) -> bool:
-        """:returns: whether a MANIFEST lacks its end, which cannot be seen if that was lost between two records"""
-        missing = not all(self._path(number).exists() for number in version.tables)
+    def _missing(self, version: Version) -> list[Path]:
+        """:returns: the files that should be there and are not
+
+        If there are any, the MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost
+        between two records.
+        """
+        paths = [self._path(number) for number in version.tables]
         if not self.power_lost:
-            missing = missing or not manifest.log_path(self.directory, version.log).exists()
-        return missing and any(int(path.stem) not in version.tables for path in self._tables())
+            paths.append(manifest.log_path(self.directory, version.log))
+        return [path for path in paths if not path.exists()]
 
     def _tables(self) -> list[Path]:
         """:returns: the tables that are there"""
@@ -297,7 +305,7 @@ def _lost_keys(data: bytes, end: int) -> list[bytes]:
     """:returns: which keys the batches change that can be read behind the end of a log"""
     found: dict[bytes, None] = {}
     for record in readable_records(data, end):
-        if record.start >= end and len(record.payload) >= 12:
+        if len(record.payload) >= 12:
             try:
                 found.update(dict.fromkeys(changed_keys(record.payload)))
             except IndexError:

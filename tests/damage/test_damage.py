@@ -99,3 +99,21 @@ def test_an_outdated_manifest_loses_nothing(original: Original, tmp_path: Path) 
         found = seen(direct, original.state)
     assert found.pop((0, b'last'))[2] == b'value'
     assert found == original.state
+
+
+def test_what_a_loss_of_power_explains_is_no_damage(original: Original, tmp_path: Path) -> None:
+    """The store mends it by itself."""
+    directory = duplicate(original, tmp_path / 'copy')
+    with manifest.current(directory.database).open('ab') as file:
+        file.write(b'\x11\x22\x33\x44\x40\x00\x01half an edit')
+    (log,) = directory.database.glob('*.log')
+    log.write_bytes(log.read_bytes()[:-5000] + bytes(4000))
+    assert not checked(directory).sound
+    directory.boot_note.write_text('another boot of the machine\n')
+    report = checked(directory, fix=True)
+    assert report.sound
+    assert report.kept is None
+    assert sorted(finding.where for finding in report.findings) == sorted(
+        [manifest.current(directory.database).name, log.name]
+    )
+    opened(directory).close()
