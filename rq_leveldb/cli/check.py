@@ -51,7 +51,7 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
     """Read every file of the database and every record in it, and say what is damaged, lost, or does not fit together.
 
     No store may run meanwhile (rq-leveldb stop), and clients wait until it has ended. It takes about a minute for ten
-    million records, and for each large list, set, hash, sorted set or stream some 200 bytes of memory.
+    million records, and for each large list, set, hash, sorted set or stream some 500 bytes of memory.
     """
     if url is not None and is_redis_url(url):
         raise click.UsageError(

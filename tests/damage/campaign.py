@@ -277,15 +277,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         original = prepare(place, options.seed, 1200)
-        for number in range(options.rounds):
-            outcome = play(original, place, options.seed + number)
-            counts[outcome.served, outcome.told] += 1
-            if outcome.faults:
-                faults += 1
-                print(options.seed + number, outcome.damage, *outcome.faults, sep='\n    ')
+        # Ctrl-C ends it early.
+        with contextlib.suppress(KeyboardInterrupt):
+            for number in range(options.rounds):
+                outcome = play(original, place, options.seed + number)
+                counts[outcome.served, outcome.told] += 1
+                if outcome.faults:
+                    faults += 1
+                    print(options.seed + number, outcome.damage, *outcome.faults, sep='\n    ', flush=True)
     for (served, told), count in sorted(counts.items()):
         print(f'{count:6} served: {served:10} told by check: {told}')
-    print(f'{options.rounds} damages from seed {options.seed}: {faults} with a fault')
+    print(f'{counts.total()} damages from seed {options.seed}: {faults} with a fault')
     return 1 if faults else 0
 
 
