@@ -28,11 +28,10 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from compat_tests import private_network
+from compat_tests import download, private_network
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 PORT = 6379
 TIME_LIMIT = 900
 _PR_SET_CHILD_SUBREAPER = 36
@@ -115,28 +114,10 @@ def source_distribution(release: str) -> Path:
     Raises:
         SuiteUnavailableError: if it cannot be downloaded; carries pip's own words.
     """
-    cache = CHECKOUT / '.cache'
     try:
-        cache.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError:
-        cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'rq-leveldb-tests')
-        cache.mkdir(parents=True, exist_ok=True)
-    wanted = cache / f'rq-{release}.tar.gz'
-    if not wanted.exists():
-        command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check']
-        command += ['--no-deps', '--no-binary', 'rq', f'rq=={release}']
-        with tempfile.TemporaryDirectory(dir=cache) as target:
-            pip = subprocess.run([*command, '--dest', target], capture_output=True, text=True)
-            got = next(Path(target).glob('rq-*.tar.gz'), None)
-            if got is None:
-                raise SuiteUnavailableError(
-                    f"the source distribution of rq {release}, which holds RQ's tests, cannot be downloaded. Put it at "
-                    f'{wanted} and try again. pip said:\n{pip.stderr}'
-                )
-            got.replace(wanted)
-    return wanted
+        return download.source_distribution('rq', release)
+    except download.UnavailableError as error:
+        raise SuiteUnavailableError(str(error)) from None
 
 
 def unpack(release: str, target: Path) -> Path:
@@ -198,7 +179,7 @@ def _in_private_network(command: list[str], environment: dict[str, str]) -> subp
 def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        cwd=CHECKOUT,
+        cwd=download.CHECKOUT,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

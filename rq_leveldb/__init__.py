@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from rq_leveldb.api import Queue, SimpleWorker, SpawnWorker, default_connection, job
     from rq_leveldb.client.aio import AsyncRedis
-    from rq_leveldb.client.connection import Redis, UnusedSettingWarning
+    from rq_leveldb.client.connection import Redis
+    from rq_leveldb.client.options import UnusedSettingWarning
     from rq_leveldb.client.retry import StoreUnavailable
     from rq_leveldb.errors import StoreError
     from rq_leveldb.worker import Worker
@@ -155,7 +156,7 @@ _HOMES = {
     'StartedJobRegistry': 'rq.registry',
     'StoreError': 'rq_leveldb.errors',
     'StoreUnavailable': 'rq_leveldb.client.retry',
-    'UnusedSettingWarning': 'rq_leveldb.client.connection',
+    'UnusedSettingWarning': 'rq_leveldb.client.options',
     'Webhook': 'rq.webhook',
     'Worker': 'rq_leveldb.worker',
     'WorkerPool': 'rq.worker_pool',

@@ -16,7 +16,7 @@ def main() -> int:
 
             # Here, where nothing was opened and no module was loaded that forking could disturb.
             detach()
-        from rq_leveldb.store.server import main as store
+        from rq_leveldb.store.program import main as store
 
         return store(arguments[1:])
     from rq_leveldb.cli.main import main as command_line

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import math
 import os
 import re
 import socket
@@ -45,6 +46,7 @@ __all__ = [
     'front_directory',
     'is_redis_url',
     'parse',
+    'parse_store',
     'prepare_front_directory',
 ]
 
@@ -251,12 +253,23 @@ class DataDirectory:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.marker)
+        # Before anything else is made here: without it a directory that is not empty is not taken for a store.
+        sync_directory(self.path)
 
 
 def _check_owner(where: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         owner = trust.user_name(status.st_uid)
         raise ForeignOwner(where, title=f'{ForeignOwner.default_title} ({owner})')
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_private(path: Path) -> None:
@@ -267,6 +280,9 @@ def _make_private(path: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 missing.mkdir(mode=0o700)
                 missing.chmod(0o700)
+                # A parent that cannot be read is somebody else's.
+                with contextlib.suppress(PermissionError):
+                    sync_directory(missing.parent)
 
 
 def _may_precede_marker(name: str) -> bool:
@@ -437,9 +453,33 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         DataDirectory(directory),
         db=int(_number(url, options, 'db', 0, int, f'0 to {DATABASES - 1}', lambda value: 0 <= value < DATABASES)),
         fsync=fsync,
-        idle=_number(url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', lambda value: value >= 0),
+        idle=_number(
+            url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', lambda value: 0 <= value < math.inf
+        ),
         extra=options,
     )
+
+
+def _is_duration(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def parse_store(url: str | None) -> Location:
+    """Read a URL for a command that has to do with stores alone.
+
+    Args:
+        url: as `parse`.
+
+    Raises:
+        BadAddress: as `parse`, or it is the URL of a Redis server.
+    """
+    if url is not None and is_redis_url(url):
+        raise BadAddress(
+            url,
+            title='This command is for stores, and this is the URL of a Redis server',
+            advice='Start and stop the server by its own means, or name a store: --url leveldb:///absolute/path.',
+        )
+    return parse(url)
 
 
 def _number(

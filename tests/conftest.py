@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import rq_leveldb
 from rq_leveldb import Redis
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
@@ -40,6 +43,29 @@ def redis(store_dir: Path) -> Iterator[Redis]:
     """Return a client of a new store."""
     with Redis.from_url(f'leveldb://{store_dir}') as client:
         yield client
+
+
+@pytest.fixture
+def packed() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what runs code in a Python that has no packages of its own, as that below shiv, pex and uWSGI.
+
+    It is told by hand where ours are.
+    """
+    places = [str(Path(rq_leveldb.__file__).parents[1]), *(path for path in sys.path if 'packages' in path)]
+    bare = [os.path.realpath(sys.executable), '-I', '-S']
+    missing = subprocess.run([*bare, '-c', 'import rq_leveldb'], cwd='/', capture_output=True, check=False)
+    assert missing.returncode, 'the interpreter has the package'
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*bare, '-c', f'import sys; sys.path += {places!r}; {program}', *arguments],
+            cwd='/',
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
 
 
 def stop_store(path: Path) -> None:

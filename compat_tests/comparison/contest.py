@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from compat_tests.comparison.agreement import Command, agree, agree_on_exec
+from compat_tests.comparison.agreement import CURSORS, Command, agree, agree_on_exec
 from compat_tests.comparison.contents import contents, differing
 from compat_tests.comparison.wire import Reply, Wire
 
@@ -25,6 +25,18 @@ def clipped(thing: object) -> str:
     """Return a thing's repr, its middle left out where it is long."""
     text = repr(thing)
     return text if len(text) <= 1500 else f'{text[:1000]} ... {text[-300:]}'
+
+
+def _to_the_end(wire: Wire, command: Command, reply: Reply) -> Reply:
+    """Return the reply to a scan from the beginning with what its further steps give, any other reply as it is."""
+    at = CURSORS.get(command[0].upper(), len(command))
+    if reply.kind != '*' or command[at : at + 1] != (b'0',):
+        return reply
+    elements = list(reply.value[1].value)
+    while reply.value[0].value != b'0':
+        reply = wire.call(*command[:at], reply.value[0].value, *command[at + 1 :])
+        elements += reply.value[1].value
+    return Reply('*', [reply.value[0], Reply('*', elements)])
 
 
 def _quoted(argument: bytes) -> str:
@@ -74,11 +86,11 @@ class Contest:
         command = as_bytes(arguments)
         self.history.append(f'{name}: {shown(command)}')
         their_wire, our_wire = self.client(name)
-        theirs = their_wire.call(*command)
+        theirs = _to_the_end(their_wire, command, their_wire.call(*command))
         their_more = their_wire.read_pending()
         our_wire.send(*command)
         try:
-            ours = our_wire.read()
+            ours = _to_the_end(our_wire, command, our_wire.read())
             our_more = [our_wire.read() for _ in their_more] + our_wire.read_pending()
         except (TimeoutError, ValueError) as error:
             raise AssertionError(self.complaint(theirs, repr(error))) from None

@@ -43,6 +43,17 @@ def test_what_expired_is_gone_for_every_command(protocol: int, model: RealRedis,
     run()
 
 
+def test_a_scan_that_meets_expired_keys_gives_the_others(model: RealRedis, store: Server) -> None:
+    with Contest(model, store) as contest:
+        for number in range(200):
+            contest.send('a', 'SET', f'goes {number}', 1, 'PX', 60)
+        for number in range(5):
+            contest.send('a', 'SET', f'stays {number}', 1)
+        time.sleep(0.1)
+        contest.send('a', 'SCAN', 0)
+        contest.send('a', 'SCAN', 0, 'COUNT', 3, 'MATCH', 's*')
+
+
 @pytest.mark.parametrize('command', ['PEXPIRE {} 60', 'SET {} x PX 60', 'PEXPIREAT {} {now+60}', 'RESTORED'])
 def test_dbsize_and_keys_after_the_time(command: str, model: RealRedis, store: Server) -> None:
     with Contest(model, store) as contest:

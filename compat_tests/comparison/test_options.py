@@ -14,15 +14,14 @@ _PATIENCE = 0.2
 """Seconds after which a command of the real Redis waits for a key."""
 
 OURS_ALONE: dict[str, str] = {
-    'INCRBYFLOAT': 'does not read hexadecimal numbers',
-    'HINCRBYFLOAT': 'does not read hexadecimal numbers',
-    'LSET list 9': 'Redis takes an index beyond the list if it is the largest number',
-    'LSET list -9': 'or the smallest one',
-    'ZSCAN zset': 'Redis does not look at the cursor of a small sorted set',
     'XTRIM stream MAXLEN ~': 'trims exactly',
     'SCAN': 'a cursor that nobody knows starts over',
     'CONFIG SET timeout': 'only what can be changed has a range',
     'WAIT 9': 'nobody waits, since there are no replicas',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d 1': 'a number of keys that is none has none',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d  1': 'likewise',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d +1': 'likewise',
+    'COMMAND GETKEYSANDFLAGS ZUNIONSTORE d 01': 'likewise',
     'AUTH': 'a wrong password is answered at once',
 }
 """By the beginning of a command that differs: why."""

@@ -22,6 +22,8 @@ subscribing = st.one_of(
     st.builds(lambda names: ('UNSUBSCRIBE', *names), st.lists(st.sampled_from(CHANNELS), max_size=2)),
     st.builds(lambda names: ('PSUBSCRIBE', *names), st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3)),
     st.builds(lambda names: ('PUNSUBSCRIBE', *names), st.lists(st.sampled_from(PATTERNS), max_size=2)),
+    st.builds(lambda names: ('SSUBSCRIBE', *names), st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3)),
+    st.builds(lambda names: ('SUNSUBSCRIBE', *names), st.lists(st.sampled_from(CHANNELS), max_size=2)),
     st.just(('GET', 'k')),
     st.just(('RESET',)),
 )
@@ -29,7 +31,10 @@ publishing = st.one_of(
     st.builds(
         lambda name, text: ('PUBLISH', name, text), st.sampled_from(CHANNELS), st.sampled_from(['m', '', 'x\r\n'])
     ),
+    st.builds(lambda name: ('SPUBLISH', name, 'm'), st.sampled_from(CHANNELS)),
     st.just(('PUBSUB', 'CHANNELS')),
+    st.just(('PUBSUB', 'SHARDCHANNELS')),
+    st.just(('PUBSUB', 'SHARDNUMSUB', *CHANNELS)),
     st.just(('PUBSUB', 'NUMPAT')),
     st.just(('PUBSUB', 'NUMSUB', *CHANNELS)),
     st.just(('EVAL', "return redis.call('PUBLISH', 'news', 'from a script')", 0)),
@@ -79,7 +84,7 @@ def _farewell(reply: Reply) -> bool:
     return (
         isinstance(reply.value, list)
         and bool(reply.value)
-        and reply.value[0].value in (b'unsubscribe', b'punsubscribe')
+        and reply.value[0].value in (b'unsubscribe', b'punsubscribe', b'sunsubscribe')
     )
 
 
@@ -97,7 +102,7 @@ def test_subscribers_get_the_same(protocol: int, model: RealRedis, store: Server
                         _expect_same(contest, name)
                         for wire in contest.client(name):
                             wire.call('HELLO', protocol)
-                elif name == 'm' and command[0] == 'PUBLISH':
+                elif name == 'm' and command[0] in ('PUBLISH', 'SPUBLISH'):
                     contest.send('a', 'MULTI')
                     contest.send('a', *command)
                     contest.send('a', *command)

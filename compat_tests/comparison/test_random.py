@@ -9,6 +9,9 @@ from compat_tests.comparison.contest import Contest, Server
 from compat_tests.comparison.programs import Step, programs
 from compat_tests.real_redis import RealRedis
 
+# A difference is made as small as it gets before it is shown, for up to five minutes.
+pytestmark = pytest.mark.timeout(400)
+
 TYPES = ['string', 'hash', 'list', 'set', 'sorted_set', 'stream']
 PROTOCOLS = pytest.mark.parametrize('protocol', [2, 3], ids=['resp2', 'resp3'])
 

@@ -50,6 +50,32 @@ def test_keys_that_expire_are_counted(model: RealRedis, store: Server) -> None:
         _same(contest, 'INFO', 'keyspace')
 
 
+def test_what_ends_a_wait_with_an_error_is_counted(model: RealRedis, store: Server) -> None:
+    with _fresh(model, store) as contest:
+        pairs = list(zip(contest.client('p'), contest.client('a'), strict=True))
+        counts = [_errors_of_waits(waiter, other) for waiter, other in pairs]
+        assert counts[0] == counts[1]
+        assert b'errorstat_NOGROUP:count=1' in counts[1][0]
+        assert b'errorstat_UNBLOCKED:count=1' in counts[1][0]
+
+
+def _errors_of_waits(waiter: Wire, other: Wire) -> tuple[bytes, list[bytes]]:
+    number = waiter.call('CLIENT', 'ID').value
+    waiter.send('BLPOP', 'nope', 0)
+    while not other.call('CLIENT', 'UNBLOCK', number, 'ERROR').value:
+        pass
+    assert waiter.read().kind == '-'
+    other.call('XGROUP', 'CREATE', 's', 'g', '$', 'MKSTREAM')
+    waiter.send('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', 0, 'STREAMS', 's', '>')
+    while b'blocked_clients:1' not in other.call('INFO', 'clients').value:
+        pass
+    other.call('DEL', 's')
+    assert waiter.read().kind == '-'
+    shown = other.call('INFO', 'commandstats').value.splitlines()
+    failed = [line.rpartition(b',')[2] for line in shown if b'blpop' in line or b'xreadgroup' in line]
+    return other.call('INFO', 'errorstats').value, failed
+
+
 def test_a_blocking_command_is_in_the_slow_log_when_it_has_ended(model: RealRedis, store: Server) -> None:
     with _fresh(model, store) as contest:
         pairs = list(zip(contest.client('p'), contest.client('a'), strict=True))

@@ -22,6 +22,7 @@ _WORDS: dict[str, str] = {
     'count': '0 1 2 3 100',
     'signed': '0 1 2 -1 -2 100 -100',
     'offset': '0 1 2 5 20',
+    # Not for GT: whether as many seconds ahead are later than before depends on the millisecond.
     'seconds': '1000 5000 100000',
     'milliseconds': '1000000 5000000',
     'moment': '4102444800 4102444801',
@@ -244,8 +245,8 @@ GROUPS: dict[str, str] = {
         EXISTS <{key}>
         TOUCH <{key}>
         TYPE {key}
-        EXPIRE {key} {seconds} [NX|XX|GT|LT]
-        PEXPIRE {key} {milliseconds} [NX|XX|GT|LT]
+        EXPIRE {key} {seconds} [NX|XX|LT]
+        PEXPIRE {key} {milliseconds} [NX|XX|LT]
         EXPIREAT {key} {moment} [NX|XX|GT|LT]
         PEXPIREAT {key} {moment_ms}
         (EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT) {key} {past}
@@ -260,6 +261,10 @@ GROUPS: dict[str, str] = {
         DBSIZE
         RANDOMKEY
         OBJECT (ENCODING|REFCOUNT) {key}
+        (OBJECT|XGROUP|XINFO|CLIENT|CONFIG) (HELP|FOO)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (GET {string}|SET {string} {value} [GET]|MSET <{string} {value}>)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (SORT {list} [STORE {list}]|XREAD STREAMS x1 {stream} 0 0|BLPOP {list} 0)
+        COMMAND (GETKEYS|GETKEYSANDFLAGS) (XGROUP DESTROY {stream} {group}|OBJECT ENCODING {key}|LMOVE l1 l2 LEFT LEFT)
         FLUSHDB
         SELECT {database}
         SWAPDB 0 1

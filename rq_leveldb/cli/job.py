@@ -39,10 +39,12 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
     Processor time and peak memory are those of the job's process; the memory includes what the process shares with
     the worker that it was forked from.
     """
+    from rq_leveldb.cli import checks
     from rq_leveldb.client.connection import Redis
     from rq_leveldb.lookup import see_jobs
     from rq_leveldb.reading import Looking, Reader
 
+    checks.check(click.get_current_context().command, {'serializer': serializer})
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     # RQ's own would run what is stored.
     reader = Reader(serializer or 'pickle')

@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        render.complain(f'{error.object!r} is not UTF-8, as names and texts in the store are')
+        return 2
     except Exception as error:
         if _is_one_of(error, 'ConnectionError', 'TimeoutError'):
             render.complain(str(error), 'Is the server running, and is this its URL?')

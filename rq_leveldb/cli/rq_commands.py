@@ -15,7 +15,7 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
-from rq_leveldb.cli import guarded, http_client, place
+from rq_leveldb.cli import checks, guarded, http_client, place
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
@@ -37,6 +37,7 @@ class _Command(click.Command):
                 raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
             return http_client.enqueue(ctx.params)
         place.extend_path(ctx.params.get('path') or ())
+        checks.check(self, ctx.params)
         url = place.resolve(url, place.read_settings(ctx.params.get('config')))
         if url is not None:
             ctx.params['url'] = url

@@ -7,7 +7,7 @@ import sys
 import click
 
 from rq_leveldb.cli import render
-from rq_leveldb.location import URL_VARIABLES, parse
+from rq_leveldb.location import URL_VARIABLES, parse_store
 
 __all__ = ['stop', 'store']
 
@@ -19,7 +19,7 @@ __all__ = ['stop', 'store']
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
 def store(arguments: tuple[str, ...]) -> None:
     """Run the store with its own flags; `python -m rq_leveldb store` gets there without this command line."""
-    from rq_leveldb.store.server import main
+    from rq_leveldb.store.program import main
 
     sys.exit(main(list(arguments)))
 
@@ -30,7 +30,7 @@ def stop(url: str | None) -> None:
     """Stop the store, after it has answered what it received. It starts again when a client comes."""
     from rq_leveldb.client import autostart
 
-    location = parse(url)
+    location = parse_store(url)
     location.directory.check()
     if autostart.running_store(location.directory) is None:
         click.echo('No store runs there.')

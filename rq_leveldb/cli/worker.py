@@ -17,7 +17,7 @@ from rq.suspension import is_suspended
 from rq.utils import import_attribute
 from rq.worker import DequeueStrategy
 
-from rq_leveldb.cli import place
+from rq_leveldb.cli import checks, place
 from rq_leveldb.client import autostart
 from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
@@ -159,6 +159,7 @@ def _parameters() -> list[click.Parameter]:
 
 def _work(**options: Any) -> int:
     place.extend_path(options['path'])
+    checks.check(click.get_current_context().command, options)
     settings = place.read_settings(options['config'])
     url = place.resolve(options['url'], settings)
     if url is not None:

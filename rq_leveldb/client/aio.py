@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from rq_leveldb.client import autostart
-from rq_leveldb.client.connection import SocketPath, connection_options, warn_of_unused
+from rq_leveldb.client.connection import SocketPath, connection_options
+from rq_leveldb.client.older_redis_py import NO_SETINFO, AsyncUnixConnection
+from rq_leveldb.client.options import for_server, warn_of_place, warn_of_unused
 from rq_leveldb.client.retry import Progress, StoreUnavailable, unavailable
 from rq_leveldb.errors import DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
@@ -59,7 +61,7 @@ class AsyncUnsentRetry(Retry):
         raise AssertionError('the second attempt returns or raises')
 
 
-class AsyncStoreConnection(UnixDomainSocketConnection):
+class AsyncStoreConnection(AsyncUnixConnection):
     """A connection to the store, which is started where none runs.
 
     Args:
@@ -70,7 +72,7 @@ class AsyncStoreConnection(UnixDomainSocketConnection):
     def __init__(self, *, path: str = '', **options: Any) -> None:
         for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
             options.pop(name, None)
-        options['driver_info'] = None
+        options.update(NO_SETINFO)
         super().__init__(path=path, **options)
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
         self._progress = Progress()
@@ -155,15 +157,11 @@ class AsyncRedis(redis.asyncio.Redis):
         options.update(db=db)
         pool: ConnectionPool
         if url is not None and is_redis_url(url):
-            warn_of_unused(
-                {name: options[name] for name in ('host', 'port') if name in options},
-                'the configured URL names the server',
-            )
-            left_out = ('host', 'port', 'connection_pool', 'single_connection_client')
-            pool = ConnectionPool.from_url(
-                url,
-                **{name: value for name, value in options.items() if name not in left_out and (name != 'db' or value)},
-            )
+            warn_of_place(options, url)
+            pool = ConnectionPool.from_url(url, **for_server(url, options))
+            if db:
+                # As in the synchronous client.
+                pool.connection_kwargs['db'] = db
         else:
             warn_of_unused(options, 'the store is on this machine')
             pool = _pool(parse(url), options)

@@ -17,12 +17,11 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rq_leveldb import process, trust
+from rq_leveldb import interpreter, process, trust
 from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, UnwritableDirectory
 from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
 from rq_leveldb.version import __version__
@@ -35,6 +34,8 @@ _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.005
 _ATTEMPTS = 3
 _NOBODY_LISTENS = (FileNotFoundError, ConnectionRefusedError)
+# What a store imports that is not of the standard library: plyvel has another name for newer Pythons.
+_NEEDED = ('hiredis', 'lupa', 'plyvel', 'plyvel_next', 'sortedcontainers', 'uvloop')
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # A supervisor's sockets are meant for the client and not for a store that outlives it: sd_notify(3), sd_listen_fds(3).
 _SUPERVISORS_VARIABLES = (
@@ -271,20 +272,27 @@ def _spawn(location: Location, deadline: float) -> bool:
         try:
             size = os.fstat(log).st_size
             starter = subprocess.Popen(
-                [
-                    _interpreter(),
-                    *('-m', 'rq_leveldb', 'store', '--dir', str(directory.path), '--detached', '--ready-fd', str(tell)),
-                    *('--fsync', location.fsync or DEFAULT_FSYNC, '--idle', f'{location.idle:g}'),
-                ],
+                interpreter.command(
+                    [
+                        *('store', '--dir', str(directory.path), '--detached', '--ready-fd', str(tell)),
+                        *('--fsync', location.fsync or DEFAULT_FSYNC, '--idle', f'{location.idle:g}'),
+                    ],
+                    _NEEDED,
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Not the caller's directory: python -m looks for modules there first.
                 cwd='/',
                 env=_environment(),
                 pass_fds=(tell,),
                 start_new_session=True,
             )
+        except interpreter.NoInterpreter as error:
+            raise StoreNotStarting(
+                str(directory.path),
+                title=f'No store can be started from here ({error})',
+                advice='Start one before: rq-leveldb store.',
+            ) from error
         except OSError as error:
             raise StoreNotStarting(
                 str(directory.path),
@@ -337,21 +345,5 @@ def _last_words(log: Path, size: int) -> str:
     return f'See {log}: {last}' if last else f'See {log}.'
 
 
-def _interpreter() -> str:
-    # An application server that embeds Python may name itself in sys.executable.
-    executable = sys.executable or ''
-    if re.match(r'(python|pypy)', os.path.basename(executable)):
-        return executable
-    return os.path.join(sys.exec_prefix, 'bin', 'python3')
-
-
 def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _SUPERVISORS_VARIABLES}
-    # The store runs in another directory, and this package may be found only through a change of sys.path.
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [os.path.abspath(path) for path in environment.get('PYTHONPATH', '').split(os.pathsep) if path]
-    if root in map(os.path.abspath, sys.path) and not root.endswith(('site-packages', 'dist-packages')):
-        paths.append(root)
-    if paths:
-        environment['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
-    return environment
+    return {name: value for name, value in os.environ.items() if name not in _SUPERVISORS_VARIABLES}

@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from inspect import signature
 from pathlib import Path
 from socket import socket
 from typing import Any, TypeVar, cast
 
 import redis
-from redis.connection import URL_QUERY_ARGUMENT_PARSERS, ConnectionPool, UnixDomainSocketConnection
+from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from rq_leveldb.client import autostart
+from rq_leveldb.client.older_redis_py import NO_SETINFO, UnixConnection
+from rq_leveldb.client.options import for_server, for_store, name_positional, warn_of_place, warn_of_unused
 from rq_leveldb.client.pipeline import Pipeline, RepliesParser
 from rq_leveldb.client.pool import StorePool
 from rq_leveldb.client.readiness import watch
 from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
-from rq_leveldb.errors import BadAddress, DurabilityMismatch, StoreError
+from rq_leveldb.errors import DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
 
-__all__ = ['Redis', 'SocketPath', 'StoreConnection', 'UnusedSettingWarning', 'connection_options', 'warn_of_unused']
-
-_FALSE_WORDS = ('0', 'f', 'false', 'n', 'no', '')
-# What a URL may set besides the place; the others of redis-py's options make no sense for a store.
-_URL_OPTIONS: Mapping[str, Callable[[str], object]] = {
-    'client_name': str,
-    'encoding': str,
-    'encoding_errors': str,
-    'decode_responses': lambda text: text.lower() not in _FALSE_WORDS,
-    **{
-        name: cast(Callable[[str], object], URL_QUERY_ARGUMENT_PARSERS[name])
-        for name in (
-            'health_check_interval',
-            'legacy_responses',
-            'max_connections',
-            'protocol',
-            'socket_connect_timeout',
-            'socket_read_size',
-            'socket_timeout',
-        )
-    },
-}
-# Options of redis.Redis that speak of a server on a network, and values that say nothing.
-_UNUSED: Mapping[str, tuple[object, ...]] = {
-    'host': ('localhost', '127.0.0.1', '::1', None),
-    'port': (6379, '6379', None),
-    'ssl': (False, None),
-    'username': (None, ''),
-    'password': (None, ''),
-    'unix_socket_path': (None,),
-    'credential_provider': (None,),
-}
-_USED = frozenset(
-    (
-        'client_name',
-        'db',
-        'decode_responses',
-        'encoding',
-        'encoding_errors',
-        'health_check_interval',
-        'legacy_responses',
-        'max_connections',
-        'protocol',
-        'redis_connect_func',
-        'socket_connect_timeout',
-        'socket_read_size',
-        'socket_timeout',
-    )
-)
-_FOR_A_SERVER = frozenset(('credential_provider', 'retry', 'retry_on_error', 'retry_on_timeout', 'username'))
+__all__ = ['Redis', 'SocketPath', 'StoreConnection', 'connection_options']
 
 R = TypeVar('R', bound='Redis')
-
-
-class UnusedSettingWarning(UserWarning):
-    """A setting for a Redis server was given to a client of the store, which has no use for it."""
 
 
 class SocketPath(str):
@@ -104,7 +50,7 @@ class SocketPath(str):
         return SocketPath, (self.location,)
 
 
-class StoreConnection(UnixDomainSocketConnection):
+class StoreConnection(UnixConnection):
     """A connection to the store, which is started where none runs.
 
     Args:
@@ -116,7 +62,7 @@ class StoreConnection(UnixDomainSocketConnection):
         for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
             options.pop(name, None)
         # Without CLIENT SETINFO a connection costs two round trips less, and every job's process makes one.
-        options['driver_info'] = None
+        options.update(NO_SETINFO)
         options.setdefault('parser_class', RepliesParser)
         super().__init__(path=path, **options)
         self._location = path.location if isinstance(path, SocketPath) else Location(DataDirectory(Path(path).parent))
@@ -164,6 +110,11 @@ class StoreConnection(UnixDomainSocketConnection):
             super().on_connect_check_health(check_health)
             if self._location.fsync == 'always':
                 self._demand_fsync()
+            elif int(self.protocol) == 2:
+                # A store that is being killed still takes connections for a moment. Where nothing is asked in the
+                # handshake, that would be noticed by the user's command, which must not be sent twice.
+                self.send_command('PING', check_health=False)
+                self.read_response()
         finally:
             # The handshake may be repeated on another socket: nothing of the user's was sent.
             self._progress.sent = sent
@@ -222,27 +173,28 @@ class Redis(redis.Redis):
     """
 
     def __init__(
-        self, host: str = 'localhost', port: int = 6379, db: int = 0, password: str | None = None, **options: Any
+        self,
+        host: str = 'localhost',
+        port: int = 6379,
+        db: int = 0,
+        password: str | None = None,
+        *further: Any,
+        **options: Any,
     ) -> None:
+        options.update(name_positional('socket_timeout', further))
         if options.get('connection_pool') is None:
             options.pop('connection_pool', None)
             url = configured_url()
-            options.update(db=db)
+            options.update(db=db, password=password)
             pool: ConnectionPool
             if url is not None and is_redis_url(url):
-                warn_of_unused({'host': host, 'port': port}, 'the configured URL names the server')
-                names = _USED | _FOR_A_SERVER
-                kept = {name: value for name, value in options.items() if name in names and (name != 'db' or value)}
-                if password is not None:
-                    kept['password'] = password
-                pool = ConnectionPool.from_url(url, **kept)
+                warn_of_place({'host': host, 'port': port, **options}, url)
+                pool = ConnectionPool.from_url(url, **for_server(url, options))
                 if db:
                     # In redis-py what the URL says wins; here, whatever the URL names, what the code says.
                     pool.connection_kwargs['db'] = db
             else:
-                warn_of_unused(
-                    {'host': host, 'port': port, 'password': password, **options}, 'the store is on this machine'
-                )
+                warn_of_unused({'host': host, 'port': port, **options}, 'the store is on this machine')
                 pool = StorePool(**connection_options(parse(url), options))
             super().__init__(
                 connection_pool=pool, single_connection_client=options.get('single_connection_client', False)
@@ -303,39 +255,7 @@ def connection_options(location: Location, options: Mapping[str, Any]) -> dict[s
         options: of redis.Redis; those that a store has no use for are left out.
 
     Raises:
-        BadAddress: the URL of the place has an option that is not known, or its value cannot be read.
-        TypeError: redis.Redis has no such option either.
+        BadAddress, TypeError: as `options.for_store`.
     """
-    unknown = sorted(set(options) - _known_options())
-    if unknown:
-        raise TypeError(f'Redis() got an unexpected keyword argument {unknown[0]!r}')
-    kept = {name: value for name, value in options.items() if name in _USED}
-    for name, text in location.extra.items():
-        if name not in _URL_OPTIONS:
-            raise BadAddress(location.url, advice=f'A store has no option {name}.')
-        try:
-            kept[name] = _URL_OPTIONS[name](text)
-        except ValueError as error:
-            raise BadAddress(location.url, advice=f'{name} cannot be {text}.') from error
-    # redis-py's own 5 s are for networks. The end of a store's process is noticed at once, while emptying a queue of a
-    # million jobs is one command that takes its time.
-    kept.setdefault('socket_timeout', None)
-    kept['db'] = int(kept.get('db') or 0) or location.db
-    return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, 'driver_info': None}
-
-
-@lru_cache(maxsize=1)
-def _known_options() -> frozenset[str]:
-    return frozenset(signature(redis.Redis).parameters) | {'connection_class', 'parser_class'}
-
-
-def warn_of_unused(options: Mapping[str, Any], reason: str) -> None:
-    """Warn of options for a server on a network, if there are any.
-
-    Args:
-        options: of redis.Redis.
-        reason: why they are not used.
-    """
-    unused = [name for name, silent in _UNUSED.items() if name in options and options[name] not in silent]
-    if unused:
-        warnings.warn(f'{", ".join(unused)}: not used, {reason}', UnusedSettingWarning, stacklevel=3)
+    kept = for_store(location, options)
+    return {**kept, 'path': SocketPath(location), 'connection_class': StoreConnection, **NO_SETINFO}

@@ -7,7 +7,6 @@ from hiredis at once. What is unusual goes redis-py's way.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ from redis.connection import DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ExecAbortError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from rq_leveldb.client.older_redis_py import UNUSED_NAME
 
 __all__ = ['Pipeline', 'RepliesParser']
 
@@ -76,7 +77,7 @@ class Pipeline(RedisPipeline):
             return []
         connection = self.connection
         if connection is None:
-            connection = self.connection_pool.get_connection()
+            connection = self.connection_pool.get_connection(*UNUSED_NAME)
             # From here on reset() gives it back.
             self.connection = connection
         try:
@@ -89,11 +90,17 @@ class Pipeline(RedisPipeline):
             )
             result: list[Any] = connection.retry.call_with_retry(
                 lambda: execute(connection, commands, raise_on_error),
-                lambda error: self._disconnect_raise_on_watching(connection, error, sys.maxsize),
+                lambda error: self._disconnected(connection, error),
             )
             return result
         finally:
             self.reset()
+
+    def _disconnected(self, connection: Any, error: Exception) -> None:
+        connection.disconnect()
+        if self.watching:
+            # What was watched is watched no longer.
+            raise WatchError(f'A {type(error).__name__} occurred while watching one or more keys') from error
 
     def _execute_transaction(self, connection: Any, commands: Sequence[Command], raise_on_error: bool) -> list[Any]:
         packed = None if any(EMPTY_RESPONSE in options for _, options in commands) else _pack(connection, commands)

@@ -19,8 +19,11 @@ from rq_leveldb.location import bind_unix, connect_unix
 __all__ = ['Address', 'AddressTaken', 'BadHttpAddress', 'listen']
 
 _BACKLOG = 1024
-# Longest time for which a client may leave the service waiting, seconds: it would keep a thread that long.
+# Longest time for which a client may leave the service waiting while it reads an answer, seconds.
 _PATIENCE = 10
+# Room for answers that are not read yet, bytes (Linux doubles it for its own accounts, up to its net.core.wmem_max):
+# what is given without a token finds room at once.
+_UNREAD = 256 * 1024
 
 
 class BadHttpAddress(StoreError, ValueError):
@@ -122,11 +125,10 @@ def listen(address: Address) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(where) from error
         raise BadHttpAddress(where, title=f'The HTTP front cannot listen here ({error.strerror})') from error
+    # Inherited by every connection that is accepted: socket(7), and sk_clone_lock() in Linux.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
     if sys.platform == 'linux':
-        # Inherited by every connection that is accepted: socket(7), and sk_clone_lock() in Linux.
-        patience = struct.pack('@ll', _PATIENCE, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('@ll', _PATIENCE, 0))
     sock.listen(_BACKLOG)
     return sock
 

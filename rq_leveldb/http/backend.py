@@ -18,6 +18,7 @@ from rq.job import Job
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.allow import AllowList
 from rq_leveldb.http.combiner import Combiner
+from rq_leveldb.http.entry import EntryQueue
 from rq_leveldb.http.fields import IDENTIFIER, text
 from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.settings import Settings
@@ -110,7 +111,7 @@ class Backend:
         self._queues: dict[str, Queue] = {}
         # RQ looks at a serializer that it is given each time it makes a job, which costs more than the pickling.
         self._writer = None if settings.serializer == 'pickle' else self.reader
-        self._entries: dict[str, Queue] = {}
+        self._entries: dict[str, EntryQueue] = {}
 
     def queue(self, name: str) -> Queue:
         """Return RQ's queue of a name, whether or not it exists.
@@ -127,7 +128,7 @@ class Backend:
             self._queues[name] = queue
         return queue
 
-    def entry(self, name: str) -> Queue:
+    def entry(self, name: str) -> EntryQueue:
         """Return the queue of a name for putting jobs on it, and nothing else.
 
         Args:
@@ -137,7 +138,7 @@ class Backend:
         if queue is None:
             if len(self._entries) >= _MOST_QUEUES:
                 self._entries.clear()
-            queue = Queue(name, connection=self.connection, serializer=self._writer)
+            queue = EntryQueue(name, connection=self.connection, serializer=self._writer)
             if self._writer is None:
                 queue.serializer = cast(Any, None)
             self._entries[name] = queue

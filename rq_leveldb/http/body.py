@@ -10,9 +10,13 @@ import falcon
 
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['JSON', 'answer', 'read', 'read_object']
+__all__ = ['JSON', 'answer', 'read', 'read_object', 'too_large']
 
 JSON = 'application/json'
+# Deeper values cannot be pickled, shown or compared; RQ's code and a job's own need frames as well.
+_DEEPEST = 250
+# A batch has the fields of its jobs below this, and at this depth.
+_BATCH, _BATCH_DEPTH = '/jobs', 3
 _EMPTY_OBJECT: dict[str, Any] = {}
 
 
@@ -116,7 +120,7 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None:
         if length > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         data = _receive(request, length) if length else b''
         if len(data) < length:
             raise _not_json('The body is shorter than its Content-Length.')
@@ -125,7 +129,7 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
         return b''
     data = _receive(request, limit + 1)
     if len(data) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return data
 
 
@@ -150,9 +154,11 @@ def _parse(data: bytes) -> Any:
     try:
         document = _DECODER.decode(text)
     except RecursionError:
-        raise _not_json('The body is nested too deeply.') from None
+        raise _too_deep('') from None
     except ValueError as error:
         raise _not_json(str(error)[:200]) from None
+    if text.count('[') + text.count('{') > _DEEPEST:
+        _check_depth(document)
     # Half of a surrogate pair is JSON by grammar and no text that could be stored: RFC 8259, section 8.2.
     if '\\u' in text:
         try:
@@ -162,7 +168,52 @@ def _parse(data: bytes) -> Any:
     return document
 
 
-def _too_large(limit: int) -> Problem:
+def _check_depth(document: Any) -> None:
+    """Make sure that a document is not nested too deeply.
+
+    Raises:
+        Problem: 400, naming the field: of a batch, that of the job.
+    """
+    # One level after the other, since recursion is what is to be avoided; each value with the field that it is in.
+    level: list[tuple[str, Any]] = [('', document)]
+    depth = 0
+    while level:
+        if depth == _DEEPEST:
+            raise _too_deep(level[0][0])
+        below: list[tuple[str, Any]] = []
+        for pointer, value in level:
+            is_named = not depth or (depth < _BATCH_DEPTH and pointer.startswith(_BATCH))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for name, item in items:
+                if isinstance(item, (dict, list)):
+                    below.append((_pointer_to(pointer, name) if is_named else pointer, item))
+        level = below
+        depth += 1
+
+
+def _pointer_to(pointer: str, name: object) -> str:
+    """Return the JSON pointer of a part: RFC 6901, section 3."""
+    return f'{pointer}/{str(name)[:100].replace("~", "~0").replace("/", "~1")}'
+
+
+def _too_deep(pointer: str) -> Problem:
+    detail = f'must be nested at most {_DEEPEST} levels deep'
+    return Problem(
+        400,
+        'nested-too-deeply',
+        'The body is nested too deeply',
+        f'{pointer or "The body"} {detail}.',
+        hint='Pass the value as text, or store it elsewhere and pass its name.',
+        errors=[FieldError(detail, pointer=pointer)],
+    )
+
+
+def too_large(limit: int) -> Problem:
+    """Return the error for a body that is too large.
+
+    Args:
+        limit: the largest, bytes.
+    """
     return Problem(
         413,
         'body-too-large',

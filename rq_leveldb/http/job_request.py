@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from rq import Callback, Retry
-from rq.job import Dependency
+from rq.job import Dependency, JobStatus
 from rq.repeat import Repeat
 from rq.utils import now
 
@@ -152,7 +152,6 @@ class JobRequest:
         function: dotted name, allowed.
         queue: name of the queue.
         job_id: the id that it will have.
-        given_id: the id that was asked for, if any.
         options: further arguments of `Queue.create_job`.
         at_front: put it at the front of the queue.
         unique: refuse it where a job of this id exists.
@@ -162,7 +161,6 @@ class JobRequest:
     function: str
     queue: str
     job_id: str
-    given_id: str | None
     options: dict[str, Any]
     at_front: bool
     unique: bool
@@ -173,6 +171,15 @@ class JobRequest:
         """The ids of the jobs that it waits for."""
         dependency = self.options.get('depends_on')
         return [str(item) for item in dependency.dependencies] if dependency is not None else []
+
+    def is_met_by(self, status: str) -> bool:
+        """Say whether a job that it waits for has ended as it has to.
+
+        Args:
+            status: that job's status.
+        """
+        allows_failure = self.options['depends_on'].allow_failure
+        return status == JobStatus.FINISHED.value or (allows_failure and status == JobStatus.FAILED.value)
 
 
 def read_job(document: Any, allow: AllowList) -> tuple[JobRequest | None, list[FieldError]]:
@@ -209,7 +216,6 @@ def read_job(document: Any, allow: AllowList) -> tuple[JobRequest | None, list[F
             function=values['function'],
             queue=values.get('queue', 'default'),
             job_id=values.get('job_id') or str(uuid4()),
-            given_id=values.get('job_id'),
             options=options,
             at_front=values.get('at_front', False),
             unique=values.get('unique', False),

@@ -13,14 +13,14 @@ from rq.results import Result
 
 from rq_leveldb.http import body, fields, query
 from rq_leveldb.http.backend import Backend, acting, no_such_job
-from rq_leveldb.http.enqueue import Outcome
+from rq_leveldb.http.enqueue import Outcome, enqueue
 from rq_leveldb.http.fields import Invalid
+from rq_leveldb.http.idempotency import once_for
 from rq_leveldb.http.job_request import JobRequest, read_job
 from rq_leveldb.http.job_view import full, job_url, output_key, strange_documents, summary
 from rq_leveldb.http.listing import MOST_SCANNED, TIMES, listed, matches, read_cursor, write_cursor
 from rq_leveldb.http.problems import FieldError, Problem
 from rq_leveldb.http.states import STATES, Position
-from rq_leveldb.http.submission import submit
 from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
 
 __all__ = ['Batch', 'Jobs', 'OneJob']
@@ -54,7 +54,7 @@ class Jobs:
         job_request, errors = read_job(document, backend.allow)
         if job_request is None:
             raise fields.refuse(errors)
-        outcome, is_replay = submit(backend, request, document, [job_request])
+        outcome, is_replay = enqueue(backend, [job_request], once_for(request, document))
         _report_one(response, outcome[0], is_replay)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -124,7 +124,7 @@ class Batch:
                 requests.append(job_request)
         if errors:
             raise fields.refuse(errors[:100])
-        outcomes, is_replay = submit(backend, request, document, requests)
+        outcomes, is_replay = enqueue(backend, requests, once_for(request, document))
         if is_replay:
             response.set_header('Idempotency-Replayed', 'true')
         body.answer(response, {'jobs': [_outcome_document(outcome) for outcome in outcomes]}, falcon.HTTP_201)

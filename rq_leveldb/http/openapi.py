@@ -314,10 +314,14 @@ def _paths(settings: Settings) -> Node:
                 'shutDownWorker', 'Let it finish and end.', (202, 'Worker'), 404, parameters=_WORKER, takes='Nothing'
             )
         },
-        '/v1/schedules': {get: _operation('listSchedules', 'What is scheduled.', (200, 'SchedulePage'))},
+        '/v1/schedules': {
+            get: _operation('listSchedules', 'What is scheduled.', (200, 'SchedulePage'), parameters=_NAMES)
+        },
         '/v1/cron': {get: _operation('listCron', "Cron's entries.", (200, 'CronEntryPage'))},
         '/v1/unreadable': {
-            get: _operation('listUnreadable', 'What was set aside, since it cannot be read.', (200, 'AsidePage'))
+            get: _operation(
+                'listUnreadable', 'What was set aside, since it cannot be read.', (200, 'AsidePage'), parameters=_NAMES
+            )
         },
         '/v1/events': {
             get: _operation(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
 
-from rq_leveldb.http.fields import Invalid
+from rq_leveldb.http.fields import Invalid, text
 from rq_leveldb.http.problems import FieldError, Problem
 
-__all__ = ['DEFAULT_LIMIT', 'MOST_LIMIT', 'flag', 'limit', 'read_query', 'whole']
+__all__ = ['DEFAULT_LIMIT', 'MOST_LIMIT', 'flag', 'limit', 'page_of', 'read_query', 'whole']
 
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 500
@@ -31,15 +32,15 @@ def read_query(request: falcon.Request, readers: Mapping[str, Callable[[str], An
     """
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
-    for name, text in request.params.items():
+    for name, given in request.params.items():
         reader = readers.get(name)
         if reader is None:
             errors.append(FieldError('is not a parameter of this request', parameter=name[:100]))
-        elif not isinstance(text, str):
+        elif not isinstance(given, str):
             errors.append(FieldError('may be given once', parameter=name))
         else:
             try:
-                values[name] = reader(text)
+                values[name] = reader(given)
             except Invalid as error:
                 errors.append(FieldError(error.detail, parameter=name))
     if errors:
@@ -70,10 +71,10 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         most: the largest.
     """
 
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
+    def read(given: str) -> int:
+        if not given.isascii() or not given.isdigit() or len(given) > 12 or not least <= int(given) <= most:
             raise Invalid(f'must be a whole number from {least} to {most}')
-        return int(text)
+        return int(given)
 
     return read
 
@@ -81,8 +82,27 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 limit = whole(1, MOST_LIMIT)
 
 
-def flag(text: str) -> bool:
+_BY_NAME: dict[str, Callable[[str], Any]] = {'limit': limit, 'cursor': text(2000)}
+
+
+def page_of(request: falcon.Request, names: list[str]) -> tuple[list[str], str | None]:
+    """Return the part of a list by name that a request asks for, and the cursor of what follows; None at the end.
+
+    Args:
+        request: the request.
+        names: the whole list, sorted.
+
+    Raises:
+        Problem: as `read_query`.
+    """
+    wanted = read_query(request, _BY_NAME)
+    begin = bisect_right(names, wanted['cursor']) if 'cursor' in wanted else 0
+    page = names[begin : begin + wanted.get('limit', MOST_LIMIT)]
+    return page, page[-1] if names[begin + len(page) :] else None
+
+
+def flag(given: str) -> bool:
     """Return true or false."""
-    if text not in ('true', 'false'):
+    if given not in ('true', 'false'):
         raise Invalid('must be true or false')
-    return text == 'true'
+    return given == 'true'

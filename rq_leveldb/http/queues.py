@@ -91,14 +91,8 @@ class Queues:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List the queues with their counts, by name."""
-        wanted = query.read_query(request, {'limit': query.limit, 'cursor': fields.text(2000)})
         queues = find_queues(self._backend.connection)
-        names = queues.names
-        if 'cursor' in wanted:
-            names = [name for name in names if name > wanted['cursor']]
-        limit = wanted.get('limit', query.MOST_LIMIT)
-        page = names[:limit]
-        more = page[-1] if len(names) > limit else None
+        page, more = query.page_of(request, queues.names)
         body.answer(
             response,
             {

@@ -37,19 +37,19 @@ class Schedules:
         self._backend = backend
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """List the queues with scheduled jobs."""
-        query.read_query(request, {})
+        """List the queues with scheduled jobs, by name; a page is of all queues, those without any left out."""
         connection = self._backend.connection
         queues = find_queues(connection)
+        page, more = query.page_of(request, queues.names)
         strange = list(queues.strange)
         pipe = connection.pipeline(transaction=False)
-        keys = [registry_key('scheduled', name) for name in queues.names]
+        keys = [registry_key('scheduled', name) for name in page]
         for key in keys:
             pipe.zcard(key)
             pipe.zrange(key, 0, 0, withscores=True)
         found = replies(pipe) if keys else []
         items = []
-        for name, key, count, first in zip(queues.names, keys, found[::2], found[1::2], strict=True):
+        for name, key, count, first in zip(page, keys, found[::2], found[1::2], strict=True):
             if is_refused(count) or is_refused(first):
                 strange.append(Strange(key, 'holds another type of value than a sorted set'))
             elif count and first:
@@ -63,7 +63,7 @@ class Schedules:
                         'next_at': timestamp(from_seconds(first[0][1])),
                     }
                 )
-        body.answer(response, {'items': items, 'next': None, 'unreadable': strange_documents(strange)})
+        body.answer(response, {'items': items, 'next': more, 'unreadable': strange_documents(strange)})
 
 
 class Cron:

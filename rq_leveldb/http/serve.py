@@ -6,6 +6,7 @@ import fcntl
 import gc
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from rq_leveldb.http.settings import Settings, variable
 from rq_leveldb.version import __version__
 
 __all__ = ['AlreadyServed', 'Server', 'hold_lock', 'serve']
+
+_MOST_CONNECTIONS = 1000
 
 
 class AlreadyServed(StoreError):
@@ -44,7 +47,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def __init__(
         self, settings: Settings, descriptor: int, load: Callable[[], Front], ready: Callable[[], None] | None = None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._descriptor = descriptor
         self._load = load
         self._ready = ready
@@ -52,12 +55,13 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """Set gunicorn's options."""
-        settings = self._settings
+        settings = self.settings
         options: dict[str, Any] = {
             'bind': f'fd://{self._descriptor}',
             'worker_class': 'rq_leveldb.http.thread_worker.FrontWorker',
             'workers': settings.processes,
             'threads': settings.threads,
+            'worker_connections': _most_connections(settings.threads),
             'keepalive': 75,
             'graceful_timeout': 5,
             'timeout': 60,
@@ -88,6 +92,13 @@ class Server(BaseApplication):  # type: ignore[misc]
     def _when_ready(self, arbiter: Any) -> None:
         if self._ready is not None:
             self._ready()
+
+
+def _most_connections(threads: int) -> int:
+    """Return how many clients may be connected, so that descriptors are left: two a thread, and some for the rest."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else files - 2 * threads - 64
+    return max(threads + 1, min(_MOST_CONNECTIONS, room))
 
 
 def _before_fork(arbiter: Any, worker: Any) -> None:

@@ -60,6 +60,9 @@ class Settings:
         threads: requests that are served at a time. RQ_LEVELDB_HTTP_THREADS
         processes: processes that serve. RQ_LEVELDB_HTTP_PROCESSES
         max_body: largest request body, bytes. RQ_LEVELDB_HTTP_MAX_BODY
+        head_seconds: longest time for a request's head to arrive, from its first byte. RQ_LEVELDB_HTTP_HEAD_SECONDS
+        body_seconds: longest time for its body to arrive after that. RQ_LEVELDB_HTTP_BODY_SECONDS
+        max_per_address: most connections of one address at a time. RQ_LEVELDB_HTTP_MAX_PER_ADDRESS
         max_batch: most jobs in one request. RQ_LEVELDB_HTTP_MAX_BATCH
         max_wait: longest wait for a result, seconds. RQ_LEVELDB_HTTP_MAX_WAIT
         max_waiting: most requests that wait for results at a time. RQ_LEVELDB_HTTP_MAX_WAITING
@@ -80,6 +83,9 @@ class Settings:
     threads: int = _setting('RQ_LEVELDB_HTTP_THREADS', _count, 24)
     processes: int = _setting('RQ_LEVELDB_HTTP_PROCESSES', _count, 1)
     max_body: int = _setting('RQ_LEVELDB_HTTP_MAX_BODY', _count, 8 * 1024 * 1024)
+    head_seconds: int = _setting('RQ_LEVELDB_HTTP_HEAD_SECONDS', _count, 10)
+    body_seconds: int = _setting('RQ_LEVELDB_HTTP_BODY_SECONDS', _count, 30)
+    max_per_address: int = _setting('RQ_LEVELDB_HTTP_MAX_PER_ADDRESS', _count, 400)
     max_batch: int = _setting('RQ_LEVELDB_HTTP_MAX_BATCH', _count, 1000)
     max_wait: int = _setting('RQ_LEVELDB_HTTP_MAX_WAIT', _count, 60)
     max_waiting: int = _setting('RQ_LEVELDB_HTTP_MAX_WAITING', _count, 8)

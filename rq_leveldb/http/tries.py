@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-__all__ = ['Tries']
+__all__ = ['Tries', 'network_of']
 
 _AT_ONCE = 10
 """Tries that are free; another comes with every second."""
@@ -46,7 +46,7 @@ class Tries:
         Returns:
             0; or, where none is left, the seconds until there is another.
         """
-        key = _network(address)
+        key = network_of(address)
         now = self._clock()
         with self._lock:
             full_at = max(self._full_at.pop(key, now), now)
@@ -62,7 +62,7 @@ class Tries:
         Args:
             address: of the client.
         """
-        key = _network(address)
+        key = network_of(address)
         with self._lock:
             if key in self._full_at:
                 self._full_at[key] -= 1
@@ -76,10 +76,18 @@ class Tries:
                 self._places.release()
 
 
-def _network(address: str) -> str:
-    """Return what one client has of an address: of IPv6, where it can choose the rest, the first half."""
+def network_of(address: str) -> str:
+    """Return what one client has of an address: of IPv6, where it can choose the rest, the first half.
+
+    Args:
+        address: an IP address; anything else is returned as it is.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    # A client over IPv4 of a socket for both: RFC 4291, section 2.5.5.2.
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ipaddress.ip_network((parsed, 64), strict=False))

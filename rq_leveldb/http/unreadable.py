@@ -23,9 +23,7 @@ class Unreadable:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List the keys, by name."""
-        query.read_query(request, {})
-        items = [
-            {'key': item.key, 'reason': item.reason, 'at': item.at or None}
-            for item in read_aside(self._backend.connection)
-        ]
-        body.answer(response, {'items': items, 'next': None, 'unreadable': []})
+        found = {item.key: item for item in read_aside(self._backend.connection)}
+        page, more = query.page_of(request, sorted(found))
+        items = [{'key': key, 'reason': found[key].reason, 'at': found[key].at or None} for key in page]
+        body.answer(response, {'items': items, 'next': more, 'unreadable': []})

@@ -81,14 +81,8 @@ class Workers:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List the workers, by name."""
-        wanted = query.read_query(request, {'limit': query.limit, 'cursor': fields.text(2000)})
         workers = find_workers(self._backend.connection)
-        names = workers.names
-        if 'cursor' in wanted:
-            names = [name for name in names if name > wanted['cursor']]
-        limit = wanted.get('limit', query.MOST_LIMIT)
-        page = names[:limit]
-        more = page[-1] if len(names) > limit else None
+        page, more = query.page_of(request, workers.names)
         body.answer(
             response,
             {

@@ -20,14 +20,16 @@ class Waiter:
     """One blocked command.
 
     :ivar places: the keys waited for
-    :ivar attempt: tries the command again; None if it still has to wait
+    :ivar attempt: tries the command again, told which key changed; None if it still has to wait
+    :ivar is_gone: whether nobody would receive the reply; asked before `attempt` takes anything
     :ivar deliver: sends the reply and lets the client go on
     :ivar timeout_reply: the reply when the time is over
     :ivar cancel_timer: called when the waiter leaves
     """
 
     places: tuple[Place, ...]
-    attempt: Callable[[], Reply]
+    attempt: Callable[[bytes], Reply]
+    is_gone: Callable[[], bool]
     deliver: Callable[[Reply], None]
     timeout_reply: Reply
     cancel_timer: Callable[[], None] = lambda: None

@@ -18,9 +18,11 @@ class ClientState:
     :ivar send: deliver a message outside of any reply (pub/sub, MONITOR)
     :ivar close: disconnect once what was sent has gone out
     :ivar queue: the commands since MULTI, None outside
+    :ivar queue_bytes: memory that they need beside their own bytes, about
     :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
     :ivar watched: database, key and whether it lived, for each WATCH
     :ivar dirty: a watched key changed
+    :ivar subscribed: whether it listens to anything; asked before every command
     :ivar slow: the blocking command that goes into the slow log when its waiting ends, and its seconds
     """
 
@@ -40,6 +42,7 @@ class ClientState:
     protocol: int = 2
     db: int = 0
     queue: list[list[bytes]] | None = None
+    queue_bytes: int = 0
     failed: bool = False
     watched: dict[tuple[int, bytes], bool] = field(default_factory=dict)
     dirty: bool = False
@@ -51,9 +54,16 @@ class ClientState:
     reply_mode: str = 'on'
     channels: set[bytes] = field(default_factory=set)
     patterns: set[bytes] = field(default_factory=set)
+    shard_channels: set[bytes] = field(default_factory=set)
+    subscribed: bool = False
     unsent_bytes: Callable[[], int] = lambda: 0
     last_reply: Reply = None
 
     def begin_transaction(self) -> None:
         self.queue = []
+        self.queue_bytes = 0
         self.failed = False
+
+    def note_subscriptions(self) -> None:
+        """Channels or patterns were added or removed."""
+        self.subscribed = bool(self.channels or self.patterns or self.shard_channels)

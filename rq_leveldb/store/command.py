@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rq_leveldb.store.replies import Reply
@@ -23,22 +23,32 @@ NOSCRIPT = 'noscript'
 LOADING = 'loading'
 STALE = 'stale'
 DENYOOM = 'denyoom'
+ALLOW_BUSY = 'allow_busy'
+"""Served while a script runs for too long."""
 NO_MULTI = 'no_multi'
+
 IN_SUBSCRIPTION = 'in_subscription'
-"""Allowed to a client of RESP2 that is subscribed. The two last flags are ours, not shown by COMMAND."""
+"""Allowed to a client of RESP2 that is subscribed."""
 SKIP_QUEUE = 'skip_queue'
 """Executed at once inside MULTI: EXEC, DISCARD, WATCH and the like."""
+NOT_QUEUED = 'not_queued'
+"""Refused inside MULTI, where Redis takes it."""
+MAY_REPLICATE = 'may_replicate'
+"""It may write though it has no flag that says so: what runs scripts, what publishes."""
+OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE))
+"""What COMMAND does not show."""
 
 
 @dataclass(frozen=True)
 class Command:
     """One command.
 
-    :param name: in lower case
+    :param name: in lower case; that of a subcommand is ``client|list``
     :param handler: gets the context and all arguments, the name first
     :param arity: how many arguments with the name; at least so many if negative (COMMAND's arity)
-    :param flags: those of COMMAND, and ours above, separated by blanks
+    :param flags: those of COMMAND, and `OWN_FLAGS`
     :param keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none
+    :param subcommands: by the word that names them, in lower case; what has any is one of them if a word follows
     """
 
     name: str
@@ -46,12 +56,53 @@ class Command:
     arity: int
     flags: frozenset[str]
     keys: tuple[int, int, int] = (0, 0, 0)
+    subcommands: dict[bytes, Command] = field(default_factory=dict)
 
     def accepts(self, count: int) -> bool:
         """:param count: how many arguments with the name"""
         return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
+def allows_busy(command: Command, argv: list[bytes]) -> bool:
+    """:returns: whether the command is served while a script runs for too long, or is refused for another reason"""
+    if command.name == 'shutdown':
+        words = {word.upper() for word in argv[1:]}
+        return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
+    return ALLOW_BUSY in command.flags
+
+
 def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, last: int = 0, step: int = 0) -> Command:
-    """:returns: a row of a command table"""
+    """:param flags: separated by blanks
+    :returns: a row of a command table
+    """
     return Command(name, handler, arity, frozenset(flags.split()), (first, last, step))
+
+
+def with_subcommands(container: Command, *rows: Command) -> Command:
+    """:param rows: the subcommands, each named by its own word
+    :returns: a row of a command table
+    """
+    named = {one.name.encode(): replace(one, name=f'{container.name}|{one.name}') for one in rows}
+    return replace(container, subcommands=named)
+
+
+def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:
+    """:param commands: by their names in lower case
+    :param argv: what a client sent, or the beginning of it
+    :returns: the command, or the subcommand, that it calls
+    """
+    command = commands.get(argv[0].lower())
+    if command is not None and command.subcommands and len(argv) > 1:
+        return command.subcommands.get(argv[1].lower())
+    return command
+
+
+def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | None:
+    """:param name: as COMMAND INFO takes it: ``get``, ``client|list``
+    :returns: the command of that name
+    """
+    container, bar, word = name.lower().partition(b'|')
+    if not bar:
+        return commands.get(container)
+    found = commands.get(container)
+    return found.subcommands.get(word) if found is not None else None

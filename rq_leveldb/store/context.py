@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rq_leveldb.store.info import Settings, Statistics
     from rq_leveldb.store.multi import Watches
     from rq_leveldb.store.pubsub import PubSub
+    from rq_leveldb.store.script_time import ScriptTime
     from rq_leveldb.store.scripting import Sandbox
 
 V = TypeVar('V', bound=Value)
@@ -25,6 +26,7 @@ class Services(Protocol):
 
     :ivar commands: every command by its name in lower case
     :ivar clients: every connected client by its number
+    :ivar refused: why the database is closed after it refused a write, empty while it is open
     """
 
     commands: dict[bytes, Command]
@@ -32,8 +34,10 @@ class Services(Protocol):
     watches: Watches
     pubsub: PubSub
     sandbox: Sandbox
+    script_time: ScriptTime
     settings: Settings
     statistics: Statistics
+    refused: str
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command in the open transaction, as EXEC and scripts do.
@@ -46,10 +50,13 @@ class Services(Protocol):
         ctx: Context,
         keys: list[bytes],
         timeout: float,
-        attempt: Callable[[], Reply],
+        attempt: Callable[[bytes], Reply],
         timeout_reply: Reply,
     ) -> Reply:
-        """Let the client wait; see :meth:`Context.block`."""
+        """Let the client wait.
+
+        :param attempt: gets the key that changed; see :meth:`Context.block` for the rest
+        """
 
     def unblock(self, client: ClientState, with_error: bool) -> bool:
         """End a client's waiting, as if its time were over or with an error.
@@ -60,6 +67,9 @@ class Services(Protocol):
     def blocked_clients(self) -> int:
         """:returns: how many clients wait for a key"""
 
+    def blocking_keys(self) -> int:
+        """:returns: how many keys somebody waits for"""
+
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         """:returns: the keys of a database that somebody waits for"""
 
@@ -67,10 +77,36 @@ class Services(Protocol):
         """Show the client every command from now on, or none any more."""
 
     def forget_statistics(self) -> None:
-        """The counters per command were reset."""
+        """The counters were reset."""
 
     def demand_fsync(self) -> None:
         """From now on every acknowledged write is synced."""
+
+    def is_synced(self) -> bool:
+        """:returns: whether everything that was written would survive a loss of power"""
+
+    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
+        """Let the client wait until everything that was written up to now would survive a loss of power.
+
+        :param timeout: seconds, 0 for ever
+        :param timeout_reply: the reply when the time is over
+        :returns: what the command has to return
+        """
+
+    def write_trouble(self) -> str:
+        """:returns: why commands that add data are refused, empty if they are not"""
+
+    def swept(self) -> tuple[int, int]:
+        """:returns: of how many removed values records are still there, and of how many they have gone"""
+
+    def remove_expired(self, wanted: bool) -> None:
+        """:param wanted: whether keys whose time has come are removed though nobody asks for them"""
+
+    def pause(self, milliseconds: int, everything: bool) -> None:
+        """Hold the commands of clients back for so long: those that may write, or all."""
+
+    def unpause(self) -> None:
+        """Let them go on."""
 
     def shutdown(self) -> None:
         """Stop the store once the commands that have arrived are answered."""
@@ -147,19 +183,30 @@ class Context:
         """Execute one command in the open transaction."""
         return self.services.call(self, argv)
 
-    def block(self, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply) -> Reply:
-        """Wait until `attempt` succeeds. The command has tried once already, in vain.
+    def block(
+        self,
+        keys: list[bytes],
+        type_: type[Value] | None,
+        timeout: float,
+        take: Callable[[], Reply],
+        timeout_reply: Reply,
+    ) -> Reply:
+        """Wait until `take` succeeds. The command has tried once already, in vain.
 
-        :param keys: `attempt` is worth another try when one of these changes; who waits longest for a key comes first
+        :param keys: `take` is tried again when one of these changed; who waits longest for a key comes first
+        :param type_: only if that key holds this now; None for whatever it holds, if anything
         :param timeout: seconds, 0 for ever
-        :param attempt: does the command's work and returns its reply; None if there is still nothing to be had (then
-            it must not have changed anything). It must bear with a key of another type by returning None. A ReplyError
-            that it raises is the reply.
+        :param take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
+            nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
         :param timeout_reply: the reply when the time is over, or at once where a command may not block
         :returns: what the command has to return
         """
         if not self.may_block:
             return timeout_reply
+
+        def attempt(key: bytes) -> Reply:
+            return take() if type_ is None or isinstance(self.find(key), type_) else None
+
         return self.services.block(self, keys, timeout, attempt, timeout_reply)
 
     def block_for(
@@ -167,22 +214,9 @@ class Context:
     ) -> Reply:
         """Take something from one of the keys, and wait for it where there is nothing.
 
-        A client for which something has come is served as if it asked anew; one whose keys only came to hold other
-        types goes on waiting.
+        All as in `block`.
 
-        :param keys: where it may be
-        :param type_: of what it is taken from
-        :param timeout: seconds, 0 for ever
-        :param take: does the command's work; None if there is nothing, and then nothing was changed
-        :param timeout_reply: as `block`
-        :returns: what the command has to return
         :raises ReplyError: as `take`
         """
         reply = take()
-        if reply is not None:
-            return reply
-
-        def attempt() -> Reply:
-            return take() if any(isinstance(self.find(key), type_) for key in keys) else None
-
-        return self.block(keys, timeout, attempt, timeout_reply)
+        return self.block(keys, type_, timeout, take, timeout_reply) if reply is None else reply

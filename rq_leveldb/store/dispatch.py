@@ -12,17 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from rq_leveldb.store import command as flags
 from rq_leveldb.store.blocking import WaitingRoom
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import Command
+from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
 from rq_leveldb.store.keyspace import Keyspace
-from rq_leveldb.store.monitoring import is_shown, line
+from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.replies import (
     NO_REPLY,
     QUEUED,
@@ -31,15 +31,19 @@ from rq_leveldb.store.replies import (
     ReplyError,
     SetReply,
     unknown_command,
+    unknown_subcommand,
     wrong_arity,
 )
-from rq_leveldb.store.scripting import ScriptAborted
-
-if TYPE_CHECKING:
-    pass
+from rq_leveldb.store.script_time import BUSY, ScriptAborted
 
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
+
+MAX_QUEUE = 512 << 20
+"""Bytes that the commands of a transaction may need in memory, beside their own."""
+
+_COMMAND, _ARGUMENT = 64, 48
+"""Bytes that a command and an argument need."""
 
 
 class UnitAborted(Exception):
@@ -66,7 +70,7 @@ class _Row:
         self.most = command.arity if command.arity >= 0 else sys.maxsize
         self.skips_queue = flags.SKIP_QUEUE in command.flags
         self.grows = flags.DENYOOM in command.flags
-        self.queued = not self.skips_queue and flags.NO_MULTI not in command.flags
+        self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
 class Dispatcher:
@@ -92,24 +96,39 @@ class Dispatcher:
         self.watches = watches
         self.waiting = waiting
         self.commands: dict[bytes, Command] = {}
-        self._rows: dict[bytes, _Row] = {}
+        self._rows: dict[bytes | tuple[bytes, ...], _Row] = {}
         self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
         self.monitors: dict[int, ClientState] = {}
+        self.pause: Pause | None = None
+        self.hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
+        self._unserved: dict[tuple[int, bytes], None] = {}
         for row in commands:
             self.commands[row.name.encode()] = row
 
-    def _row(self, name: bytes) -> _Row | None:
-        row = self._rows.get(name)
+    def _row(self, argv: list[bytes]) -> _Row | None:
+        return self._rows.get(argv[0]) or self._look_up(argv)
+
+    def _look_up(self, argv: list[bytes]) -> _Row | None:
+        # What has subcommands is never found by its name alone, so that the others need no second look.
+        words = tuple(argv[:2])
+        row = self._rows.get(words)
         if row is None:
-            command = self.commands.get(name.lower())
+            command = find(self.commands, argv)
             if command is None:
                 return None
             statistics = self.statistics.by_command.setdefault(command.name, CommandStatistics())
             # As spelled by clients; two spellings are in use, the bound is for those who play with the others.
             if len(self._rows) > 4 * len(self.commands):
                 self._rows.clear()
-            row = self._rows[name] = _Row(command, statistics)
+            row = _Row(command, statistics)
+            self._rows[words if self.commands[argv[0].lower()].subcommands else argv[0]] = row
         return row
+
+    def _unknown(self, argv: list[bytes]) -> ReplyError:
+        container = self.commands.get(argv[0].lower())
+        if container is not None:
+            return unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), container.name.upper())
+        return unknown_command(argv[0], argv[1:])
 
     def forget_statistics(self) -> None:
         """After the counters were reset."""
@@ -123,29 +142,39 @@ class Dispatcher:
         :raises Exception: likewise, for a fault of ours or damaged data
         """
         client = ctx.client
-        row = self._row(argv[0])
+        row = self._row(argv)
         if row is None:
             if argv[0].lower() in (b'post', b'host:'):
                 # A web page that reached the port: what follows would be its commands.
                 client.close()
                 return NO_REPLY
             client.failed = client.queue is not None
-            return self._rejected(unknown_command(argv[0], argv[1:]))
+            return self._rejected(self._unknown(argv))
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
             return self._turned_away(client, command, wrong_arity(command.name))
-        if (client.channels or client.patterns) and client.protocol == 2 and flags.IN_SUBSCRIPTION not in command.flags:
-            error = ReplyError(
-                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                'RESET are allowed in this context'
-            )
-            return self._turned_away(client, command, error)
+        if not _heard_while_subscribed(client, command):
+            return self._turned_away(client, command, _subscribed(command))
+        if self.pause is not None and self.pause.holds(command, argv, client.queue):
+            client.last_command = command.name
+            self.hold(client, argv)
+            return NO_REPLY
         if client.queue is not None and not row.skips_queue:
             if not row.queued:
                 client.failed = True
                 return self._rejected(ReplyError('ERR Command not allowed inside a transaction'))
             client.queue.append(argv)
+            client.queue_bytes += _COMMAND + _ARGUMENT * len(argv)
+            if client.queue_bytes > MAX_QUEUE:
+                # EXEC refuses it; nothing of it is needed any more.
+                client.queue.clear()
+                client.queue_bytes = 0
+                client.failed = True
+                return self._rejected(
+                    ReplyError(f'ERR too many commands in a transaction: they need more than {MAX_QUEUE >> 20} MiB')
+                )
             return QUEUED
+        client.last_command = command.name
         keyspace = self.keyspace
         keyspace.tick()
         started = time.perf_counter()
@@ -154,12 +183,13 @@ class Dispatcher:
         except ReplyError as fault:
             statistics.failed += 1
             self._count(fault)
-            reply = fault
+            # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
+            reply = fault.with_traceback(None)
+            fault.__context__ = None
         elapsed = time.perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
-        client.last_command = command.name
         if elapsed * 1e6 >= self.settings.slower_than >= 0:
             if client.blocked:
                 client.slow = argv, elapsed
@@ -173,13 +203,37 @@ class Dispatcher:
                 keyspace.woken.clear()
         return reply
 
+    def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Answer a command that a client sent while a script of another one runs.
+
+        :returns: BUSY for most of them
+        """
+        client = ctx.client
+        row = self._row(argv)
+        if row is None or not row.least <= len(argv) <= row.most:
+            return self.execute(ctx, argv)
+        command = row.command
+        if not flags.allows_busy(command, argv):
+            heard = _heard_while_subscribed(client, command)
+            return self._turned_away(client, command, ReplyError(BUSY) if heard else _subscribed(command))
+        if client.queue is not None and not row.skips_queue:
+            return self.execute(ctx, argv)
+        # The clock stands still, and what was changed is the script's.
+        row.statistics.calls += 1
+        try:
+            return row.handler(ctx, argv)
+        except ReplyError as error:
+            row.statistics.failed += 1
+            self._count(error)
+            return error.with_traceback(None)
+
     def begin(self, ctx: Context) -> bool:
         """Do what MULTI does, at a fraction of the cost.
 
         :returns: whether that was done; if not, something is unusual and MULTI has to be executed
         """
         client = ctx.client
-        if client.queue is not None or client.channels or client.patterns or self.monitors:
+        if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
             return False
         client.begin_transaction()
         return True
@@ -192,15 +246,19 @@ class Dispatcher:
         """
         client = ctx.client
         queue = client.queue
-        if queue is None or client.channels or client.patterns or self.monitors:
+        if queue is None or client.subscribed or self.monitors or self.pause is not None:
             return 0
         before = len(queue)
-        while commands:
+        cost = client.queue_bytes
+        while commands and cost < MAX_QUEUE:
             argv = commands[0]
-            row = self._row(argv[0]) if argv else None
-            if row is None or not row.queued or not row.least <= len(argv) <= row.most:
+            row = self._row(argv) if argv else None
+            count = len(argv)
+            if row is None or not row.queued or not row.least <= count <= row.most:
                 break
             queue.append(commands.popleft())
+            cost += _COMMAND + _ARGUMENT * count
+        client.queue_bytes = cost
         return len(queue) - before
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
@@ -208,9 +266,9 @@ class Dispatcher:
 
         :raises ReplyError: its error
         """
-        row = self._row(argv[0])
+        row = self._row(argv)
         if row is None:
-            raise unknown_command(argv[0], argv[1:])
+            raise self._unknown(argv)
         if not row.least <= len(argv) <= row.most:
             raise wrong_arity(row.command.name)
         row.statistics.calls += 1
@@ -243,13 +301,18 @@ class Dispatcher:
             self._show(ctx, row, argv)
 
     def _show(self, ctx: Context, row: _Row, argv: list[bytes]) -> None:
-        if is_shown(row.command.name, row.command.flags, argv):
+        if flags.ADMIN not in row.command.flags:
             shown = line(ctx, argv)
             for client in list(self.monitors.values()):
                 client.send(shown)
 
-    def waited(self, client: ClientState) -> None:
-        """A client's waiting has ended."""
+    def waited(self, client: ClientState, reply: Reply) -> None:
+        """A client's waiting has ended, with this reply."""
+        if isinstance(reply, ReplyError):
+            self._count(reply)
+            statistics = self.statistics.by_command.get(client.last_command)
+            if statistics is not None:
+                statistics.failed += 1
         if client.slow is not None:
             argv, elapsed = client.slow
             client.slow = None
@@ -270,7 +333,17 @@ class Dispatcher:
                 if meta_key in changed:
                     watches.touch(place)
                 if waiting.has_line(place):
-                    self._serve(place)
+                    if self.pause is None:
+                        self._serve(place)
+                    else:
+                        self._unserved[place] = None
+
+    def serve_postponed(self) -> None:
+        """A pause has ended: what changed meanwhile is there for those who wait for it."""
+        places, self._unserved = self._unserved, {}
+        for place in places:
+            self._serve(place)
+        self.notify()
 
     def _serve(self, place: tuple[int, bytes]) -> None:
         served = False
@@ -279,8 +352,10 @@ class Dispatcher:
             # them: a consumer group may have gone with it.
             if served and self.keyspace.find(*place) is None:
                 return
+            if waiter.is_gone():
+                continue  # out of its lines once the loop has told of its end
             try:
-                reply = waiter.attempt()
+                reply = waiter.attempt(place[1])
             except ReplyError as error:
                 reply = error
             except Exception:
@@ -328,6 +403,17 @@ class Dispatcher:
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()
+
+
+def _heard_while_subscribed(client: ClientState, command: Command) -> bool:
+    return not client.subscribed or client.protocol == 3 or flags.IN_SUBSCRIPTION in command.flags
+
+
+def _subscribed(command: Command) -> ReplyError:
+    return ReplyError(
+        f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+        'RESET are allowed in this context'
+    )
 
 
 def _whole(reply: Pieces) -> Reply:

@@ -135,16 +135,27 @@ class Durability:
             release()
             if wrote:
                 self.note_write()
-        elif self._unsynced_since or self._running:
-            self._waiting.append(release)
-            if not self._running and not self._due:
-                if self._quick:
-                    self._due = True
-                    self._loop.call_soon(self._sync_now)
-                else:
-                    self._start()
         else:
+            self.when_synced(release)
+
+    def is_synced(self) -> bool:
+        """:returns: whether everything that was committed has been synced"""
+        return not self._unsynced_since and not self._running
+
+    def when_synced(self, release: Release) -> None:
+        """
+        :param release: called once everything that was committed up to now has been synced; that is not put off
+        """
+        if self.is_synced():
             release()
+            return
+        self._waiting.append(release)
+        if not self._running and not self._due:
+            if self._quick:
+                self._due = True
+                self._loop.call_soon(self._sync_now)
+            else:
+                self._start()
 
     def _begin(self) -> tuple[float, list[Release]]:
         """:returns: since when the oldest write waits for the sync that begins, and who waits"""

@@ -29,14 +29,13 @@ except ImportError:
     import plyvel_next as plyvel
 
 from rq_leveldb import errors
+from rq_leveldb.location import sync_directory
 from rq_leveldb.store import encoding, manifest
+from rq_leveldb.store.database_files import LOG, SETTLED, DatabaseFiles
 from rq_leveldb.store.log_file import Fault, check_batches
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
-SETTLED = 50_000_000
-"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
-
 MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
@@ -73,6 +72,7 @@ class Engine:
         self._logs: dict[str, int] = {}  # descriptors of the live logs
         self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
         self._batches = 0  # written so far; the number stands in each of them
+        self._files: DatabaseFiles
         self.get: Callable[[bytes], bytes | None]
         if is_missing(directory):
             create(directory)
@@ -110,6 +110,18 @@ class Engine:
             raise errors.NewerFormat(str(self.directory))
         self._batches = encoding.read_u64(batches) if batches is not None else 0
         sync_directory(self.directory)
+        self._files = DatabaseFiles(self.directory, lambda: self.property(b'leveldb.sstables') or b'', self._flush)
+
+    def loss(self) -> str:
+        """See whether another start would find what was written, and make up for a log that would not be there.
+
+        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        """
+        return '' if not self.is_open else self._files.loss()
+
+    def _flush(self) -> None:
+        # Whatever the range, LevelDB first makes a table of what is in memory.
+        self._db.compact_range(start=b'\xff', stop=b'\xff')
 
     def _look_at_files(self) -> None:
         """See to it that nothing is missing from the files that LevelDB is going to replay.
@@ -120,19 +132,14 @@ class Engine:
         try:
             path = manifest.current(self.directory)
             version = manifest.read(path.read_bytes(), checksums=False)
-            logs = version.logs(self.directory)
-            path = self.directory / f'{version.log:06d}.log'
-            if path not in logs:
+            missing = version.missing(self.directory)
+            if missing is not None:
+                path = missing
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             due = version.due
-            for path in logs:
+            for path in version.logs(self.directory):
                 with contents(path) as data:
-                    try:
-                        due = check_batches(data, due, checksums=False)
-                    except Fault as fault:
-                        # Its writer was killed, or refused: LevelDB goes on before it, and this was never acknowledged.
-                        if not fault.torn or path is not logs[-1]:
-                            raise
+                    due = check_batches(data, due, checksums=False)
         except Fault as fault:
             raise errors.CorruptDatabase(
                 str(path), title=f'A file of the database is damaged ({fault.reason})'
@@ -262,7 +269,7 @@ class Engine:
                 os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
 
     def _list_logs(self) -> None:
-        names = sorted(name for name in os.listdir(self.directory) if name.endswith('.log'))
+        names = sorted(name for name in os.listdir(self.directory) if name.endswith(LOG))
         if names == list(self._logs):
             return
         sync_directory(self.directory)
@@ -401,18 +408,23 @@ def words(error: Exception) -> str:
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 
 
+def write_anew(path: Path, line: str) -> None:
+    """Put a line into a file in the place of what it holds, at once and for good.
+
+    :raises OSError: it cannot be written
+    """
+    aside = path.with_name(path.name + '.new')
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
+        file.write(line + '\n')
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_directory(path.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make the contents of a file survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+_MAX_STARS = 1000
+
 
 class Glob:
     """:param pattern: ``*`` any bytes, ``?`` one byte, ``[a-c]`` ``[^a-c]`` one of a class; ``\\`` quotes one byte
@@ -16,7 +18,16 @@ class Glob:
     :ivar is_prefix: every text that begins with `prefix` matches
     """
 
-    __slots__ = ('_length', '_matches_empty', '_parts', '_segments', 'is_literal', 'is_prefix', 'prefix')
+    __slots__ = (
+        '_length',
+        '_matches_empty',
+        '_matches_nothing',
+        '_parts',
+        '_segments',
+        'is_literal',
+        'is_prefix',
+        'prefix',
+    )
 
     def __init__(self, pattern: bytes) -> None:
         segments = _split(pattern)
@@ -29,6 +40,8 @@ class Glob:
             whole_first and len(segments) == 2 and not segments[1] and (bool(self.prefix) or pattern == b'*')
         )
         self._length = sum(map(len, segments))
+        # Redis goes one level deeper at each star but one at the end, and gives up beyond this depth.
+        self._matches_nothing = len(segments) - 1 - (not segments[-1]) > _MAX_STARS
         self._segments = segments
         self._parts: list[_Part] | None = None
 
@@ -39,7 +52,7 @@ class Glob:
             return text == self.prefix
         if not text:
             return self._matches_empty
-        if len(text) < self._length:
+        if len(text) < self._length or self._matches_nothing:
             return False
         # Compiled only when a text is long enough: a long pattern costs nothing where all names are short.
         parts = self._parts

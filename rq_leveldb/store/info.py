@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.version import __version__
 
-REDIS_VERSION = '8.2.0'
+REDIS_VERSION = '8.2.3'
 """What INFO, HELLO and scripts tell to clients that ask: the version whose replies are the model."""
 
 # Not the blank, the comma, the equal sign and line ends, by which clients take such replies apart; nor any letter that
@@ -37,6 +38,8 @@ class Settings:
     :ivar port: loopback TCP port, 0 for none
     :ivar slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none
     :ivar slowlog_length: how many of them are kept
+    :ivar busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never
+    :ivar layout: sizes by which OBJECT ENCODING names values
     """
 
     directory: DataDirectory
@@ -45,6 +48,8 @@ class Settings:
     port: int = 0
     slower_than: int = 10_000
     slowlog_length: int = 128
+    busy_reply_threshold: int = 5000
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,10 @@ class CommandStatistics:
 
 @dataclass
 class Statistics:
-    """Counters since the store's start."""
+    """Counters since the store's start.
+
+    :ivar saved: Unix time in seconds of the last SAVE or BGSAVE
+    """
 
     started: float = field(default_factory=time.time)
     connections: int = 0
@@ -90,6 +98,7 @@ class Statistics:
     errors: dict[str, int] = field(default_factory=dict)
     slow: deque[SlowCommand] = field(default_factory=deque)
     slow_number: int = 0
+    saved: float = field(default_factory=time.time)
 
     def reset(self) -> None:
         self.connections = self.commands = self.commits = self.syncs = 0
@@ -120,7 +129,10 @@ class Snapshot:
     """What INFO shows beside the counters.
 
     :ivar databases: number, keys and keys with an expiry of each database that holds keys
-    :ivar levels: LevelDB's own table of its levels
+    :ivar blocking_keys: keys that somebody waits for
+    :ivar changes: keys that were changed since the last SAVE or BGSAVE
+    :ivar unswept: values without an owner whose records are still there
+    :ivar write_trouble: why commands that add data are refused, empty if they are not
     """
 
     clients: int
@@ -131,7 +143,14 @@ class Snapshot:
     expired_keys: int
     channels: int
     patterns: int
-    write_refused: str
+    shard_channels: int
+    watching_clients: int
+    blocking_keys: int
+    scripts: int
+    changes: int
+    unswept: int
+    swept: int
+    write_trouble: str
 
 
 def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
@@ -161,21 +180,31 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'maxclients': 10000,
             'blocked_clients': snapshot.blocked_clients,
             'pubsub_clients': snapshot.subscribers,
+            'watching_clients': snapshot.watching_clients,
+            'total_blocking_keys': snapshot.blocking_keys,
         },
         'memory': {
             'used_memory': resident,
             'used_memory_human': f'{resident / 2**20:.2f}M',
             'used_memory_rss': resident,
             'used_memory_peak': resident,
+            'number_of_cached_scripts': snapshot.scripts,
             'maxmemory': 0,
             'maxmemory_policy': 'noeviction',
+            'lazyfree_pending_objects': snapshot.unswept,
+            'lazyfreed_objects': snapshot.swept,
         },
         'persistence': {
             'loading': 0,
             'fsync': settings.fsync,
             'aof_enabled': 1,
-            'aof_last_write_status': 'err' if snapshot.write_refused else 'ok',
+            'rdb_changes_since_last_save': snapshot.changes,
             'rdb_bgsave_in_progress': 0,
+            'rdb_last_save_time': int(statistics.saved),
+            'rdb_last_bgsave_status': 'ok',
+            'aof_rewrite_in_progress': 0,
+            'aof_last_bgrewrite_status': 'ok',
+            'aof_last_write_status': 'err' if snapshot.write_trouble else 'ok',
             'disk_bytes': snapshot.disk_bytes,
             'commits': statistics.commits,
             'syncs': statistics.syncs,
@@ -192,6 +221,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
             'evicted_keys': 0,
             'pubsub_channels': snapshot.channels,
             'pubsub_patterns': snapshot.patterns,
+            'pubsubshard_channels': snapshot.shard_channels,
             'total_error_replies': sum(statistics.errors.values()),
         },
         'replication': {'role': 'master', 'connected_slaves': 0},

@@ -68,6 +68,8 @@ class Keyspace:
     """All databases of one store, and the one transaction that is open on them.
 
     :param engine: an open LevelDB
+    :ivar changes: keys that were changed since the last :meth:`note_save`, once for each transaction
+    :ivar keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -82,6 +84,8 @@ class Keyspace:
         self.rollbacks = 0
         self.seen: set[bytes] | None = None
         self.saw_all = False
+        self.keeps_expired = False
+        self.changes = 0
         self._load()
 
     def _load(self) -> None:
@@ -138,8 +142,9 @@ class Keyspace:
             if len(record) > MAX_CACHED_RECORD:
                 self._heavy.append(meta_key)
         if value is not None and value.expire and value.expire <= self.now:
-            self.expired_keys += 1
-            self.remove(value)
+            if not self.keeps_expired:
+                self.expired_keys += 1
+                self.remove(value)
             return None
         return value
 
@@ -261,6 +266,8 @@ class Keyspace:
     def _adopt(self, value: Value) -> None:
         meta_key = value.meta_key
         old = self._lookup(meta_key)
+        if old is None and self.keeps_expired:
+            old = self._cache[meta_key]
         if old is None:
             self._add_to_count(meta_key, 1)
         else:
@@ -335,6 +342,7 @@ class Keyspace:
         if self._count(prefix) == 0:
             return
         self.write_changes()
+        self.changes += self._count(prefix)
         for meta_key in [key for key in self._cache if key.startswith(prefix)]:
             del self._cache[meta_key]
         self.overlay.abandon(prefix[1:])
@@ -378,6 +386,7 @@ class Keyspace:
 
     def _write_changes(self) -> None:
         overlay = self.overlay
+        self.changes += len(self._dirty)
         for meta_key, value in self._dirty.items():
             if value is None:
                 overlay.delete(meta_key)
@@ -411,6 +420,11 @@ class Keyspace:
         except ValueError:
             return None
         return db, meta_key[encoding.META_PREFIX_SIZE :]
+
+    def note_save(self) -> None:
+        """Count changes anew."""
+        self.write_changes()
+        self.changes = 0
 
     def has_changes(self) -> bool:
         return bool(self._dirty or self.overlay.pending)

@@ -39,14 +39,16 @@ class Fault(Exception):
     """
     :param end: where the last good record ends
     :param reason: what is wrong behind it
-    :param torn: whether the file just ends too early, as when its writer was killed
     """
 
-    def __init__(self, end: int, reason: str, torn: bool = False) -> None:
+    def __init__(self, end: int, reason: str) -> None:
         super().__init__(reason)
         self.end = end
         self.reason = reason
-        self.torn = torn
+
+
+class Torn(Fault):
+    """The file just ends too early, as when its writer was killed."""
 
 
 def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterator[Record]:
@@ -70,14 +72,14 @@ def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterat
             position += left
             continue
         if size - position < _HEADER.size:
-            raise Fault(end, f'the file ends within a record, at byte {position}', torn=True)
+            raise Torn(end, f'the file ends within a record, at byte {position}')
         checksum, length, kind = _HEADER.unpack_from(data, position)
         begin = position + _HEADER.size
         if not _WHOLE <= kind <= _LAST or length > left - _HEADER.size:
             what = 'zeros' if not (kind or length or checksum) else 'garbage'
             raise Fault(end, f'{what} instead of a record, at byte {position}')
         if begin + length > size:
-            raise Fault(end, f'the file ends within a record, at byte {position}', torn=True)
+            raise Torn(end, f'the file ends within a record, at byte {position}')
         if checksums and masked_crc32c(data[begin - 1 : begin + length]) != checksum:
             raise Fault(end, f'a wrong checksum, at byte {position}')
         if (kind in (_WHOLE, _FIRST)) == bool(pieces):
@@ -94,7 +96,7 @@ def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterat
             pieces = []
             have = 0
     if pieces:
-        raise Fault(end, f'the file ends within a record, at byte {start}', torn=True)
+        raise Torn(end, f'the file ends within a record, at byte {start}')
 
 
 def framed(payload: bytes) -> bytes:
@@ -127,6 +129,8 @@ def mask(checksum: int) -> int:
 def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
     """Go through a log of write batches, each of which says the number of its first change.
 
+    A batch that is torn at the end of the log does not count, as for LevelDB: it was never acknowledged.
+
     :param data: the log
     :param due: the numbers that the first batch may have
     :param checksums: whether to compute them, and to look at what the batches hold
@@ -134,16 +138,19 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
     :raises Fault: the first one
     """
     end = 0
-    for record in records(data, checksums=checksums, least=None if checksums else _BATCH.size):
-        if len(record.payload) < _BATCH.size:
-            raise Fault(end, f'a batch of {len(record.payload)} bytes, at byte {record.start}')
-        number, count = _BATCH.unpack_from(record.payload)
-        if number not in due:
-            raise Fault(end, f'change {number} where {due[-1]} is due, at byte {record.start}')
-        if checksums and not _is_batch(record.payload, count):
-            raise Fault(end, f'a batch of parts that do not belong together, at byte {record.start}')
-        due = range(number + count, number + count + 1)
-        end = record.end
+    try:
+        for record in records(data, checksums=checksums, least=None if checksums else _BATCH.size):
+            if len(record.payload) < _BATCH.size:
+                raise Fault(end, f'a batch of {len(record.payload)} bytes, at byte {record.start}')
+            number, count = _BATCH.unpack_from(record.payload)
+            if number not in due:
+                raise Fault(end, f'change {number} where {due[-1]} is due, at byte {record.start}')
+            if checksums and not _is_batch(record.payload, count):
+                raise Fault(end, f'a batch of parts that do not belong together, at byte {record.start}')
+            due = range(number + count, number + count + 1)
+            end = record.end
+    except Torn:
+        pass
     return due
 
 

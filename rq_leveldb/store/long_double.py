@@ -23,6 +23,9 @@ INFINITY: LongDouble = (1, MAX_EXPONENT)
 MINUS_INFINITY: LongDouble = (-1, MAX_EXPONENT)
 
 _NUMBER = re.compile(rb'([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?')
+_HEXADECIMAL = re.compile(
+    rb'([+-]?)0x(?:([0-9a-f]+)(?:\.([0-9a-f]*))?|\.([0-9a-f]+))(?:p([+-]?[0-9]+))?', re.IGNORECASE
+)
 _INFINITY = re.compile(rb'([+-]?)inf(?:inity)?', re.IGNORECASE)
 _SCALE = 10**DECIMALS
 
@@ -33,6 +36,9 @@ def parse(text: bytes) -> LongDouble | None:
         return None
     found = _NUMBER.fullmatch(text)
     if not found:
+        hexadecimal = _HEXADECIMAL.fullmatch(text)
+        if hexadecimal:
+            return _of_hexadecimal(*hexadecimal.groups())
         infinity = _INFINITY.fullmatch(text)
         if infinity:
             return MINUS_INFINITY if infinity[1] == b'-' else INFINITY
@@ -52,6 +58,21 @@ def parse(text: bytes) -> LongDouble | None:
         shift = max(MANTISSA_BITS + 2 + divisor.bit_length() - digits.bit_length(), 0)
         quotient, rest = divmod(digits << shift, divisor)
         number = _rounded(quotient << 1 | (rest != 0), -shift - 1)
+    if number in (ZERO, INFINITY):
+        return None
+    return (-number[0], number[1]) if sign == b'-' else number
+
+
+def _of_hexadecimal(
+    sign: bytes, whole: bytes | None, decimals: bytes | None, only_decimals: bytes | None, exponent: bytes | None
+) -> LongDouble | None:
+    decimals = decimals or only_decimals or b''
+    digits = int((whole or b'') + decimals, 16)
+    if digits == 0:
+        return ZERO
+    if exponent is not None and len(exponent) > 6:
+        return None
+    number = _rounded(digits, int(exponent or b'0') - 4 * len(decimals))
     if number in (ZERO, INFINITY):
         return None
     return (-number[0], number[1]) if sign == b'-' else number

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rq_leveldb.store.log_file import Fault, Fields, framed, number_bytes, records, text_bytes
+from rq_leveldb.store.log_file import Fault, Fields, Torn, framed, number_bytes, records, text_bytes
 
 _CURRENT = re.compile(rb'(MANIFEST-\d+)\n')
 _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
@@ -49,6 +49,13 @@ class Version:
         numbers = sorted(int(path.stem) for path in database.glob('*.log') if path.stem.isdigit())
         return [log_path(database, number) for number in numbers if number >= self.log]
 
+    def missing(self, database: Path) -> Path | None:
+        """:returns: a file that has to be there, and is not"""
+        # LevelDB makes the new log before it says here that it is the oldest one.
+        oldest = [log_path(database, self.log)] if self.log else []
+        tables = [table_path(database, number) for number in self.tables]
+        return next((path for path in oldest + tables if not path.exists()), None)
+
     @property
     def due(self) -> range:
         """The numbers that the first change in the oldest log may have."""
@@ -58,6 +65,11 @@ class Version:
 def log_path(database: Path, number: int) -> Path:
     """:returns: the file of a log"""
     return database / f'{number:06d}.log'
+
+
+def table_path(database: Path, number: int) -> Path:
+    """:returns: the file of a table"""
+    return database / f'{number:06d}.ldb'
 
 
 def current(database: Path) -> Path:
@@ -75,19 +87,21 @@ def read(data: bytes, *, checksums: bool) -> Version:
     """
     :param data: the contents of a MANIFEST
     :param checksums: whether to compute them
-    :returns: what it says in the end
+    :returns: what it says in the end; an edit that is torn does not count
     :raises Fault: it is damaged
     """
     version = Version()
     end = 0
-    for record in records(data, checksums=checksums):
-        try:
-            _apply(Fields(record.payload), version)
-        except (IndexError, ValueError) as error:
-            raise Fault(end, f'a version edit that cannot be read, at byte {record.start}') from error
-        end = record.end
-    if not (version.log and version.next_file):
-        raise Fault(0, 'it ends before it says which files there are')
+    try:
+        for record in records(data, checksums=checksums):
+            try:
+                _apply(Fields(record.payload), version)
+            except (IndexError, ValueError) as error:
+                raise Fault(end, f'a version edit that cannot be read, at byte {record.start}') from error
+            end = record.end
+    except Torn:
+        # As for LevelDB: whoever wrote it was killed, and did not act on it yet.
+        pass
     return version
 
 

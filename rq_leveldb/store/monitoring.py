@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rq_leveldb.store.command import ADMIN
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import Status
 
@@ -16,15 +15,6 @@ _ESCAPES = {
     0x08: b'\\b',
 }
 _SHOWN = [_ESCAPES.get(byte) or (b'%c' if 32 <= byte < 127 else b'\\x%02x') % byte for byte in range(256)]
-_ADMINISTRATIVE = frozenset((b'kill', b'list', b'pause', b'unpause', b'unblock', b'no-evict', b'no-touch'))
-"""The subcommands of CLIENT that are."""
-
-
-def is_shown(name: str, flags: frozenset[str], argv: list[bytes]) -> bool:
-    """:returns: whether those who monitor see the command: all but what administers the store"""
-    if name == 'client':
-        return len(argv) > 1 and argv[1].lower() not in _ADMINISTRATIVE
-    return ADMIN not in flags
 
 
 def line(ctx: Context, argv: list[bytes]) -> Status:

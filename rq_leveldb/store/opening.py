@@ -6,41 +6,18 @@ If it was open in another boot, the power may have been lost, or the directory w
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
 from pathlib import Path
-from typing import TextIO
 
 from rq_leveldb import errors
-from rq_leveldb.location import DataDirectory
-from rq_leveldb.process import boot_id, identify
+from rq_leveldb.location import DataDirectory, sync_directory
+from rq_leveldb.process import boot_id
 from rq_leveldb.store import power_loss
-from rq_leveldb.store.engine import Engine, create, is_missing, sync_directory
-from rq_leveldb.version import __version__
+from rq_leveldb.store.engine import Engine, create, is_missing, write_anew
 
 logger = logging.getLogger(__name__)
 
 _CLOSED = 'closed'
-
-
-def hold(directory: DataDirectory) -> TextIO:
-    """Keep every other store off a data directory.
-
-    :returns: what has to stay open for as long as that is to be
-    :raises errors.StoreInUse: another process holds it
-    """
-    file = open(directory.lock, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise errors.StoreInUse(str(directory.path)) from None
-    file.truncate(0)
-    file.write(json.dumps({**identify().to_dict(), 'version': __version__}))
-    file.flush()
-    return file
 
 
 def open_database(directory: DataDirectory) -> Engine:
@@ -64,7 +41,7 @@ def open_database(directory: DataDirectory) -> Engine:
             for line in power_loss.mend(database, directory.set_aside):
                 logger.warning('after a loss of power: %s', line)
         power_loss.forget(directory.set_aside)
-        _write(directory.boot_note, boot_id())
+        write_anew(directory.boot_note, boot_id())
     except OSError as error:
         raise errors.StoreError(
             str(error.filename or database), title=f'The database cannot be opened ({error.strerror})'
@@ -75,12 +52,16 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
-    note_good_order(directory)
+    try:
+        note_good_order(directory)
+    except OSError as error:
+        # Then the next start takes it for one that was killed, which costs nothing.
+        logger.warning('cannot note that the database was closed in good order: %s', error)
 
 
 def note_good_order(directory: DataDirectory) -> None:
     """Say that all of the database is synced, and whole."""
-    _write(directory.boot_note, _CLOSED)
+    write_anew(directory.boot_note, _CLOSED)
 
 
 def was_opened(directory: DataDirectory) -> bool:
@@ -105,13 +86,3 @@ def _read(path: Path) -> str | None:
         return path.read_text('ascii', 'replace').strip()
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, note: str) -> None:
-    aside = path.with_name(path.name + '.new')
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
-        file.write(note + '\n')
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_directory(path.parent)

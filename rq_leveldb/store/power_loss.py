@@ -9,15 +9,18 @@ Without a loss of power the same fault is damage of the medium, and nothing is c
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rq_leveldb import errors
+from rq_leveldb.location import sync_directory
 from rq_leveldb.store import manifest
-from rq_leveldb.store.engine import contents, sync_directory, sync_file
-from rq_leveldb.store.log_file import Fault, check_batches, readable_records
+from rq_leveldb.store.engine import contents, sync_file, write_anew
+from rq_leveldb.store.log_file import BLOCK, Fault, Torn, check_batches, records
 
 KEPT = 86_400.0
 """Seconds for which cut files are kept."""
@@ -46,25 +49,10 @@ def mend(database: Path, aside: Path) -> list[str]:
         sync_file(path)
         done.append(f'{path.name} ends at byte {fault.end}, {lost} bytes before it did: {fault.reason}')
 
-    try:
-        path = manifest.current(database)
-        try:
-            version = manifest.read(path.read_bytes(), checksums=True)
-        except Fault as fault:
-            if any(readable_records(path.read_bytes(), fault.end)):
-                # Each edit is synced before the next is written: only the last one can be torn.
-                raise
-            cut(path, fault)
-            version = manifest.read(path.read_bytes(), checksums=True)
-    except Fault as fault:
-        raise errors.CorruptDatabase(str(path), title=f'A file of the database is damaged ({fault.reason})') from fault
+    version = _version(database, cut, done)
     logs = version.logs(database)
     oldest = manifest.log_path(database, version.log)
-    whole = oldest in logs
-    if not whole:
-        oldest.touch()
-        sync_file(oldest)
-        done.append(f'{oldest.name} is missing; an empty one is made')
+    whole = True
     due = version.due
     for path in logs:
         if whole:
@@ -90,6 +78,84 @@ def mend(database: Path, aside: Path) -> list[str]:
         done.append(f'{path.name} is set aside: {reason}')
     sync_directory(database)
     return done
+
+
+def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
+    """:returns: what is alive, by a MANIFEST whose files are all there"""
+    first: errors.CorruptDatabase | None = None
+    named: Path | None = None
+    try:
+        named = manifest.current(database)
+    except (Fault, FileNotFoundError) as error:
+        first = errors.CorruptDatabase(str(database / 'CURRENT'), title=f'A file of the database is damaged ({error})')
+    # The name in CURRENT is changed last, and before the files that it needed are removed: what a file system does in
+    # another order leaves it with the older one.
+    others = sorted(database.glob('MANIFEST-*'), reverse=True)
+    for path in dict.fromkeys(([named] if named is not None else []) + others):
+        try:
+            end = _end(path, database)
+        except Fault as fault:
+            first = first or errors.CorruptDatabase(
+                str(path), title=f'A file of the database is damaged ({fault.reason})'
+            )
+            continue
+        except FileNotFoundError as error:
+            first = first or errors.CorruptDatabase(str(error.filename), title='A file of the database is missing')
+            continue
+        if end is not None:
+            cut(path, end)
+        if path != named:
+            write_anew(database / 'CURRENT', path.name)
+            done.append(f'CURRENT names {path.name} again')
+        return manifest.read(path.read_bytes(), checksums=False)
+    raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
+
+
+def _end(path: Path, database: Path) -> Fault | None:
+    """See where a MANIFEST has to end for all that it names to be there.
+
+    Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
+    what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
+
+    :returns: why it has to be cut, and where; None if it need not be
+    :raises Fault: it is damaged
+    :raises FileNotFoundError: it is missing, or something that it names
+    """
+    data = path.read_bytes()
+    last = end = 0
+    torn: Fault | None = None
+    try:
+        for record in records(data, checksums=True, least=0):
+            last, end = end, record.end
+    except Torn:
+        pass
+    except Fault as fault:
+        if _goes_on(data, fault.end):
+            raise
+        torn = fault
+    version = manifest.read(data[:end], checksums=False)
+    missing = version.missing(database)
+    if not version.log:
+        raise Fault(end, 'it names no log')
+    if missing is None:
+        return torn
+    before = manifest.read(data[:last], checksums=False)
+    if before.log and before.missing(database) is None:
+        return Fault(last, f'{missing.name} is missing, which the last edit names')
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
+
+
+def _goes_on(data: bytes, end: int) -> bool:
+    """:returns: whether there is a good record in a block behind the one where the good ones end"""
+    block = end - end % BLOCK + BLOCK
+    while block < len(data):
+        try:
+            if next(records(data[block:], checksums=True), None) is not None:
+                return True
+        except Fault:
+            pass
+        block += BLOCK
+    return False
 
 
 def forget(aside: Path) -> None:

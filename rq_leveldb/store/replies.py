@@ -182,9 +182,11 @@ def unknown_subcommand(name: str, command: str) -> ReplyError:
     return ReplyError(f"ERR unknown subcommand '{shown}'. Try {command} HELP.")
 
 
-def unknown_subcommand_or_arity(name: str, command: str) -> ReplyError:
-    """:param name: the subcommand as it was sent; :param command: the container command in upper case"""
-    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name[:128]}'. Try {command} HELP.")
+def wrong_usage(argv: list[bytes]) -> ReplyError:
+    """A subcommand that finds too many arguments, or none that it knows, by itself."""
+    name = argv[1][:128].decode('utf-8', 'surrogateescape')
+    command = argv[0].decode('utf-8', 'surrogateescape').upper()
+    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} HELP.")
 
 
 def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:

@@ -35,6 +35,8 @@ _length_line = _LENGTH_LINES.__getitem__
 _COUNTS = {b'*%d' % count: count for count in range(1, 256)}
 _MAX_ODD = 16
 """Commands of one arrival that are read with care before all the rest is."""
+_ARGUMENT = 48
+"""Bytes that an argument needs in memory beside its own."""
 _PIECE = 512
 _HEXADECIMAL = b'0123456789abcdefABCDEF'
 
@@ -51,13 +53,13 @@ class Parser:
     def __init__(self) -> None:
         self._buffer = b''
         self._argv: list[bytes] | None = None  # of a command that has not arrived whole
-        self._collected = 0  # bytes of it that have arrived; one for an empty argument, so that these are bounded too
+        self._collected = 0  # bytes that what has arrived of it needs
         self._remaining = 0  # how many of its arguments have not
         self._needed = 0  # bytes of the argument that is arriving
         self._missing: list[bytes] = []  # its parts so far
 
     def buffered(self) -> int:
-        """:returns: bytes that belong to a command that has not arrived whole"""
+        """:returns: bytes of memory that a command needs which has not arrived whole"""
         return len(self._buffer) + sum(map(len, self._missing)) + self._collected
 
     def feed(self, data: bytes) -> list[list[bytes]]:
@@ -159,7 +161,7 @@ class Parser:
                 if data[end : end + 2] != b'\r\n':
                     raise ProtocolError('ERR Protocol error: a bulk string does not end where its length says')
                 self._argv.append(data[start:end])
-                self._collected += length or 1
+                self._collected += length + _ARGUMENT
                 position = end + 2
                 self._remaining -= 1
             commands.append(self._argv)
@@ -221,6 +223,8 @@ def split_inline(line: bytes) -> list[bytes]:
 
     :raises ProtocolError: a quote is not closed
     """
+    if b'"' not in line and b"'" not in line:
+        return line.split()
     words: list[bytes] = []
     index, size = 0, len(line)
     while True:

@@ -7,12 +7,12 @@ What scripts see is made in ``lua/sandbox.lua``, from names that are listed ther
   lupa is not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by
   the size of the arguments that a script gets, a script that is near to its cap may not call Python any more, and a
   reply that might not fit ends the script instead of being handed over.
-* Time: a count hook adds up process time. What ends a script passes its pcalls. There are no
-  coroutines, since a hook does not see into them; loops in C with no end in sight (patterns, string.rep of nothing)
-  are guarded in Lua.
+* Time: every few milliseconds it is asked whether the script may go on (``script_time.py``), by a count hook and at
+  each command. What ends a script passes its pcalls. There are no coroutines, since a hook does not see into them. Nor
+  does it see into functions in C: those that may take long (sorting, moving, patterns) are replaced.
 
-A runtime in which a limit was met is thrown away. No Python object ever reaches a script: replies are bytes, numbers
-and tables, and no function that Lua calls lets an exception out.
+A runtime in which a limit was met is thrown away, its memory at once. No Python object ever reaches a script: replies
+are bytes, numbers and tables, and no function that Lua calls lets an exception out.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim
+from rq_leveldb.store.script_time import ScriptAborted
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -81,20 +83,22 @@ _R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT, _R_LIST = range(5)
 Call = Callable[['list[bytes]', bool], Reply]
 """Executes one command in the transaction of the script: its arguments, and whether the reply may use RESP3's types."""
 
+Look = Callable[[float], 'ReplyError | None']
+"""Says whether the script may go on after so many seconds; see :meth:`ScriptTime.look`."""
+
+_LOOK_INTERVAL = 0.005
+"""Seconds between two looks."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """What one script may use.
 
     :ivar memory: bytes beyond the size of its arguments
-    :ivar seconds: process time in which it calls no command
-    :ivar total_seconds: process time with the commands. RQ's `Queue.empty` is one script whatever the queue's length.
     :ivar command_bytes: size of all large commands that it calls, and of its reply
     """
 
     memory: int = 64 * MIB
-    seconds: float = 10.0
-    total_seconds: float = 300.0
     command_bytes: int = 512 * MIB
 
 
@@ -104,17 +108,28 @@ class _Script:
     readonly: bool
 
 
-class ScriptAborted(ReplyError):
-    """A script met a limit. Nothing that it did may stay."""
-
-
 class _Run:
     """The script that runs now."""
 
-    __slots__ = ('argv', 'bytes_left', 'call', 'cap', 'failure', 'is_command', 'resp3', 'tokens')
+    __slots__ = (
+        'argv',
+        'bytes_left',
+        'call',
+        'cap',
+        'failure',
+        'is_command',
+        'look',
+        'next_look',
+        'resp3',
+        'started',
+        'tokens',
+    )
 
-    def __init__(self, call: Call, is_command: Callable[[bytes], bool], cap: int, bytes_left: int) -> None:
+    def __init__(self, call: Call, is_command: Callable[[bytes], bool], look: Look, cap: int, bytes_left: int) -> None:
         self.call = call
+        self.look = look
+        self.started = monotonic()
+        self.next_look = self.started + _LOOK_INTERVAL
         self.is_command = is_command
         self.cap = cap
         self.bytes_left = bytes_left
@@ -122,6 +137,16 @@ class _Run:
         self.failure: BaseException | None = None
         self.argv: list[Any] = []
         self.tokens: list[Any] = []
+
+    def must_end(self) -> bool:
+        """:returns: whether the script has to end, with `failure`"""
+        now = monotonic()
+        self.next_look = now + _LOOK_INTERVAL
+        try:
+            self.failure = self.look(now - self.started)
+        except BaseException as error:
+            self.failure = error
+        return self.failure is not None
 
 
 class Sandbox:
@@ -163,6 +188,10 @@ class Sandbox:
             if self._runtime is not None:
                 self._runtime.forget(oldest)
 
+    def count(self) -> int:
+        """:returns: how many scripts are remembered"""
+        return len(self._scripts)
+
     def knows(self, sha: bytes) -> bool:
         """:param sha: in lower case"""
         return sha in self._scripts
@@ -186,6 +215,7 @@ class Sandbox:
         arguments: list[bytes],
         call: Call,
         is_command: Callable[[bytes], bool] = lambda name: True,
+        look: Look = lambda seconds: None,
     ) -> Reply:
         """
         :param sha: of a script that was loaded
@@ -193,14 +223,17 @@ class Sandbox:
         :param arguments: ARGV
         :param call: executes the commands that the script calls; a ReplyError becomes an error in the script
         :param is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd()
+        :param look: is asked every few milliseconds whether the script may go on
         :returns: the script's reply; a ReplyError as a value if the script failed (what it did so far stays, as in
-            Redis)
+            Redis), or `look` ended it with one
         :raises ScriptAborted: it met a limit; what it did must be undone
         :raises Exception: anything else that `call` raised
         """
-        runtime = self._ready()
+        runtime = self._runtime
+        if runtime is None or runtime.spoiled:
+            runtime = self._ready()
         try:
-            return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command)
+            return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command, look)
         finally:
             if runtime.spoiled:
                 self._drop()
@@ -245,24 +278,24 @@ class _Runtime:
         settings = lua.table_from(
             {
                 b'memory': limits.memory,
-                b'seconds': limits.seconds,
-                b'total_seconds': limits.total_seconds,
                 b'reply_bytes': limits.command_bytes,
                 b'version': version.encode(),
                 b'version_number': major << 16 | minor << 8 | patch,
             }
         )
-        as_function = lua.execute(b'return python.as_function')
-        modules = [_module(lua, name) for name in ('patterns', 'cjson', 'bit')]
-        functions = [as_function(function) for function in _functions(self)]
-        self._compile, self._adopt, self._run = _module(lua, 'sandbox', *functions, *modules, settings)
+        modules = [_module(lua, name) for name in ('patterns', 'tables', 'cjson', 'bit')]
+        # lupa forgets a Python object that was handed over twice as soon as Lua has collected one of the two.
+        self._callbacks = _functions(self)
+        self._compile, self._adopt, self._run = _module(lua, 'sandbox', *self._callbacks, *modules, settings)
         self._base_used = self._used()
 
     def close(self) -> None:
         """Free the memory at once: Lua and the functions that it calls hold each other."""
         self.spoiled = True
+        self.lua.set_max_memory(0)
+        self.lua.gccollect()
         self._functions.clear()
-        del self._compile, self._adopt, self._run, self.lua
+        del self._compile, self._adopt, self._run, self.lua, self._callbacks
 
     def _used(self) -> int:
         return int(self.lua.get_memory_used(total=True))
@@ -309,6 +342,7 @@ class _Runtime:
         arguments: list[bytes],
         call: Call,
         is_command: Callable[[bytes], bool],
+        look: Look,
     ) -> Reply:
         function = self._functions.get(sha)
         if function is None:
@@ -317,7 +351,7 @@ class _Runtime:
         given = keys + arguments
         count = len(given)
         cap = self._used() + 2 * (sum(map(len, given)) + 64 * count) + self._limits.memory + _RESERVE
-        current = self.current = _Run(call, is_command, cap, self._limits.command_bytes)
+        current = self.current = _Run(call, is_command, look, cap, self._limits.command_bytes)
         soft_limit = (cap - _RESERVE) // KIB
         try:
             lua.set_max_memory(cap, total=True)
@@ -328,7 +362,7 @@ class _Runtime:
         except self._lua_error:
             self.spoiled = True
             if current.failure is not None:
-                raise current.failure from None
+                raise _with_script(current.failure, sha) from None
             raise _aborted('memory', sha, self._limits) from None
         finally:
             self.current = None
@@ -345,8 +379,11 @@ class _Runtime:
             reply = _script_error(sha, *ending[1:])
         else:
             self.spoiled = True
-            if current.failure is not None:
-                raise current.failure
+            failure = current.failure
+            if type(failure) is ReplyError:
+                return _script_error(sha, failure.text.encode(), *ending[2:])
+            if failure is not None:
+                raise _with_script(failure, sha)
             raise _aborted(ending[1].decode(), sha, self._limits)
         if self._used() - self._base_used > _COLLECT_ABOVE:
             lua.gccollect()
@@ -367,14 +404,16 @@ def _module(lua: LuaRuntime, name: str, *arguments: Any) -> Any:
     return lua.execute(source, *arguments, name=b'=sandbox')
 
 
-def _aborted(reason: str, sha: bytes, limits: Limits) -> ScriptAborted:
+def _aborted(reason: str, sha: bytes, limits: Limits) -> BaseException:
     words = {
-        'time': f'it ran for more than {limits.seconds:g} seconds',
-        'total time': f'it ran for more than {limits.total_seconds:g} seconds',
         'memory': f'it needed more than {limits.memory // MIB} MiB of memory',
         'size': f'its commands or its reply had more than {limits.command_bytes // MIB} MiB',
     }[reason]
-    return ScriptAborted(f'ERR Script killed: {words}. Nothing that it wrote was kept. script: {sha.decode()}')
+    return _with_script(ScriptAborted(f'ERR Script killed: {words}. Nothing that it wrote was kept'), sha)
+
+
+def _with_script(error: BaseException, sha: bytes) -> BaseException:
+    return ScriptAborted(f'{error.text}. script: {sha.decode()}') if isinstance(error, ScriptAborted) else error
 
 
 # -- what Lua calls. None of these may raise: an exception would reach the script as a Python object.
@@ -387,6 +426,8 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
     def call(*arguments: Any) -> Any:
         run = runtime.current
         assert run is not None
+        if monotonic() >= run.next_look and run.must_end():
+            return b'time', _ABORT
         try:
             argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
             if run.argv:
@@ -449,7 +490,11 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
             return True
         return run.is_command(value.lower())
 
-    return call, more, emit, lift, _sha1hex, _log, may
+    def look() -> bool:
+        run = runtime.current
+        return run is not None and run.must_end()
+
+    return call, more, emit, lift, _sha1hex, _log, may, look
 
 
 def _sha1hex(data: bytes) -> bytes:
@@ -628,6 +673,14 @@ def _script_error(sha: bytes, words: bytes, source: bytes | None = None, line: i
     if source is not None and line is not None:
         text += b', on %b:%d.' % (source, line)
     return ReplyError(_one_line(text).decode('utf-8', 'surrogateescape'))
+
+
+def says_readonly(source: bytes) -> bool:
+    """:returns: whether a script's first line says that it writes nothing; false if it cannot be read"""
+    try:
+        return _parse(source).readonly
+    except ReplyError:
+        return False
 
 
 def _parse(source: bytes) -> _Script:

@@ -1,31 +1,27 @@
-"""The store's process: socket, peer check, timers, idle exit; it wires everything else together.
+"""One store: its clients, units, timers and listener; it wires everything else together.
 
 It never forks and never runs code of its users. One thread does everything but the syncs.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import logging.handlers
+import math
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import uvloop
-
-from rq_leveldb import errors, location, systemd, trust
+from rq_leveldb import errors, trust
+from rq_leveldb.store.attending import Attendance
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
+from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import WRITE
+from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
@@ -34,13 +30,14 @@ from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, Writ
 from rq_leveldb.store.info import Settings, Statistics, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
-from rq_leveldb.store.opening import close_database, hold, open_database
+from rq_leveldb.store.opening import close_database
+from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.pubsub import PubSub
 from rq_leveldb.store.replies import NO_REPLY, Reply, ReplyError
-from rq_leveldb.store.scripting import Sandbox
+from rq_leveldb.store.script_time import ScriptTime
+from rq_leveldb.store.scripting import Sandbox, says_readonly
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
-from rq_leveldb.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +55,20 @@ run into a full disk, and what shrinks the data must still work then."""
 FREE_SPACE_INTERVAL = 100
 """Milliseconds between two looks at the free space."""
 
-_MAY_WRITE = frozenset(('multi', 'exec', 'discard', 'eval', 'evalsha'))
+_MAY_WRITE = frozenset(('eval', 'evalsha', 'debug'))
 """What has no flag of writing, and what it does is not known before."""
 
 REOPEN_INTERVAL = 0.5
 """Seconds between attempts to open the database again after it refused a write."""
+
+_OF_THE_CONNECTION = frozenset((b'auth', b'client', b'hello', b'multi', b'select'))
+"""Commands that need no data and are never refused: what follows them would mean something else without them, such as
+a transaction whose commands would be executed one by one."""
+
+LOST = 'The data directory was removed or replaced under the store'
+
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks at whether clients still find this store, and a restart its files, at the path."""
 
 
 class Server:
@@ -70,11 +76,13 @@ class Server:
 
     :param settings: what it was told
     :param engine: its open database
+    :param claim: the lock on its directory, and the name of its socket
     """
 
-    def __init__(self, settings: Settings, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, engine: Engine, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.engine = engine
+        self.claim = claim
         self.loop = loop
         self.statistics = Statistics()
         self.keyspace = Keyspace(engine)
@@ -83,29 +91,41 @@ class Server:
         self.waiting = WaitingRoom()
         self.pubsub = PubSub()
         self.sandbox = Sandbox()
+        self.attendance = Attendance(loop, lambda: self.sessions.values(), lambda: Session(self), self._sockets)
+        self.script_time = ScriptTime(settings, self.attendance.attend, self.attendance.over)
         self.dispatcher = Dispatcher(
             all_commands(), self.keyspace, settings, self.statistics, self.watches, self.waiting
         )
         self.commands = self.dispatcher.commands
         self.dispatcher.refuse_growth = self._refuse_growth
+        self.dispatcher.hold = self._hold
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
         self.busy_polling = BusyPolling(loop)
         if settings.fsync == 'always':
             self.keyspace.track()
         self.clients: dict[int, ClientState] = {}
         self.sessions: dict[int, Session] = {}
+        self.arriving = 0  # connections that were accepted, and that the loop has not introduced yet
         self.outbox: dict[Session, None] = {}
         self.closing: dict[Session, None] = {}
+        self.lost = ''  # why this store is no longer what is at its path
         self.refused = ''  # why LevelDB takes no writes, as long as it does not
         self._refused_at = 0.0
         self._free_checked = 0
         self._low_space = ''
         self._next_number = 0
         self._waiters: dict[int, Waiter] = {}
+        self._held: dict[Session, None] = {}  # by a pause, in the order in which they came
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self._removes_expired = True
         self._sweeping = True
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._expiry_due = 0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._listener: asyncio.Server | None = None
+        self._port: asyncio.Server | None = None  # the listener at a TCP port
+        self._listening: asyncio.Task[None] | None = None
+        self._unreachable = ''
         self.stopped = loop.create_future()
 
     # -- clients
@@ -158,6 +178,7 @@ class Server:
         """A client has gone."""
         self.outbox.pop(session, None)
         self.closing.pop(session, None)
+        self._held.pop(session, None)
         client = getattr(session, 'client', None)
         if client is None or self.clients.pop(client.number, None) is None:
             return
@@ -185,9 +206,9 @@ class Server:
 
     def execute(self, session: Session, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""
-        if self.refused:
+        if self.refused and argv[0].lower() not in _OF_THE_CONNECTION:
             refusal = self._reopen()
-            if refusal is not None and not self._can_still_do(session.client, argv[0]):
+            if refusal is not None and not self._can_still_do(session.client, argv):
                 client = session.client
                 if client.queue is not None:
                     # What is refused must not be done later: the transaction ends here, or will when its EXEC comes.
@@ -203,6 +224,17 @@ class Server:
         except Exception as fault:
             return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
 
+    def _can_still_do(self, client: ClientState, argv: list[bytes]) -> bool:
+        """:returns: whether a command writes nothing, and reads only what can be read"""
+        command = find(self.commands, argv)
+        if command is None or client.queue is not None or SKIP_QUEUE in command.flags:
+            return False
+        if LOADING in command.flags and command.name != 'debug':
+            # What Redis answers while it loads: an operator is told here by INFO.
+            return True
+        readable = self.engine.is_open and not self.lost
+        return readable and WRITE not in command.flags and command.name not in _MAY_WRITE
+
     def _undo(self, fault: Exception, where: str) -> ReplyError:
         """Undo the open unit; each of its replies becomes the error.
 
@@ -212,7 +244,9 @@ class Server:
         if isinstance(fault, WriteRefused):
             return self._refuse(fault.reason)
         if isinstance(fault, UnitAborted):
-            error = fault.error
+            # Its frames hold what the script used; see Dispatcher.execute.
+            error = fault.error.with_traceback(None)
+            error.__context__ = error.__cause__ = None
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
@@ -306,20 +340,13 @@ class Server:
         return error
 
     def _refusal(self) -> ReplyError:
+        if self.lost:
+            return ReplyError(
+                f'MISCONF {LOST} ({self.lost}): nothing of this command was done; repeat it on what is there now'
+            )
         return ReplyError(
             f'MISCONF the store cannot write to {self.settings.directory.path} ({self.refused}); nothing of this '
             'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
-        )
-
-    def _can_still_do(self, client: ClientState, name: bytes) -> bool:
-        """:returns: whether a command needs nothing of the disk but what is there"""
-        row = self.commands.get(name.lower())
-        return (
-            self.engine.is_open
-            and client.queue is None
-            and row is not None
-            and WRITE not in row.flags
-            and row.name not in _MAY_WRITE
         )
 
     def _reopen(self) -> ReplyError | None:
@@ -330,6 +357,8 @@ class Server:
         if now - self._refused_at < REOPEN_INTERVAL:
             return self._refusal()
         self._refused_at = now
+        if self._lost_its_place():
+            return self._refusal()
         if self.engine.is_open and not self.engine.can_grow():
             return self._refusal()
         try:
@@ -358,8 +387,11 @@ class Server:
 
     def _refuse_growth(self) -> ReplyError | None:
         if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
+            try:
+                status = os.statvfs(self.engine.directory)
+            except OSError as error:
+                return self._refuse_unseen(error)
             self._free_checked = self.keyspace.now
-            status = os.statvfs(self.engine.directory)
             free = status.f_bavail * status.f_frsize
             share = status.f_blocks * status.f_frsize // FREE_SPACE_SHARE
             floor = min(FREE_SPACE_FLOOR, max(share, FREE_SPACE_LEAST))
@@ -371,13 +403,21 @@ class Server:
             )
         return None
 
+    def _refuse_unseen(self, error: OSError) -> ReplyError:
+        if self._lost_its_place():
+            return self._refusal()
+        return ReplyError(
+            f'MISCONF the directory {self.settings.directory.path} cannot be looked at ({error.strerror}): commands '
+            'that add data are refused until it can'
+        )
+
     # -- what commands ask for
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         return self.dispatcher.call(ctx, argv)
 
     def block(
-        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
         client = ctx.client
         session = self.sessions[client.number]
@@ -385,7 +425,7 @@ class Server:
         def deliver(reply: Reply) -> None:
             client.blocked = False
             self._waiters.pop(client.number, None)
-            self.dispatcher.waited(client)
+            self.dispatcher.waited(client, reply)
             session.answer(reply)
             self.loop.call_soon(session.run)
 
@@ -394,7 +434,8 @@ class Server:
             deliver(timeout_reply)
             self.commit()
 
-        waiter = Waiter(tuple((ctx.db, key) for key in dict.fromkeys(keys)), attempt, deliver, timeout_reply)
+        places = tuple((ctx.db, key) for key in dict.fromkeys(keys))
+        waiter = Waiter(places, attempt, session.is_gone, deliver, timeout_reply)
         if timeout > 0:
             waiter.cancel_timer = self.loop.call_later(timeout, expire).cancel
         client.blocked = True
@@ -413,13 +454,17 @@ class Server:
         return True
 
     def blocked_clients(self) -> int:
-        return len(self._waiters)
+        return len(self._waiters) + len(self._held)
+
+    def blocking_keys(self) -> int:
+        return len(self.waiting.lines)
 
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
         return self.waiting.places(db)
 
     def forget_statistics(self) -> None:
         self.dispatcher.forget_statistics()
+        self.sweeper.forget_statistics()
 
     def demand_fsync(self) -> None:
         self.settings.fsync = 'always'
@@ -432,7 +477,94 @@ class Server:
         else:
             self.dispatcher.monitors.pop(client.number, None)
 
+    def is_synced(self) -> bool:
+        return self.durability.is_synced() and not self.keyspace.has_changes()
+
+    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
+        waiting = self.block(ctx, [], timeout, lambda key: None, timeout_reply)
+        waiter = self._waiters[ctx.client.number]
+
+        def synced() -> None:
+            if self._waiters.get(ctx.client.number) is waiter:
+                self.waiting.leave(waiter)
+                waiter.deliver(reply)
+                self.commit()
+
+        # Behind the commit of what the client wrote in the same unit.
+        self.loop.call_soon(self.durability.when_synced, synced)
+        return waiting
+
+    def write_trouble(self) -> str:
+        if not self.refused:
+            self._refuse_growth()  # looks at the free space, if that is due
+        return self.refused or self._low_space
+
+    def swept(self) -> tuple[int, int]:
+        return self.sweeper.unswept(), self.sweeper.swept
+
+    def remove_expired(self, wanted: bool) -> None:
+        self._removes_expired = wanted
+        self._schedule_expiry()
+
+    def pause(self, milliseconds: int, everything: bool) -> None:
+        pause = self.dispatcher.pause
+        if pause is None:
+            pause = self.dispatcher.pause = Pause(lambda argv: find(self.commands, argv), self._says_readonly)
+        pause.extend(self.keyspace.now + milliseconds, everything)
+        self.keyspace.keeps_expired = True
+        self._await_end_of_pause()
+
+    def _await_end_of_pause(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        pause = self.dispatcher.pause
+        if pause is None:
+            return
+        left = pause.until / 1000 - time.time()
+        if left <= 0:
+            self.unpause()
+        else:
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._pause_timer = self.loop.call_later(min(left, 60.0), self._await_end_of_pause)
+
+    def _says_readonly(self, argv: list[bytes]) -> bool:
+        if argv[0].lower() == b'eval':
+            return says_readonly(argv[1])
+        sha = argv[1].lower()
+        return self.sandbox.knows(sha) and self.sandbox.is_readonly(sha)
+
+    def _hold(self, client: ClientState, argv: list[bytes]) -> None:
+        session = self.sessions[client.number]
+        session.hold(argv)
+        self._held[session] = None
+
+    def unpause(self) -> None:
+        if self.dispatcher.pause is None:
+            return
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        self.dispatcher.pause = None
+        self.keyspace.keeps_expired = False
+        held, self._held = self._held, {}
+        for session in held:
+            session.client.blocked = False
+            self.loop.call_soon(session.run)
+        self.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.dispatcher.pause is not None:
+            return  # the next pause has begun meanwhile
+        self._schedule_expiry()
+        try:
+            self.dispatcher.serve_postponed()
+        except Exception as fault:
+            self._undo(fault, 'what waited for the end of a pause')
+        self.commit()
+
     def shutdown(self) -> None:
+        self.script_time.stop()
         if not self.stopped.done():
             self.stopped.set_result(None)
 
@@ -450,8 +582,8 @@ class Server:
 
     def _expire(self) -> None:
         self._expiry_timer = None
-        if self.stopped.done():
-            return
+        if self.stopped.done() or self.dispatcher.pause is not None or not self._removes_expired:
+            return  # whoever ends that looks again
         self._expiry_due = -1
         if self.refused:
             self._expiry_timer = self.loop.call_later(1.0, self._expire)
@@ -491,19 +623,92 @@ class Server:
     def start_timers(self) -> None:
         self._schedule_expiry()
         self.loop.call_soon(self._sweep)
+        self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
         self._watch_idleness()
+
+    async def listen(self) -> None:
+        """Listen at the socket's name.
+
+        :raises errors.StoreError: it cannot be had
+        """
+        listener = await self.loop.create_unix_server(lambda: Session(self), sock=self.claim.listen(), backlog=1024)
+        self.stop_listening()
+        self._listener = listener
+
+    async def listen_on_port(self, port: int) -> None:
+        """Listen at a TCP port of the loopback interface as well.
+
+        :raises errors.StoreError: it cannot be had
+        """
+        try:
+            self._port = await self.loop.create_server(lambda: Session(self), '127.0.0.1', port, backlog=1024)
+        except OSError as error:
+            raise errors.StoreError(
+                f'127.0.0.1:{port}',
+                title=f'The store cannot listen on this port ({error.strerror or error})',
+                advice='Stop what listens there, or name another one with --port.',
+            ) from error
+
+    def _sockets(self) -> list[socket.socket]:
+        listeners = [listener for listener in (self._listener, self._port) if listener is not None]
+        return [sock for listener in listeners for sock in listener.sockets]
+
+    def stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def stop_listening_on_port(self) -> None:
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def _look_at_place(self) -> None:
+        if self.stopped.done() or self._lost_its_place():
+            return
+        if self.claim.is_reachable():
+            self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+        else:
+            self._listening = self.loop.create_task(self._listen_again())
+
+    async def _listen_again(self) -> None:
+        try:
+            await self.listen()
+        except errors.StoreError as error:
+            if str(error) != self._unreachable:
+                self._unreachable = str(error)
+                logger.error('no client can connect: %s', error)
+        else:
+            self._unreachable = ''
+            logger.warning('the socket was removed or replaced: the store listens at a new one')
+        self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+
+    def _lost_its_place(self) -> bool:
+        """See whether another start would find this store's directory and files; if not, end without another write.
+
+        What is written from then on is found by nobody, so nothing more is acknowledged. Clients are disconnected, and
+        connect to what is at the path now.
+        """
+        if not self.lost:
+            self.lost = self.claim.loss() or self.engine.loss()
+            if self.lost:
+                self.refused = self.lost
+                self._refused_at = math.inf
+                self.shutdown()
+        return bool(self.lost)
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
-        for session in list(self.sessions.values()):
-            session.run()
-            session.stop_reading()
-        synced = True
-        try:
-            await self.durability.drain()
-        except OSError as error:
-            logger.error('cannot sync the database: %s', error)
-            synced = False
+        synced = not self.lost
+        if not self.lost:
+            for session in list(self.sessions.values()):
+                session.run()
+                session.stop_reading()
+            try:
+                await self.durability.drain()
+            except OSError as error:
+                logger.error('cannot sync the database: %s', error)
+                synced = False
         for session in list(self.sessions.values()):
             session.transport.close()
         await asyncio.sleep(0)
@@ -511,157 +716,3 @@ class Server:
             close_database(self.settings.directory, self.engine)
         else:
             self.engine.close()
-
-
-# -- the command
-
-
-def parser() -> argparse.ArgumentParser:
-    """:returns: the options of ``rq-leveldb store``"""
-    made = argparse.ArgumentParser(
-        prog='rq-leveldb store',
-        description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
-        'themselves where none runs, so most people never need this command.',
-        epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
-        'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
-    )
-    made.add_argument(
-        '--url', help='leveldb:///directory?fsync=always (default: RQ_LEVELDB_URL, else the state directory)'
-    )
-    made.add_argument('--dir', help='the data directory, instead of --url')
-    made.add_argument('--fsync', choices=location.FSYNC_POLICIES, help='everysec (default) or always')
-    made.add_argument('--idle', type=float, default=0.0, metavar='SECONDS', help='exit after so long without a client')
-    made.add_argument('--port', type=int, default=0, help='listen on this TCP port of the loopback interface as well')
-    made.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
-    made.add_argument('--ready-fd', type=int, default=-1, help=argparse.SUPPRESS)
-    return made
-
-
-def main(argv: list[str]) -> int:
-    """Run a store.
-
-    :param argv: the command line behind ``store``
-    :returns: the exit code
-    """
-    options = parser().parse_args(argv)
-    ready = _Ready(options.ready_fd)
-    try:
-        place = _place(options)
-    except errors.StoreError as error:
-        return ready.fail(error)
-    directory = place.directory
-    try:
-        directory.create()
-        lock = hold(directory)
-    except errors.StoreInUse as error:
-        if options.detached:
-            ready.tell('busy')
-            return 0
-        print(f'rq-leveldb store: {error}', file=sys.stderr)
-        return 3
-    except errors.StoreError as error:
-        return ready.fail(error)
-    except OSError as error:
-        return ready.fail(
-            errors.StoreError(str(error.filename or ''), title=f'The store cannot start ({error.strerror})')
-        )
-    _log_to(directory, foreground=not options.detached)
-    settings = Settings(directory, options.fsync or place.fsync or location.DEFAULT_FSYNC, options.idle, options.port)
-    try:
-        loop = uvloop.new_event_loop()
-        return loop.run_until_complete(_serve(settings, ready))
-    except errors.StoreError as error:
-        logger.error('%s', error)
-        return ready.fail(error)
-    except ReadFailed as fault:
-        damaged = errors.CorruptDatabase(str(directory.database), title=f'The database is damaged ({words(fault)})')
-        logger.error('%s', damaged)
-        return ready.fail(damaged)
-    finally:
-        lock.close()
-
-
-class _Ready:
-    """Tells whoever started the store how that went."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def tell(self, line: str) -> None:
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):  # the starter may be gone
-                os.write(self._descriptor, line.encode() + b'\n')
-                os.close(self._descriptor)
-            self._descriptor = -1
-
-    def fail(self, error: errors.StoreError) -> int:
-        if self._descriptor >= 0:
-            self.tell(f'error {error.to_json()}')
-        else:
-            print(f'rq-leveldb store: {error}', file=sys.stderr)
-        return 1
-
-
-async def _serve(settings: Settings, ready: _Ready) -> int:
-    loop = asyncio.get_running_loop()
-    engine = open_database(settings.directory)
-    server = Server(settings, engine, loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.shutdown)
-    sock = _listen(settings.directory)
-    listeners = [await loop.create_unix_server(lambda: Session(server), sock=sock, backlog=1024)]
-    if settings.port:
-        listeners.append(await loop.create_server(lambda: Session(server), '127.0.0.1', settings.port, backlog=1024))
-    server.start_timers()
-    logger.info('store %s ready, pid %d, fsync %s', __version__, os.getpid(), settings.fsync)
-    ready.tell('ready')
-    systemd.notify('READY=1')
-    await server.stopped
-    systemd.notify('STOPPING=1')
-    # First the name: whoever comes now starts another store, which waits for the lock.
-    with contextlib.suppress(OSError):
-        settings.directory.socket.unlink()
-    for listener in listeners:
-        listener.close()
-    await server.finish()
-    logger.info('store stopped')
-    return 0
-
-
-def _place(options: argparse.Namespace) -> location.Location:
-    if options.dir:
-        return location.Location(location.DataDirectory(Path(options.dir).absolute()))
-    return location.parse(options.url or os.environ.get(location.URL_VARIABLES[0]) or None)
-
-
-def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
-    handler: logging.Handler
-    if foreground:
-        handler = logging.StreamHandler()
-    else:
-        handler = logging.handlers.RotatingFileHandler(directory.log, maxBytes=1 << 20, backupCount=3)
-        # What the interpreter itself has to say before it dies belongs there as well.
-        with open(directory.log, 'ab') as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        # A file that becomes shorter while LevelDB has it mapped ends the process without another word.
-        faulthandler.enable()
-    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-
-
-def _listen(directory: location.DataDirectory) -> socket.socket:
-    # The lock is ours, so a socket that is there was left by a store that was killed.
-    with contextlib.suppress(FileNotFoundError):
-        directory.socket.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        location.bind_unix(sock, directory.socket)
-    finally:
-        os.umask(mask)
-    sock.listen(1024)
-    sock.setblocking(False)
-    return sock

@@ -2,13 +2,15 @@
 
 A client that does not read its replies has nothing more executed until it does, so that its replies need no memory. It
 is listened to all the same, since a client that sends a long pipeline reads nothing before it has sent everything. What
-it may send ahead has a limit, as have the messages of its subscriptions; above them it is disconnected, as Redis does.
+it sends ahead stays the bytes that it is: as commands it would need many times as much. It has a limit, as have the
+messages of its subscriptions; above them the client is disconnected, as Redis does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -31,8 +33,11 @@ UNIT_BYTES = 1 << 20
 TURN_COMMANDS = 2000
 """Commands after which other clients get their turn."""
 
-MAX_BACKLOG = 10_000
-"""Commands behind one that waits, above which the client is not listened to any more."""
+MAX_BEHIND_WAITING = 1 << 20
+"""Bytes behind a command that waits, above which the client is not listened to any more."""
+
+PARSED_BYTES = 1 << 16
+"""Bytes of what was sent ahead that become commands at a time."""
 
 MAX_UNSENT_MESSAGES = 32 << 20
 """Bytes of subscriptions' messages that may wait for a client (client-output-buffer-limit pubsub)."""
@@ -42,7 +47,9 @@ STREAMED_FROM = 1000
 """Elements above which a reply is sent in pieces."""
 
 
+_ENDED = getattr(select, 'POLLRDHUP', 0)  # macOS reports it as POLLHUP, which needs not be asked for
 _MULTI = [b'MULTI']
+_MAY_TAKE_LONG = (b'EVAL', b'eval', b'EXEC', b'exec')
 _OK = b'+OK\r\n'
 _QUEUED = b'+QUEUED\r\n'
 
@@ -54,6 +61,7 @@ class Session(asyncio.Protocol):
         self.server = server
         self.parser = Parser()
         self.backlog: deque[list[bytes]] = deque()
+        self._unparsed: deque[bytes] = deque()  # what arrived behind the backlog
         self.pending: list[bytes] = []
         self.pending_messages: list[int] = []
         self._own_messages: list[Push | Status] = []  # behind the reply of the command that runs
@@ -68,14 +76,17 @@ class Session(asyncio.Protocol):
         self._held: list[bytes] = []  # replies behind one that is being sent in pieces
         self._paused = False
         self._reading = True
-        self._ended = False  # the client sends no more, and not all is executed
+        self._ended = False  # the client sends no more
         self._ahead = 0  # bytes that arrived since the backlog was last empty
         self._closing = False
         self._running = False
+        self._deferred = False
+        server.arriving += 1
 
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.server.arriving -= 1
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         admitted = self.server.admit(self)
@@ -83,9 +94,19 @@ class Session(asyncio.Protocol):
             self._closing = True
             self.transport.close()
 
+    def move_to(self, transport: asyncio.Transport) -> None:
+        """Go on with another transport of the same connection."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        if self._closing:
+            transport.close()
+        elif not self._reading:
+            transport.pause_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self.backlog.clear()
+        self._unparsed.clear()
         self._pieces = None
         self.server.leave(self)
 
@@ -96,24 +117,46 @@ class Session(asyncio.Protocol):
         self._ahead += len(data)
         self.client.last_active = now = time.monotonic()
         self.server.busy_polling.arrived(now)
+        if self.backlog:
+            self._put_aside(data)
+            self.run()
+        else:
+            self._parse(data)
+            if self.backlog:
+                self.run()
+        self.server.busy_polling.answered()
+
+    def _parse(self, data: bytes) -> None:
         try:
-            commands = self.parser.feed(data)
+            self.backlog.extend(self.parser.feed(data))
         except ProtocolError as error:
             self.backlog.extend(error.args[1])
             self.backlog.append([])  # stands for the fault: whatever came before it is answered first
             self._fault = error.args[0]
+            self._unparsed.clear()
             self.stop_reading()
-            self.run()
-            return
-        if commands:
-            self.backlog.extend(commands)
-            self.run()
-        self.server.busy_polling.answered()
+
+    def _put_aside(self, data: bytes) -> None:
+        unparsed = self._unparsed
+        if unparsed and len(unparsed[-1]) + len(data) <= PARSED_BYTES:
+            unparsed[-1] += data  # a piece of its own would cost many times its length
+        else:
+            unparsed.append(data)
+
+    def _parse_more(self) -> None:
+        data = self._unparsed.popleft()
+        if len(data) > PARSED_BYTES:
+            self._unparsed.appendleft(data[PARSED_BYTES:])
+            data = data[:PARSED_BYTES]
+        self._parse(data)
 
     def eof_received(self) -> bool:
         # What was sent before the end is executed and answered, unless it waits for what may never come.
-        self._ended = bool(self.backlog) and not self.client.blocked
-        return self._ended
+        self._ended = True
+        if not self._closing and (self.client.blocked or not (self.backlog or self._unparsed or self._streaming)):
+            self.close()
+            self.server.commit()
+        return True
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -125,6 +168,57 @@ class Session(asyncio.Protocol):
         else:
             self.run()
 
+    # -- while a script of another client runs
+
+    def is_at_rest(self) -> bool:
+        """:returns: whether nothing is under way, so that what arrives next can be answered next"""
+        return (
+            self._reading
+            and not (self._running or self._streaming or self._paused or self._closing or self._fault)
+            and not (self.client.blocked or self.backlog or self._unparsed or self.pending or self.unreleased)
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def is_closing(self) -> bool:
+        """:returns: whether the client is disconnected once what was answered has been sent"""
+        return self._closing
+
+    def is_gone(self) -> bool:
+        """
+        :returns: whether the client was disconnected, or has ended its side of the connection, even if the loop has
+            not come to that yet
+        """
+        # Once closed, the descriptor may be another client's.
+        if self._closing or self.transport.is_closing():
+            return True
+        ended = select.poll()
+        ended.register(self.client.descriptor, _ENDED)
+        return bool(ended.poll(0))
+
+    def answer_while_busy(self, data: bytes) -> bytes:
+        """
+        :param data: what arrived
+        :returns: what has to be sent
+        """
+        self.server.statistics.input_bytes += len(data)
+        fault = b''
+        try:
+            commands = self.parser.feed(data)
+        except ProtocolError as error:
+            commands = error.args[1]
+            self._fault = error.args[0]
+            fault = error_line(self._fault)
+            self.close()
+        dispatcher, ctx = self.server.dispatcher, self.ctx
+        answer = b''
+        for argv in commands:
+            reply = dispatcher.answer_while_busy(ctx, argv)
+            if type(reply) is not NoReply:
+                answer += encode(reply, ctx.resp3)
+        answer += fault
+        self.server.statistics.output_bytes += len(answer)
+        return answer
+
     # -- execution
 
     def run(self) -> None:
@@ -132,13 +226,17 @@ class Session(asyncio.Protocol):
         if self._running:
             return
         self._running = True
-        server, backlog = self.server, self.backlog
+        server, backlog, unparsed = self.server, self.backlog, self._unparsed
         count = size = turn = 0
         try:
-            while backlog and not self.client.blocked and not self._paused and not self._streaming:
+            while (backlog or unparsed) and not self.client.blocked and not self._paused and not self._streaming:
                 if self._closing:
                     backlog.clear()
+                    unparsed.clear()
                     break
+                if not backlog:
+                    self._parse_more()
+                    continue
                 if self.client.queue is not None:
                     queued = server.dispatcher.queue_ahead(self.ctx, backlog)
                     if queued:
@@ -152,6 +250,13 @@ class Session(asyncio.Protocol):
                     self.answer(ReplyError(self._fault))
                     self.close()
                     break
+                if server.arriving and not self._deferred and argv[0][:4] in _MAY_TAKE_LONG:
+                    # Only those whom the loop has introduced are heard while a script runs.
+                    self._deferred = True
+                    backlog.appendleft(argv)
+                    server.loop.call_soon(self.run)
+                    break
+                self._deferred = False
                 reply = server.execute(self, argv)
                 if type(reply) is NoReply:
                     if self._own_messages:
@@ -176,15 +281,20 @@ class Session(asyncio.Protocol):
         finally:
             self._running = False
             server.commit()
-        if not backlog:
+        if not backlog and not unparsed:
             self._ahead = 0
-        if self._ended and (not backlog or self.client.blocked) and not self._streaming and not self._closing:
+        if (
+            self._ended
+            and (not (backlog or unparsed) or self.client.blocked)
+            and not self._streaming
+            and not self._closing
+        ):
             self.close()
             server.commit()
         if self._ahead > MAX_QUERY:
             logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
             self.transport.abort()
-        elif self.client.blocked and len(backlog) > MAX_BACKLOG:
+        elif self.client.blocked and self._ahead > MAX_BEHIND_WAITING:
             self.stop_reading()
         elif not (self._reading or self._closing or self._fault or server.stopped.done()):
             self._reading = True
@@ -302,6 +412,11 @@ class Session(asyncio.Protocol):
             self.server.statistics.output_bytes += len(piece)
             self.transport.write(piece)
         self.server.loop.call_soon(self._pump)
+
+    def hold(self, argv: list[bytes]) -> None:
+        """Let a command that was about to be executed, and whatever comes behind it, wait (CLIENT PAUSE)."""
+        self.backlog.appendleft(argv)
+        self.client.blocked = True
 
     def unsent_bytes(self) -> int:
         return self.transport.get_write_buffer_size() + sum(map(len, self.pending)) + sum(map(len, self._held))

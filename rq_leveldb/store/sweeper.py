@@ -17,6 +17,7 @@ _REMEMBERED = 10_000
 class Sweeper:
     """
     :param keyspace: whose open transaction takes the changes; the caller commits
+    :ivar swept: values whose records have gone, since the start or the last :meth:`forget_statistics`
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
@@ -27,6 +28,14 @@ class Sweeper:
         self._member_position = b''
         self._key_position = b''
         self._rollbacks = -1
+        self.swept = 0
+
+    def unswept(self) -> int:
+        """:returns: how many values and databases without an owner are known whose records are still there"""
+        return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned)
+
+    def forget_statistics(self) -> None:
+        self.swept = 0
 
     def take_due(self, limit: int) -> int:
         """Remove keys whose time has come.
@@ -98,6 +107,7 @@ class Sweeper:
                 removed += 1
             overlay.delete(owner)
         self._versions.popleft()
+        self.swept += 1
         self._member_position = b''
         return removed
 
@@ -115,7 +125,9 @@ class Sweeper:
                     overlay.delete(encoding.expiry_key(indexed, key))
                 version = encoding.meta_version(record)
                 if version:
-                    overlay.abandon(version)
+                    overlay.abandon(version)  # counted when its members have gone
+                else:
+                    self.swept += 1
                 overlay.delete(key)
                 self._key_position = key
                 removed += 1

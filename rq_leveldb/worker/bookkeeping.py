@@ -28,6 +28,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import WorkerStatus
 
+from rq_leveldb.client.older_redis_py import UNUSED_NAME
 from rq_leveldb.unreadable import restore_job
 
 from .trouble import is_about_the_store
@@ -413,7 +414,7 @@ def run_bare(client: Redis, *command: Any) -> Any:
         RedisError: the store refused, or went away; nothing is repeated.
     """
     pool = client.connection_pool
-    connection: Any = pool.get_connection()
+    connection: Any = pool.get_connection(*UNUSED_NAME)
     try:
         connection.send_command(*command)
         return connection.read_response()

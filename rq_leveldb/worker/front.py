@@ -7,10 +7,11 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from rq_leveldb import interpreter
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import URL_VARIABLES, parse, prepare_front_directory
 
@@ -53,6 +54,7 @@ class Front:
         self._options = tuple(options)
         self._log = log or logging.getLogger('rq.worker')
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: tuple[Path, os.stat_result] | None = None
         self._ready = -1
         self._started = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
@@ -91,16 +93,19 @@ class Front:
         except BlockingIOError:
             os.close(lock)
             return None
+        self._lock = (directory.http_lock, os.fstat(lock))
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
-        command = [sys.executable, '-m', 'rq_leveldb', 'http', *self._options]
+        command = [interpreter.executable(), '-m', 'rq_leveldb', 'http', *self._options]
         if self._address is not None:
             command += ['--http', self._address]
         command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
         try:
             # A session of its own, so that Ctrl-C reaches the worker alone, which ends its front last.
             # Its place by the environment: a command line is there for everybody to read, with the password in it.
+            # What it serves are functions of the application, which it has to find as this process does.
             environment = {**os.environ, URL_VARIABLES[0]: self._url or parse(None).url}
+            environment['PYTHONPATH'] = interpreter.search_path()
             self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True, env=environment)
         finally:
             # The lock is the front's from here on: it goes when the last process of the front has gone.
@@ -137,6 +142,18 @@ class Front:
             self._log.warning('%s', text)
             self._told = text
         return self._backoff.next()
+
+    def is_misplaced(self) -> bool:
+        """Say whether its lock, by which it is found, is no longer at its path."""
+        if self._lock is None:
+            return False
+        path, status = self._lock
+        try:
+            return not os.path.samestat(os.stat(path), status)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Ask it to end."""

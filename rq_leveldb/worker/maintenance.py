@@ -29,7 +29,7 @@ from .found import find, read_members, text_of
 from .liveness import Life
 from .ready import enqueue_ready
 from .settlement import fail_unreadable
-from .trouble import is_lost, refuses
+from .trouble import guarded
 
 if TYPE_CHECKING:
     from rq.queue import Queue
@@ -55,24 +55,6 @@ class Maintenance:
         """Say whether the last cleaning is longer ago than `interval` seconds."""
         return time.monotonic() - self._cleaned > interval
 
-    def guarded(self, what: str, step: Callable[[], object]) -> None:
-        """Do one step; if it fails that is logged, and the next one is done.
-
-        Raises:
-            RedisError: the store is away, or takes no writes.
-        """
-        try:
-            step()
-        except ResponseError as error:
-            if refuses(error):
-                raise
-            # The store says what is wrong; where in the code it was asked adds nothing.
-            self._worker.log.error('Worker %s: maintenance of %s failed: %s', self._worker.name, what, error)
-        except Exception as error:
-            if is_lost(error):
-                raise
-            self._worker.log.exception('Worker %s: maintenance of %s failed', self._worker.name, what)
-
     def clean_queues(self, exception_handlers: list[Any]) -> None:
         """Clean what belongs to each queue, unless another worker is at it.
 
@@ -81,8 +63,8 @@ class Maintenance:
         """
         self._cleaned = time.monotonic()
         for queue in self._worker.queues:
-            self.guarded(f'queue {queue.name}', partial(self._clean, queue, exception_handlers))
-        self.guarded('rate limits', self.clean_rate_limits)
+            guarded(self._worker, f'maintenance of queue {queue.name}', partial(self._clean, queue, exception_handlers))
+        guarded(self._worker, 'maintenance of rate limits', self.clean_rate_limits)
 
     def _clean(self, queue: Queue, exception_handlers: list[Any]) -> None:
         worker = self._worker
@@ -103,7 +85,7 @@ class Maintenance:
         }
         try:
             for what, step in steps.items():
-                self.guarded(f'queue {queue.name}, {what}', step)
+                guarded(self._worker, f'maintenance of queue {queue.name}, {what}', step)
         finally:
             queue.release_maintenance_lock()
 
@@ -175,4 +157,4 @@ class Maintenance:
     def clean_rate_limits(self) -> None:
         """Give back places in rate limits whose jobs have ended."""
         for registry in RateLimitRegistry.all(self._connection):
-            self.guarded(f'rate limit {registry.key}', registry.cleanup)
+            guarded(self._worker, f'maintenance of rate limit {registry.key}', registry.cleanup)

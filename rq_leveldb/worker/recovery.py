@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ from .liveness import (
 from .name_lock import NameLocks
 from .ready import enqueue_ready
 from .settlement import drop_execution, fail_unreadable, sealed_queue, settle_abandoned
-from .trouble import is_about_the_store
+from .trouble import guarded
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -307,19 +307,28 @@ class Recovery:
         )
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
-        self._guarded(f'claims of worker {name}', lambda: return_lost_claims(worker, name, set(), running=False))
+        guarded(
+            self._worker,
+            f'recovery of claims of worker {name}',
+            lambda: return_lost_claims(worker, name, set(), running=False),
+        )
         executions = read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         if is_here(record.fields):
-            self._guarded(f'programs of worker {name}', lambda: self._end_leftovers(executions, record))
+            guarded(
+                self._worker, f'recovery of programs of worker {name}', lambda: self._end_leftovers(executions, record)
+            )
         for composite in executions:
-            self._guarded(
-                f'execution {composite} of worker {name}',
+            guarded(
+                self._worker,
+                f'recovery of execution {composite} of worker {name}',
                 partial(self._recover_execution, composite, record, ours),
             )
         if not record.fields:
             # The list of its executions has expired with it.
             self._recover_by_registries(record, ours)
-        self._guarded(f'schedulers of worker {name}', lambda: self._release_schedulers(name, record))
+        guarded(
+            self._worker, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record)
+        )
         with connection.pipeline() as pipeline:
             pipeline.srem(REDIS_WORKER_KEYS, _WORKER_PREFIX + name)
             for queue_name in record.queues or [queue.name for queue in worker.queues]:
@@ -345,22 +354,14 @@ class Recovery:
                 record.name,
             )
 
-    def _guarded(self, what: str, step: Callable[[], object]) -> None:
-        """Do one thing of many; the others are done whatever becomes of it."""
-        try:
-            step()
-        except Exception as error:
-            if is_about_the_store(error):
-                raise
-            self._worker.log.exception('Worker %s: %s: could not be recovered', self._worker.name, what)
-
     def _recover_by_registries(self, record: _Record, ours: bool) -> None:
         for queue_name in self._all_queues():
             key = StartedJobRegistry.key_template.format(queue_name)
             for composite, _ in self._started(key):
                 if find(self._worker, composite, queue_name=queue_name).execution.worker_name == record.name:
-                    self._guarded(
-                        f'execution {composite} of worker {record.name}',
+                    guarded(
+                        self._worker,
+                        f'recovery of execution {composite} of worker {record.name}',
                         partial(self._recover_execution, composite, record, ours),
                     )
 
@@ -435,8 +436,9 @@ class Recovery:
             for composite, score in self._started(key):
                 if score > moment and self._is_in_good_hands(composite, lives):
                     continue
-                self._guarded(
-                    f'{composite} in {key}',
+                guarded(
+                    self._worker,
+                    f'recovery of {composite} in {key}',
                     partial(self._look_at, composite, name, score <= moment),
                 )
                 recovered += self._connection.zscore(key, composite) is None
@@ -567,8 +569,8 @@ class Recovery:
     def _mend(self, queue_names: list[str]) -> None:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
-        self._guarded('jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
-        self._guarded('rate limits', self._worker.maintenance.clean_rate_limits)
+        guarded(self._worker, 'recovery of jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
+        guarded(self._worker, 'recovery of rate limits', self._worker.maintenance.clean_rate_limits)
 
     def _tidy(self) -> None:
         if self._locks is not None:

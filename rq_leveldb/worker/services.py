@@ -47,6 +47,9 @@ class Service(Protocol):
             Seconds until it is to be started again; None for never.
         """
 
+    def is_misplaced(self) -> bool:
+        """Say whether what the process holds is no longer where others look for it, so that it is to start anew."""
+
     def stop(self) -> None:
         """Ask the process to end; after five seconds it is killed."""
 
@@ -91,6 +94,17 @@ class Services:
         self._running[pid] = (service, descriptor)
         if descriptor is not None:
             self._loop.watch(descriptor, lambda: self._ended(pid))
+
+    def look(self) -> None:
+        """Have those start anew whose data directory was removed or replaced."""
+        for service, _ in self._running.values():
+            if service.is_misplaced():
+                self._worker.log.warning(
+                    'Worker %s: the data directory was removed or replaced; %s starts anew',
+                    self._worker.name,
+                    service.name,
+                )
+                service.stop()
 
     def reap(self) -> None:
         """See which have ended; only needed where the system has no pidfd."""

@@ -304,6 +304,7 @@ class Supervisor:
         duties.add('counting', 0.0, self._tally.flush)
         duties.add('the heartbeat', _HEARTBEAT, self._heartbeat)
         duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
+        duties.add('looking after services', _HEARTBEAT, self._services.look)
         duties.add('maintenance', 0.0, self._maintain)
         if os.getpid() == 1:
             duties.add('reaping', 0.0, self._reap_strangers)

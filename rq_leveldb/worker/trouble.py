@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeout
 
-__all__ = ['LOST', 'is_about_the_store', 'is_lost', 'refuses']
+if TYPE_CHECKING:
+    from .worker import Worker
+
+__all__ = ['LOST', 'guarded', 'is_about_the_store', 'is_lost', 'refuses']
 
 LOST = (LostConnection, StoreTimeout)
 
@@ -33,3 +39,24 @@ def refuses(error: BaseException) -> bool:
 def is_about_the_store(error: BaseException) -> bool:
     """Say whether the store is to blame, so that trying again later is right; else it is what was to be done."""
     return is_lost(error) or refuses(error)
+
+
+def guarded(worker: Worker, what: str, step: Callable[[], object]) -> None:
+    """Do one step of many; if it fails that is logged, and the next one is done.
+
+    Args:
+        worker: in whose log.
+        what: what the step does, to stand before "failed".
+        step: does it.
+
+    Raises:
+        RedisError: the store is away, or takes no writes.
+    """
+    try:
+        step()
+    except Exception as error:
+        if is_about_the_store(error):
+            raise
+        # A reply of the store says what is wrong; where in the code it was asked adds nothing.
+        trace = not isinstance(error, ResponseError)
+        worker.log.error('Worker %s: %s failed: %s', worker.name, what, error, exc_info=trace)

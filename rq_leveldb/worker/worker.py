@@ -54,7 +54,7 @@ from .scheduler import InProcessScheduler
 from .settings import Hook, Settings
 from .settlement import set_aside_dependents
 from .supervisor import Supervisor
-from .trouble import LOST, is_about_the_store
+from .trouble import LOST, guarded, is_about_the_store
 from .untouched import first_touched, is_shipped
 
 if TYPE_CHECKING:
@@ -457,7 +457,7 @@ class Worker(DefaultConnection, rq.worker.Worker):
         if self._supervisor is None:
             super().clean_group_registries()
             return
-        self.maintenance.guarded('groups', super().clean_group_registries)
+        guarded(self, 'maintenance of groups', super().clean_group_registries)
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
         """Count a failed job; what is recovered before this worker is registered is nobody's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 from rq_leveldb.cli.main import main
 
 NOBODY = 54_321
+CLASSES = ('--connection-class', '--worker-class', '--job-class', '--queue-class', '--death-penalty-class', '-S')
 
 
 @pytest.fixture
@@ -74,6 +76,102 @@ def test_options_that_another_worker_class_has_no_use_for(
     monkeypatch.setenv('RQ_LEVELDB_MAX_CHILDREN', '3')
     assert main([*command, '--no-http', '--import', 'json']) == 0
     assert 'though the environment sets it: --max-children' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        *(['worker', '--burst', '--no-http', option] for option in CLASSES),
+        *(['worker-pool', '--burst', option] for option in CLASSES),
+        ['worker', '--burst', '--no-http', '--exception-handler'],
+        ['worker', '--burst', '--no-http', '--log-format'],
+        ['worker', '--burst', '--no-http', '--logging_level'],
+        ['worker-pool', '--burst', '--logging-level'],
+        *([name, option] for name in ('info', 'suspend', 'resume') for option in ('--connection-class', '-S')),
+        ['empty', 'default', '-S'],
+        ['requeue', '--all', '-S'],
+        ['job', 'nothing', '-S'],
+        *(['enqueue', 'json.dumps', option] for option in ('--timeout', '--result-ttl', '--ttl', '--failure-ttl')),
+    ],
+    ids=' '.join,
+)
+def test_values_that_cannot_be_read(command: list[str], store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    *before, option = command
+    for value in ('abc', 'no.such.thing', ''):
+        code = main([*before, '--url', f'leveldb://{store_dir}', option, value])
+        if value == '' and option in ('-S', '--log-format'):
+            continue
+        assert code == 2
+        assert option in capfd.readouterr().err or option == '-S'
+
+
+def test_times_that_rq_refuses(store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ['enqueue', '--url', f'leveldb://{store_dir}', 'json.dumps', ':1']
+    assert main([*command, '--timeout', '0']) == 2
+    assert main([*command, '--ttl', '-1']) == 2
+    assert '-1 is not more than 0' in capfd.readouterr().err
+    assert main([*command, '--timeout', '-1', '--ttl', '2h', '--result-ttl', '0']) == 0
+
+
+def test_a_name_that_is_no_text(store_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b'\xff')
+    url = f'leveldb://{store_dir}'
+    assert main(['enqueue', '--url', url, 'json.dumps', ':1', '--queue', name]) == 2
+    assert main(['worker', '--burst', '--no-http', '--url', url, '--name', name]) == 2
+    assert 'is not UTF-8' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['--port', '70000'], '70000 is not a port, 1 to 65535'),
+        (['--port', '-1'], '-1 is not a port'),
+        (['--port', 'redis'], 'redis is not a port'),
+        (['--idle', 'nan'], 'nan is not a number of seconds'),
+        (['--idle', '-1'], '-1 is not a number of seconds'),
+        (['--fsync', 'never'], "invalid choice: 'never'"),
+        (['--dir', ''], 'This is no directory'),
+        (['--dir', '/nowhere', '--url', 'leveldb://'], 'not allowed with'),
+        (['--url', 'redis://:secret@example.org'], 'for stores, and this is the URL of a Redis server'),
+        (['--url', 'leveldb:///nowhere?idle=inf'], 'idle is a number'),
+    ],
+)
+def test_options_that_the_store_cannot_have(options: list[str], said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, '-m', 'rq_leveldb', 'store', *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert 'Traceback' not in ended.stderr
+    assert 'secret' not in ended.stderr
+
+
+def test_the_store_in_the_foreground_goes_by_the_environment(store_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, '-m', 'rq_leveldb', 'store', '--port', str(port)],
+            env={**os.environ, 'RQ_LEVELDB_URL': f'leveldb://{store_dir}'},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert 'cannot listen on this port' in ended.stderr
+    assert f'127.0.0.1:{port}' in ended.stderr
+    assert 'Traceback' not in ended.stderr
+    # It had been opened there by then.
+    assert (store_dir / 'leveldb' / 'CURRENT').exists()
+
+
+def test_a_redis_server_is_not_stopped(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('RQ_LEVELDB_URL', 'redis://:secret@example.org')
+    assert main(['stop']) == 2
+    said = capfd.readouterr().err
+    assert 'This command is for stores, and this is the URL of a Redis server: redis://:***@example.org' in said
 
 
 def run_homeless(place: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -203,7 +203,7 @@ def test_a_store_that_cannot_even_be_imported(store_dir: Path, tmp_path: Path, m
     broken = tmp_path / 'broken'
     broken.mkdir()
     (broken / 'sortedcontainers.py').write_text('raise ImportError("a library is missing")\n')
-    monkeypatch.setenv('PYTHONPATH', str(broken))
+    monkeypatch.syspath_prepend(str(broken))
     error = failure(f'leveldb://{store_dir}')
     assert isinstance(error.__cause__, errors.StoreNotStarting)
     assert 'a library is missing' in str(error)
@@ -227,13 +227,46 @@ def test_threads_of_one_process_start_one_store(store_dir: Path) -> None:
     assert len(set(pids)) == 1
 
 
-def test_modules_in_the_current_directory_do_not_get_into_the_store(
-    store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_neither_the_current_directory_nor_the_environment_choose_what_the_store_imports(
+    store_dir: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / 'asyncio.py').write_text('raise SystemExit("a module of the application")\n')
-    monkeypatch.chdir(tmp_path)
-    with Redis.from_url(f'leveldb://{store_dir}') as client:
-        assert client.ping()
+    for name in ('here', 'there'):
+        (tmp_path / name).mkdir()
+        for module in ('asyncio', 'sortedcontainers', 'uvloop', 'sitecustomize'):
+            (tmp_path / name / f'{module}.py').write_text(f'raise SystemExit("{name}/{module} was imported")\n')
+    # As in a Python that somebody works with by hand, after the application has changed the environment.
+    program = 'import os, sys; sys.path.append(""); os.environ["PYTHONPATH"] = sys.argv.pop(); ' + PING
+    ended = subprocess.run(
+        [sys.executable, '-c', program, f'leveldb://{store_dir}', str(tmp_path / 'there')],
+        cwd=tmp_path / 'here',
+        env={**os.environ, 'PYTHONPATH': str(Path(rq_leveldb.__file__).parents[1]), 'PYTHONSAFEPATH': '1'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize('executable', [None, '/usr/sbin/uwsgi', ''])
+def test_a_packed_or_embedded_application_starts_it_from_where_it_has_its_packages(
+    executable: str | None, packed: Callable[..., subprocess.CompletedProcess[str]], store_dir: Path
+) -> None:
+    named = '' if executable is None else f'sys.executable = {executable!r}; '
+    ended = packed(named + PING, f'leveldb://{store_dir}')
+    assert ended.returncode == 0, ended.stderr
+    running = autostart.running_store(DataDirectory(store_dir))
+    assert running is not None
+    assert running[0].pid == int(ended.stdout)
+
+
+def test_a_program_without_an_interpreter_says_so(
+    packed: Callable[..., subprocess.CompletedProcess[str]], store_dir: Path
+) -> None:
+    frozen = 'sys.executable = "/opt/app"; sys.exec_prefix = sys.base_exec_prefix = "/opt"; '
+    ended = packed(frozen + PING, f'leveldb://{store_dir}')
+    assert ended.returncode == 1
+    assert 'No store can be started from here (/opt/app is no Python' in ended.stderr
+    assert 'Start one before: rq-leveldb store' in ended.stderr
 
 
 def test_a_start_lock_that_somebody_keeps_after_a_fork_is_released(store_dir: Path) -> None:

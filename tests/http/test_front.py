@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +146,20 @@ def test_a_default_port_that_is_taken_is_a_warning_and_jobs_run(
         warning = next(line for line in lines if 'No HTTP front' in line)
         assert 'Something else listens on this address' in warning
         assert '--no-http' in warning
+
+
+def test_it_moves_to_the_directory_that_is_there_now(places: Places, store_dir: Path) -> None:
+    worker = places.worker()
+    front = until(places.front)
+    store_dir.rename(store_dir.with_name('moved'))
+    until(lambda: places.another_front(front['pid']))
+    assert worker.poll() is None
+
+
+def test_a_packed_application_has_one(packed: Callable[..., subprocess.CompletedProcess[str]], url: str) -> None:
+    ended = packed(
+        'from rq_leveldb.__main__ import main; sys.exit(main())',
+        *('worker', '--burst', '--http', '127.0.0.1:0', '--import', 'http_tasks', '--path', str(HERE), '--url', url),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert 'serving on' in ended.stderr

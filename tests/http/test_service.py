@@ -19,6 +19,7 @@ from rq_leveldb.http.application import Front
 from rq_leveldb.http.auth import SESSION_SECONDS
 from rq_leveldb.http.token import load_token
 from rq_leveldb.http.tries import Tries
+from rq_leveldb.unreadable import list_aside
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,9 @@ def test_tries_come_back_and_take_little_memory_and_few_threads() -> None:
     assert [bool(tries.take('a')) for _ in range(12)] == [False] * 10 + [True] * 2
     assert all(tries.take('2001:db8::1') == 0 for _ in range(10))
     assert tries.take('2001:db8::ffff:2')
+    assert all(tries.take('::ffff:10.0.0.1') == 0 for _ in range(10))
+    assert tries.take('10.0.0.1')
+    assert tries.take('::ffff:10.0.0.2') == 0
     for number in range(5000):
         tries.take(f'b{number}')
     assert len(tries._full_at) == 1000
@@ -206,6 +210,31 @@ def test_queues(api: Api) -> None:
     assert api.post('/v1/queues/b/empty').json == {'name': 'b', 'removed': 3}
     assert api.delete('/v1/queues/b').status_code == 204
     assert api.get('/v1/queues/b').status_code == 404
+
+
+def test_lists_by_name_come_in_pages(api: Api, connection: redis.Redis) -> None:
+    names = [f'q{number}' for number in range(7)]
+    for name in names:
+        api.enqueue('add', 1, queue=name, enqueue_in=60)
+        Worker([name], connection=connection, name=name).register_birth()
+        connection.set(f'odd:{name}', 'text')
+        list_aside(connection, f'odd:{name}', 'no hash')
+    for path, field, expected in (
+        ('/v1/queues', 'name', names),
+        ('/v1/workers', 'name', names),
+        ('/v1/schedules', 'queue', names),
+        ('/v1/unreadable', 'key', [f'odd:{name}' for name in names]),
+    ):
+        found: list[str] = []
+        cursor = ''
+        for size in (3, 3, 1):
+            page = api.get(f'{path}?limit=3{cursor}').json
+            found += [item[field] for item in page['items']]
+            assert len(page['items']) == size
+            cursor = f'&cursor={page["next"]}'
+        assert page['next'] is None
+        assert found == expected
+        assert api.get(f'{path}?limit=0').status_code == 400
 
 
 def test_suspend_and_resume(api: Api, connection: Any) -> None:

@@ -164,3 +164,17 @@ def test_jobs_between_their_dependency_and_their_queue_are_counted(api: Api, con
     (first, second) = api.get('/v1/jobs?status=ready_to_enqueue').json['items']
     assert {first['id'], second['id']} == {'sound-ready_to_enqueue', 'spoiled-ready_to_enqueue'}
     assert 'rq_leveldb_jobs{queue="sound",state="ready_to_enqueue"} 1.0' in api.get('/metrics').text
+
+
+def test_a_broken_record_of_a_key_is_told(api: Api, connection: redis.Redis) -> None:
+    job, headers = {'function': 'http_tasks.add', 'args': [1]}, {'Idempotency-Key': 'k'}
+    api.post('/v1/jobs', job, headers=headers)
+    (record,) = connection.keys('rq-leveldb:http:idempotency:*')
+    for broken in (b'', b'\xff', b'5', b'[]', b'[1, 2, 3, 4]', b'{"a": 1}', b'[' * 9000):
+        connection.set(record, broken)
+        answer = api.post('/v1/jobs', job, headers=headers)
+        assert (answer.status_code, answer.json['type'].rpartition(':')[2]) == (409, 'unreadable-record'), broken
+    connection.delete(record)
+    connection.rpush(record, 'x')
+    assert api.post('/v1/jobs', job, headers=headers).status_code == 409
+    assert connection.llen('rq:queue:default') == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -33,8 +32,8 @@ class Store:
 
     @property
     def pid(self) -> int:
-        """Which process it is."""
-        return int(json.loads((self.directory / 'store.lock').read_text())['pid'])
+        assert self._process is not None
+        return self._process.pid
 
     def launch(self) -> None:
         """Start it, and do not wait."""
@@ -59,6 +58,14 @@ class Store:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself.
+
+        :returns: its exit code
+        """
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
 
     def client(self) -> redis.Redis:
         """A client that sends nothing twice."""

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import hiredis
 
+from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import Command
+from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context, Services
 from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.info import Settings
 from rq_leveldb.store.keyspace import Keyspace
-from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError
+from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError, unknown_subcommand
 from rq_leveldb.store.resp import encode, encode_pieces
 
 
@@ -22,19 +24,21 @@ class Direct:
     """A store's commands, called as functions.
 
     :param directory: where the database is, or will be
+    :param engine: it, if it is open already
     :ivar waiting: the last command that blocked: its keys and its attempt
     """
 
-    def __init__(self, directory: Path, commands: Iterable[Command]) -> None:
+    def __init__(self, directory: Path, commands: Iterable[Command], engine: Engine | None = None) -> None:
         self.directory = directory
         self.commands = {command.name.encode(): command for command in commands}
-        self.engine = Engine(directory)
+        self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
-        self.waiting: tuple[list[bytes], Callable[[], Reply]] | None = None
-        self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, SimpleNamespace(block=self._block)))
+        self.waiting: tuple[list[bytes], Callable[[bytes], Reply]] | None = None
+        services = SimpleNamespace(block=self._block, settings=Settings(DataDirectory(directory)))
+        self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, services))
 
     def _block(
-        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[], Reply], timeout_reply: Reply
+        self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
         self.waiting = (keys, attempt)
         return NO_REPLY
@@ -45,7 +49,9 @@ class Direct:
         :raises ReplyError: what the client would have got as an error
         """
         arguments = [part if isinstance(part, bytes) else str(part).encode() for part in argv]
-        command = self.commands[arguments[0].lower()]
+        command = find(self.commands, arguments)
+        if command is None:
+            raise unknown_subcommand(arguments[1].decode(), arguments[0].decode())
         if not command.accepts(len(arguments)):
             raise ReplyError(f"ERR wrong number of arguments for '{command.name}' command")
         self.keys.tick()

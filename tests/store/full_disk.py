@@ -30,6 +30,10 @@ while not all(writer.refusals for writer in crowd):
     time.sleep(0.01)
 for writer in crowd:
     assert all('MISCONF' in refusal and str(mount) in refusal for refusal in writer.refusals), writer.refusals
+with store.client() as client:
+    persistence = client.info('persistence')
+    assert persistence['aof_last_write_status'] == 'err', persistence
+    assert client.info()['loading'] == 0
 print(crowd[0].refusals[0])
 filler.unlink()
 reserve.unlink()
@@ -39,6 +43,7 @@ for writer in crowd:
     writer.join(PATIENCE)
 for _ in range(2):
     with store.client() as client:
+        assert client.info('persistence')['aof_last_write_status'] == 'ok'
         for writer in crowd:
             writer.check(client, writer.acknowledged, writer.acknowledged)
     store.kill()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.durability import QUICK
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Settings
@@ -64,7 +65,8 @@ async def serving(path: Path, fsync: str = 'always') -> AsyncIterator[tuple[Held
     directory.create()
     engine = HeldDisk(directory.database)
     loop = asyncio.get_running_loop()
-    server = Server(Settings(directory, fsync, 0.0, 0), engine, loop)
+    claim = Claim(directory)
+    server = Server(Settings(directory, fsync, 0.0, 0), engine, claim, loop)
     listener = await loop.create_unix_server(lambda: Session(server), str(path / 'socket'))
     clients = [Client(*await asyncio.open_unix_connection(str(path / 'socket'))) for _ in range(4)]
     try:
@@ -75,6 +77,7 @@ async def serving(path: Path, fsync: str = 'always') -> AsyncIterator[tuple[Held
             client.writer.close()
         listener.close()
         await server.finish()
+        claim.close()
 
 
 async def held_write(disk: HeldDisk, writer: Client, lines: str) -> asyncio.Future[bytes]:

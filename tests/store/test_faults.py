@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from crashing import PATIENCE, Store, Writer, wait_for
 
 from rq_leveldb.location import FSYNC_POLICIES
@@ -107,6 +111,32 @@ def test_disk_without_room(store: Store) -> None:
         for writer in crowd:
             writer.check(client, writer.acknowledged, writer.acknowledged)
         assert client.info('persistence')['loading'] == 0
+
+
+def test_a_transaction_stays_one_when_the_disk_has_room_again(store: Store) -> None:
+    """Whatever its first commands were told while there was none, the rest is not done by itself or elsewhere."""
+    with store.client() as client, socket.socket(socket.AF_UNIX) as other:
+        client.mset({f'key:{number}': os.urandom(10_000) for number in range(100)})
+        other.connect(str(store.directory / 'store.sock'))
+        replies = other.makefile('rb')
+        _, hard = resource.prlimit(store.pid, resource.RLIMIT_FSIZE)
+        # Neither the log nor the table that a new start would make of it fits.
+        resource.prlimit(store.pid, resource.RLIMIT_FSIZE, (300_000, hard))
+        with pytest.raises(redis.ResponseError, match='MISCONF'):
+            client.set('key', 'value')
+        other.sendall(b'SELECT 1\r\nMULTI\r\n')
+        assert [replies.readline() for _ in range(2)] == [b'+OK\r\n', b'+OK\r\n']
+        resource.prlimit(store.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(redis.ResponseError):
+                client.set('key', 'value')
+                break
+            assert time.monotonic() < deadline, 'the store does not go on'
+        other.sendall(b'SET one 1\r\nSET two 2\r\nEXEC\r\n')
+        assert [replies.readline() for _ in range(2)] == [b'+QUEUED\r\n', b'+QUEUED\r\n']
+        assert replies.readline() == b'*2\r\n'
+        assert client.exists('one', 'two') == 0
 
 
 def test_full_disk(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ end
 local function type_name(count, number, value)
   return type(value)
 end
-load(string, text, bad_argument, type_name, 0)
+load(string, text, bad_argument, type_name, function() end, 0)
 
 local function outcome(library, name, ...)
   if name == 'gmatch' then

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,17 @@ def test_a_second_store_on_the_directory_is_refused(redis: Redis, store_dir: Pat
     assert 'Traceback' not in done.stderr
 
 
+def test_client_list_tells_what_each_client_did_last(redis: Redis, store_dir: Path) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}', single_connection_client=True) as other:
+        other.client_setname('other')
+        number = other.client_id()
+        assert other.client_info()['cmd'] == 'client|info'
+        other.object('encoding', 'nope')
+        assert [entry['cmd'] for entry in redis.client_list(client_id=[number])] == ['object|encoding']
+        other.get('nope')
+        assert [entry['cmd'] for entry in redis.client_list(client_id=[number])] == ['get']
+
+
 def test_a_transaction_that_saw_another_change_is_not_executed(redis: Redis) -> None:
     redis.set('balance', 1)
     with redis.pipeline() as pipe:
@@ -163,6 +175,87 @@ def test_a_client_that_left_while_waiting_takes_nothing_along(redis: Redis, stor
         pass
     redis.rpush('queue', 'job')
     assert redis.llen('queue') == 1
+
+
+def close(sock: socket.socket) -> None:
+    sock.close()
+
+
+def half_close(sock: socket.socket) -> None:
+    sock.shutdown(socket.SHUT_WR)
+
+
+def send_more_and_close(sock: socket.socket) -> None:
+    sock.sendall(b'PING\r\n')
+    sock.close()
+
+
+@pytest.mark.parametrize('end', [close, half_close, send_more_and_close])
+@pytest.mark.parametrize(
+    ('waiting', 'push', 'left'),
+    [
+        (b'BLPOP queue 0', ('RPUSH', 'queue', 'job'), ('LLEN', 'queue')),
+        (b'BLMOVE queue other LEFT RIGHT 0', ('RPUSH', 'queue', 'job'), ('LLEN', 'queue')),
+        (b'BZPOPMIN set 0', ('ZADD', 'set', '1', 'job'), ('ZCARD', 'set')),
+        (b'XREADGROUP GROUP g c BLOCK 0 STREAMS stream >', ('XADD', 'stream', '*', 'a', '1'), ('XLEN', 'stream')),
+    ],
+    ids=lambda value: value[0].decode() if isinstance(value, list) else None,
+)
+def test_a_client_that_left_after_the_push_and_before_the_store_saw_either_takes_nothing_along(
+    redis: Redis,
+    store_dir: Path,
+    end: Callable[[socket.socket], None],
+    waiting: bytes,
+    push: tuple[str, ...],
+    left: tuple[str, ...],
+) -> None:
+    redis.xgroup_create('stream', 'g', mkstream=True)
+    with raw(store_dir) as sock, raw(store_dir) as other:
+        sock.sendall(waiting + b'\r\n')
+        while redis.info('clients')['blocked_clients'] != 1:
+            pass
+        pid = pid_of(redis)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            # Both are there when the store goes on; it hears of them in this order.
+            other.sendall(' '.join(push).encode() + b'\r\n')
+            end(sock)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert other.recv(100)
+        while redis.info('clients')['blocked_clients'] != 0:
+            pass
+    assert redis.execute_command(*left) == 1
+    assert not [group for group in redis.xinfo_groups('stream') if group['pending']]
+
+
+def test_a_client_that_was_killed_while_waiting_takes_nothing_along(redis: Redis, store_dir: Path) -> None:
+    redis.ping()
+    with raw(store_dir) as sock:
+        sock.sendall(b'CLIENT ID\r\nBLPOP queue 0\r\n')
+        number = int(sock.recv(100)[1:])
+        while redis.info('clients')['blocked_clients'] != 1:
+            pass
+        # One transaction, so that the store cannot see the end in between.
+        with redis.pipeline() as pipeline:
+            pipeline.client_kill_filter(_id=number).rpush('queue', 'job')
+            pipeline.execute()
+        assert sock.recv(100) == b''
+    assert redis.lrange('queue', 0, -1) == [b'job']
+
+
+@pytest.mark.parametrize('fsync', ['everysec', 'always'])
+@pytest.mark.parametrize('last', ['SET b 2', 'BLPOP queue 0', 'LRANGE list 0 -1'])
+def test_what_was_sent_before_the_end_is_answered(store_dir: Path, fsync: str, last: str) -> None:
+    with Redis.from_url(f'leveldb://{store_dir}?fsync={fsync}') as redis:
+        redis.rpush('list', *['element'] * 100_000)
+        with raw(store_dir) as sock:
+            sock.sendall(f'SET a 1\r\n{last}\r\n'.encode())
+            sock.shutdown(socket.SHUT_WR)
+            got = b''.join(iter(lambda: sock.recv(1 << 20), b''))
+        assert got[:5] == b'+OK\r\n'
+        answered = {'S': b'+OK\r\n', 'B': b'', 'L': b'*100000\r\n' + b'$7\r\nelement\r\n' * 100_000}
+        assert got[5:] == answered[last[0]]
 
 
 def test_commands_behind_a_waiting_one_keep_their_order(redis: Redis, store_dir: Path) -> None:

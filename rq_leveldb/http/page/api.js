@@ -30,6 +30,18 @@ export async function call(method, path, document) {
 }
 
 export const get = (path) => call('GET', path);
+
+// A whole list that comes in pages by name.
+export async function getAll(path) {
+  const found = await get(path);
+  for (let { next } = found; next;) {
+    const more = await get(`${path}?cursor=${encodeURIComponent(next)}`);
+    found.items.push(...more.items);
+    next = more.next;
+  }
+  return found;
+}
+
 export const post = (path, document) => call('POST', path, document);
 
 // Text for the status line under the header; read aloud by screen readers.

@@ -1,4 +1,4 @@
-import { act, get, post } from './api.js';
+import { act, get, getAll, post } from './api.js';
 import { duration, el, moment, replace, state, table, unreadable } from './dom.js';
 
 const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'ready_to_enqueue', 'canceled', 'stopped'];
@@ -102,7 +102,7 @@ export async function jobs(place, status, query) {
     draw();
   }
 
-  const queues = await get('/v1/queues');
+  const queues = await getAll('/v1/queues');
   replace(place, el('h1', null, 'Jobs'),
     el('nav', { class: 'tabs', 'aria-label': 'States' }, STATES.map((name) =>
       el('a', { href: link(name), 'aria-current': name === status ? 'page' : null }, state(name).textContent))),

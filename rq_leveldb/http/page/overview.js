@@ -1,4 +1,4 @@
-import { act, call, get, post } from './api.js';
+import { act, call, get, getAll, post } from './api.js';
 import { throughput, waiting } from './charts.js';
 import { duration, el, replace, table, unreadable } from './dom.js';
 import { history } from './live.js';
@@ -47,7 +47,7 @@ function queueTable(queues, again) {
 
 export async function overview(place) {
   async function show() {
-    const [queues, workers, suspension, aside] = await Promise.all([get('/v1/queues'), get('/v1/workers'), get('/v1/suspension'), get('/v1/unreadable')]);
+    const [queues, workers, suspension, aside] = await Promise.all([getAll('/v1/queues'), getAll('/v1/workers'), get('/v1/suspension'), getAll('/v1/unreadable')]);
     const toggle = el('button', {
       type: 'button', class: 'quiet', 'data-key': 'suspend',
       onclick: (event) => act(event.target, suspension.is_suspended ? 'Workers take jobs again.' : 'Workers take no more jobs.',

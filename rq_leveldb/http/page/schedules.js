@@ -1,9 +1,9 @@
-import { get } from './api.js';
+import { get, getAll } from './api.js';
 import { duration, el, moment, replace, table, unreadable } from './dom.js';
 
 export async function schedules(place) {
   async function show() {
-    const [jobs, cron] = await Promise.all([get('/v1/schedules'), get('/v1/cron')]);
+    const [jobs, cron] = await Promise.all([getAll('/v1/schedules'), get('/v1/cron')]);
     replace(place, el('h1', null, 'Schedules'),
       el('h2', null, 'Scheduled jobs'),
       table('By queue', [

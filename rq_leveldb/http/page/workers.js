@@ -1,4 +1,4 @@
-import { act, call, get, post } from './api.js';
+import { act, call, getAll, post } from './api.js';
 import { duration, el, list, moment, replace, size, state, table, unreadable } from './dom.js';
 
 function card(worker, again) {
@@ -37,7 +37,7 @@ export async function workers(place) {
   async function show() {
     // A number that somebody is typing must not be taken away.
     if (document.activeElement?.type === 'number') return;
-    const found = await get('/v1/workers');
+    const found = await getAll('/v1/workers');
     replace(place, el('h1', null, 'Workers'),
       found.items.length ? found.items.map((worker) => card(worker, show)) : el('p', { class: 'card empty' }, 'No worker runs. Start one: rq-leveldb worker'),
       unreadable(found.unreadable));

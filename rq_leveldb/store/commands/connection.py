@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from rq_leveldb.store.arguments import integer, small_integer
+from rq_leveldb.store.arguments import integer, milliseconds, small_integer
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import REDIS_VERSION
 from rq_leveldb.store.keyspace import DATABASES
@@ -19,9 +20,8 @@ from rq_leveldb.store.replies import (
     Status,
     Verbatim,
     syntax_error,
-    unknown_subcommand,
-    unknown_subcommand_or_arity,
     wrong_arity,
+    wrong_usage,
 )
 from rq_leveldb.version import __version__
 
@@ -29,7 +29,7 @@ from rq_leveldb.version import __version__
 def ping(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 2:
         raise wrong_arity('ping')
-    if (ctx.client.channels or ctx.client.patterns) and not ctx.resp3:
+    if ctx.client.subscribed and not ctx.resp3:
         return [b'pong', argv[1] if len(argv) == 2 else b'']
     return argv[1] if len(argv) == 2 else PONG
 
@@ -123,42 +123,26 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
 # -- CLIENT
 
 
-def client(ctx: Context, argv: list[bytes]) -> Reply:
-    handler = _CLIENT.get(argv[1].lower())
-    if handler is None:
-        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'CLIENT')
-    return handler(ctx, argv)
-
-
 def _check_name(name: bytes) -> None:
     if any(not 33 <= byte <= 126 for byte in name):
         raise ReplyError('ERR Client names cannot contain spaces, newlines or special characters.')
 
 
-def _exactly(argv: list[bytes], count: int) -> None:
-    if len(argv) != count:
-        raise wrong_arity(f'client|{argv[1].decode("utf-8", "surrogateescape").lower()}')
-
-
 def client_id(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
     return ctx.client.number
 
 
 def client_getname(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
     return ctx.client.name or None
 
 
 def client_setname(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 3)
     _check_name(argv[2])
     ctx.client.name = argv[2]
     return OK
 
 
 def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 4)
     attribute = argv[2].lower()
     if attribute not in (b'lib-name', b'lib-ver'):
         raise ReplyError(f"ERR Unrecognized option '{argv[2].decode('utf-8', 'surrogateescape')}'")
@@ -173,7 +157,6 @@ def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_info(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
     return Verbatim(describe(ctx.client, ctx.client) + b'\n')
 
 
@@ -187,7 +170,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
         letters += b'd'
     if state.monitor:
         letters += b'O'
-    if state.channels or state.patterns:
+    if state.subscribed:
         letters += b'P'
     if state.queue is not None:
         letters += b'x'
@@ -195,7 +178,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
     if not _is_tcp(state):
         letters += b'U'
     return (
-        b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d '
+        b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d '
         b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '
         b'cmd=%b user=default redir=-1 resp=%d lib-name=%b lib-ver=%b pid=%d'
     ) % (
@@ -210,6 +193,7 @@ def describe(state: ClientState, asking: ClientState) -> bytes:
         state.db,
         len(state.channels),
         len(state.patterns),
+        len(state.shard_channels),
         queued,
         len(state.watched),
         state.unsent_bytes(),
@@ -235,7 +219,7 @@ def _local_address(state: ClientState) -> bytes:
 
 
 def _type_of(state: ClientState) -> bytes:
-    return b'pubsub' if state.channels or state.patterns else b'normal'
+    return b'pubsub' if state.subscribed else b'normal'
 
 
 def client_list(ctx: Context, argv: list[bytes]) -> Reply:
@@ -272,8 +256,6 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
             raise syntax_error()
         filters[option] = argv[index + 1]
         index += 2
-    if not filters:
-        raise wrong_arity('client|kill')
     number = age = None
     if b'id' in filters:
         try:
@@ -312,10 +294,8 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) < 3:
-        raise wrong_arity('client|unblock')
     if len(argv) > 4:
-        raise unknown_subcommand_or_arity('UNBLOCK', 'CLIENT')
+        raise wrong_usage(argv)
     with_error = False
     if len(argv) == 4:
         reason = argv[3].lower()
@@ -327,14 +307,12 @@ def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 3)
     if argv[2].lower() not in (b'on', b'off'):
         raise syntax_error()
     return OK
 
 
 def client_reply(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 3)
     if argv[2].lower() not in (b'on', b'off', b'skip'):
         raise syntax_error()
     if argv[2].lower() != b'on':
@@ -343,51 +321,66 @@ def client_reply(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_tracking(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) >= 3 and argv[2].lower() == b'off':
+    if argv[2].lower() == b'off':
         return OK
     raise ReplyError('ERR this store does not track keys: client side caching is not supported')
 
 
+def client_caching(ctx: Context, argv: list[bytes]) -> Reply:
+    raise ReplyError(
+        'ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled'
+    )
+
+
 def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
     return {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
 
 
 def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
     return -1
 
 
-def client_unpause(ctx: Context, argv: list[bytes]) -> Reply:
-    _exactly(argv, 2)
+def client_pause(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 4:
+        raise wrong_usage(argv)
+    mode = argv[3].lower() if len(argv) == 4 else b'all'
+    if mode not in (b'write', b'all'):
+        raise ReplyError('ERR CLIENT PAUSE mode must be WRITE or ALL')
+    ctx.services.pause(milliseconds(argv[2], ctx.now), mode == b'all')
     return OK
 
 
-_CLIENT = {
-    b'unpause': client_unpause,
-    b'id': client_id,
-    b'getname': client_getname,
-    b'setname': client_setname,
-    b'setinfo': client_setinfo,
-    b'info': client_info,
-    b'list': client_list,
-    b'kill': client_kill,
-    b'unblock': client_unblock,
-    b'no-evict': client_no_evict,
-    b'no-touch': client_no_evict,
-    b'reply': client_reply,
-    b'tracking': client_tracking,
-    b'trackinginfo': client_trackinginfo,
-    b'getredir': client_getredir,
-}
+def client_unpause(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.services.unpause()
+    return OK
+
 
 COMMANDS = (
     row('ping', ping, -1, 'fast in_subscription'),
     row('echo', echo, 2, 'fast loading stale'),
-    row('quit', quit_, -1, 'noscript loading stale fast in_subscription skip_queue'),
+    row('quit', quit_, -1, 'noscript loading stale fast no_auth allow_busy in_subscription skip_queue'),
     row('select', select, 2, 'loading stale fast'),
-    row('auth', auth, -2, 'noscript loading stale fast'),
-    row('hello', hello, -1, 'noscript loading stale fast no_multi'),
-    row('reset', reset, 1, 'noscript loading stale fast in_subscription skip_queue'),
-    row('client', client, -2, 'admin noscript loading stale'),
+    row('auth', auth, -2, 'noscript loading stale fast no_auth allow_busy'),
+    row('hello', hello, -1, 'noscript loading stale fast no_auth allow_busy not_queued'),
+    row('reset', reset, 1, 'noscript loading stale fast no_auth allow_busy in_subscription skip_queue'),
+    container(
+        'client',
+        row('id', client_id, 2, 'noscript loading stale'),
+        row('getname', client_getname, 2, 'noscript loading stale'),
+        row('setname', client_setname, 3, 'noscript loading stale'),
+        row('setinfo', client_setinfo, 4, 'noscript loading stale'),
+        row('info', client_info, 2, 'noscript loading stale'),
+        row('list', client_list, -2, 'admin noscript loading stale'),
+        row('kill', client_kill, -3, 'admin noscript loading stale'),
+        row('unblock', client_unblock, -3, 'admin noscript loading stale'),
+        row('pause', client_pause, -3, 'admin noscript loading stale'),
+        row('unpause', client_unpause, 2, 'admin noscript loading stale'),
+        row('no-evict', client_no_evict, 3, 'admin noscript loading stale'),
+        row('no-touch', client_no_evict, 3, 'noscript loading stale'),
+        row('reply', client_reply, 3, 'noscript loading stale'),
+        row('tracking', client_tracking, -3, 'noscript loading stale'),
+        row('caching', client_caching, 3, 'noscript loading stale'),
+        row('trackinginfo', client_trackinginfo, 2, 'noscript loading stale'),
+        row('getredir', client_getredir, 2, 'noscript loading stale'),
+    ),
 )

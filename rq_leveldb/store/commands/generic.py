@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, small_integer
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
 from rq_leveldb.store.commands.scanning import ScanOptions
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
@@ -21,8 +22,6 @@ from rq_leveldb.store.replies import (
     Status,
     no_such_key,
     syntax_error,
-    unknown_subcommand,
-    wrong_arity,
 )
 
 _AT_ONCE = 10_000
@@ -263,35 +262,27 @@ def randomkey(ctx: Context, argv: list[bytes]) -> Reply:
 # -- OBJECT
 
 
-def object_(ctx: Context, argv: list[bytes]) -> Reply:
-    subcommand = argv[1].upper()
-    if subcommand == b'HELP' and len(argv) == 2:
-        return [Status(line) for line in _OBJECT_HELP]
-    if subcommand not in (b'HELP', b'ENCODING', b'REFCOUNT', b'IDLETIME', b'FREQ'):
-        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'OBJECT')
-    if len(argv) != 3 or subcommand == b'HELP':
-        raise wrong_arity(f'object|{subcommand.decode().lower()}')
+def encoding(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.find(argv[2])
-    if value is None:
+    return None if value is None else value.encoding_name(ctx.services.settings.layout)
+
+
+def refcount(ctx: Context, argv: list[bytes]) -> Reply:
+    return None if ctx.find(argv[2]) is None else 1
+
+
+def idletime(ctx: Context, argv: list[bytes]) -> Reply:
+    return None if ctx.find(argv[2]) is None else 0
+
+
+def freq(ctx: Context, argv: list[bytes]) -> Reply:
+    if ctx.find(argv[2]) is None:
         return None
-    if subcommand == b'ENCODING':
-        return value.encoding_name()
-    if subcommand == b'REFCOUNT':
-        return 1
-    if subcommand == b'IDLETIME':
-        return 0
     raise ReplyError(
         'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching '
         'between policies at runtime LRU and LFU data will take some time to adjust.'
     )
 
-
-_OBJECT_HELP = (
-    b'OBJECT ENCODING key',
-    b'OBJECT FREQ key',
-    b'OBJECT IDLETIME key',
-    b'OBJECT REFCOUNT key',
-)
 
 COMMANDS = (
     row('del', delete, -2, 'write', 1, -1, 1),
@@ -315,6 +306,12 @@ COMMANDS = (
     row('keys', keys, 2, 'readonly'),
     row('scan', scan, -2, 'readonly'),
     row('randomkey', randomkey, 1, 'readonly'),
-    row('object', object_, -2, 'readonly', 2, 2, 1),
+    container(
+        'object',
+        row('encoding', encoding, 3, 'readonly', 2, 2, 1),
+        row('refcount', refcount, 3, 'readonly', 2, 2, 1),
+        row('idletime', idletime, 3, 'readonly', 2, 2, 1),
+        row('freq', freq, 3, 'readonly', 2, 2, 1),
+    ),
     *SORT_COMMANDS,
 )

@@ -52,6 +52,26 @@ def hmget(ctx: Context, argv: list[bytes]) -> Reply:
     return [value.get(field) for field in argv[2:]]
 
 
+def hgetdel(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.typed(argv[1], Hash)
+    if argv[2].upper() != b'FIELDS':
+        raise ReplyError('ERR Mandatory argument FIELDS is missing or not at the right position')
+    if not is_integer(argv[3]) or int(argv[3]) <= 0:
+        raise ReplyError('ERR Number of fields must be a positive integer')
+    fields = argv[4:]
+    if int(argv[3]) != len(fields):
+        raise ReplyError('ERR The `numfields` parameter must match the number of arguments')
+    if value is None:
+        return [None] * len(fields)
+    found: list[bytes | None] = []
+    for field in fields:
+        found.append(value.get(field))
+        value.delete(field)
+    if any(data is not None for data in found):
+        ctx.changed(value)
+    return found
+
+
 def hgetall(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
     if value is None:
@@ -205,6 +225,7 @@ COMMANDS = (
     row('hmset', hmset, -4, 'write denyoom fast', 1, 1, 1),
     row('hsetnx', hsetnx, 4, 'write denyoom fast', 1, 1, 1),
     row('hget', hget, 3, 'readonly fast', 1, 1, 1),
+    row('hgetdel', hgetdel, -5, 'write fast', 1, 1, 1),
     row('hmget', hmget, -3, 'readonly fast', 1, 1, 1),
     row('hgetall', hgetall, 2, 'readonly', 1, 1, 1),
     row('hkeys', hkeys, 2, 'readonly', 1, 1, 1),

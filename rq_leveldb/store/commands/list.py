@@ -112,7 +112,9 @@ def lset(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], List)
     if value is None:
         raise no_such_key()
-    if not value.set(arguments.integer(argv[2]), argv[3]):
+    # Redis keeps the last 32 bits of the index.
+    index = (arguments.integer(argv[2]) + (1 << 31)) % (1 << 32) - (1 << 31)
+    if not value.set(index, argv[3]):
         raise index_out_of_range()
     ctx.changed(value)
     return OK

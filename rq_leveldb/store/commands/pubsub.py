@@ -1,4 +1,4 @@
-"""Commands of the pubsub group. Sharded channels are out: they mean something in a cluster only."""
+"""Commands of the pubsub group."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ from collections.abc import Callable
 
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.pubsub import subscriptions
-from rq_leveldb.store.replies import (
-    Push,
-    Pushes,
-    Reply,
-    Status,
-    unknown_subcommand,
-    unknown_subcommand_or_arity,
-    wrong_arity,
-)
+from rq_leveldb.store.replies import Push, Pushes, Reply, ReplyError, wrong_usage
 
 
 def subscribe(ctx: Context, argv: list[bytes]) -> Reply:
@@ -27,6 +20,12 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     return _confirm(ctx, b'psubscribe', argv[1:], ctx.services.pubsub.psubscribe)
 
 
+def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    if not ctx.may_block:
+        raise ReplyError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
+    return _confirm(ctx, b'ssubscribe', argv[1:], ctx.services.pubsub.ssubscribe)
+
+
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     return _confirm(ctx, b'unsubscribe', argv[1:] or sorted(ctx.client.channels), ctx.services.pubsub.unsubscribe)
 
@@ -35,10 +34,15 @@ def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     return _confirm(ctx, b'punsubscribe', argv[1:] or sorted(ctx.client.patterns), ctx.services.pubsub.punsubscribe)
 
 
+def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    names = argv[1:] or sorted(ctx.client.shard_channels)
+    return _confirm(ctx, b'sunsubscribe', names, ctx.services.pubsub.sunsubscribe)
+
+
 def _confirm(ctx: Context, kind: bytes, names: list[bytes], change: Callable[[ClientState, bytes], int]) -> Reply:
     # One confirmation for each name.
     if not names:
-        return Push([kind, None, subscriptions(ctx.client)])
+        return Push([kind, None, 0 if kind == b'sunsubscribe' else subscriptions(ctx.client)])
     confirmations = [Push([kind, name, change(ctx.client, name)]) for name in names]
     return confirmations[0] if len(confirmations) == 1 else Pushes(confirmations)
 
@@ -47,44 +51,58 @@ def publish(ctx: Context, argv: list[bytes]) -> Reply:
     return ctx.services.pubsub.publish(argv[1], argv[2])
 
 
-def pubsub(ctx: Context, argv: list[bytes]) -> Reply:
-    hub = ctx.services.pubsub
-    subcommand = argv[1].lower()
-    if subcommand == b'channels':
-        if len(argv) > 3:
-            raise unknown_subcommand_or_arity(argv[1].decode('utf-8', 'surrogateescape'), 'PUBSUB')
-        return list(hub.channels(argv[2] if len(argv) == 3 else None))
-    if subcommand == b'numsub':
-        return [item for channel in argv[2:] for item in (channel, hub.listener_count(channel))]
-    if subcommand == b'numpat':
-        if len(argv) != 2:
-            raise wrong_arity('pubsub|numpat')
-        return hub.pattern_count()
-    if subcommand == b'help':
-        if len(argv) != 2:
-            raise wrong_arity('pubsub|help')
-        return [Status(line) for line in _HELP]
-    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'PUBSUB')
+def spublish(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.services.pubsub.spublish(argv[1], argv[2])
 
 
-_HELP = (
-    b'PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
-    b'CHANNELS [<pattern>]',
-    b"    Return the currently active channels matching a <pattern> (default: '*').",
-    b'NUMPAT',
-    b'    Return number of subscriptions to patterns.',
-    b'NUMSUB [<channel> ...]',
-    b'    Return the number of subscribers for the specified channels, excluding',
-    b'    pattern subscriptions(default: no channels).',
-    b'HELP',
-    b'    Print this help.',
-)
+# -- PUBSUB
+
+
+def channels(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.services.pubsub.channels(_pattern(argv))
+
+
+def shardchannels(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.services.pubsub.shard_channels(_pattern(argv))
+
+
+def _pattern(argv: list[bytes]) -> bytes | None:
+    if len(argv) > 3:
+        raise wrong_usage(argv)
+    return argv[2] if len(argv) == 3 else None
+
+
+def numsub(ctx: Context, argv: list[bytes]) -> Reply:
+    return _counts(argv, ctx.services.pubsub.listener_count)
+
+
+def shardnumsub(ctx: Context, argv: list[bytes]) -> Reply:
+    return _counts(argv, ctx.services.pubsub.shard_listener_count)
+
+
+def _counts(argv: list[bytes], count: Callable[[bytes], int]) -> Reply:
+    return [item for channel in argv[2:] for item in (channel, count(channel))]
+
+
+def numpat(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.services.pubsub.pattern_count()
+
 
 COMMANDS = (
     row('subscribe', subscribe, -2, 'pubsub noscript loading stale in_subscription'),
     row('psubscribe', psubscribe, -2, 'pubsub noscript loading stale in_subscription'),
+    row('ssubscribe', ssubscribe, -2, 'pubsub noscript loading stale in_subscription', 1, -1, 1),
     row('unsubscribe', unsubscribe, -1, 'pubsub noscript loading stale in_subscription'),
     row('punsubscribe', punsubscribe, -1, 'pubsub noscript loading stale in_subscription'),
-    row('publish', publish, 3, 'pubsub loading stale fast'),
-    row('pubsub', pubsub, -2, 'pubsub loading stale'),
+    row('sunsubscribe', sunsubscribe, -1, 'pubsub noscript loading stale in_subscription', 1, -1, 1),
+    row('publish', publish, 3, 'pubsub loading stale fast may_replicate'),
+    row('spublish', spublish, 3, 'pubsub loading stale fast may_replicate', 1, 1, 1),
+    container(
+        'pubsub',
+        row('channels', channels, -2, 'pubsub loading stale'),
+        row('numsub', numsub, -2, 'pubsub loading stale'),
+        row('numpat', numpat, 2, 'pubsub loading stale'),
+        row('shardchannels', shardchannels, -2, 'pubsub loading stale'),
+        row('shardnumsub', shardnumsub, -2, 'pubsub loading stale'),
+    ),
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rq_leveldb.store.arguments import integer
-from rq_leveldb.store.command import NOSCRIPT, WRITE, row
+from rq_leveldb.store.command import MAY_REPLICATE, NOSCRIPT, WRITE, find, row
+from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import OK, Reply, ReplyError, Status, unknown_subcommand, wrong_arity
+from rq_leveldb.store.replies import OK, Reply, ReplyError
 
 
 def eval_(ctx: Context, argv: list[bytes]) -> Reply:
@@ -48,12 +49,14 @@ def _keys_count(argv: list[bytes]) -> int:
 
 def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly: bool) -> Reply:
     services, client = ctx.services, ctx.client
-    commands, sandbox = services.commands, services.sandbox
+    commands, sandbox, script_time = services.commands, services.sandbox, services.script_time
     readonly = readonly or sandbox.is_readonly(sha)
     told: list[str] = []  # the errors of what the script called, which were counted when it called
 
     def call(command_argv: list[bytes], resp3: bool) -> Reply:
         command = commands.get(command_argv[0].lower())
+        if command is not None and command.subcommands:
+            command = find(commands, command_argv)
         if command is None:
             raise ReplyError('ERR Unknown Redis command called from script')
         if not command.accepts(len(command_argv)):
@@ -61,21 +64,25 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
         flags = command.flags
         if NOSCRIPT in flags:
             raise ReplyError('ERR This Redis command is not allowed from script')
-        if readonly and (WRITE in flags or command.name == 'publish'):
+        if readonly and (WRITE in flags or MAY_REPLICATE in flags):
             raise ReplyError('ERR Write commands are not allowed from read-only scripts.')
+        if WRITE in flags:
+            script_time.wrote = True
         ctx.resp3 = resp3
         try:
             return services.call(ctx, command_argv)
         except ReplyError as error:
-            shown = _in_script(error, command.name)
-            told.append(shown.text)
-            raise shown from None
+            told.append(error.text)
+            raise
 
     before = ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script
     ctx.may_block = False
     ctx.in_script = True
+    script_time.begin()
     try:
-        reply = sandbox.run(sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__)
+        reply = sandbox.run(
+            sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__, script_time.look
+        )
         kind = type(reply)
         if kind is list:
             for item in reply:  # type: ignore[union-attr]
@@ -88,70 +95,52 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
         error.counted = any(map(error.text.startswith, told))
         raise
     finally:
+        script_time.end()
         ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script = before
 
 
-def _in_script(error: ReplyError, name: str) -> ReplyError:
-    # Subcommands are commands of their own in Redis, which a script's call looks for itself.
-    if error.text.startswith('ERR unknown subcommand'):
-        return ReplyError('ERR Unknown Redis command called from script')
-    if error.text.startswith(f"ERR wrong number of arguments for '{name}|"):
-        return ReplyError('ERR Wrong number of args calling Redis command from script')
-    return error
+# -- SCRIPT
 
 
-def script(ctx: Context, argv: list[bytes]) -> Reply:
-    sandbox = ctx.services.sandbox
-    subcommand = argv[1].lower()
-    if subcommand == b'load':
-        if len(argv) != 3:
-            raise wrong_arity('script|load')
-        return sandbox.load(argv[2])
-    if subcommand == b'exists':
-        if len(argv) < 3:
-            raise wrong_arity('script|exists')
-        return [int(sandbox.knows(sha.lower())) for sha in argv[2:]]
-    if subcommand == b'flush':
-        if len(argv) > 3 or (len(argv) == 3 and argv[2].lower() not in (b'sync', b'async')):
-            raise ReplyError('ERR SCRIPT FLUSH only support SYNC|ASYNC option')
-        sandbox.flush()
-        return OK
-    if subcommand == b'kill':
-        if len(argv) != 2:
-            raise wrong_arity('script|kill')
-        # A script runs from beginning to end before anybody else is heard; its limits end it.
-        raise ReplyError('NOTBUSY No scripts in execution right now.')
-    if subcommand == b'debug':
-        if len(argv) != 3:
-            raise wrong_arity('script|debug')
-        if argv[2].lower() != b'no':
-            raise ReplyError('ERR the Lua debugger is not supported')
-        return OK
-    if subcommand == b'help':
-        if len(argv) != 2:
-            raise wrong_arity('script|help')
-        return [Status(line) for line in _HELP]
-    raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), 'SCRIPT')
+def load(ctx: Context, argv: list[bytes]) -> Reply:
+    return ctx.services.sandbox.load(argv[2])
 
 
-_HELP = (
-    b'SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
-    b'EXISTS <sha1> [<sha1> ...]',
-    b'    Return information about the existence of the scripts in the script cache.',
-    b'FLUSH [ASYNC|SYNC]',
-    b'    Flush the Lua scripts cache.',
-    b'KILL',
-    b'    Kill the currently executing Lua script.',
-    b'LOAD <script>',
-    b'    Load a script into the scripts cache without executing it.',
-    b'HELP',
-    b'    Print this help.',
-)
+def exists(ctx: Context, argv: list[bytes]) -> Reply:
+    return [int(ctx.services.sandbox.knows(sha.lower())) for sha in argv[2:]]
+
+
+def flush(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 3 or (len(argv) == 3 and argv[2].lower() not in (b'sync', b'async')):
+        raise ReplyError('ERR SCRIPT FLUSH only support SYNC|ASYNC option')
+    ctx.services.sandbox.flush()
+    return OK
+
+
+def kill(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.services.script_time.kill()
+    return OK
+
+
+def debug(ctx: Context, argv: list[bytes]) -> Reply:
+    if argv[2].lower() != b'no':
+        raise ReplyError('ERR the Lua debugger is not supported')
+    return OK
+
+
+_EVAL = 'noscript stale skip_monitor no_mandatory_keys movablekeys'
 
 COMMANDS = (
-    row('eval', eval_, -3, 'noscript stale skip_monitor no_mandatory_keys movablekeys'),
-    row('eval_ro', eval_ro, -3, 'readonly noscript stale skip_monitor no_mandatory_keys movablekeys'),
-    row('evalsha', evalsha, -3, 'noscript stale skip_monitor no_mandatory_keys movablekeys'),
-    row('evalsha_ro', evalsha_ro, -3, 'readonly noscript stale skip_monitor no_mandatory_keys movablekeys'),
-    row('script', script, -2, 'noscript'),
+    row('eval', eval_, -3, f'{_EVAL} may_replicate'),
+    row('eval_ro', eval_ro, -3, f'{_EVAL} readonly'),
+    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate'),
+    row('evalsha_ro', evalsha_ro, -3, f'{_EVAL} readonly'),
+    container(
+        'script',
+        row('load', load, 3, 'noscript stale'),
+        row('exists', exists, -3, 'noscript'),
+        row('flush', flush, -2, 'noscript'),
+        row('kill', kill, 2, 'noscript allow_busy'),
+        row('debug', debug, 3, 'noscript'),
+    ),
 )

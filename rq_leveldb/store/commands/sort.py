@@ -84,9 +84,9 @@ def _sort(ctx: Context, key: bytes, options: _Options) -> Reply:
     else:
         raise wrong_type()
     unsorted = options.by is not None and b'*' not in options.by
-    if unsorted and isinstance(value, Set) and options.store is not None:
-        # What is stored must not depend on the order that a set happens to have.
-        elements.sort()
+    if unsorted and isinstance(value, Set) and (options.store is not None or ctx.in_script):
+        # What is stored, and what a script sees, must not depend on the order that a set happens to have.
+        elements.sort(reverse=options.descending)
     elif unsorted:
         if options.descending and not isinstance(value, Set):
             elements.reverse()

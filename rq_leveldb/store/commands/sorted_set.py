@@ -710,7 +710,11 @@ def zscan(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         return [b'0', []]
     options = ScanOptions.read(argv, 2)
-    end, items = value.page(options.cursor, options.count)
+    if value.encoding_name(ctx.services.settings.layout) == b'listpack':
+        # A small one comes as a whole, whatever the cursor.
+        end, items = 0, list(map(split, value.entries()))
+    else:
+        end, items = value.page(options.cursor, options.count)
     return [
         b'%d' % end,
         [part for member, score in items if options.matches(member) for part in (member, arguments.float_reply(score))],

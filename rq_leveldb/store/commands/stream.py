@@ -44,7 +44,8 @@ _LARGE = 1000
 class Trimming:
     """How many entries may stay: MAXLEN or MINID, with its options.
 
-    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does.
+    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does, though with
+    Redis' limit.
     """
 
     length: int | None
@@ -68,7 +69,7 @@ class _AddOptions:
 _NO_OPTIONS = _AddOptions(None, True, 2)
 
 
-def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
+def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions:
     """Read the options of XADD, which end at the id, or all of XTRIM's."""
     strategy = b''
     length: int | None = None
@@ -109,18 +110,20 @@ def _read_trimming(argv: list[bytes], adding: bool) -> _AddOptions:
         else:
             raise syntax_error()
         index += 1
-    if limit is not None and not strategy:
+    if limit and not strategy:
         raise ReplyError('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy')
     if not adding and not strategy:
         raise ReplyError('ERR syntax error, XTRIM must be called with a trimming strategy')
     if limit is not None and not approximate:
         raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
-    trimming = Trimming(length, id_, limit or 0) if strategy else None
+    if limit is None:
+        limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
+    trimming = Trimming(length, id_, limit) if strategy else None
     return _AddOptions(trimming, create, index)
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(argv, adding=True)
+    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
     at = options.at
     # An id, and at least one pair.
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
@@ -184,7 +187,7 @@ def _too_small() -> ReplyError:
 
 
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
-    trimming = _read_trimming(argv, adding=False).trimming
+    trimming = _read_trimming(ctx, argv, adding=False).trimming
     stream = ctx.typed(argv[1], Stream)
     if stream is None or trimming is None:
         return 0
@@ -390,17 +393,17 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
     if options.block is None:
         return NULL_ARRAY
 
-    def attempt() -> Reply:
+    def take() -> Reply:
         found: list[tuple[bytes, Reply]] = []
         for key, id_ in waiting:
-            stream = ctx.find(key)
-            if isinstance(stream, Stream) and stream.last > id_:
+            stream = ctx.typed(key, Stream)
+            if stream is not None and stream.last > id_:
                 entries = _entries_after(stream, id_, options.count)
                 if entries:
                     found.append((key, entries))
         return _streams_reply(ctx, found) if found else None
 
-    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+    return ctx.block(options.keys, Stream, options.block / 1000, take, NULL_ARRAY)
 
 
 def _entries_after(stream: Stream, id_: StreamId, count: int) -> list[Reply]:
@@ -445,24 +448,25 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
     if options.block is None:
         return NULL_ARRAY
 
-    def attempt() -> Reply:
-        read: list[tuple[bytes, Stream, Group]] = []
+    def take() -> Reply:
+        read: dict[bytes, tuple[Stream, Group]] = {}
         for key in options.keys:
             stream = ctx.typed(key, Stream)
             group = None if stream is None else stream.group(options.group)
             if stream is None or group is None:
                 raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
             if stream.last > group.last:
-                read.append((key, stream, group))
+                read[key] = stream, group
         # Nothing is delivered before it is sure that all can be.
         found: list[tuple[bytes, Reply]] = []
-        for key, stream, group in read:
+        for key, (stream, group) in read.items():
             entries = _deliver_new(ctx, stream, group, options)
             if entries:
                 found.append((key, entries))
         return _streams_reply(ctx, found) if found else None
 
-    return ctx.block(options.keys, options.block / 1000, attempt, NULL_ARRAY)
+    # That its group went away concerns a reader, whatever the key holds instead.
+    return ctx.block(options.keys, None, options.block / 1000, take, NULL_ARRAY)
 
 
 def _reader(ctx: Context, group: Group, name: bytes) -> Consumer:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.commands.stream_ids import (
     entry_reply,
     id_reply,
@@ -23,40 +23,15 @@ from rq_leveldb.store.replies import (
     OK,
     Reply,
     ReplyError,
-    Status,
     no_such_key,
     syntax_error,
-    unknown_subcommand,
-    wrong_arity,
+    wrong_usage,
 )
 from rq_leveldb.store.types.consumer_group import Consumer, Group
 from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream
 
 _NODE_ENTRIES = 100
 """What XINFO tells of radix trees, which there are none of here, is what Redis would need with its default settings."""
-
-Handler = Callable[[Context, list[bytes]], Reply]
-
-
-@dataclass(frozen=True, slots=True)
-class _Subcommand:
-    handler: Handler
-    arity: int
-
-
-def _dispatch(table: dict[bytes, _Subcommand], command: str, ctx: Context, argv: list[bytes]) -> Reply:
-    subcommand = table.get(argv[1].upper())
-    if subcommand is None:
-        raise unknown_subcommand(argv[1].decode('utf-8', 'surrogateescape'), command)
-    arity = subcommand.arity
-    if len(argv) != arity if arity > 0 else len(argv) < -arity:
-        raise wrong_arity(f'{command.lower()}|{argv[1].decode("utf-8", "surrogateescape").lower()}')
-    return subcommand.handler(ctx, argv)
-
-
-def _wrong_usage(argv: list[bytes], command: str) -> ReplyError:
-    shown = argv[1][:128].decode('utf-8', 'surrogateescape')
-    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP.")
 
 
 def _no_such_group(key: bytes, group: bytes) -> ReplyError:
@@ -83,10 +58,6 @@ def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
 
 
 # -- XGROUP
-
-
-def xgroup(ctx: Context, argv: list[bytes]) -> Reply:
-    return _dispatch(_XGROUP, 'XGROUP', ctx, argv)
 
 
 def _xgroup_stream(ctx: Context, key: bytes) -> Stream:
@@ -123,7 +94,7 @@ def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]
                 raise ReplyError('ERR value for ENTRIESREAD must be positive or -1')
             read = None if number == -1 else number
         else:
-            raise _wrong_usage(argv, 'XGROUP')
+            raise wrong_usage(argv)
         index += 1
     return make, read
 
@@ -132,7 +103,7 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     make, read = _group_options(argv, creating=True)
     stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
     if len(argv) > 8:
-        raise _wrong_usage(argv, 'XGROUP')
+        raise wrong_usage(argv)
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
@@ -149,7 +120,7 @@ def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
     _xgroup_stream(ctx, argv[2])
     if len(argv) > 7:
-        raise _wrong_usage(argv, 'XGROUP')
+        raise wrong_usage(argv)
     stream, group = _xgroup_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
@@ -190,28 +161,6 @@ def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     group.save()
     ctx.kept(stream)
     return pending
-
-
-def _xgroup_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return [Status(line) for line in _XGROUP_HELP]
-
-
-_XGROUP = {
-    b'CREATE': _Subcommand(_xgroup_create, -5),
-    b'SETID': _Subcommand(_xgroup_setid, -5),
-    b'DESTROY': _Subcommand(_xgroup_destroy, 4),
-    b'CREATECONSUMER': _Subcommand(_xgroup_createconsumer, 5),
-    b'DELCONSUMER': _Subcommand(_xgroup_delconsumer, 5),
-    b'HELP': _Subcommand(_xgroup_help, 2),
-}
-
-_XGROUP_HELP = (
-    b'XGROUP CREATE key group id|$ [MKSTREAM] [ENTRIESREAD n]',
-    b'XGROUP SETID key group id|$ [ENTRIESREAD n]',
-    b'XGROUP DESTROY key group',
-    b'XGROUP CREATECONSUMER key group consumer',
-    b'XGROUP DELCONSUMER key group consumer',
-)
 
 
 # -- acknowledging and claiming
@@ -417,10 +366,6 @@ def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
 # -- XINFO
 
 
-def xinfo(ctx: Context, argv: list[bytes]) -> Reply:
-    return _dispatch(_XINFO, 'XINFO', ctx, argv)
-
-
 def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
     stream = ctx.typed(key, Stream)
     if stream is None:
@@ -447,10 +392,10 @@ def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
     count = 10
     if full:
         if argv[3].upper() != b'FULL' or len(argv) not in (4, 6):
-            raise _wrong_usage(argv, 'XINFO')
+            raise wrong_usage(argv)
         if len(argv) == 6:
             if argv[4].upper() != b'COUNT':
-                raise _wrong_usage(argv, 'XINFO')
+                raise wrong_usage(argv)
             count = integer(argv[5])
             if count < 0:
                 count = 10
@@ -539,28 +484,23 @@ def _xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
     ]
 
 
-def _xinfo_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return [Status(line) for line in _XINFO_HELP]
-
-
-_XINFO = {
-    b'STREAM': _Subcommand(_xinfo_stream, -3),
-    b'GROUPS': _Subcommand(_xinfo_groups, 3),
-    b'CONSUMERS': _Subcommand(_xinfo_consumers, 4),
-    b'HELP': _Subcommand(_xinfo_help, 2),
-}
-
-_XINFO_HELP = (
-    b'XINFO STREAM key [FULL [COUNT n]]',
-    b'XINFO GROUPS key',
-    b'XINFO CONSUMERS key group',
-)
-
 COMMANDS = (
-    row('xgroup', xgroup, -2, 'write denyoom', 2, 2, 1),
+    container(
+        'xgroup',
+        row('create', _xgroup_create, -5, 'write denyoom', 2, 2, 1),
+        row('setid', _xgroup_setid, -5, 'write', 2, 2, 1),
+        row('destroy', _xgroup_destroy, 4, 'write', 2, 2, 1),
+        row('createconsumer', _xgroup_createconsumer, 5, 'write denyoom', 2, 2, 1),
+        row('delconsumer', _xgroup_delconsumer, 5, 'write', 2, 2, 1),
+    ),
     row('xack', xack, -4, 'write fast', 1, 1, 1),
     row('xpending', xpending, -3, 'readonly', 1, 1, 1),
     row('xclaim', xclaim, -6, 'write fast', 1, 1, 1),
     row('xautoclaim', xautoclaim, -6, 'write fast', 1, 1, 1),
-    row('xinfo', xinfo, -2, 'readonly', 2, 2, 1),
+    container(
+        'xinfo',
+        row('stream', _xinfo_stream, -3, 'readonly', 2, 2, 1),
+        row('groups', _xinfo_groups, 3, 'readonly', 2, 2, 1),
+        row('consumers', _xinfo_consumers, 4, 'readonly', 2, 2, 1),
+    ),
 )

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from rq_leveldb.store.command import Command
 from rq_leveldb.store.commands import (
     connection,
+    diagnostics,
     generic,
     hash,
+    introspection,
     list,
     pubsub,
     scripting,
@@ -33,6 +35,8 @@ def all_commands() -> Iterator[Command]:
         generic,
         connection,
         server,
+        diagnostics,
+        introspection,
         transactions,
         scripting,
         pubsub,

@@ -61,9 +61,9 @@ def unwatch(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 COMMANDS = (
-    row('multi', multi, 1, 'noscript loading stale fast skip_queue'),
-    row('exec', exec_, 1, 'noscript loading stale skip_queue'),
-    row('discard', discard, 1, 'noscript loading stale fast skip_queue'),
-    row('watch', watch, -2, 'noscript loading stale fast skip_queue', 1, -1, 1),
-    row('unwatch', unwatch, 1, 'noscript loading stale fast'),
+    row('multi', multi, 1, 'noscript loading stale fast allow_busy skip_queue'),
+    row('exec', exec_, 1, 'noscript loading stale skip_slowlog skip_queue'),
+    row('discard', discard, 1, 'noscript loading stale fast allow_busy skip_queue'),
+    row('watch', watch, -2, 'noscript loading stale fast allow_busy skip_queue', 1, -1, 1),
+    row('unwatch', unwatch, 1, 'noscript loading stale fast allow_busy'),
 )

@@ -1,15 +1,16 @@
 -- cjson with the conventions of the one in Redis: an empty table is {}, null is a value of its own, a list with few
--- holes has nulls in it, 14 significant digits, nesting up to 1000.
+-- holes has nulls in it, 14 significant digits, nesting up to 1000. All of that can be set, for one script.
 
-return function(string, bad_argument, next)
+return function(string, bad_argument, next, spend)
   local type, select, tostring, tonumber, error, floor = type, select, tostring, tonumber, error, math.floor
   local byte, char, sub, format, find, gsub = string.byte, string.char, string.sub, string.format, string.find, string.gsub
   local concat, huge = table.concat, math.huge
   local null = newproxy()
   local raise -- an error at the place in the script
 
-  local MAX_DEPTH = 1000
-  local sparse_convert, sparse_ratio, sparse_safe, digits, invalid_numbers
+  local DEEPEST = 7998 -- whatever is set: what the stack of Redis has room for
+  local encode_depth, decode_depth, keep_buffer
+  local sparse_convert, sparse_ratio, sparse_safe, digits, invalid_numbers, read_invalid_numbers
 
   -- Encoding ----------------------------------------------------------------------------------------------------------
 
@@ -20,6 +21,7 @@ return function(string, bad_argument, next)
   end
 
   local function encode_string(words)
+    spend(#words)
     return '"' .. gsub(words, '[%c"\\/\127%z]', ESCAPES) .. '"'
   end
 
@@ -29,6 +31,8 @@ return function(string, bad_argument, next)
         return 'null'
       elseif not invalid_numbers then
         raise('Cannot serialise number: must not be NaN or Inf')
+      elseif number ~= number then
+        return 'nan'
       end
     end
     return format(digits, number)
@@ -58,7 +62,7 @@ return function(string, bad_argument, next)
   local encode_value
 
   local function encode_table(t, depth, out)
-    if depth > MAX_DEPTH then
+    if depth > encode_depth or depth >= DEEPEST then
       raise('Cannot serialise, excessive nesting (' .. depth .. ')')
     end
     local length = list_length(t)
@@ -175,6 +179,52 @@ return function(string, bad_argument, next)
   local PUNCTUATION = { [123] = 'T_OBJ_BEGIN', [125] = 'T_OBJ_END', [91] = 'T_ARR_BEGIN', [93] = 'T_ARR_END',
     [44] = 'T_COMMA', [58] = 'T_COLON' }
 
+  -- Where a number ends as C's strtod reads it, nil for none. One loop a time, so that none goes back over what another
+  -- has matched.
+  local function number_end(words, at)
+    local from = find(words, '^[%+%-]', at) and at + 1 or at
+    local _, last = find(words, '^0[xX]%x', from)
+    if not last then
+      _, last = find(words, '^0[xX]%.%x', from)
+      last = last and from + 1
+    end
+    local exponent = '^[eE][%+%-]?%d+'
+    local fraction, _
+    if last then
+      _, last = find(words, '^%x*', from + 2)
+      _, fraction = find(words, '^%.%x*', last + 1)
+      exponent = '^[pP][%+%-]?%d+'
+    else
+      _, last = find(words, '^%d+', from)
+      if last then
+        _, fraction = find(words, '^%.%d*', last + 1)
+      else
+        _, fraction = find(words, '^%.%d+', from)
+      end
+    end
+    last = fraction or last
+    if last then
+      _, exponent = find(words, exponent, last + 1)
+      return exponent or last
+    end
+    _, last = find(words, '^[nN][aA][nN]', from)
+    if last then
+      return last
+    end
+    _, last = find(words, '^[iI][nN][fF]', from)
+    if last then
+      local _, whole = find(words, '^[iI][nN][iI][tT][yY]', last + 1)
+      return whole or last
+    end
+  end
+
+  -- Whether what stands there can only be a number that JSON does not have.
+  local function is_invalid_number(words, at)
+    local from = byte(words, at) == 45 and at + 1 or at
+    return find(words, '^%+', at) or find(words, '^0[xX%d]', from) or find(words, '^[iI][nN][fF]', from)
+      or find(words, '^[nN][aA][nN]', from)
+  end
+
   -- The next token: its name, its value, where it begins and where the next one may begin.
   local function token(words, at, wanted)
     at = find(words, '[^ \t\r\n]', at) or #words + 1
@@ -190,24 +240,12 @@ return function(string, bad_argument, next)
       local value, after = read_string(words, at, wanted)
       return 'T_STRING', value, at, after
     end
-    if code == 45 or code >= 48 and code <= 57 then
-      local _, last = find(words, '^%-?0[xX]%x+', at)
-      if not last then
-        -- One loop a time, so that none goes back over what another has matched.
-        _, last = find(words, '^%-?%d+', at)
-        if last then
-          local _, fraction = find(words, '^%.%d*', last + 1)
-          last = fraction or last
-          local _, exponent = find(words, '^[eE][%+%-]?%d+', last + 1)
-          last = exponent or last
-        end
-      end
+    local digit = code == 45 or code >= 48 and code <= 57
+    local invalid = is_invalid_number(words, at)
+    if digit or invalid and read_invalid_numbers then
+      local last = (read_invalid_numbers or not invalid) and number_end(words, at)
       if last then
         return 'T_NUMBER', tonumber(sub(words, at, last)), at, last + 1
-      end
-      _, last = find(words, '^%-[iI][nN][fF]', at)
-      if last then
-        return 'T_NUMBER', -huge, at, last + 1
       end
       return 'invalid number', nil, at, at + 1
     end
@@ -218,21 +256,13 @@ return function(string, bad_argument, next)
     elseif sub(words, at, at + 3) == 'null' then
       return 'T_NULL', null, at, at + 4
     end
-    local _, last = find(words, '^[nN][aA][nN]', at)
-    if last then
-      return 'T_NUMBER', 0 / 0, at, last + 1
-    end
-    _, last = find(words, '^[iI][nN][fF]', at)
-    if last then
-      return 'T_NUMBER', huge, at, last + 1
-    end
     return 'invalid token', nil, at, at + 1
   end
 
   local read_value
 
   local function nested(depth, at)
-    if depth > MAX_DEPTH then
+    if depth > decode_depth or depth > DEEPEST then
       raise('Found too many nested data structures (' .. depth .. ') at character ' .. at)
     end
   end
@@ -340,6 +370,7 @@ return function(string, bad_argument, next)
       bad_argument(1, 'decode', 'string expected, got ' .. type(words))
     end
     words = tostring(words)
+    spend(#words)
     return (guarded(function(value, after)
       local name, _, from = token(words, after, 'the end')
       if name ~= 'T_END' then
@@ -349,53 +380,116 @@ return function(string, bad_argument, next)
     end, read_value, words, 1, 0))
   end
 
-  -- Settings hold until the end of the script; in Redis they stay for the scripts of others. What is not needed to
-  -- write and read the usual JSON can be read only.
-  function cjson.encode_number_precision(number)
-    if number ~= nil then
-      local wanted = tonumber(number)
-      if not wanted or wanted < 1 or wanted > 17 then
-        bad_argument(1, 'encode_number_precision', 'expected integer between 1 and 17')
-      end
-      digits = '%.' .. floor(wanted) .. 'g'
+  -- Settings hold until the end of the script; in Redis they stay for the scripts of others. The functions below are
+  -- called by those that the script calls, so that what they raise has its place in the script.
+
+  local function fault(number, name, words)
+    error('bad argument #' .. number .. " to '" .. name .. "' (" .. words .. ')', 4)
+  end
+
+  local function at_most(most, name, ...)
+    if select('#', ...) > most then
+      fault(most + 1, name, 'found too many arguments')
+    end
+    return ...
+  end
+
+  local function whole(number, name, value, least, most)
+    local wanted = tonumber(value)
+    if type(value) ~= 'string' and type(value) ~= 'number' or not wanted then
+      fault(number, name, 'number expected, got ' .. type(value))
+    end
+    wanted = wanted < 0 and -floor(-wanted) or floor(wanted)
+    if not (wanted >= least and wanted <= most) then
+      fault(1, name, 'expected integer between ' .. least .. ' and ' .. format('%d', most))
+    end
+    return wanted
+  end
+
+  local SWITCH = { on = true, off = false }
+  local INVALID_NUMBERS = { on = true, off = false, null = 'null' }
+
+  local function choice(name, value, options)
+    if type(value) == 'boolean' then
+      return value
+    end
+    if type(value) ~= 'string' and type(value) ~= 'number' then
+      fault(1, name, 'string expected, got ' .. type(value))
+    end
+    if options[value] == nil then
+      fault(1, name, "invalid option '" .. value .. "'")
+    end
+    return options[value]
+  end
+
+  local MAX_INTEGER = 2147483647
+
+  function cjson.encode_number_precision(...)
+    local value = at_most(1, 'encode_number_precision', ...)
+    if value ~= nil then
+      digits = '%.' .. whole(1, 'encode_number_precision', value, 1, 14) .. 'g'
     end
     return tonumber(sub(digits, 3, -2))
   end
 
-  function cjson.encode_invalid_numbers(setting)
-    if setting ~= nil then
-      invalid_numbers = setting
+  function cjson.encode_invalid_numbers(...)
+    local value = at_most(1, 'encode_invalid_numbers', ...)
+    if value ~= nil then
+      invalid_numbers = choice('encode_invalid_numbers', value, INVALID_NUMBERS)
     end
     return invalid_numbers
   end
 
-  function cjson.encode_sparse_array(convert, ratio, safe)
-    if convert ~= nil then
-      sparse_convert = convert and true or false
+  function cjson.decode_invalid_numbers(...)
+    local value = at_most(1, 'decode_invalid_numbers', ...)
+    if value ~= nil then
+      read_invalid_numbers = choice('decode_invalid_numbers', value, SWITCH)
     end
-    sparse_ratio = tonumber(ratio) or sparse_ratio
-    sparse_safe = tonumber(safe) or sparse_safe
+    return read_invalid_numbers
+  end
+
+  function cjson.encode_sparse_array(...)
+    local convert, ratio, safe = at_most(3, 'encode_sparse_array', ...)
+    if convert ~= nil then
+      sparse_convert = choice('encode_sparse_array', convert, SWITCH)
+    end
+    if ratio ~= nil then
+      sparse_ratio = whole(2, 'encode_sparse_array', ratio, 0, MAX_INTEGER)
+    end
+    if safe ~= nil then
+      sparse_safe = whole(3, 'encode_sparse_array', safe, 0, MAX_INTEGER)
+    end
     return sparse_convert, sparse_ratio, sparse_safe
   end
 
-  function cjson.encode_max_depth()
-    return MAX_DEPTH
+  function cjson.encode_max_depth(...)
+    local value = at_most(1, 'encode_max_depth', ...)
+    if value ~= nil then
+      encode_depth = whole(1, 'encode_max_depth', value, 1, MAX_INTEGER)
+    end
+    return encode_depth
   end
 
-  function cjson.decode_max_depth()
-    return MAX_DEPTH
+  function cjson.decode_max_depth(...)
+    local value = at_most(1, 'decode_max_depth', ...)
+    if value ~= nil then
+      decode_depth = whole(1, 'decode_max_depth', value, 1, MAX_INTEGER)
+    end
+    return decode_depth
   end
 
-  function cjson.encode_keep_buffer()
-    return true
-  end
-
-  function cjson.decode_invalid_numbers()
-    return true
+  function cjson.encode_keep_buffer(...)
+    local value = at_most(1, 'encode_keep_buffer', ...)
+    if value ~= nil then
+      keep_buffer = choice('encode_keep_buffer', value, SWITCH)
+    end
+    return keep_buffer
   end
 
   local function reset()
-    sparse_convert, sparse_ratio, sparse_safe, digits, invalid_numbers = false, 2, 10, '%.14g', false
+    encode_depth, decode_depth, keep_buffer = 1000, 1000, true
+    sparse_convert, sparse_ratio, sparse_safe = false, 2, 10
+    digits, invalid_numbers, read_invalid_numbers = '%.14g', false, true
   end
 
   reset()

@@ -9,7 +9,7 @@ local MAX_STEPS = 10000000 -- of C: some tens of ms; another number is given by 
 local MAX_PATTERN = 1000 -- characters, of which each may be a level of the C stack
 local MAX_KNOWN = 500
 
-return function(string, text, bad_argument, type_name, max_steps)
+return function(string, text, bad_argument, type_name, spend, max_steps)
   max_steps = max_steps or MAX_STEPS
   local type, tostring, tonumber, select, error, unpack = type, tostring, tonumber, select, error, unpack
   local raw_find, raw_match, raw_gmatch, raw_gsub = string.find, string.match, string.gmatch, string.gsub
@@ -45,7 +45,12 @@ return function(string, text, bad_argument, type_name, max_steps)
       return false
     end
     local loops, options = shape(pattern)
-    return (length + 1) ^ loops * 2 ^ options * size <= max_steps
+    local steps = (length + 1) ^ loops * 2 ^ options * size
+    if steps > max_steps then
+      return false
+    end
+    spend(steps)
+    return true
   end
 
   -- Matching ----------------------------------------------------------------------------------------------------------
@@ -461,10 +466,10 @@ return function(string, text, bad_argument, type_name, max_steps)
 
   local function check(name, count, subject, pattern)
     if not is_text(subject) then
-      error("bad argument #1 to '" .. name .. "' (string expected, got " .. type_name(count, 1, subject) .. ')', 3)
+      bad_argument(1, name, 'string expected, got ' .. type_name(count, 1, subject), 1)
     end
     if not is_text(pattern) then
-      error("bad argument #2 to '" .. name .. "' (string expected, got " .. type_name(count, 2, pattern) .. ')', 3)
+      bad_argument(2, name, 'string expected, got ' .. type_name(count, 2, pattern), 1)
     end
   end
 
@@ -490,6 +495,7 @@ return function(string, text, bad_argument, type_name, max_steps)
       if #subject * #pattern > 100 * max_steps then
         return search_plain(subject, pattern, start(subject, tonumber(from)))
       end
+      spend(#subject)
     elseif not is_cheap(subject, pattern) then
       return search(subject, pattern, start(subject, tonumber(from)), true)
     end

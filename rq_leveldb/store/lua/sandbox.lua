@@ -2,7 +2,12 @@
 -- then empties Lua's own globals. Nothing here reads a global after that, so no script can change what it does.
 --
 -- Arguments: the functions of scripting.py (none of them ever raises), the modules beside this file, and settings.
-local py_call, py_more, py_emit, py_lift, py_sha1hex, py_log, py_may, load_patterns, load_cjson, load_bit, settings = ...
+local py_call, py_more, py_emit, py_lift, py_sha1hex, py_log, py_may, py_look, load_patterns, load_tables, load_cjson,
+  load_bit, settings = ...
+
+local as_function = python.as_function
+py_call, py_more, py_emit, py_lift = as_function(py_call), as_function(py_more), as_function(py_emit), as_function(py_lift)
+py_sha1hex, py_log, py_may, py_look = as_function(py_sha1hex), as_function(py_log), as_function(py_may), as_function(py_look)
 
 local TRUSTED = '=sandbox'
 local LIMIT = {} -- raised where a script has to end at once; no script ever gets hold of it
@@ -15,47 +20,43 @@ local type, tostring, tonumber, select, next, error = type, tostring, tonumber, 
 local raw_pcall, raw_xpcall, raw_setmetatable, raw_getmetatable = pcall, xpcall, setmetatable, getmetatable
 local raw_unpack, raw_rawget, raw_rawset, raw_rawequal = unpack, rawget, rawset, rawequal
 local loadstring, setfenv, collectgarbage, gcinfo = loadstring, setfenv, collectgarbage, gcinfo
-local getinfo, sethook, clock = debug.getinfo, debug.sethook, os.clock
+local getinfo, sethook, clock, time = debug.getinfo, debug.sethook, os.clock, os.time
 local byte, sub, rep, dump, format = string.byte, string.sub, string.rep, string.dump, string.format
 local find, gsub = string.find, string.gsub
-local concat, insert, remove = table.concat, table.insert, table.remove
+local concat = table.concat
 local floor, fmod = math.floor, math.fmod
 local huge = math.huge
 
 -- Limits ------------------------------------------------------------------------------------------------------------
 
 local running = false
-local started, looked -- process time in seconds; nil until the first look at the clock, which costs a system call
-local computing = 0 -- seconds in which the script called no command
-local called = false -- whether it did since the clock was looked at
 local ended = false -- why the running script has to end; false while it may go on
+local ended_source, ended_line -- where it was when that was found
 local soft_limit = huge -- KiB; above it nothing may be handed to Python, which could not report that memory is out
 
-local function stop(reason)
-  ended = ended or reason
-  error(LIMIT, 0)
+-- The place in the script that is executed; nil where there is none. What is ours and what is C has no place.
+local function place(level)
+  while true do
+    local info = getinfo(level, 'Sl')
+    if not info then
+      return nil
+    end
+    if info.what ~= 'C' and info.what ~= 'tail' and info.source ~= TRUSTED then
+      return info
+    end
+    level = level + 1
+  end
 end
 
-local function on_count()
-  if not running then
-    return
+local function stop(reason)
+  if not ended then
+    ended = reason
+    local info = place(3)
+    if info then
+      ended_source, ended_line = info.source, info.currentline
+    end
   end
-  local now = clock()
-  if not started then
-    started, computing = now, 0
-  elseif called then
-    called = false
-  else
-    computing = computing + now - looked
-  end
-  looked = now
-  if computing > settings.seconds then
-    running = false
-    stop('time')
-  elseif now - started > settings.total_seconds then
-    running = false
-    stop('total time')
-  end
+  error(LIMIT, 0)
 end
 
 local function check_memory()
@@ -64,6 +65,65 @@ local function check_memory()
     if gcinfo() > soft_limit then
       stop('memory')
     end
+  end
+end
+
+-- Python says whether the script may go on, and serves others meanwhile. It is asked every few milliseconds. A count
+-- hook sees to that, although it sees neither how long an instruction takes nor what happens inside of functions in C:
+-- each of those that scripts may call takes a bounded time, the hook comes the more often the longer the instructions
+-- took, and often from the beginning where there is enough memory in use for them to be slow.
+local LOOK = 0.005 -- seconds of process time
+local USUAL, OFTEN, LARGE = 1000, 300, 8192 -- instructions, and KiB above which the second number is the highest
+local SLOW, WANTED = 0.004, 0.002 -- seconds between two calls of the hook that are too many, and that are aimed at
+local EFFORT = 4000000 -- bytes or elements that functions in C went through, after which the clock is looked at
+
+local step = USUAL
+local hooked, looked -- process time at the hook's last call, and at the last look; reading it costs a system call
+local second -- by the clock on the wall, which goes on where this process does not
+local effort = 0
+local on_count
+
+local function set_step(wanted)
+  if wanted ~= step then
+    step = wanted
+    sethook(on_count, '', step)
+  end
+end
+
+function on_count()
+  if not running or ended then
+    return
+  end
+  effort = 0
+  local now = clock()
+  if not hooked then
+    hooked, looked, second = now, now, time()
+    set_step(gcinfo() > LARGE and OFTEN or USUAL)
+    return
+  end
+  local took = now - hooked
+  hooked = now
+  local highest = gcinfo() > LARGE and OFTEN or USUAL
+  if took > SLOW then
+    local wanted = floor(step * WANTED / took)
+    set_step(wanted > 1 and wanted or 1)
+  elseif step ~= highest then
+    set_step(step * 2 < highest and step * 2 or highest)
+  end
+  if now - looked > LOOK or time() ~= second then
+    second = time()
+    check_memory()
+    if py_look() then
+      stop('time')
+    end
+    looked = clock()
+  end
+end
+
+local function spend(work)
+  effort = effort + work
+  if effort >= EFFORT then
+    on_count()
   end
 end
 
@@ -91,8 +151,19 @@ raw_setmetatable(base, {
   end,
 })
 
-local function bad_argument(number, name, text)
-  error("bad argument #" .. number .. " to '" .. name .. "' (" .. text .. ')', 3)
+-- As a function in C says it, which is named as it was called. `depth` is how many functions are between the one that
+-- the script called and this one.
+local function bad_argument(number, name, text, depth)
+  local level = 2 + (depth or 0)
+  local info = getinfo(level, 'n')
+  name = info.namewhat == '' and '?' or info.name or name
+  if info.namewhat == 'method' then
+    number = number - 1
+    if number == 0 then
+      error("calling '" .. name .. "' on bad self (" .. text .. ')', level + 1)
+    end
+  end
+  error("bad argument #" .. number .. " to '" .. name .. "' (" .. text .. ')', level + 1)
 end
 
 local function type_name(count, number, value)
@@ -122,8 +193,7 @@ local function after_pcall(ok, ...)
   return ok, ...
 end
 
-for _, name in next, { '_VERSION', 'assert', 'error', 'gcinfo', 'ipairs', 'rawequal', 'select', 'tonumber', 'tostring',
-    'type' } do
+for _, name in next, { '_VERSION', 'assert', 'error', 'gcinfo', 'ipairs', 'rawequal', 'select', 'tostring', 'type' } do
   base[name] = raw[name]
 end
 base._G = env
@@ -152,6 +222,33 @@ function base.xpcall(f, handler)
     return ok, err, ...
   end
   return results(raw_xpcall(f, guarded))
+end
+
+function base.tonumber(...)
+  local value, digits = ...
+  if select('#', ...) == 0 then
+    bad_argument(1, 'tonumber', 'value expected')
+  end
+  if type(value) == 'string' then
+    spend(20 * #value)
+  end
+  if digits == nil then
+    return tonumber(value)
+  end
+  local number = tonumber(digits)
+  if not number then
+    bad_argument(2, 'tonumber', 'number expected, got ' .. type(digits))
+  end
+  if number == 10 then
+    return tonumber(value)
+  end
+  if type(value) ~= 'string' and type(value) ~= 'number' then
+    bad_argument(1, 'tonumber', 'string expected, got ' .. type(value))
+  end
+  if not (number >= 2 and number < 37) then
+    bad_argument(2, 'tonumber', 'base out of range')
+  end
+  return tonumber(value, number)
 end
 
 function base.next(t, key)
@@ -238,6 +335,28 @@ function base.unpack(t, first, last)
   return raw_unpack(t, first, last)
 end
 
+-- Lua's compiler walks through all earlier jumps of a condition or a loop for each new one of it.
+local LONG, MAX_JUMPS = 50000, 20000
+
+local function check_source(source)
+  if #source < LONG then
+    return nil
+  end
+  local jumps = 0
+  for _, word in next, { 'and', 'or', 'break', 'elseif' } do
+    local first, last = find(source, word, 1, true)
+    while first do
+      if not find(source, '^[%w_]', last + 1) and not (first > 1 and find(source, '^[%w_]', first - 1)) then
+        jumps = jumps + 1
+        if jumps > MAX_JUMPS then
+          return 'the script has more than ' .. MAX_JUMPS .. ' words of and, or, break and elseif'
+        end
+      end
+      first, last = find(source, word, last + 1, true)
+    end
+  end
+end
+
 function base.loadstring(source, name)
   if type(source) ~= 'string' and type(source) ~= 'number' then
     bad_argument(1, 'loadstring', 'string expected, got ' .. type(source))
@@ -246,6 +365,11 @@ function base.loadstring(source, name)
   if byte(source) == 27 then
     return nil, 'bytecode is not accepted'
   end
+  local refusal = check_source(source)
+  if refusal then
+    return nil, refusal
+  end
+  spend(10 * #source)
   local f, message = loadstring(source, name == nil and source or tostring(name))
   if f then
     setfenv(f, env)
@@ -274,6 +398,7 @@ end
 -- A script must not stop the collector for those after it.
 function base.collectgarbage(what)
   if what == nil or what == 'collect' or what == 'step' or what == 'count' then
+    spend(what == 'count' and 1 or EFFORT)
     return collectgarbage(what)
   end
   return 0
@@ -285,7 +410,7 @@ local text = {}
 for _, name in next, { 'byte', 'char', 'format', 'len', 'lower', 'reverse', 'sub', 'upper' } do
   text[name] = string[name]
 end
-load_patterns(string, text, bad_argument, type_name)
+load_patterns(string, text, bad_argument, type_name, spend)
 
 function text.rep(...)
   local s, n = ...
@@ -305,6 +430,7 @@ function text.rep(...)
   if #s * times > settings.memory then
     stop('memory')
   end
+  spend(#s * times)
   return rep(s, times)
 end
 
@@ -316,53 +442,14 @@ string_metatable.__metatable = protect({ __index = base.string })
 -- table ---------------------------------------------------------------------------------------------------------------
 
 local tables = {}
-for _, name in next, { 'concat', 'foreach', 'foreachi', 'getn', 'maxn', 'setn', 'sort' } do
+for _, name in next, { 'concat', 'foreach', 'foreachi', 'getn', 'insert', 'maxn', 'remove', 'setn', 'sort' } do
   tables[name] = table[name]
 end
-
--- Moving elements is a loop in C, which nothing interrupts: it must not start where there are no elements.
-local MAX_MOVED = 50000000
-
-function tables.insert(t, ...)
-  local count = select('#', ...)
-  if count == 2 and type(t) == 'table' then
-    local position = tonumber((...))
-    if position and not (position >= 1 and #t - position < MAX_MOVED) then
-      bad_argument(2, 'insert', 'position out of bounds')
-    end
-  end
-  if type(t) ~= 'table' then
-    bad_argument(1, 'insert', 'table expected, got ' .. type_name(count + 1, 1, t))
-  end
+load_tables(tables, bad_argument, type_name, function(t)
   if protected[t] then
     error(READONLY, 0)
   end
-  if count == 1 then
-    return insert(t, (...))
-  end
-  if count ~= 2 then
-    error("wrong number of arguments to 'insert'", 2)
-  end
-  return insert(t, ...)
-end
-
-function tables.remove(t, position)
-  if type(t) ~= 'table' then
-    bad_argument(1, 'remove', 'table expected, got ' .. type(t))
-  end
-  if position == nil then
-    return remove(t)
-  end
-  local number = tonumber(position)
-  if not number then
-    bad_argument(2, 'remove', 'number expected, got ' .. type(position))
-  end
-  if #t - number > MAX_MOVED then
-    bad_argument(2, 'remove', 'position out of bounds')
-  end
-  return remove(t, number)
-end
-
+end, spend)
 base.table = protect(tables)
 
 -- math, with the random numbers of Redis -----------------------------------------------------------------------------
@@ -494,7 +581,6 @@ local BAD_ARGUMENT = 'ERR Lua redis lib command arguments must be strings or int
 local function make_call(finish)
   return function(...)
     check_memory()
-    called = true
     local count = select('#', ...)
     if count == 0 then
       return finish(NO_ARGUMENT, ERROR)
@@ -573,6 +659,7 @@ function redis.sha1hex(...)
   if type(value) ~= 'string' then
     value = type(value) == 'number' and tostring(value) or ''
   end
+  spend(2 * #value)
   return (py_sha1hex(value))
 end
 
@@ -653,7 +740,7 @@ redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING = 0, 1, 
 redis.REPL_NONE, redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL = 0, 1, 2, 2, 3
 redis.REDIS_VERSION, redis.REDIS_VERSION_NUM = settings.version, settings.version_number
 base.redis = protect(redis)
-local cjson, reset_cjson = load_cjson(string, bad_argument, next)
+local cjson, reset_cjson = load_cjson(string, bad_argument, next, spend)
 base.cjson = protect(cjson)
 base.bit = protect(load_bit(type_name))
 
@@ -666,12 +753,15 @@ local MAX_DEPTH = 200
 
 local tokens, filled, reply_bytes
 
+local TOKEN = 64 -- bytes, about, that Python and the reply need for one besides its text
+
 local function emit(token)
+  reply_bytes = reply_bytes + TOKEN
   if type(token) == 'string' then
     reply_bytes = reply_bytes + #token
-    if reply_bytes > settings.reply_bytes then
-      stop('size')
-    end
+  end
+  if reply_bytes > settings.reply_bytes then
+    stop('size')
   end
   filled = filled + 1
   tokens[filled] = token
@@ -820,22 +910,14 @@ local function describe(err)
   else
     description = { err = 'ERR ' .. tostring(err) }
   end
-  local level = 2
-  while true do
-    local info = getinfo(level, 'Sl')
-    if not info then
-      break
+  local info = place(3)
+  if info then
+    description.source = info.source
+    description.line = info.currentline
+    if type(err) == 'string' and find(err, '^sandbox:%d') then
+      -- Raised by a function of Lua's that was called from here, in the place of one that the script called.
+      description.err = 'ERR ' .. info.short_src .. ':' .. info.currentline .. gsub(err, '^sandbox:%d+', '')
     end
-    if info.what ~= 'C' and info.what ~= 'tail' and info.source ~= TRUSTED then
-      description.source = info.source
-      description.line = info.currentline
-      if type(err) == 'string' and find(err, '^sandbox:%d') then
-        -- Raised by a function of Lua's that was called from here, in the place of one that the script called.
-        description.err = 'ERR ' .. info.short_src .. ':' .. info.currentline .. gsub(err, '^sandbox:%d+', '')
-      end
-      break
-    end
-    level = level + 1
   end
   return description
 end
@@ -869,9 +951,12 @@ local function run(script, arguments, highest, keys_count, ...)
   base.KEYS, base.ARGV = keys, argv
   reset_cjson()
   resp = 2
-  ended = false
+  ended, ended_source, ended_line = false, nil, nil
   soft_limit = highest
-  running, started = true, nil
+  if step ~= USUAL or gcinfo() > LARGE then
+    set_step(gcinfo() > LARGE and OFTEN or USUAL)
+  end
+  running, hooked, effort = true, nil, 0
   local ok, result = raw_xpcall(script, describe)
   local count, length
   if ok and not ended and type(result) == 'table' then
@@ -890,7 +975,7 @@ local function run(script, arguments, highest, keys_count, ...)
   base.KEYS, base.ARGV = nil, nil
   if ended then
     tokens = nil
-    return R_LIMIT, ended
+    return R_LIMIT, ended, ended_source, ended_line
   end
   if ok then
     if length then
@@ -917,6 +1002,10 @@ end
 
 -- Returns bytecode, which scripting.py corrects and gives to `adopt`.
 local function compile(source)
+  local refusal = check_source(source)
+  if refusal then
+    return nil, refusal
+  end
   local f, message = loadstring(source, '@user_script')
   if not f then
     return nil, message
@@ -938,6 +1027,6 @@ for name in next, raw do
 end
 globals.debug = false
 
-sethook(on_count, '', 1000)
+sethook(on_count, '', step)
 
 return compile, adopt, run

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from rq_leveldb.store import encoding
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
@@ -56,10 +57,12 @@ class Hash(Value):
     def has_members(self) -> bool:
         return self._fields is None and self._count > 0
 
-    def encoding_name(self) -> bytes:
-        if len(self) > 512 or any(len(field) > 64 or len(value) > 64 for field, value in self.items()):
+    def encoding_name(self, layout: Layout) -> bytes:
+        if len(self) > layout.hash_max_listpack_entries:
             return b'hashtable'
-        return b'listpack'
+        most = layout.hash_max_listpack_value
+        large = any(len(field) > most or len(value) > most for field, value in self.items())
+        return b'hashtable' if large else b'listpack'
 
     def __len__(self) -> int:
         return len(self._fields) if self._fields is not None else self._count

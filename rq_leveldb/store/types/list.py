@@ -16,11 +16,11 @@ from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import LIST_ONCE, LIST_ORIGIN
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import holes
 from rq_leveldb.store.types.value import Value
 
-_LISTPACK_BYTES = 8192
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
 """Up to so many elements, each is removed by itself."""
@@ -51,11 +51,12 @@ class List(Value):
     def is_empty(self) -> bool:
         return self._count == 0
 
-    def encoding_name(self) -> bytes:
-        if self._count > _LISTPACK_BYTES // 2:
+    def encoding_name(self, layout: Layout) -> bytes:
+        most, bytes_ = layout.list_limits()
+        if self._count > min(most, bytes_ // 2):
             return b'quicklist'
         size = sum(len(element) + 2 for element in self.range(0, self._count))
-        return b'listpack' if size <= _LISTPACK_BYTES - 10 else b'quicklist'
+        return b'listpack' if size <= bytes_ - 10 else b'quicklist'
 
     def __len__(self) -> int:
         return self._count

@@ -11,6 +11,7 @@ from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.arguments import is_integer
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
@@ -55,10 +56,12 @@ class Set(Value):
     def has_members(self) -> bool:
         return self._members is None and self._count > 0
 
-    def encoding_name(self) -> bytes:
-        if len(self) <= 512 and all(map(is_integer, self)):
+    def encoding_name(self, layout: Layout) -> bytes:
+        if len(self) <= layout.set_max_intset_entries and all(map(is_integer, self)):
             return b'intset'
-        return b'listpack' if len(self) <= 128 and all(len(member) <= 64 for member in self) else b'hashtable'
+        if len(self) > layout.set_max_listpack_entries:
+            return b'hashtable'
+        return b'listpack' if all(len(member) <= layout.set_max_listpack_value for member in self) else b'hashtable'
 
     def __len__(self) -> int:
         return len(self._members) if self._members is not None else self._count

@@ -16,6 +16,7 @@ from itertools import chain, dropwhile, islice, takewhile
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import SCORE_SIZE, read_score, score_bytes
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
 from rq_leveldb.store.types.value import Value
@@ -65,10 +66,11 @@ class SortedSet(Value):
     def is_empty(self) -> bool:
         return self._count == 0
 
-    def encoding_name(self) -> bytes:
-        if self._count > 128 or any(len(split(entry)[0]) > 64 for entry in self.entries()):
+    def encoding_name(self, layout: Layout) -> bytes:
+        if self._count > layout.zset_max_listpack_entries:
             return b'skiplist'
-        return b'listpack'
+        most = layout.zset_max_listpack_value
+        return b'skiplist' if any(len(split(entry)[0]) > most for entry in self.entries()) else b'listpack'
 
     def __len__(self) -> int:
         return self._count

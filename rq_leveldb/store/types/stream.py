@@ -12,6 +12,7 @@ from itertools import chain
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import StreamId
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types.consumer_group import Group
 from rq_leveldb.store.types.value import Value
@@ -103,7 +104,7 @@ class Stream(Value):
     def has_members(self) -> bool:
         return self._entries is None
 
-    def encoding_name(self) -> bytes:
+    def encoding_name(self, layout: Layout) -> bytes:
         return b'stream'
 
     def __len__(self) -> int:

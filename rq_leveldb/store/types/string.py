@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.arguments import is_integer
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types.value import Value
 
@@ -29,7 +30,7 @@ class String(Value):
     def record(self) -> bytes:
         return encoding.meta_record(encoding.TYPE_STRING, self.expire, self.indexed, self.data)
 
-    def encoding_name(self) -> bytes:
+    def encoding_name(self, layout: Layout) -> bytes:
         if is_integer(self.data):
             return b'int'
         return b'embstr' if len(self.data) <= 44 else b'raw'

@@ -7,6 +7,7 @@ changed in between. Members that do not live in the meta record go through the o
 
 from __future__ import annotations
 
+from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 
 
@@ -39,6 +40,6 @@ class Value:
         """:returns: the meta record"""
         raise NotImplementedError
 
-    def encoding_name(self) -> bytes:
-        """As OBJECT ENCODING answers: what a Redis with its default settings would give a value made as it is."""
+    def encoding_name(self, layout: Layout) -> bytes:
+        """As OBJECT ENCODING answers: what a Redis with these settings would give a value made as it is."""
         raise NotImplementedError

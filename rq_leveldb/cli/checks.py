@@ -1,0 +1,84 @@
+"""Options whose values RQ's own code would answer with a traceback: classes, formats of log lines, times."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+from rq.serializers import resolve_serializer
+from rq.utils import import_attribute, import_job_class, import_worker_class, parse_timeout
+
+from rq_leveldb.failed_import import describe
+
+__all__ = ['check']
+
+
+def check(command: click.Command, values: Mapping[str, Any]) -> None:
+    """See that RQ will be able to read the values of a command's options.
+
+    Args:
+        command: whose options they are.
+        values: by the options' names.
+
+    Raises:
+        BadParameter: one cannot be read.
+    """
+    for parameter in command.params:
+        read = _READERS.get(parameter.name or '')
+        given = values.get(parameter.name or '')
+        if read is None or given is None:
+            continue
+        for value in given if isinstance(given, tuple | list) else (given,):
+            try:
+                read(value)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                said = str(error) if isinstance(error, ValueError) else describe(str(value), error)
+                raise click.BadParameter(said, param_hint=parameter.opts[0]) from error
+
+
+def _read_level(text: str) -> None:
+    logging.Logger('').setLevel(text.upper())
+
+
+def _read_timeout(text: str) -> None:
+    if _read_seconds(text) == 0:
+        raise ValueError('0 is no time-out; -1 is none')
+
+
+def _read_lifetime(text: str) -> None:
+    if (_read_seconds(text) or 1) < 1:
+        raise ValueError(f'{text} is not more than 0')
+
+
+def _read_seconds(text: str) -> int | None:
+    try:
+        return parse_timeout(text)
+    except Exception as error:
+        raise ValueError(f'{text!r} is no time, such as 90, 10m or 2h') from error
+
+
+def _read_module(text: str) -> None:
+    if not text:
+        raise ValueError('this is no module')
+
+
+_READERS: Mapping[str, Callable[[Any], object]] = {
+    'connection_class': import_attribute,
+    'death_penalty_class': import_attribute,
+    'exception_handler': import_attribute,
+    'failure_ttl': _read_seconds,
+    'imports': _read_module,
+    'job_class': import_job_class,
+    'log_format': logging.Formatter,
+    'logging_level': _read_level,
+    'queue_class': import_attribute,
+    'result_ttl': _read_seconds,
+    'serializer': resolve_serializer,
+    'timeout': _read_timeout,
+    'ttl': _read_lifetime,
+    'worker_class': import_worker_class,
+}

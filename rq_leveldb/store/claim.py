@@ -1,0 +1,91 @@
+"""The store's claim on its data directory: the lock, the socket's name, and whether both still lead to this process.
+
+A directory can be removed, moved, replaced or unmounted under a store, which would go on in files that nobody finds
+any more while clients start another one. Who holds the lock owns what is at the path for as long as the path leads to
+the file that is locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+
+from rq_leveldb import errors, location, process
+from rq_leveldb.store.file_identity import Identity, identity_of, loss_of
+from rq_leveldb.version import __version__
+
+
+class Claim:
+    """
+    :param directory: a data directory, which the claim holds from now on
+    :raises errors.StoreInUse: another store has it
+    :raises OSError: the lock cannot be made or written
+    """
+
+    def __init__(self, directory: location.DataDirectory) -> None:
+        self._lock_path = directory.lock
+        self._socket_path = directory.socket
+        self._socket: Identity | None = None
+        while True:
+            self._lock = open(self._lock_path, 'a+', encoding='utf-8')  # noqa: SIM115 - held until the process ends
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._lock.close()
+                raise errors.StoreInUse(str(directory.path)) from None
+            self._locked = identity_of(os.fstat(self._lock.fileno()))
+            if not self.loss():
+                break
+            # It was removed between the two: another may lock the file that is there now.
+            self._lock.close()
+        self._lock.truncate(0)
+        self._lock.write(json.dumps({**process.identify().to_dict(), 'version': __version__}))
+        self._lock.flush()
+
+    def loss(self) -> str:
+        """:returns: why the path leads to this store no longer; '' as long as it does"""
+        return loss_of(self._lock_path, self._locked)
+
+    def listen(self) -> socket.socket:
+        """Take the socket's name, whatever is there: it was left by a store that was killed, or put there since.
+
+        :raises errors.StoreError: it cannot be had
+        """
+        path = self._socket_path
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            path.unlink(missing_ok=True)
+            mask = os.umask(0o177)
+            try:
+                location.bind_unix(sock, path)
+            finally:
+                os.umask(mask)
+            sock.listen(1024)
+            sock.setblocking(False)
+            self._socket = identity_of(os.stat(path))
+        except OSError as error:
+            sock.close()
+            raise errors.StoreError(
+                str(path),
+                title=f'The store cannot listen at its socket ({error.strerror or error})',
+                advice='Remove what is there, if it is not a socket.',
+            ) from error
+        return sock
+
+    def is_reachable(self) -> bool:
+        """:returns: whether the socket's name leads to the socket that listens"""
+        return self._socket is None or not loss_of(self._socket_path, self._socket)
+
+    def give_name_back(self) -> None:
+        """Remove the socket's name, unless it is another's by now."""
+        if self._socket is not None and self.is_reachable():
+            with contextlib.suppress(OSError):
+                self._socket_path.unlink()
+        self._socket = None
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.close()

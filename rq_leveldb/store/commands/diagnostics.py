@@ -1,0 +1,224 @@
+"""Commands of the server group that look for what is slow or large: SLOWLOG, LATENCY, MEMORY, MONITOR, DEBUG."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sized
+from itertools import islice
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.arguments import integer, is_integer
+from rq_leveldb.store.command import Handler, row
+from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.info import resident_bytes
+from rq_leveldb.store.keyspace import DATABASES
+from rq_leveldb.store.replies import (
+    NO_REPLY,
+    OK,
+    Reply,
+    ReplyError,
+    Status,
+    Verbatim,
+    no_such_key,
+    syntax_error,
+    wrong_usage,
+)
+
+_SAMPLED = 1000
+"""Records that MEMORY USAGE looks at."""
+
+# -- SLOWLOG
+
+
+def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 3:
+        raise wrong_usage(argv)
+    count = 10
+    if len(argv) == 3:
+        count = integer(argv[2]) if is_integer(argv[2]) else -2
+    if count < -1:
+        raise ReplyError('ERR count should be greater than or equal to -1')
+    shown = list(ctx.services.statistics.slow)[: None if count == -1 else count]
+    return [[one.number, one.started, one.duration, one.argv, one.address.encode(), one.name] for one in shown]
+
+
+def slowlog_len(ctx: Context, argv: list[bytes]) -> Reply:
+    return len(ctx.services.statistics.slow)
+
+
+def slowlog_reset(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.services.statistics.slow.clear()
+    return OK
+
+
+# -- LATENCY, as of a server that watches none (latency-monitor-threshold 0, latency-tracking no)
+
+
+def latency_latest(ctx: Context, argv: list[bytes]) -> Reply:
+    return []
+
+
+def latency_histogram(ctx: Context, argv: list[bytes]) -> Reply:
+    return {}
+
+
+def latency_reset(ctx: Context, argv: list[bytes]) -> Reply:
+    return 0
+
+
+def latency_graph(ctx: Context, argv: list[bytes]) -> Reply:
+    raise ReplyError(f"ERR No samples available for event '{argv[2].decode('utf-8', 'surrogateescape')}'")
+
+
+def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
+    return Verbatim(b'This store does not watch latencies. SLOWLOG GET shows the commands that were slow.\n')
+
+
+# -- MEMORY
+
+
+def memory_usage(ctx: Context, argv: list[bytes]) -> Reply:
+    for at in range(3, len(argv), 2):
+        if argv[at].upper() != b'SAMPLES' or at + 1 == len(argv) or integer(argv[at + 1]) < 0:
+            raise syntax_error()
+    value = ctx.find(argv[2])
+    if value is None:
+        return None
+    record = value.record()
+    size = len(value.meta_key) + len(record)
+    version = encoding.meta_version(record)
+    if version:
+        size += _members_size(ctx, encoding.members_prefix(version), len(value) if isinstance(value, Sized) else 0)
+    return size
+
+
+def _members_size(ctx: Context, prefix: bytes, count: int) -> int:
+    """:returns: bytes of a value's members, estimated from the first ones where they are many"""
+    sampled = records = 0
+    for key, record in islice(ctx.keys.overlay.scan_prefix(prefix), _SAMPLED):
+        sampled += len(key) + len(record)
+        records += 1
+    if records < _SAMPLED:
+        return sampled
+    # LevelDB knows only of what has left its log.
+    on_disk = ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
+    return max(on_disk, sampled, sampled * count // records)
+
+
+def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
+    used = resident_bytes()
+    keys = sum(ctx.keys.count(db) for db in range(DATABASES))
+    return {
+        b'peak.allocated': used,
+        b'total.allocated': used,
+        b'startup.allocated': 0,
+        b'clients.normal': sum(state.unsent_bytes() for state in ctx.services.clients.values()),
+        b'keys.count': keys,
+        b'keys.bytes-per-key': used // keys if keys else 0,
+        b'dataset.bytes': ctx.keys.engine.size_on_disk(),
+        b'peak.percentage': 100.0,
+        b'fragmentation': 1.0,
+        b'fragmentation.bytes': 0,
+    }
+
+
+def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
+    return Verbatim(b'The data is on disk; see INFO memory for this process.')
+
+
+def memory_malloc_stats(ctx: Context, argv: list[bytes]) -> Reply:
+    return Verbatim(b'The allocator of this process has no statistics to show.')
+
+
+def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:
+    return OK
+
+
+# -- MONITOR
+
+
+def monitor(ctx: Context, argv: list[bytes]) -> Reply:
+    if not ctx.may_block:
+        raise ReplyError("ERR MONITOR isn't allowed for DENY BLOCKING client")
+    if ctx.client.monitor:
+        return NO_REPLY  # as Redis
+    ctx.client.monitor = True
+    ctx.services.monitor(ctx.client, True)
+    return OK
+
+
+# -- DEBUG: what is of use to tests, Redis' own among them
+
+
+def debug(ctx: Context, argv: list[bytes]) -> Reply:
+    handler, arguments = _DEBUG.get(argv[1].lower(), (None, None))
+    if handler is None or arguments not in (len(argv) - 2, None):
+        raise wrong_usage(argv)
+    return handler(ctx, argv)
+
+
+def _debug_object(ctx: Context, argv: list[bytes]) -> Reply:
+    value = ctx.find(argv[2])
+    if value is None:
+        raise no_such_key()
+    name = value.encoding_name(ctx.services.settings.layout).decode()
+    return Status(f'Value at:0x0 refcount:1 encoding:{name} serializedlength:{len(value.record())}'.encode())
+
+
+def _debug_sleep(ctx: Context, argv: list[bytes]) -> Reply:
+    # A number that stands at the beginning counts, and what is none is 0.
+    seconds = re.match(rb'\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?', argv[2])
+    time.sleep(float(seconds[0]) if seconds else 0)
+    return OK
+
+
+def _debug_set_active_expire(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.services.remove_expired(argv[2] != b'0')
+    return OK
+
+
+def _nothing(ctx: Context, argv: list[bytes]) -> Reply:
+    return OK
+
+
+_DEBUG: dict[bytes, tuple[Handler, int | None]] = {
+    b'object': (_debug_object, 1),
+    b'sleep': (_debug_sleep, 1),
+    b'set-active-expire': (_debug_set_active_expire, 1),
+    # What is served is what is on disk, and there are no quicklists.
+    b'reload': (_nothing, None),
+    b'loadaof': (_nothing, 0),
+    b'quicklist-packed-threshold': (_nothing, 1),
+}
+
+_LATENCY = 'admin noscript loading stale'
+
+COMMANDS = (
+    container(
+        'slowlog',
+        row('get', slowlog_get, -2, 'admin loading stale'),
+        row('len', slowlog_len, 2, 'admin loading stale'),
+        row('reset', slowlog_reset, 2, 'admin loading stale'),
+    ),
+    container(
+        'latency',
+        row('latest', latency_latest, 2, _LATENCY),
+        row('history', latency_latest, 3, _LATENCY),
+        row('histogram', latency_histogram, -2, _LATENCY),
+        row('reset', latency_reset, -2, _LATENCY),
+        row('graph', latency_graph, 3, _LATENCY),
+        row('doctor', latency_doctor, 2, _LATENCY),
+    ),
+    container(
+        'memory',
+        row('usage', memory_usage, -3, 'readonly', 2, 2, 1),
+        row('stats', memory_stats, 2, ''),
+        row('doctor', memory_doctor, 2, ''),
+        row('malloc-stats', memory_malloc_stats, 2, ''),
+        row('purge', memory_purge, 2, ''),
+    ),
+    row('monitor', monitor, 1, 'admin noscript loading stale'),
+    row('debug', debug, -2, 'admin noscript loading stale'),
+)

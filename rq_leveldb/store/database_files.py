@@ -1,0 +1,109 @@
+"""The files that another start of LevelDB needs, and whether they are where LevelDB put them.
+
+LevelDB has them open, so it notices nothing when they are removed or replaced: it goes on writing to a log that no
+start will find, and what it acknowledges is lost. Files that LevelDB removes itself are those that it no longer needs
+(its `doc/impl.md`): CURRENT and the MANIFEST that it names stay until the next start, a table for as long as it is
+live, the newest log until there is a newer one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from rq_leveldb.store.file_identity import Identity, identity_of, loss_of
+
+LOG = '.log'
+TABLES = ('.ldb', '.sst')
+SETTLED = 50_000_000
+"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
+
+_LIVE_TABLE = re.compile(rb'^ (\d+):', re.MULTILINE)
+"""A line of LevelDB's property `sstables`: number, size, first and last key."""
+
+
+class _Log(NamedTuple):
+    number: int
+    path: Path
+    identity: Identity
+
+
+class DatabaseFiles:
+    """
+    :param directory: LevelDB's own directory, just opened
+    :param live_tables: gives LevelDB's property `sstables`
+    :param flush: has LevelDB put what is in memory into a table, and begin a new log
+    """
+
+    def __init__(self, directory: Path, live_tables: Callable[[], bytes], flush: Callable[[], None]) -> None:
+        self._directory = directory
+        self._live_tables = live_tables
+        self._flush = flush
+        current = directory / 'CURRENT'
+        manifest = directory / current.read_text('ascii').strip()
+        self._fixed = {path: identity_of(os.stat(path)) for path in (directory, current, manifest)}
+        self._looked_at: tuple[int, int, int] | None = None  # which directory, and when it had changed
+        self._log = self._newest_log()
+
+    def loss(self) -> str:
+        """Look; while nothing in the directory changes this costs one call of stat.
+
+        A log that was removed is made up for as long as all else is there, since what it held is also in memory.
+
+        :returns: what became of a file that is needed, for people; '' if all are there, or nobody can tell
+        """
+        try:
+            status = os.stat(self._directory)
+            seen = (*identity_of(status), status.st_mtime_ns)
+            if seen == self._looked_at:
+                return ''
+            loss = self._loss_of_any()
+        except OSError:
+            return loss_of(self._directory, self._fixed[self._directory])
+        self._looked_at = seen if time.time_ns() - status.st_mtime_ns > SETTLED else None
+        return loss
+
+    def _loss_of_any(self) -> str:
+        for path, identity in self._fixed.items():
+            loss = loss_of(path, identity)
+            if loss:
+                return loss
+        live = self._live()
+        there = set(self._numbered(TABLES))
+        # What a compaction removed in between is no longer live.
+        missing = live - there and live - there & self._live()
+        if missing:
+            return f'the table {min(missing)} is no longer in {self._directory}'
+        return self._loss_of_log()
+
+    def _live(self) -> set[int]:
+        return set(map(int, _LIVE_TABLE.findall(self._live_tables())))
+
+    def _loss_of_log(self) -> str:
+        known, newest = self._log, self._newest_log()
+        if newest.number == known.number:
+            return loss_of(known.path, known.identity)
+        if newest.number < known.number:
+            self._flush()
+            newest = self._newest_log()
+            if newest.number <= known.number:
+                return f'{known.path} is no longer there'
+        self._log = newest
+        return ''
+
+    def _newest_log(self) -> _Log:
+        logs = self._numbered((LOG,))
+        if not logs:
+            return _Log(0, self._directory, (0, 0))
+        number = max(logs)
+        path = self._directory / logs[number]
+        return _Log(number, path, identity_of(os.stat(path)))
+
+    def _numbered(self, suffixes: tuple[str, ...]) -> dict[int, str]:
+        """:returns: the names of LevelDB's files of these kinds, by number"""
+        parts = ((name, *os.path.splitext(name)) for name in os.listdir(self._directory))
+        return {int(stem): name for name, stem, suffix in parts if suffix in suffixes and stem.isdecimal()}

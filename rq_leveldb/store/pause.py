@@ -1,0 +1,48 @@
+"""CLIENT PAUSE: which commands are held, and until when. No I/O: holding them and letting them go is the server's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rq_leveldb.store.command import MAY_REPLICATE, WRITE, Command
+
+_SCRIPTS = frozenset(('eval', 'evalsha'))
+
+
+class Pause:
+    """One pause, from CLIENT PAUSE to its end; a further one makes it longer or stricter, never less.
+
+    :param find: the command that some arguments call, if there is one
+    :param says_readonly: whether a call of EVAL or EVALSHA names a script that says that it writes nothing
+    :ivar until: Unix time in ms
+    :ivar everything: whether what only reads is held as well
+    """
+
+    def __init__(
+        self, find: Callable[[list[bytes]], Command | None], says_readonly: Callable[[list[bytes]], bool]
+    ) -> None:
+        self._find = find
+        self._says_readonly = says_readonly
+        self.until = 0
+        self.everything = False
+
+    def extend(self, until: int, everything: bool) -> None:
+        """:param until: Unix time in ms"""
+        self.until = max(self.until, until)
+        self.everything = self.everything or everything
+
+    def holds(self, command: Command, argv: list[bytes], queue: list[list[bytes]] | None) -> bool:
+        """
+        :param queue: what the client has queued since MULTI
+        :returns: whether the command has to wait for the end of the pause
+        """
+        if self.everything or self._may_write(command, argv):
+            return True
+        return command.name == 'exec' and any(
+            self._may_write(found, queued) for queued in queue or () if (found := self._find(queued)) is not None
+        )
+
+    def _may_write(self, command: Command, argv: list[bytes]) -> bool:
+        if command.name in _SCRIPTS:
+            return not self._says_readonly(argv)
+        return WRITE in command.flags or MAY_REPLICATE in command.flags

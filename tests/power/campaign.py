@@ -1,0 +1,304 @@
+"""Cuts of the power at many points of a recorded load: where, what is due there, and what became of it, as a table."""
+
+from __future__ import annotations
+
+import enum
+import multiprocessing
+import os
+import shutil
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from tests.power.apart import Ended, apart
+from tests.power.disk import Disk
+from tests.power.judge import FAULTS, judge, started_anew, units
+from tests.power.load import DATA, IDLE, STARTED, STOPPED, Recording
+from tests.power.models import MODELS, rebuild
+from tests.power.recorder import TICK, Kind, Note, read
+from tests.power.units import TAG, History
+
+EVERY = 1.0
+"""Seconds after which an acknowledged write is about to be synced with everysec; see docs/internals.rst."""
+
+SLACK = 0.25
+"""Seconds by which it may be late. Time is counted in ticks of the store's own, which is late on a busy machine."""
+
+_PAUSE = 0.005
+_FIRST_LOG = '000003.log'
+_SLICE = 40
+PROCESSES = min(os.cpu_count() or 1, 8)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one cut.
+
+    :param cut: the number of the note behind which the power went
+    :param faults: kinds of faults and an example of each
+    """
+
+    model: str
+    cut: int
+    faults: dict[str, str]
+
+
+@dataclass
+class Table:
+    """Verdicts, counted for each setting and model."""
+
+    rows: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, recording: Recording, verdict: Verdict) -> None:
+        row = self.rows.setdefault((recording.fsync, verdict.model), Counter())
+        row['cuts'] += 1
+        row.update(verdict.faults.keys())
+        where = f'{recording.fsync} {verdict.model}, seed {recording.seed}, cut {verdict.cut}'
+        self.examples += [f'{where}: {kind}: {text}' for kind, text in verdict.faults.items()]
+
+    def found(self) -> int:
+        """:returns: how many faults there were"""
+        return sum(row[kind] for row in self.rows.values() for kind in FAULTS)
+
+    def __str__(self) -> str:
+        heads = ('cuts', *FAULTS)
+        lines = [f'{"fsync":<10}{"model":<11}' + ''.join(f'{head:>12}' for head in heads)]
+        for (fsync, model), row in sorted(self.rows.items()):
+            lines.append(f'{fsync:<10}{model:<11}' + ''.join(f'{row[head]:>12}' for head in heads))
+        return '\n'.join(lines)
+
+
+class Due:
+    """How much of a history must be there whenever the power goes, by what its store has promised so far.
+
+    :param fsync: always or everysec
+    :param longest: seconds of the longest sync
+    :param kept: how many units there were on the disk at first
+    """
+
+    def __init__(self, history: History, fsync: str, longest: float, kept: int) -> None:
+        self.acknowledged = kept
+        self.unknown: list[str] = []  # units that were acknowledged and are not in the history
+        self._history = history
+        self._bound = 0.0 if fsync == 'always' else EVERY + longest + SLACK
+        self._times: list[float] = []
+        self._counts: list[int] = []
+        self._floor = self._earlier = kept
+        self._now = 0.0
+        self._streams: dict[int, bytes] = {}
+
+    def follow(self, note: Note) -> None:
+        if note.kind is Kind.TICK:
+            self._now += TICK
+        elif note.kind is Kind.MARK:
+            self._mark(note.path)
+        elif note.kind is Kind.SENT:
+            # A store that answers has brought into tables what those before it left.
+            self._floor = max(self._floor, self._earlier)
+            text = self._streams.get(note.position, b'') + note.data
+            end = 0
+            for tag in TAG.finditer(text):
+                end = tag.end()
+                self._acknowledge(f'{int(tag[1])}:{int(tag[2])}', self._now)
+            self._streams[note.position] = text[end:][-40:]
+
+    def _mark(self, text: str) -> None:
+        if text == STOPPED:
+            self._floor = self.acknowledged
+        elif text == STARTED:
+            self._floor = self.count()
+            self._earlier = self.acknowledged
+            self._times.clear()
+            self._counts.clear()
+            self._streams.clear()
+
+    def _acknowledge(self, name: str, when: float) -> None:
+        position = self._history.position.get(name)
+        if position is None:
+            self.unknown.append(name)
+        elif position >= self.acknowledged:
+            self.acknowledged = position + 1
+            self._times.append(when)
+            self._counts.append(self.acknowledged)
+
+    def count(self) -> int:
+        """:returns: how many units must be there if the power goes now"""
+        index = bisect_right(self._times, self._now - self._bound)
+        return max(self._floor, self._counts[index - 1] if index else 0)
+
+
+def longest_sync(notes: Sequence[Note]) -> float:
+    """:returns: seconds of the longest run of syncs that one thread made without a pause"""
+    longest = 0.0
+    runs: dict[int, tuple[float, float]] = {}
+    for note in notes:
+        if note.kind is Kind.SYNC_BEGUN:
+            start, end = runs.get(note.position, (note.time, note.time))
+            runs[note.position] = (start if note.time - end < _PAUSE else note.time, note.time)
+        elif note.kind is Kind.SYNCED:
+            start, _ = runs[note.position]
+            runs[note.position] = (start, note.time)
+            longest = max(longest, note.time - start)
+    return longest
+
+
+class Where(enum.Enum):
+    """Where the power goes, with the share that each place has by itself."""
+
+    ANYWHERE = 40
+    BEHIND_REPLIES = 30
+    AFTER_NAMES = 15
+    AFTER_LOG_SWITCHES = 5
+    AT_FIRST = 10
+
+
+_AFTER = {Where.AFTER_NAMES: 10, Where.AFTER_LOG_SWITCHES: 60}
+"""How many notes later the power goes, on average."""
+
+
+def choose(notes: Sequence[Note], count: int, chance: Random, where: Where | None = None) -> list[int]:
+    """:param where: only there, and else everywhere
+    :returns: numbers of notes, in order
+    """
+    names = (Kind.CREATED, Kind.RENAMED, Kind.UNLINKED)
+    kinds = [note.kind for note in notes]
+    logs = [index for index, note in enumerate(notes) if note.kind is Kind.CREATED and note.path.endswith('.log')]
+    places: dict[Where, Sequence[int]] = {
+        Where.ANYWHERE: range(len(notes)),
+        Where.BEHIND_REPLIES: [index for index, kind in enumerate(kinds) if kind is Kind.SENT],
+        Where.AFTER_NAMES: [index for index, kind in enumerate(kinds) if kind in names],
+        Where.AFTER_LOG_SWITCHES: [index for index in logs if not notes[index].path.endswith(_FIRST_LOG)],
+        Where.AT_FIRST: range(kinds.index(Kind.SENT) if Kind.SENT in kinds else len(notes)),
+    }
+    among = [one for one in places if places[one] and where in (None, one)]
+    cuts = [] if where else [index for index, note in enumerate(notes) if note.path == IDLE]
+    while len(cuts) < count:
+        (one,) = chance.choices(among, [one.value for one in among])
+        later = int(chance.expovariate(1 / _AFTER[one])) if one in _AFTER else 0
+        cuts.append(min(chance.choice(places[one]) + later, len(notes) - 1))
+    return sorted(cuts)
+
+
+def examine(
+    recording: Recording, cuts: Sequence[int], models: Sequence[str], longest: float, where: Path
+) -> list[Verdict]:
+    """Rebuild and judge; runs in a process of its own.
+
+    :param cuts: numbers of notes, in order
+    :param where: a directory for the rebuilt disks
+    """
+    verdicts = []
+    history = History(recording.seed, recording.history)
+    history.contents(len(history.names))  # once, and not in each of the processes that judge
+    for cut, disk, due in follow(recording, history, cuts, longest):
+        if due.unknown:
+            # The store lost it although the power never went: it was killed or stopped.
+            verdicts.append(Verdict('killed', cut, {'lost': f'{due.unknown[0]} was acknowledged and is nowhere'}))
+        for name in models:
+            model = MODELS[name](disk, Random(f'{recording.seed}:{cut}:{name}'))
+            at_least = due.count() if model.loses_power else due.acknowledged
+            with scratch(where) as target:
+                rebuild(model, target)
+                started_anew(target / DATA, model.loses_power)
+                try:
+                    faults = apart(partial(judge, target / DATA, history, at_least))
+                except Ended as error:
+                    faults = {'unopenable': str(error)}
+                verdicts.append(Verdict(name, cut, faults))
+    return verdicts
+
+
+def leave(recording: Recording, model: str, chance: Random, target: Path) -> int:
+    """Put on a disk what one cut leaves there.
+
+    :param target: a new directory
+    :returns: how many units a store finds on it, 0 also if it finds less than was due or a fault
+    """
+    notes = list(read(recording.record))
+    cut = chance.randrange(len(notes))
+    history = History(recording.seed, recording.history)
+    for _, disk, due in follow(recording, history, [cut], longest_sync(notes)):
+        left = MODELS[model](disk, chance)
+        target.mkdir(mode=0o700)
+        rebuild(left, target)
+        started_anew(target / DATA, left.loses_power)
+        with scratch() as copy:
+            shutil.copytree(target, copy, dirs_exist_ok=True)
+            return 0 if judge(copy / DATA, history, due.count()) else units(copy / DATA)
+    raise AssertionError('the record is shorter than it was')
+
+
+def follow(
+    recording: Recording, history: History, cuts: Sequence[int], longest: float
+) -> Iterator[tuple[int, Disk, Due]]:
+    """:returns: for each cut its number, the disk at that moment, and what is due"""
+    disk = Disk(str(recording.root))
+    if recording.base is not None:
+        disk.adopt(recording.base, recording.inodes)
+    due = Due(history, recording.fsync, longest, recording.kept)
+    left = iter(cuts)
+    cut = next(left, -1)
+    for index, note in enumerate(read(recording.record)):
+        disk.follow(note)
+        due.follow(note)
+        while index == cut:
+            yield cut, disk, due
+            cut = next(left, -1)
+        if cut < 0:
+            return
+
+
+@contextmanager
+def scratch(where: Path | None = None) -> Iterator[Path]:
+    """A directory for the time being, in memory where there is such a place: nothing of a rebuilt disk has to last.
+
+    :param where: a directory that is removed later; what a database that cannot be read still writes is left there
+    """
+    memory = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
+    with tempfile.TemporaryDirectory(
+        prefix='power-', dir=where or memory, ignore_cleanup_errors=where is not None
+    ) as name:
+        yield Path(name)
+
+
+def run(
+    recording: Recording,
+    cuts: int,
+    models: Sequence[str] = tuple(MODELS),
+    table: Table | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+    where: Where | None = None,
+) -> Table:
+    """Cut the power of a recorded load, the same cuts for each model.
+
+    :param cuts: how many for each model
+    :param table: where the verdicts go
+    :param progress: told how many cuts were judged, again and again
+    :param where: only there, and else everywhere
+    """
+    table = table or Table()
+    notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]
+    chosen = choose(notes, cuts, Random(f'{recording.seed}:{recording.fsync}'), where)
+    longest = longest_sync(notes)
+    slices = [chosen[start : start + _SLICE] for start in range(0, len(chosen), _SLICE)]
+    with scratch() as place, ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('spawn')) as pool:
+        for verdicts in pool.map(
+            examine,
+            [recording] * len(slices),
+            slices,
+            [models] * len(slices),
+            [longest] * len(slices),
+            [place] * len(slices),
+        ):
+            for verdict in verdicts:
+                table.add(recording, verdict)
+            progress(len(verdicts))
+    return table

@@ -1,0 +1,212 @@
+"""Whether a disk that is left holds a beginning of what its store did, as long as was promised, and nothing else.
+
+The database is opened in this process, by the store's own engine and commands: thousands of disks are judged, and the
+start of a process each time would be most of the work.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from rq_leveldb.location import DATABASES, DataDirectory
+from rq_leveldb.store.commands.table import all_commands
+from rq_leveldb.store.opening import open_database
+from rq_leveldb.store.sweeper import Sweeper
+from tests.power.units import History, Place, Value
+from tests.store.direct import Direct
+
+FAULTS = {
+    'lost': 'units are missing that had to be there',
+    'unopenable': 'the database cannot be opened, or not a second time',
+    'holes': 'units are there that came later than one that is missing',
+    'halves': 'some of a unit is there, and some not',
+    'mismatched': 'counts are unlike what is counted',
+}
+OTHER_BOOT = '00000000-0000-0000-0000-000000000000'
+_SLICE = 1000
+
+
+def started_anew(data: Path, machine: bool) -> None:
+    """Let it be as after the start of a machine: what the store noted of the last one is of another.
+
+    :param machine: whether it was started anew, and not only the store
+    """
+    boot = data / 'boot'
+    if machine and boot.exists():
+        boot.write_text(OTHER_BOOT)
+
+
+def opened(data: Path) -> Direct:
+    """:returns: the commands of a store that has just been started there"""
+    directory = DataDirectory(data)
+    directory.create()
+    return Direct(directory.database, all_commands(), open_database(directory))
+
+
+def units(data: Path) -> int:
+    """:returns: how many units a database holds"""
+    left = opened(data)
+    try:
+        count: int = left.call('LLEN', 'history')
+        return count
+    finally:
+        left.close()
+
+
+def judge(data: Path, history: History, due: int) -> dict[str, str]:
+    """Open what is left and compare.
+
+    :param data: the data directory, which is changed
+    :param history: what the store did
+    :param due: how many units of it must be there at least
+    :returns: the faults, and for each an example in words
+    """
+    faults: dict[str, str] = {}
+    try:
+        left = opened(data)
+    except Exception as error:
+        return {'unopenable': told(error)}
+    try:
+        found = _Left(left)
+        found.read()
+        faults = found.faults
+        _compare(found, history, due, faults)
+        before = left.call('LLEN', 'history')
+        left.run('SET', 'afterwards', due)
+        left.close()
+    except Exception as error:
+        faults.setdefault('mismatched', told(error))
+        return faults
+    try:
+        left = opened(data)
+        count = left.call('LLEN', 'history')
+        if count != before or left.call('GET', 'afterwards') != b'%d' % due:
+            faults.setdefault('lost', f'{before} units were there, {count} at the second opening')
+        left.close()
+    except Exception as error:
+        faults.setdefault('unopenable', f'at the second time: {told(error)}')
+    return faults
+
+
+def told(error: Exception) -> str:
+    """:returns: an error and where it came from, in a line"""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{type(error).__name__}: {str(error)[:200]} ({Path(last.filename).name}, line {last.lineno})'
+
+
+def _compare(found: _Left, history: History, due: int, faults: dict[str, str]) -> None:
+    there = len(found.names)
+    if found.names != history.names[:there]:
+        at = next(index for index, name in enumerate(found.names) if history.names[index : index + 1] != [name])
+        faults['holes'] = f'of {there} units the one at {at} is {found.names[at]}, not {history.names[at : at + 1]}'
+    missing = set(history.names[:due]).difference(found.names)
+    if missing:
+        first = min(missing, key=history.names.index)
+        faults['lost'] = f'{there} units are there, {due} are due; the first that is missing is {first}'
+    if 'holes' in faults:
+        return
+    expected = history.contents(there)
+    now = time.time() * 1000
+    living = {
+        place: (value, expected.expiries.get(place))
+        for place, value in expected.values.items()
+        if expected.expiries.get(place, now) >= now
+    }
+    unlike = [place for place in living.keys() | found.values.keys() if living.get(place) != found.values.get(place)]
+    if unlike:
+        place = min(unlike)
+        faults['halves'] = (
+            f'after {there} units {len(unlike)} keys differ; {place} is {_short(found.values.get(place))}, '
+            f'not {_short(living.get(place))}'
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f'{text[:80]}...'
+
+
+class _Left:
+    """What is read from a database.
+
+    :ivar values: by database and key, what it holds and when it expires (Unix time in ms, None for never)
+    :ivar names: those of the units in its history
+    :ivar faults: counts that are wrong
+    """
+
+    def __init__(self, left: Direct) -> None:
+        self._left = left
+        self.values: dict[Place, tuple[Value, int | None]] = {}
+        self.names: list[str] = []
+        self.faults: dict[str, str] = {}
+
+    def read(self) -> None:
+        self._sweep()
+        left = self._left
+        for db in range(DATABASES):
+            left.ctx.db = db
+            keys = list(left.keys.typed_keys(db))
+            self._count('DBSIZE', left.call('DBSIZE'), len(keys), f'database {db}')
+            for key, kind in keys:
+                value = self._value(key, kind)
+                expires = left.call('PEXPIRETIME', key)
+                if expires == -2:
+                    continue  # it came due meanwhile
+                self.values[db, key.decode()] = value, None if expires == -1 else expires
+        left.ctx.db = 0
+        history = self.values.get((0, 'history'), ([], None))[0]
+        assert isinstance(history, list)
+        self.names = [name.decode() for name in history]
+        order = self.values.get((0, 'order'), (b'0', None))[0]
+        if order != b'%d' % len(self.names):
+            self.faults['halves'] = f'order is {order!r}, history has {len(self.names)} units'
+
+    def _sweep(self) -> None:
+        """Remove what is due or has no owner, as a store does after its start."""
+        keys = self._left.keys
+        sweeper = Sweeper(keys)
+        keys.tick()
+        while sweeper.take_due(_SLICE):
+            keys.commit()
+        while sweeper.has_work():
+            sweeper.sweep(_SLICE)
+            keys.commit()
+
+    def _value(self, key: bytes, kind: str) -> Value:
+        call = self._left.call
+        value: Value
+        if kind == 'string':
+            value = call('GET', key)
+            return value
+        if kind == 'list':
+            length = call('LLEN', key)
+            value = call('LRANGE', key, 0, -1)
+            if value is False:  # not as long as it says that it is
+                value = [one for one in (call('LINDEX', key, index) for index in range(length)) if one is not None]
+            self._count('LLEN', length, len(value), key)
+        elif kind == 'set':
+            value = set(call('SMEMBERS', key))
+            self._count('SCARD', call('SCARD', key), len(value), key)
+        elif kind == 'hash':
+            flat = call('HGETALL', key)
+            value = dict(zip(flat[::2], flat[1::2], strict=True))
+            self._count('HLEN', call('HLEN', key), len(value), key)
+        elif kind == 'zset':
+            flat = call('ZRANGE', key, 0, -1, 'WITHSCORES')
+            value = dict(zip(flat[::2], map(float, flat[1::2]), strict=True))
+            self._count('ZCARD', call('ZCARD', key), len(value), key)
+            scores = call('ZMSCORE', key, *value) if value else []
+            if [None if score is None else float(score) for score in scores] != list(value.values()):
+                self.faults['mismatched'] = f'ZMSCORE and ZRANGE tell other scores for {key!r}'
+        else:
+            assert kind == 'stream', kind
+            value = {entry: tuple(fields) for entry, fields in call('XRANGE', key, '-', '+')}
+            self._count('XLEN', call('XLEN', key), len(value), key)
+        return value
+
+    def _count(self, command: str, count: int, counted: int, what: object) -> None:
+        if count != counted:
+            self.faults['mismatched'] = f'{command} is {count}, {counted} are there ({what!r})'
