@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory, sync_directory
-from rq_leveldb.store import encoding, opening
+from rq_leveldb.store import encoding, opening, power_loss
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.engine import (
     Engine,
@@ -36,6 +37,7 @@ from rq_leveldb.store.record_mend import mend
 from rq_leveldb.store.salvage import Salvage
 
 _NOT_DATA = ('LOCK', 'LOG', 'LOG.old')
+_TABLES = ('.ldb', '.sst')
 _ROUNDS = 5
 """How often what mending brings to light is mended."""
 
@@ -125,14 +127,10 @@ class _Check:
                 shutil.rmtree(self._copy)
 
     def _look(self) -> Report:
-        self._link()
-        salvage = Salvage(
-            self._copy,
-            opening.power_may_be_lost(self._directory),
-            lambda done, size: self._progress('files', done, size),
-        )
+        findings = self._copied()
+        salvage = Salvage(self._copy, lambda done, size: self._progress('files', done, size))
         salvage.run()
-        findings = salvage.findings
+        findings += salvage.findings
         if not settle(self._copy, unordered=salvage.unordered):
             findings.append(Finding('the record of the format', 'it cannot be read', 'it is written again'))
         engine = Engine(self._copy)
@@ -155,16 +153,31 @@ class _Check:
             engine.close()
         return Report([*of_files, *of_records], survey.keys, survey.records)
 
-    def _link(self) -> None:
+    def _copied(self) -> list[Finding]:
+        """Make the copy, and do to it what a start would do after a loss of power.
+
+        :returns: what that was
+        """
+        power_lost = opening.power_may_be_lost(self._directory)
         self._copy.mkdir(mode=0o700)
         for path in self._directory.database.iterdir():
             if path.name in _NOT_DATA:
+                continue
+            # What comes after a loss of power changes files in their place; tables it leaves alone.
+            if power_lost and path.suffix not in _TABLES:
+                shutil.copyfile(path, self._copy / path.name)
                 continue
             try:
                 os.link(path, self._copy / path.name)
             except OSError:
                 # Not every file system has links.
                 shutil.copyfile(path, self._copy / path.name)
+        if not power_lost:
+            return []
+        with tempfile.TemporaryDirectory(dir=self._copy.parent) as aside, contextlib.suppress(errors.CorruptDatabase):
+            lines = power_loss.mend(self._copy, Path(aside))
+            return [Finding('a loss of power', line, 'a start does this by itself', harmless=True) for line in lines]
+        return []
 
     def _survey(self, engine: Engine) -> Survey:
         checking = RecordCheck(engine, lambda done, size: self._progress('records', done, size))

@@ -154,16 +154,6 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
     return due
 
 
-def torn_end(data: bytes) -> Torn | None:
-    """:returns: where the file ends too early, if it does; it has no other fault"""
-    try:
-        for _ in records(data, checksums=False, least=0):
-            pass
-    except Torn as torn:
-        return torn
-    return None
-
-
 def _is_batch(payload: bytes, count: int) -> bool:
     """:returns: whether a batch has as many changes as it says, and nothing behind them"""
     try:

@@ -52,16 +52,16 @@ def open_database(directory: DataDirectory) -> Engine:
 def close_database(directory: DataDirectory, engine: Engine) -> None:
     """Close what is synced, and say that it was closed in good order."""
     engine.close()
-    note_good_order(directory)
+    try:
+        note_good_order(directory)
+    except OSError as error:
+        # Then the next start takes it for one that was killed, which costs nothing.
+        logger.warning('cannot note that the database was closed in good order: %s', error)
 
 
 def note_good_order(directory: DataDirectory) -> None:
     """Say that all of the database is synced, and whole."""
-    try:
-        write_anew(directory.boot_note, _CLOSED)
-    except OSError as error:
-        # Then the next start takes it for one that was killed, which costs nothing.
-        logger.warning('cannot note that the database was closed in good order: %s', error)
+    write_anew(directory.boot_note, _CLOSED)
 
 
 def was_opened(directory: DataDirectory) -> bool:

@@ -9,7 +9,6 @@ Without a loss of power the same fault is damage of the medium, and nothing is c
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from rq_leveldb import errors
 from rq_leveldb.location import sync_directory
 from rq_leveldb.store import manifest
-from rq_leveldb.store.engine import contents, sync_file, write_anew
+from rq_leveldb.store.engine import contents, write_anew
 from rq_leveldb.store.log_file import Fault, Torn, check_batches, readable_records, records
 
 KEPT = 86_400.0
@@ -46,8 +45,7 @@ def mend(database: Path, aside: Path) -> list[str]:
     def cut(path: Path, fault: Fault) -> None:
         keep(path)
         lost = path.stat().st_size - fault.end
-        os.truncate(path, fault.end)
-        sync_file(path)
+        _shorten(path, fault.end)
         done.append(f'{path.name} ends at byte {fault.end}, {lost} bytes before it did: {fault.reason}')
 
     version = _version(database, cut, done)
@@ -72,13 +70,18 @@ def mend(database: Path, aside: Path) -> list[str]:
         keep(path)
         if path == oldest:
             # LevelDB has said that it is there.
-            os.truncate(path, 0)
-            sync_file(path)
+            _shorten(path, 0)
         else:
             path.unlink()
         done.append(f'{path.name} is set aside: {reason}')
     sync_directory(database)
     return done
+
+
+def _shorten(path: Path, size: int) -> None:
+    with open(path, 'r+b') as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
 
 
 def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
@@ -134,12 +137,15 @@ def _end(path: Path, database: Path) -> Fault | None:
         if any(readable_records(data, fault.end)):
             raise
         torn = fault
-    missing = manifest.read(data[:end], checksums=False).missing(database)
+    version = manifest.read(data[:end], checksums=False)
+    missing = version.missing(database)
+    if not version.log:
+        raise Fault(end, 'it names no log')
     if missing is None:
         return torn
-    with contextlib.suppress(Fault):
-        if manifest.read(data[:last], checksums=False).missing(database) is None:
-            return Fault(last, f'{missing.name} is missing, which the last edit names')
+    before = manifest.read(data[:last], checksums=False)
+    if before.log and before.missing(database) is None:
+        return Fault(last, f'{missing.name} is missing, which the last edit names')
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
 
 

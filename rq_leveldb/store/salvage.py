@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rq_leveldb.store import manifest, table_file
 from rq_leveldb.store.finding import Finding
-from rq_leveldb.store.log_file import Fault, changed_keys, check_batches, readable_records, torn_end
+from rq_leveldb.store.log_file import Fault, changed_keys, check_batches, readable_records
 from rq_leveldb.store.manifest import Table, Version
 
 _PIECE = 4096
@@ -31,15 +31,13 @@ Progress = Callable[[int, int], None]
 class Salvage:
     """
     :param directory: LevelDB's files
-    :param power_lost: logs may have ended where they do, or have holes, because power was lost
     :param progress: in bytes
     :ivar findings: what is wrong
     :ivar unordered: which of two tables holds the later value is not known before LevelDB has merged them
     """
 
-    def __init__(self, directory: Path, power_lost: bool, progress: Progress) -> None:
+    def __init__(self, directory: Path, progress: Progress) -> None:
         self.directory = directory
-        self.power_lost = power_lost
         self.findings: list[Finding] = []
         self.unordered = False
         self._progress = progress
@@ -68,7 +66,7 @@ class Salvage:
         before = dict(version.tables)
         if not lost:
             for number, table in before.items():
-                self._table(version, self._path(number), table)
+                self._table(version, manifest.table_path(self.directory, number), table)
         self._logs(version, lost)
         if lost or version.tables != before:
             self._write_manifest(version)
@@ -81,16 +79,7 @@ class Salvage:
         try:
             path = manifest.current(self.directory)
             name = path.name
-            data = self._contents(path)
-            try:
-                return manifest.read(data, checksums=True)
-            except Fault as fault:
-                if self.power_lost and not any(readable_records(data, fault.end)):
-                    version = manifest.read(data[: fault.end], checksums=True)
-                    self._replace(path, data[: fault.end])
-                    self._found(path, fault.reason, 'it ends there: a loss of power', at=fault.end, harmless=True)
-                    return version
-                raise
+            return _whole(self._contents(path))
         except (Fault, FileNotFoundError) as error:
             fault_at = error.end if isinstance(error, Fault) else None
             reason = error.reason if isinstance(error, Fault) else 'it is missing'
@@ -116,9 +105,8 @@ class Salvage:
         If there are any, the MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost
         between two records.
         """
-        paths = [self._path(number) for number in version.tables]
-        if not self.power_lost:
-            paths.append(manifest.log_path(self.directory, version.log))
+        paths = [manifest.table_path(self.directory, number) for number in version.tables]
+        paths.append(manifest.log_path(self.directory, version.log))
         return [path for path in paths if not path.exists()]
 
     def _tables(self) -> list[Path]:
@@ -129,10 +117,10 @@ class Salvage:
     def _newest_manifest(self) -> Version | None:
         for path in sorted(self.directory.glob('MANIFEST-*'), reverse=True):
             try:
-                version = manifest.read(self._contents(path), checksums=True)
+                version = _whole(self._contents(path))
             except Fault:
                 continue
-            if all(self._path(number).exists() for number in version.tables):
+            if all(manifest.table_path(self.directory, number).exists() for number in version.tables):
                 self._replace(self.directory / 'CURRENT', path.name.encode() + b'\n')
                 return version
         return None
@@ -146,11 +134,6 @@ class Salvage:
         self._replace(self.directory / 'CURRENT', name.encode() + b'\n')
 
     # -- tables
-
-    def _path(self, number: int) -> Path:
-        path = self.directory / f'{number:06d}.ldb'
-        old = path.with_suffix('.sst')
-        return old if not path.exists() and old.exists() else path
 
     def _table(self, version: Version, path: Path, table: Table | None) -> None:
         """Look at a table; what cannot be read of it goes out of the version.
@@ -229,7 +212,7 @@ class Salvage:
         if lost and logs:
             version.log = int(logs[0].stem)
         if not whole:
-            self._found(oldest, 'it is missing', 'an empty one is made', harmless=self.power_lost)
+            self._found(oldest, 'it is missing', 'what it held is lost', at=0)
             oldest.touch()
         due = range(1 << 56) if lost else version.due
         for path in logs:
@@ -238,16 +221,13 @@ class Salvage:
             if whole:
                 try:
                     due = check_batches(data, due, checksums=True)
-                    # A writer that was killed leaves half a record, which was never acknowledged.
-                    torn = torn_end(data)
-                    if torn is None:
-                        continue
-                    end, reason, harmless = torn.end, torn.reason, True
+                    continue
                 except Fault as fault:
                     whole = False
-                    end, reason, harmless = fault.end, fault.reason, self.power_lost
+                    end = fault.end
+                    reason = fault.reason
             else:
-                reason, harmless = 'what comes before it is lost', self.power_lost
+                reason = 'what comes before it is lost'
             keys = _lost_keys(data, end)
             self._found(
                 path,
@@ -256,7 +236,6 @@ class Salvage:
                 + (f', changes of {len(keys)} records' if keys else ''),
                 at=end,
                 keys=tuple(keys[:_SOME_KEYS]),
-                harmless=harmless,
             )
             if end or path == oldest:
                 self._replace(path, data[:end])
@@ -300,6 +279,16 @@ class Salvage:
         aside = path.with_name(path.name + '.new')
         aside.write_bytes(data)
         aside.replace(path)
+
+
+def _whole(data: bytes) -> Version:
+    """:returns: what a MANIFEST says
+    :raises Fault: it is damaged, or ends too early to say which files there are
+    """
+    version = manifest.read(data, checksums=True)
+    if not (version.log and version.next_file):
+        raise Fault(0, 'it ends before it says which files there are')
+    return version
 
 
 def _lost_keys(data: bytes, end: int) -> list[bytes]:

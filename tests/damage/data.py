@@ -30,9 +30,7 @@ State = dict[tuple[int, bytes], Any]
 
 def opened(directory: DataDirectory) -> Direct:
     """:returns: the commands on what a store would open"""
-    engine = open_database(directory)
-    engine.close()
-    return Direct(directory.database, all_commands())
+    return Direct(directory.database, all_commands(), open_database(directory))
 
 
 def fill(directory: DataDirectory, seed: int, size: int) -> None:
