@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,13 @@ def post(front: FrontProcess, document: Any, key: str | None) -> tuple[int, Any,
         client.close()
 
 
+def how_long(front: FrontProcess, name: str) -> float:
+    """Return how many seconds a batch takes."""
+    started = time.perf_counter()
+    assert post(front, batch(name), None)[0] == 201
+    return time.perf_counter() - started
+
+
 @REAL
 @pytest.mark.parametrize('victim', ['store', 'front'])
 @pytest.mark.parametrize('has_key', [True, False], ids=['with a key', 'without a key'])
@@ -61,7 +69,8 @@ def test_who_is_killed_leaves_all_of_a_batch_or_nothing(
     queue = Queue('default', connection=connection)
     waiting = DeferredJobRegistry('default', connection=connection)
     cut_off = 0
-    # A batch takes about 150 ms; each is cut off a little later than the one before.
+    took = min(how_long(front, f'whole{number}') for number in range(3))
+    # Each is cut off a little later than the one before.
     for number in range(POINTS):
         connection.flushall()
         document = batch(f'b{number}')
@@ -75,7 +84,7 @@ def test_who_is_killed_leaves_all_of_a_batch_or_nothing(
         else:
             (process,) = until(psutil.Process(front.process.pid).children)
         sender.start()
-        sender.join(0.2 * number / POINTS)
+        sender.join(took * (number + 0.5) / POINTS)
         process.kill()
         process.wait(10)
         sender.join()
