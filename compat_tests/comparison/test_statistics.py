@@ -128,3 +128,33 @@ def test_encodings_have_the_same_names(count: int, width: int, model: RealRedis,
         for key, (verb, *members) in values.items():
             contest.send('a', verb, key, *members)
             _same(contest, 'OBJECT', 'ENCODING', key)
+
+
+TRANSACTION = """
+    MULTI; SET a 1; LPUSH a 1; EVAL "return redis.call('SET', 'b', 2)" 0; BLPOP nope 0; EXEC;
+    MULTI; EXEC; MULTI; FOO; SET a 1; EXEC; MULTI; DISCARD; WATCH a; SET a 2; MULTI; GET a; EXEC;
+    MULTI; GET a; EXEC; EXEC
+"""
+
+
+@pytest.mark.parametrize('at_once', [False, True])
+def test_the_slow_log_has_the_commands_of_transactions_and_scripts(
+    at_once: bool, model: RealRedis, store: Server
+) -> None:
+    with _fresh(model, store) as contest:
+        logs = []
+        for wire in contest.client('a'):
+            wire.call('CONFIG', 'SET', 'slowlog-log-slower-than', 0)
+            try:
+                wire.call('SLOWLOG', 'RESET')
+                commands = [command for _, command in parse(TRANSACTION)]
+                if at_once:
+                    wire.call_many(commands)
+                else:
+                    for command in commands:
+                        wire.call(*command)
+                logs.append([entry.value[3] for entry in wire.call('SLOWLOG', 'GET', 100).value])
+            finally:
+                wire.call('CONFIG', 'SET', 'slowlog-log-slower-than', 10000)
+        assert logs[0] == logs[1]
+        assert Reply('*', [Reply('$', b'LPUSH'), Reply('$', b'a'), Reply('$', b'1')]) in logs[1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rq_leveldb.store.replies import Push, Reply, Status
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class ClientState:
     """One client.
 
@@ -65,5 +65,12 @@ class ClientState:
         self.failed = False
 
     def note_subscriptions(self) -> None:
-        """Channels or patterns were added or removed."""
+        """Channels or patterns were removed."""
         self.subscribed = bool(self.channels or self.patterns or self.shard_channels)
+
+    def forget_subscriptions(self) -> None:
+        """It listens to nothing any more."""
+        self.channels.clear()
+        self.patterns.clear()
+        self.shard_channels.clear()
+        self.subscribed = False

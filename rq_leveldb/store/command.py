@@ -26,6 +26,7 @@ DENYOOM = 'denyoom'
 ALLOW_BUSY = 'allow_busy'
 """Served while a script runs for too long."""
 NO_MULTI = 'no_multi'
+SKIP_SLOWLOG = 'skip_slowlog'
 
 IN_SUBSCRIPTION = 'in_subscription'
 """Allowed to a client of RESP2 that is subscribed."""

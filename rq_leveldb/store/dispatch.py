@@ -105,10 +105,8 @@ class Dispatcher:
         for row in commands:
             self.commands[row.name.encode()] = row
 
-    def _row(self, argv: list[bytes]) -> _Row | None:
-        return self._rows.get(argv[0]) or self._look_up(argv)
-
     def _look_up(self, argv: list[bytes]) -> _Row | None:
+        """Find what is not among `_rows` by its first word, where callers look before: a call of its own would cost."""
         # What has subcommands is never found by its name alone, so that the others need no second look.
         words = tuple(argv[:2])
         row = self._rows.get(words)
@@ -142,7 +140,7 @@ class Dispatcher:
         :raises Exception: likewise, for a fault of ours or damaged data
         """
         client = ctx.client
-        row = self._row(argv)
+        row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None:
             if argv[0].lower() in (b'post', b'host:'):
                 # A web page that reached the port: what follows would be its commands.
@@ -153,7 +151,7 @@ class Dispatcher:
         command, statistics = row.command, row.statistics
         if not row.least <= len(argv) <= row.most:
             return self._turned_away(client, command, wrong_arity(command.name))
-        if not _heard_while_subscribed(client, command):
+        if client.subscribed and not _heard_while_subscribed(client, command):
             return self._turned_away(client, command, _subscribed(command))
         if self.pause is not None and self.pause.holds(command, argv, client.queue):
             client.last_command = command.name
@@ -190,7 +188,7 @@ class Dispatcher:
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
-        if elapsed * 1e6 >= self.settings.slower_than >= 0:
+        if elapsed * 1e6 >= self.settings.slower_than >= 0 and flags.SKIP_SLOWLOG not in command.flags:
             if client.blocked:
                 client.slow = argv, elapsed
             else:
@@ -209,7 +207,7 @@ class Dispatcher:
         :returns: BUSY for most of them
         """
         client = ctx.client
-        row = self._row(argv)
+        row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None or not row.least <= len(argv) <= row.most:
             return self.execute(ctx, argv)
         command = row.command
@@ -235,6 +233,8 @@ class Dispatcher:
         client = ctx.client
         if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
             return False
+        if self.settings.slower_than == 0:
+            return False  # the slow log has everything
         client.begin_transaction()
         return True
 
@@ -248,11 +248,12 @@ class Dispatcher:
         queue = client.queue
         if queue is None or client.subscribed or self.monitors or self.pause is not None:
             return 0
+        rows = self._rows
         before = len(queue)
         cost = client.queue_bytes
         while commands and cost < MAX_QUEUE:
             argv = commands[0]
-            row = self._row(argv) if argv else None
+            row = rows.get(argv[0]) or self._look_up(argv) if argv else None
             count = len(argv)
             if row is None or not row.queued or not row.least <= count <= row.most:
                 break
@@ -266,18 +267,25 @@ class Dispatcher:
 
         :raises ReplyError: its error
         """
-        row = self._row(argv)
+        row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None:
             raise self._unknown(argv)
         if not row.least <= len(argv) <= row.most:
             raise wrong_arity(row.command.name)
-        row.statistics.calls += 1
+        statistics = row.statistics
+        statistics.calls += 1
+        started = time.perf_counter()
         try:
             reply = self._run(ctx, row, argv)
         except ReplyError as error:
-            row.statistics.failed += 1
+            statistics.failed += 1
             self._count(error)
             raise
+        finally:
+            elapsed = time.perf_counter() - started
+            statistics.seconds += elapsed
+            if elapsed * 1e6 >= self.settings.slower_than >= 0:
+                self._remember_slow(ctx.client, argv, elapsed)
         return _whole(reply) if type(reply) is Pieces else reply
 
     def _run(self, ctx: Context, row: _Row, argv: list[bytes]) -> Reply:

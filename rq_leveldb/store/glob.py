@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 _MAX_STARS = 1000
+_ESCAPED = [re.escape(bytes((byte,))) for byte in range(256)]
 
 
 class Glob:
@@ -120,7 +121,7 @@ def _split(pattern: bytes) -> list[list[bytes]]:
             if byte == b'\\' and index < size:
                 byte = pattern[index : index + 1]
                 index += 1
-            segments[-1].append(re.escape(byte))
+            segments[-1].append(_ESCAPED[byte[0]])
     return segments
 
 

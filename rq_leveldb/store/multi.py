@@ -13,21 +13,23 @@ class Watches:
 
     def __init__(self) -> None:
         # Read by the dispatcher after every change: there are none most of the time.
-        self.watchers: dict[Place, dict[int, ClientState]] = {}
+        # Most keys are watched by one client, and one may watch a million: a tuple is small.
+        self.watchers: dict[Place, tuple[ClientState, ...]] = {}
 
     def watch(self, client: ClientState, place: Place, lived: bool) -> None:
         """:param lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail"""
         if place not in client.watched:
             client.watched[place] = lived
-            self.watchers.setdefault(place, {})[client.number] = client
+            self.watchers[place] = (*self.watchers.get(place, ()), client)
 
     def unwatch(self, client: ClientState) -> None:
         for place in client.watched:
-            watchers = self.watchers.get(place)
-            if watchers is not None:
-                watchers.pop(client.number, None)
-                if not watchers:
-                    del self.watchers[place]
+            watchers = self.watchers[place]
+            if len(watchers) == 1:
+                del self.watchers[place]
+            else:
+                index = watchers.index(client)
+                self.watchers[place] = watchers[:index] + watchers[index + 1 :]
         client.watched.clear()
         client.dirty = False
 
@@ -39,7 +41,7 @@ class Watches:
 
     def touch(self, place: Place) -> None:
         """A key changed."""
-        for client in self.watchers.get(place, {}).values():
+        for client in self.watchers.get(place, ()):
             client.dirty = True
 
     def places(self, db: int) -> list[Place]:

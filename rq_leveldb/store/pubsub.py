@@ -14,27 +14,31 @@ class _Channels:
     """Channels of one kind, each with its listeners."""
 
     def __init__(self) -> None:
-        # Dictionaries as ordered sets: messages go out in the order of subscription.
-        self._listeners: dict[bytes, dict[int, ClientState]] = {}
+        # In the order of subscription, in which messages go out. Most channels have one listener, and a client may have
+        # a million channels: a tuple needs a quarter of what a dictionary would.
+        self._listeners: dict[bytes, tuple[ClientState, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._listeners)
 
     def join(self, client: ClientState, channel: bytes) -> None:
-        self._listeners.setdefault(channel, {})[client.number] = client
+        """:param channel: one that the client does not listen to yet"""
+        self._listeners[channel] = (*self._listeners.get(channel, ()), client)
 
     def leave(self, client: ClientState, channel: bytes) -> None:
-        listeners = self._listeners.get(channel)
-        if listeners is not None:
-            listeners.pop(client.number, None)
-            if not listeners:
-                del self._listeners[channel]
+        """:param channel: one that the client listens to"""
+        listeners = self._listeners[channel]
+        if len(listeners) == 1:
+            del self._listeners[channel]
+        else:
+            place = listeners.index(client)
+            self._listeners[channel] = listeners[:place] + listeners[place + 1 :]
 
     def send(self, channel: bytes, push: Push) -> int:
         listeners = self._listeners.get(channel)
         if not listeners:
             return 0
-        for client in listeners.values():
+        for client in listeners:
             client.send(push)
         return len(listeners)
 
@@ -62,74 +66,80 @@ class PubSub:
     def __init__(self) -> None:
         self._channels = _Channels()
         self._shard_channels = _Channels()
-        self._patterns: dict[bytes, tuple[Glob, dict[int, ClientState]]] = {}
+        self._patterns = _Channels()
+        self._globs: dict[bytes, Glob] = {}  # of the patterns that somebody listens to
 
     def subscribe(self, client: ClientState, channel: bytes) -> int:
         """:returns: how many channels and patterns the client listens to now"""
-        self._channels.join(client, channel)
-        client.channels.add(channel)
-        client.note_subscriptions()
+        if channel not in client.channels:
+            self._channels.join(client, channel)
+            client.channels.add(channel)
+            client.subscribed = True
         return subscriptions(client)
 
     def unsubscribe(self, client: ClientState, channel: bytes) -> int:
         """:returns: how many channels and patterns the client still listens to"""
-        client.channels.discard(channel)
-        self._channels.leave(client, channel)
-        client.note_subscriptions()
+        if channel in client.channels:
+            client.channels.remove(channel)
+            self._channels.leave(client, channel)
+            client.note_subscriptions()
         return subscriptions(client)
 
     def ssubscribe(self, client: ClientState, channel: bytes) -> int:
         """:returns: how many sharded channels the client listens to now"""
-        self._shard_channels.join(client, channel)
-        client.shard_channels.add(channel)
-        client.note_subscriptions()
+        if channel not in client.shard_channels:
+            self._shard_channels.join(client, channel)
+            client.shard_channels.add(channel)
+            client.subscribed = True
         return len(client.shard_channels)
 
     def sunsubscribe(self, client: ClientState, channel: bytes) -> int:
         """:returns: how many sharded channels the client still listens to"""
-        client.shard_channels.discard(channel)
-        self._shard_channels.leave(client, channel)
-        client.note_subscriptions()
+        if channel in client.shard_channels:
+            client.shard_channels.remove(channel)
+            self._shard_channels.leave(client, channel)
+            client.note_subscriptions()
         return len(client.shard_channels)
 
     def psubscribe(self, client: ClientState, pattern: bytes) -> int:
         """:returns: how many channels and patterns the client listens to now"""
-        if pattern not in self._patterns:
-            self._patterns[pattern] = (Glob(pattern), {})
-        self._patterns[pattern][1][client.number] = client
-        client.patterns.add(pattern)
-        client.note_subscriptions()
+        if pattern not in client.patterns:
+            self._patterns.join(client, pattern)
+            if pattern not in self._globs:
+                self._globs[pattern] = Glob(pattern)
+            client.patterns.add(pattern)
+            client.subscribed = True
         return subscriptions(client)
 
     def punsubscribe(self, client: ClientState, pattern: bytes) -> int:
         """:returns: how many channels and patterns the client still listens to"""
-        client.patterns.discard(pattern)
-        found = self._patterns.get(pattern)
-        if found is not None:
-            found[1].pop(client.number, None)
-            if not found[1]:
-                del self._patterns[pattern]
-        client.note_subscriptions()
+        if pattern in client.patterns:
+            client.patterns.remove(pattern)
+            self._leave_pattern(client, pattern)
+            client.note_subscriptions()
         return subscriptions(client)
+
+    def _leave_pattern(self, client: ClientState, pattern: bytes) -> None:
+        self._patterns.leave(client, pattern)
+        if not self._patterns.count(pattern):
+            del self._globs[pattern]
 
     def leave(self, client: ClientState) -> None:
         """End all subscriptions of a client."""
-        for channel in list(client.channels):
-            self.unsubscribe(client, channel)
-        for channel in list(client.shard_channels):
-            self.sunsubscribe(client, channel)
-        for pattern in list(client.patterns):
-            self.punsubscribe(client, pattern)
+        for channel in client.channels:
+            self._channels.leave(client, channel)
+        for channel in client.shard_channels:
+            self._shard_channels.leave(client, channel)
+        for pattern in client.patterns:
+            self._leave_pattern(client, pattern)
+        client.forget_subscriptions()
 
     def publish(self, channel: bytes, message: bytes) -> int:
         """:returns: how often the message was delivered: once for each subscription, also if one client has several"""
         count = self._channels.send(channel, Push([b'message', channel, message]))
-        for pattern, (glob, listeners) in self._patterns.items():
+        for pattern, glob in self._globs.items():
             if _matches(glob, pattern, channel):
-                push = Push([b'pmessage', pattern, channel, message])
-                for client in listeners.values():
-                    client.send(push)
-                count += len(listeners)
+                count += self._patterns.send(pattern, Push([b'pmessage', pattern, channel, message]))
         return count
 
     def spublish(self, channel: bytes, message: bytes) -> int:

@@ -308,7 +308,8 @@ class Server:
             self.durability.committed(wrote, release)
         elif wrote:
             self.durability.committed(wrote, lambda: None)
-        keyspace.forget_seen()
+        if keyspace.seen is not None:
+            keyspace.forget_seen()
         if keyspace.overlay.abandoned and not self._sweeping:
             self._start_sweeping()
 

@@ -95,3 +95,24 @@ def test_nonsense_harms_nobody() -> None:
         [sys.executable, str(HERE / 'fuzz_resp.py'), '8'], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(('command', 'most'), [(b'SUBSCRIBE', 560), (b'SSUBSCRIBE', 560), (b'WATCH', 400)])
+def test_a_name_that_a_client_listens_to_or_watches_needs_little_memory(
+    redis: Redis, store_dir: Path, command: bytes, most: int
+) -> None:
+    count = 300_000
+    names = [b'%010d' % number for number in range(count)]
+    redis.mget(names)  # what so many arguments need is there already
+    before = resident(redis)
+    with client(store_dir) as sock:
+        sock.sendall(b'*%d\r\n$%d\r\n%s\r\n' % (count + 1, len(command), command))
+        sock.sendall(b''.join(b'$10\r\n%s\r\n' % name for name in names))
+        reader = sock.makefile('rb')
+        if command == b'WATCH':
+            assert reader.readline() == b'+OK\r\n'
+        else:
+            for line in reader:
+                if line == b':%d\r\n' % count:
+                    break
+        assert (resident(redis) - before) / count < most
