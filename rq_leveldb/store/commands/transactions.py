@@ -19,7 +19,9 @@ def exec_(ctx: Context, argv: list[bytes]) -> Reply:
     if client.queue is None:
         raise ReplyError('ERR EXEC without MULTI')
     queue, failed = client.queue, client.failed
-    dirty = client.dirty or any(lived and ctx.keys.find(db, key) is None for (db, key), lived in client.watched.items())
+    dirty = client.dirty
+    if client.watched and not dirty:
+        dirty = any(lived and ctx.keys.find(db, key) is None for (db, key), lived in client.watched.items())
     ctx.services.watches.end_transaction(client)
     if failed:
         raise ReplyError('EXECABORT Transaction discarded because of previous errors.')
