@@ -115,7 +115,12 @@ def harm(directory: DataDirectory, chance: random.Random) -> tuple[str, str]:
 
     :returns: its name, and how
     """
-    paths = sorted(path for path in directory.database.iterdir() if path.name not in ('LOCK', 'LOG', 'LOG.old'))
+    # One that was cut to nothing has nothing more to damage.
+    paths = sorted(
+        path
+        for path in directory.database.iterdir()
+        if path.name not in ('LOCK', 'LOG', 'LOG.old') and path.stat().st_size
+    )
     kinds = sorted({path.suffix or path.name.partition('-')[0] for path in paths})
     kind = chance.choice(kinds)
     path = chance.choice([path for path in paths if (path.suffix or path.name.partition('-')[0]) == kind])
