@@ -9,7 +9,6 @@ They run in a private network where this machine allows one, since some speak to
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from compat_tests import download, failure_list, private_network
+from compat_tests import download, failure_list, private_network, suite_process
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
 
@@ -88,16 +87,7 @@ def run(against: str, arguments: list[str]) -> Outcome:
         report = Path(work, 'report.xml')
         command = [sys.executable, '-m', 'compat_tests.redis_py_suite', '--inside', str(Path(work, inside))]
         command += ['--report', str(report), '--against', against, '--', *(arguments or FILES)]
-        done = subprocess.run(
-            [sys.executable, private_network.__file__, *command],
-            cwd=download.CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-            timeout=TIME_LIMIT,
-        )
+        done = suite_process.run([sys.executable, private_network.__file__, *command], TIME_LIMIT)
         if done.returncode == private_network.UNAVAILABLE:
             raise SuiteUnavailableError(f"redis-py's tests need a private network: {done.stdout.strip()}")
         if not report.exists():
@@ -125,13 +115,7 @@ def _inside(root: Path, against: str, report: Path, arguments: list[str]) -> int
 
 def main() -> int:
     """Run from the command line; return 0 if nothing failed."""
-    parser = argparse.ArgumentParser(
-        prog='python -m compat_tests.redis_py_suite', description="Run redis-py's own test suite."
-    )
-    parser.add_argument('--against', choices=['store', 'redis'], default='store')
-    parser.add_argument('--inside', type=Path, help=argparse.SUPPRESS)
-    parser.add_argument('--report', type=Path, help=argparse.SUPPRESS)
-    parser.add_argument('arguments', nargs='*', metavar='-- PYTEST ARGUMENT')
+    parser = suite_process.parser('python -m compat_tests.redis_py_suite', "Run redis-py's own test suite.")
     options = parser.parse_args()
     if options.inside is not None:
         return _inside(options.inside, options.against, options.report, options.arguments)

@@ -11,7 +11,6 @@ on the machine's own port 6379 if that is free where it does not.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from compat_tests import download, private_network
+from compat_tests import download, private_network, suite_process
 from compat_tests.real_redis import RealRedis
 from compat_tests.store_process import StoreProcess
 
@@ -159,7 +158,7 @@ def run(against: str, arguments: list[str], extra_environment: Mapping[str, str]
         # RQ's tests start `rqworker`, which stands beside the interpreter.
         environment['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), environment.get('PATH', os.defpath)])
         environment.update(extra_environment or {})
-        done = _in_private_network(command, environment)
+        done = suite_process.run([sys.executable, private_network.__file__, *command], TIME_LIMIT, environment)
         if done.returncode == private_network.UNAVAILABLE:
             if _port_is_taken():
                 raise SuiteUnavailableError(
@@ -167,27 +166,9 @@ def run(against: str, arguments: list[str], extra_environment: Mapping[str, str]
                     f'and this machine gives no private network: {done.stdout.strip()}\n'
                     'Stop what listens there, or allow unprivileged user namespaces.'
                 )
-            done = _run(command, environment)
+            done = suite_process.run(command, TIME_LIMIT, environment)
         passed, skipped, failed = _read_report(report) if report.exists() else (frozenset(),) * 3
     return Outcome(done.returncode, passed, skipped, failed, done.stdout)
-
-
-def _in_private_network(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return _run([sys.executable, private_network.__file__, *command], environment)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=download.CHECKOUT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors='replace',
-        timeout=TIME_LIMIT,
-    )
 
 
 def _port_is_taken() -> bool:
@@ -265,12 +246,8 @@ def _end_what_is_left() -> None:
 
 def main() -> int:
     """Run from the command line; return pytest's exit status."""
-    parser = argparse.ArgumentParser(prog='python -m compat_tests.rq_suite', description="Run RQ's own test suite.")
-    parser.add_argument('--against', choices=['store', 'redis'], default='store')
+    parser = suite_process.parser('python -m compat_tests.rq_suite', "Run RQ's own test suite.")
     parser.add_argument('--slow', action='store_true', help="run RQ's slow tests, too")
-    parser.add_argument('--inside', type=Path, help=argparse.SUPPRESS)
-    parser.add_argument('--report', type=Path, help=argparse.SUPPRESS)
-    parser.add_argument('arguments', nargs='*', metavar='-- PYTEST ARGUMENT')
     options = parser.parse_args()
     if options.inside is not None:
         return _inside(options.inside, options.against, options.report, options.arguments)

@@ -44,6 +44,7 @@ __all__ = [
     'connect_unix',
     'default_directory',
     'front_directory',
+    'is_duration',
     'is_redis_url',
     'parse',
     'parse_store',
@@ -453,15 +454,14 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         DataDirectory(directory),
         db=int(_number(url, options, 'db', 0, int, f'0 to {DATABASES - 1}', lambda value: 0 <= value < DATABASES)),
         fsync=fsync,
-        idle=_number(
-            url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', lambda value: 0 <= value < math.inf
-        ),
+        idle=_number(url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', is_duration),
         extra=options,
     )
 
 
-def _is_duration(value: float) -> bool:
-    return 0 <= value < math.inf
+def is_duration(seconds: float) -> bool:
+    """Say whether a number of seconds is one that somebody can wait, or 0 for never."""
+    return 0 <= seconds < math.inf
 
 
 def parse_store(url: str | None) -> Location:

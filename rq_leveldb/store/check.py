@@ -32,12 +32,12 @@ from rq_leveldb.store.engine import (
     words,
 )
 from rq_leveldb.store.finding import Finding
+from rq_leveldb.store.manifest import TABLE_SUFFIXES
 from rq_leveldb.store.record_check import RecordCheck, Survey
 from rq_leveldb.store.record_mend import mend
 from rq_leveldb.store.salvage import Salvage
 
 _NOT_DATA = ('LOCK', 'LOG', 'LOG.old')
-_TABLES = ('.ldb', '.sst')
 _ROUNDS = 5
 """How often what mending brings to light is mended."""
 
@@ -164,7 +164,7 @@ class _Check:
             if path.name in _NOT_DATA:
                 continue
             # What comes after a loss of power changes files in their place; tables it leaves alone.
-            if power_lost and path.suffix not in _TABLES:
+            if power_lost and path.suffix not in TABLE_SUFFIXES:
                 shutil.copyfile(path, self._copy / path.name)
                 continue
             try:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from rq_leveldb.store import manifest
 from rq_leveldb.store.file_identity import Identity, identity_of, loss_of
 
 LOG = '.log'
-TABLES = ('.ldb', '.sst')
 SETTLED = 50_000_000
 """Nanoseconds after which a change of a directory can be told from the next one by its time."""
 
@@ -43,9 +43,8 @@ class DatabaseFiles:
         self._directory = directory
         self._live_tables = live_tables
         self._flush = flush
-        current = directory / 'CURRENT'
-        manifest = directory / current.read_text('ascii').strip()
-        self._fixed = {path: identity_of(os.stat(path)) for path in (directory, current, manifest)}
+        fixed = (directory, directory / 'CURRENT', manifest.current(directory))
+        self._fixed = {path: identity_of(os.stat(path)) for path in fixed}
         self._looked_at: tuple[int, int, int] | None = None  # which directory, and when it had changed
         self._log = self._newest_log()
 
@@ -73,7 +72,7 @@ class DatabaseFiles:
             if loss:
                 return loss
         live = self._live()
-        there = set(self._numbered(TABLES))
+        there = set(self._numbered(manifest.TABLE_SUFFIXES))
         # What a compaction removed in between is no longer live.
         missing = live - there and live - there & self._live()
         if missing:

@@ -133,8 +133,8 @@ class Engine:
             path = manifest.current(self.directory)
             version = manifest.read(path.read_bytes(), checksums=False)
             missing = version.missing(self.directory)
-            if missing is not None:
-                path = missing
+            if missing:
+                path = missing[0]
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             due = version.due
             for path in version.logs(self.directory):

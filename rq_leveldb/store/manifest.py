@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rq_leveldb.store.log_file import Fault, Fields, Torn, framed, number_bytes, records, text_bytes
 
+TABLE_SUFFIXES = ('.ldb', '.sst')
 _CURRENT = re.compile(rb'(MANIFEST-\d+)\n')
 _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
 
@@ -49,12 +50,13 @@ class Version:
         numbers = sorted(int(path.stem) for path in database.glob('*.log') if path.stem.isdigit())
         return [log_path(database, number) for number in numbers if number >= self.log]
 
-    def missing(self, database: Path) -> Path | None:
-        """:returns: a file that has to be there, and is not"""
-        # LevelDB makes the new log before it says here that it is the oldest one.
-        oldest = [log_path(database, self.log)] if self.log else []
-        tables = [table_path(database, number) for number in self.tables]
-        return next((path for path in oldest + tables if not path.exists()), None)
+    def missing(self, database: Path) -> list[Path]:
+        """:returns: the files that have to be there, and are not"""
+        paths = [table_path(database, number) for number in self.tables]
+        if self.log:
+            # LevelDB makes the new log before it says here that it is the oldest one.
+            paths.append(log_path(database, self.log))
+        return [path for path in paths if not path.exists()]
 
     @property
     def due(self) -> range:
@@ -69,8 +71,7 @@ def log_path(database: Path, number: int) -> Path:
 
 def table_path(database: Path, number: int) -> Path:
     """:returns: the file of a table; LevelDB had another name for them until 2013"""
-    path = database / f'{number:06d}.ldb'
-    old = path.with_suffix('.sst')
+    path, old = (database / f'{number:06d}{suffix}' for suffix in TABLE_SUFFIXES)
     return old if not path.exists() and old.exists() else path
 
 

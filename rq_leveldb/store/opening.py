@@ -27,10 +27,9 @@ def open_database(directory: DataDirectory) -> Engine:
     """
     database = directory.database
     try:
-        note = _read(directory.boot_note)
         finish_mending(directory)
         if is_missing(database):
-            if note is not None:
+            if was_opened(directory):
                 raise errors.CorruptDatabase(
                     str(database),
                     title='The database is missing',

@@ -97,7 +97,7 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
     others = sorted(database.glob('MANIFEST-*'), reverse=True)
     for path in dict.fromkeys(([named] if named is not None else []) + others):
         try:
-            end = _end(path, database)
+            version, end = _read(path, database)
         except Fault as fault:
             first = first or errors.CorruptDatabase(
                 str(path), title=f'A file of the database is damaged ({fault.reason})'
@@ -111,17 +111,17 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
         if path != named:
             write_anew(database / 'CURRENT', path.name)
             done.append(f'CURRENT names {path.name} again')
-        return manifest.read(path.read_bytes(), checksums=False)
+        return version
     raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
 
 
-def _end(path: Path, database: Path) -> Fault | None:
-    """See where a MANIFEST has to end for all that it names to be there.
+def _read(path: Path, database: Path) -> tuple[manifest.Version, Fault | None]:
+    """Read a MANIFEST up to where it has to end for all that it names to be there.
 
     Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
     what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
 
-    :returns: why it has to be cut, and where; None if it need not be
+    :returns: what it says; and why it has to be cut, and where, None if it need not be
     :raises Fault: it is damaged
     :raises FileNotFoundError: it is missing, or something that it names
     """
@@ -141,12 +141,12 @@ def _end(path: Path, database: Path) -> Fault | None:
     missing = version.missing(database)
     if not version.log:
         raise Fault(end, 'it names no log')
-    if missing is None:
-        return torn
+    if not missing:
+        return version, torn
     before = manifest.read(data[:last], checksums=False)
-    if before.log and before.missing(database) is None:
-        return Fault(last, f'{missing.name} is missing, which the last edit names')
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing))
+    if before.log and not before.missing(database):
+        return before, Fault(last, f'{missing[0].name} is missing, which the last edit names')
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(missing[0]))
 
 
 def forget(aside: Path) -> None:

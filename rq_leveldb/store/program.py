@@ -9,7 +9,6 @@ import faulthandler
 import gc
 import logging
 import logging.handlers
-import math
 import os
 import signal
 import sys
@@ -63,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 <= float(text) < math.inf:
+        if location.is_duration(float(text)):
             return float(text)
     raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 0 for never')
 

@@ -49,8 +49,9 @@ class Salvage:
         :raises OSError: a file cannot be read or written for another reason than damage
         """
         version = self._version()
-        missing = self._missing(version) if version is not None else []
-        # Without the others a MANIFEST is whole, and just files are lost.
+        missing = version.missing(self.directory) if version is not None else []
+        # The MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost between two
+        # records. Without other tables it is whole, and just files are lost.
         if version is not None and missing and any(int(path.stem) not in version.tables for path in self._tables()):
             self._unknown('MANIFEST', 'it names files that are not there, and others are')
             for path in missing:
@@ -99,19 +100,9 @@ class Salvage:
             at=at,
         )
 
-    def _missing(self, version: Version) -> list[Path]:
-        """:returns: the files that should be there and are not
-
-        If there are any, the MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost
-        between two records.
-        """
-        paths = [manifest.table_path(self.directory, number) for number in version.tables]
-        paths.append(manifest.log_path(self.directory, version.log))
-        return [path for path in paths if not path.exists()]
-
     def _tables(self) -> list[Path]:
         """:returns: the tables that are there"""
-        paths = (path for path in self.directory.iterdir() if path.suffix in ('.ldb', '.sst'))
+        paths = (path for path in self.directory.iterdir() if path.suffix in manifest.TABLE_SUFFIXES)
         return sorted(path for path in paths if path.stem.isdigit())
 
     def _newest_manifest(self) -> Version | None:

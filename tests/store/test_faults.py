@@ -6,10 +6,7 @@ import contextlib
 import os
 import random
 import resource
-import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 from crashing import PATIENCE, Store, Writer, wait_for
+from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb.location import FSYNC_POLICIES
 
@@ -141,11 +139,4 @@ def test_a_transaction_stays_one_when_the_disk_has_room_again(store: Store) -> N
 
 def test_full_disk(tmp_path: Path) -> None:
     """The same on a small file system that is really full."""
-    mount = tmp_path / 'disk'
-    mount.mkdir()
-    inside = ['unshare', '--user', '--map-root-user', '--mount']
-    if shutil.which('unshare') is None or subprocess.run([*inside, 'true'], capture_output=True).returncode:
-        pytest.skip('needs a mount namespace')
-    script = Path(__file__).with_name('full_disk.py')
-    done = subprocess.run([*inside, sys.executable, script, mount], capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_with_mounts_of_its_own('full_disk.py', tmp_path / 'disk')

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 from crashing import PATIENCE, Store
+from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb import Redis, StoreError
 from rq_leveldb.client import autostart
@@ -322,14 +323,7 @@ def test_a_working_store_does_not_take_its_own_changes_for_others(tmp_path: Path
 
 
 def test_a_file_system_that_is_unmounted_or_covered_by_another(tmp_path: Path) -> None:
-    mount = tmp_path / 'disk'
-    mount.mkdir()
-    inside = ['unshare', '--user', '--map-root-user', '--mount']
-    if shutil.which('unshare') is None or subprocess.run([*inside, 'true'], capture_output=True).returncode:
-        pytest.skip('needs a mount namespace')
-    script = Path(__file__).with_name('lost_mount.py')
-    done = subprocess.run([*inside, sys.executable, script, mount], capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_with_mounts_of_its_own('lost_mount.py', tmp_path / 'disk')
 
 
 NOBODY = 54_321

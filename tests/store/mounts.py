@@ -1,0 +1,24 @@
+"""Runs a script that mounts file systems, where nobody else sees them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run_with_mounts_of_its_own(name: str, mount: Path) -> None:
+    """
+    :param name: of a script beside this module; it has to succeed
+    :param mount: a directory that is made for it
+    """
+    mount.mkdir()
+    inside = ['unshare', '--user', '--map-root-user', '--mount']
+    if shutil.which('unshare') is None or subprocess.run([*inside, 'true'], capture_output=True).returncode:
+        pytest.skip('needs a mount namespace')
+    script = Path(__file__).with_name(name)
+    done = subprocess.run([*inside, sys.executable, script, mount], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
