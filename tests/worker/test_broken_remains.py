@@ -78,7 +78,7 @@ def test_the_rest_is_recovered(workers: Workers, queue: Queue, tmp_path: Path, w
 
 
 def test_maintenance_goes_on_after_what_cannot_be_read(workers: Workers, queue: Queue) -> None:
-    connection = queue.connection
+    connection: Any = queue.connection
     ready, broken, between = (queue.enqueue(worker_jobs.add, number, 1) for number in range(3))
     connection.delete(queue.key)
     connection.hset(ready.key, 'status', 'ready_to_enqueue')
