@@ -32,9 +32,9 @@ class RefusedToStart(Exception):
 class RedisServer(Server):
     """A real redis-server, found as for all comparisons.
 
-    With ``everysec`` Redis says that a second may be lost. While a sync runs it holds writes back, and answers them, for
-    two seconds at most: so two are granted, also to a process that is killed. A server that starts does not sync what
-    those before it left, and is not blamed for it.
+    With ``everysec`` Redis says that a second may be lost. It holds writes back while a sync runs, though it answers
+    them, for two seconds at most: so two are granted, also to a process that is killed. A server that starts does not
+    sync what those before it left, and is not blamed for it.
     """
 
     everysec = 2.0

@@ -191,7 +191,7 @@ def run(keeper: Keeper, kills: int, seed: int) -> Summary:
             summary.faults[f'client {told.client}'] = told.fault
         if there < told.last or told.lost:
             summary.faults['lost'] = (
-                f'client {told.client} was told of {told.last} units, {there} are there; {told.lost} had to be done anew'
+                f'client {told.client} was told of {told.last} units, {there} are there; {told.lost} were done anew'
             )
     return summary
 
