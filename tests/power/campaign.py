@@ -301,6 +301,13 @@ def _verdict(recording: Recording, history: History, model: str, cut: int, due: 
     return Verdict(model, cut, judgement.faults, age, mended)
 
 
+def ended(recording: Recording) -> Verdict:
+    """:returns: what became of a load's store without any loss of power, at the end of the record"""
+    notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]
+    with scratch() as place:
+        return examine(recording, [len(notes) - 1], ['killed'], Course.of(notes), place)[-1]
+
+
 def leave(recording: Recording, model: str, chance: Random, target: Path) -> int:
     """Put on a disk what one cut leaves there.
 

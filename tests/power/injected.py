@@ -181,14 +181,17 @@ class Batch:
         while time.monotonic() < deadline and self._process.poll() is None:
             time.sleep(0.02)
         self._recorder.fail_no_more()
+        serves = self._serves()
         if self._process.poll() is not None:
+            # Perhaps it took its time to end after an error.
             self._report.counts['not started' if at_start else 'ended'] += 1
             self._start()
+            serves = self._serves()
         elif [client.refusals for client in self._clients] != before:
             self._report.counts['refused'] += 1
         else:
             self._report.counts['not refused'] += 1
-        if not self._serves():
+        if not serves:
             self._fault('dead', f'the store does not serve again, though nothing fails any more: {self._said()[-600:]}')
             return False
         if self._server.raw in self._said():
@@ -197,11 +200,12 @@ class Batch:
         return True
 
     def _serves(self) -> bool:
-        """Wait until every client goes on."""
+        """Wait until every client goes on, or the store has ended."""
         goals = [client.last + 1 for client in self._clients]
         deadline = time.monotonic() + _SOON
+        assert self._process is not None
         while any(client.last < goal for client, goal in zip(self._clients, goals, strict=True)):
-            if time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True
