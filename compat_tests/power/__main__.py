@@ -173,7 +173,7 @@ class Comparison:
 
 
 def _cut_rows(series: Iterable[_Series]) -> list[Row]:
-    rows: list[Row] = [('server', 'fsync', 'model', 'loads', 'spoilt', 'cuts', *FAULTS, 'mended', 'longest loss')]
+    rows: list[Row] = [('server', 'fsync', 'model', 'loads', 'spoilt', 'cuts', *FAULTS, 'mended', 'oldest')]
     for one in series:
         for (fsync, model), row in sorted(one.table.rows.items()):
             counts = [row[kind] for kind in ('cuts', *FAULTS, 'mended')]
