@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,10 @@ class Answering:
                 stderr=out,
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
-        self._connection = redis.UnixDomainSocketConnection(str(data / SOCKET), protocol=2, retry=Retry(NoBackoff(), 0))
+        # redis-py declares a host that a connection by path has not.
+        self._connection = redis.UnixDomainSocketConnection(  # type: ignore[abstract]
+            str(data / SOCKET), protocol=2, retry=Retry(NoBackoff(), 0)
+        )
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -159,7 +163,9 @@ class Restarted:
         self.server.prepare(self.data, fresh=True)
         self._command = self.server.command(self.data, fsync)
         self._log = place / 'out'
-        self.connect = partial(redis.Redis, unix_socket_path=str(self.data / SOCKET), retry=Retry(NoBackoff(), 0))
+        self.connect: Callable[[], redis.Redis] = partial(
+            redis.Redis, unix_socket_path=str(self.data / SOCKET), retry=Retry(NoBackoff(), 0)
+        )
         self._start()
 
     def _start(self) -> None:

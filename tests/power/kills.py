@@ -65,7 +65,7 @@ class Autostarted:
     def __init__(self, place: Path, fsync: str) -> None:
         self.server = Server()
         self.data = place / DATA
-        self.connect = partial(Redis.from_url, f'leveldb://{self.data}?fsync={fsync}')
+        self.connect: Callable[[], redis.Redis] = partial(Redis.from_url, f'leveldb://{self.data}?fsync={fsync}')
 
     def kill(self) -> None:
         running = autostart.running_store(DataDirectory(self.data))

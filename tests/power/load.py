@@ -266,7 +266,7 @@ class Load:
         """Let clients write for a while, the one with much data now and then without a pause."""
         if self._compaction == 0 and self._server.compaction:
             with self.client() as client:
-                client.execute_command(self._server.compaction)  # type: ignore[no-untyped-call]
+                client.execute_command(self._server.compaction)
         self._compaction -= 1
         self.hurry = self._chance.random() < 0.4
         goal = self._recorder.count() + _PHASE_NOTES
