@@ -89,6 +89,30 @@ def test_a_transaction_may_not_need_more_memory_than_fits(redis: Redis, store_di
     assert any(b'too many commands in a transaction' in reply for reply in replies)
 
 
+@pytest.mark.parametrize(
+    'data',
+    [
+        pytest.param(b'*2\r\n$4\r\nECHO\r\n$500000000\r\n' + bytes(80 << 20), id='a value that does not end'),
+        pytest.param(
+            b'MULTI\r\n' + (b'*2\r\n$4\r\nECHO\r\n$%d\r\n' % PIECE + bytes(PIECE) + b'\r\n') * 300, id='a queue'
+        ),
+        pytest.param(b'GET large\r\n' * 100 + b'PING\r\n' * (12 << 20), id='commands that wait'),
+    ],
+)
+def test_what_a_client_sent_that_has_gone_takes_no_memory(redis: Redis, store_dir: Path, data: bytes) -> None:
+    redis.set('large', bytes(1 << 20))
+    before = resident(redis)
+    for _ in range(4):
+        with client(store_dir) as sock:
+            sock.sendall(data)
+            while resident(redis) - before < 60 << 20:
+                pass
+        while len(redis.client_list()) > 1:
+            pass
+    # The system's allocator keeps some of it.
+    assert resident(redis) - before < 160 << 20
+
+
 def test_nonsense_harms_nobody() -> None:
     """For some seconds; for longer by hand, see fuzz_resp.py."""
     done = subprocess.run(
