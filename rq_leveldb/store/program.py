@@ -193,6 +193,8 @@ def _place(options: argparse.Namespace) -> location.Location:
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
+    # Where the log cannot be written, as on a full disk, a traceback about that would be the next thing to be written.
+    logging.raiseExceptions = False
     handler: logging.Handler
     if foreground:
         handler = logging.StreamHandler()
