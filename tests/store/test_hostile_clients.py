@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -111,6 +112,30 @@ def test_what_a_client_sent_that_has_gone_takes_no_memory(redis: Redis, store_di
             pass
     # The system's allocator keeps some of it.
     assert resident(redis) - before < 160 << 20
+
+
+@pytest.mark.parametrize('command', [b'SUBSCRIBE channel', b'PSUBSCRIBE *', b'SSUBSCRIBE channel', b'MONITOR'])
+def test_who_listens_and_never_reads_is_disconnected_before_its_messages_take_much_memory(
+    redis: Redis, store_dir: Path, command: bytes
+) -> None:
+    payload = os.urandom(1 << 20)
+    redis.set('key', payload)
+    most = before = resident(redis)
+    publish = redis.spublish if command.startswith(b'SS') else redis.publish
+    with contextlib.ExitStack() as crowd:
+        for _ in range(4):
+            sock = crowd.enter_context(client(store_dir))
+            sock.sendall(command + b'\r\n')
+            assert sock.recv(4)
+        assert len(redis.client_list()) == 5
+        for _ in range(100):
+            # Who waits meanwhile is answered, and what is told to those who do not read is told to them alone.
+            publish('channel', payload)
+            assert redis.get('key') == payload
+            most = max(most, resident(redis))
+        while len(redis.client_list()) > 1:
+            pass
+    assert most - before < 220 << 20
 
 
 def test_nonsense_harms_nobody() -> None:

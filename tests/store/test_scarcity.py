@@ -162,10 +162,18 @@ def test_a_store_may_open_what_the_system_grants_whoever_starts_it(tmp_path: Pat
 ROOM = 60 << 20
 
 
-def short_of_memory(store: Store) -> None:
+def short_of_memory(store: Store, room: int = ROOM) -> None:
     status = Path(f'/proc/{store.pid}/status').read_text()
     (size,) = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith('VmData'))
-    limit(store, resource.RLIMIT_DATA, size + ROOM)
+    limit(store, resource.RLIMIT_DATA, size + room)
+
+
+def test_writes_are_synced_where_there_is_no_memory_for_another_thread(store: Store) -> None:
+    short_of_memory(store, 4 << 20)
+    with store.client() as client:
+        client.set('key', 'value')
+        until(lambda: client.info('persistence')['syncs'])
+    assert 'Traceback' not in store.directory.with_suffix('.out').read_text()
 
 
 def test_a_command_that_needs_more_memory_than_there_is_is_told_and_undone_as_a_whole(
