@@ -119,8 +119,8 @@ def send(client: redis.Redis, one: Unit) -> None:
         return
     with client.pipeline() as pipe:
         for command in one.commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipe.execute_command('ECHO', one.tag)  # type: ignore[no-untyped-call]
+            pipe.execute_command(*command)
+        pipe.execute_command('ECHO', one.tag)
         pipe.execute()
 
 

@@ -1,6 +1,6 @@
 """A disk that runs full when the clock was set back; to be run in a mount namespace.
 
-`disk_and_clock.py MOUNT-POINT`, with tests/worker on the path.
+`python -m tests.store.disk_and_clock MOUNT-POINT`
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from crashing import PATIENCE, Store
-from jumping_clock import HOURS, JumpingClock
+
+from tests.store.crashing import PATIENCE, Store
+from tests.worker.jumping_clock import HOURS, JumpingClock
 
 
 def writes(client: redis.Redis) -> bool:

@@ -1,4 +1,7 @@
-"""A data directory on a read-only file system; to be run in a mount namespace: `read_only.py MOUNT-POINT`."""
+"""A data directory on a read-only file system; to be run in a mount namespace.
+
+`python -m tests.store.read_only MOUNT-POINT`
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from crashing import Store
 
 from rq_leveldb import Redis, StoreError
+from tests.store.crashing import Store
 
 
 def mount(*arguments: str) -> None:

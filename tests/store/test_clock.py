@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import jumping_clock
 import pytest
-from crashing import PATIENCE, Store
-from jumping_clock import HOURS, JumpingClock
-from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb import Redis
+from tests.store.crashing import Store
+from tests.store.mounts import run_with_mounts_of_its_own
+from tests.until import until
+from tests.worker.jumping_clock import HOURS, JumpingClock
 
 DAY = 24 * HOURS
 
@@ -29,13 +28,6 @@ def store(clock: JumpingClock, tmp_path: Path) -> Iterator[Store]:
     made.start()
     yield made
     made.kill()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, 'it does not happen'
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize('days', [1, -1], ids=['forward', 'back'])
@@ -106,7 +98,5 @@ def test_a_store_that_nobody_uses_ends_in_its_time(clock: JumpingClock, tmp_path
         assert client.get('key') == b'value'
 
 
-def test_the_disk_is_looked_at_whatever_the_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = [str(Path(jumping_clock.__file__).parent), os.environ.get('PYTHONPATH', '')]
-    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(beside))
-    run_with_mounts_of_its_own('disk_and_clock.py', tmp_path / 'disk')
+def test_the_disk_is_looked_at_whatever_the_clock_says(tmp_path: Path) -> None:
+    run_with_mounts_of_its_own('disk_and_clock', tmp_path / 'disk')

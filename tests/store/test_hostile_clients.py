@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from rq_leveldb import Redis
+from tests.places import ROOT
 
-HERE = Path(__file__).parent
 PIECE = 1 << 18
 
 
@@ -140,8 +140,14 @@ def test_who_listens_and_never_reads_is_disconnected_before_its_messages_take_mu
 
 def test_nonsense_harms_nobody() -> None:
     """For some seconds; for longer by hand, see fuzz_resp.py."""
+    program = [sys.executable, '-m', 'tests.store.fuzz_resp', '8']
     done = subprocess.run(
-        [sys.executable, str(HERE / 'fuzz_resp.py'), '8'], capture_output=True, text=True, timeout=100, check=False
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
 

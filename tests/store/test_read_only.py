@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crashing import PATIENCE, Store, Writer, wait_for
-from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb import Redis
 from rq_leveldb.location import FSYNC_POLICIES
 from tests.power.recorder import Recorder, missing
+from tests.store.crashing import PATIENCE, Store, Writer, wait_for
+from tests.store.mounts import run_with_mounts_of_its_own
 
 
 def test_a_start_on_a_read_only_file_system_is_refused_in_words_and_changes_nothing(tmp_path: Path) -> None:
-    run_with_mounts_of_its_own('read_only.py', tmp_path / 'disk')
+    run_with_mounts_of_its_own('read_only', tmp_path / 'disk')
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import os
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import redis as redis_py
-from crashing import PATIENCE, Store, Writer, wait_for
 
 from rq_leveldb import Redis
+from tests.store.crashing import PATIENCE, Store, Writer, wait_for
+from tests.until import until
 
 STORE = [sys.executable, '-m', 'rq_leveldb', 'store']
 
@@ -50,13 +50,6 @@ def descriptors(store: Store) -> int:
     """:returns: the limit with which it could open nothing more"""
     used = set(map(int, os.listdir(f'/proc/{store.pid}/fd')))
     return min(set(range(len(used) + 1)) - used)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, 'it does not happen'
-        time.sleep(0.01)
 
 
 def all_is_there_after_a_kill(store: Store, writer: Writer) -> None:

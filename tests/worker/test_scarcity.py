@@ -10,7 +10,9 @@ from pathlib import Path
 import worker_jobs
 from rq import Queue
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, until
+
+from tests.until import until
+from tests.worker.support import Workers, family
 
 MANY = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
