@@ -229,6 +229,17 @@ static int fails(void)
     return 1;
 }
 
+/* What is mounted read-only can be read, and has nothing to sync. */
+static int is_read_only(void)
+{
+    return control->error == EROFS;
+}
+
+static int only_reads(int flags)
+{
+    return record >= 0 && is_read_only() && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT);
+}
+
 /* -- contents */
 
 static ssize_t written(int descriptor, const struct iovec *parts, int count, long long position)
@@ -389,7 +400,7 @@ static int synced(int descriptor, long call)
 {
     if (!is_inside(descriptor))
         return syscall(call, descriptor);
-    if (fails())
+    if (!is_read_only() && fails())
         return -1;
     char path[PATH_MAX];
     size_t path_size = path_of(descriptor, path);
@@ -446,7 +457,7 @@ static int opened(int directory, const char *name, int flags, mode_t mode)
     size_t path_size = resolve(directory, name, path);
     if (!path_size)
         return syscall(SYS_openat, directory, name, flags, mode);
-    if (fails())
+    if (!only_reads(flags) && fails())
         return -1;
     int dying;
     sigset_t before = enter(&dying);
