@@ -11,8 +11,8 @@ import sys
 
 import falcon
 
-from rq_leveldb.http.address import Address, listen
-from rq_leveldb.http.serve import Server
+from rq_leveldb.http.serving.address import Address, listen
+from rq_leveldb.http.serving.server import Server
 from rq_leveldb.http.settings import Settings
 
 ANSWER = {'id': 'b1e13686-9cf3-4d5d-bf7e-a636d36e8bad', 'status': 'queued', 'queue': 'default', 'is_duplicate': False}

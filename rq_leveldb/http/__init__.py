@@ -27,7 +27,7 @@ def create_app(connection: Redis | None = None, settings: Settings | None = None
         StoreError: the settings, the token or the place cannot be used.
     """
     from rq_leveldb.http.application import build
-    from rq_leveldb.http.place import Place
+    from rq_leveldb.http.serving.place import Place
     from rq_leveldb.http.settings import Settings
 
     chosen = settings or Settings.from_environment()

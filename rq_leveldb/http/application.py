@@ -5,26 +5,26 @@ from __future__ import annotations
 import falcon
 from redis import Redis
 
-from rq_leveldb.http.allow import AllowList
-from rq_leveldb.http.auth import Guard, Session, Sessions
-from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.events import Events
-from rq_leveldb.http.head import Head
-from rq_leveldb.http.health import Functions, Health
-from rq_leveldb.http.job_actions import JobActions, RequeueFailed
-from rq_leveldb.http.job_result import JobLog, JobResult
-from rq_leveldb.http.jobs import Batch, Jobs, OneJob
-from rq_leveldb.http.metrics import Metrics
-from rq_leveldb.http.observer import Observer
-from rq_leveldb.http.openapi import OpenApi
+from rq_leveldb.http.access.allow import AllowList
+from rq_leveldb.http.access.guard import Guard, Session, Sessions
+from rq_leveldb.http.access.tries import Tries
 from rq_leveldb.http.page import Page
 from rq_leveldb.http.problems import install
-from rq_leveldb.http.queues import OneQueue, Queues, Suspension
-from rq_leveldb.http.schedules import Cron, Schedules
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.resources.events import Events
+from rq_leveldb.http.resources.health import Functions, Health
+from rq_leveldb.http.resources.job_actions import JobActions, RequeueFailed
+from rq_leveldb.http.resources.job_result import JobLog, JobResult
+from rq_leveldb.http.resources.jobs import Batch, Jobs, OneJob
+from rq_leveldb.http.resources.metrics import Metrics
+from rq_leveldb.http.resources.observer import Observer
+from rq_leveldb.http.resources.queues import OneQueue, Queues, Suspension
+from rq_leveldb.http.resources.schedules import Cron, Schedules
+from rq_leveldb.http.resources.unreadable import Unreadable
+from rq_leveldb.http.resources.workers import OneWorker, Workers
+from rq_leveldb.http.routing.head import Head
+from rq_leveldb.http.routing.openapi import OpenApi
 from rq_leveldb.http.settings import Settings
-from rq_leveldb.http.tries import Tries
-from rq_leveldb.http.unreadable import Unreadable
-from rq_leveldb.http.workers import OneWorker, Workers
 
 __all__ = ['Front', 'build']
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from http_support import FrontProcess, ask, until
 
-from rq_leveldb.http.affinity import choose_core
+from rq_leveldb.http.serving.affinity import choose_core
 
 needs_cores = pytest.mark.skipif(
     not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2, reason='one core, or no way to ask'

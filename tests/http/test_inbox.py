@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz import REQUESTS, mutate
 
-from rq_leveldb.http.inbox import Inbox, Stage
 from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.serving.inbox import Inbox, Stage
 
 CONFIG = Config()
 

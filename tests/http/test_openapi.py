@@ -10,8 +10,8 @@ import falcon.inspect
 import pytest
 from http_support import Api
 
-from rq_leveldb.http import job_request
 from rq_leveldb.http.application import Front
+from rq_leveldb.http.request import job as job_request
 
 METHODS = ('get', 'post', 'put', 'patch', 'delete')
 

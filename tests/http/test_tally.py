@@ -8,7 +8,7 @@ from http_support import Api
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue
 
-from rq_leveldb.http import metrics
+from rq_leveldb.http.resources import metrics
 from rq_leveldb.worker import tally
 from rq_leveldb.worker.worker import Worker
 

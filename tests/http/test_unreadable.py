@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from rq import Queue, Retry
 
 from rq_leveldb.http.application import Front
-from rq_leveldb.http.observer import _Look
+from rq_leveldb.http.resources.observer import _Look
 from rq_leveldb.unreadable import list_aside
 
 # What the names of the sound queue or worker are kept in: broken, they can only be found by those who know them.

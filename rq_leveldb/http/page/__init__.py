@@ -8,7 +8,7 @@ from importlib import resources
 
 import falcon
 
-from rq_leveldb.http import query
+from rq_leveldb.http.request import query
 
 __all__ = ['Page']
 

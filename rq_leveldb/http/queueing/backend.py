@@ -1,0 +1,281 @@
+"""What every resource has at hand: the connection, RQ's queues over it, the settings."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, InvalidJobOperationError, NoSuchJobError
+from rq.job import Job
+
+from rq_leveldb.errors import StoreError
+from rq_leveldb.http.access.allow import AllowList
+from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.queueing.combiner import Combiner
+from rq_leveldb.http.queueing.entry import EntryQueue
+from rq_leveldb.http.request.fields import IDENTIFIER, text
+from rq_leveldb.http.settings import Settings
+from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
+from rq_leveldb.reading import Reader
+from rq_leveldb.unreadable import Fault
+
+__all__ = ['Backend', 'Slots', 'acting', 'no_such_job', 'unreadable_job']
+
+_MOST_QUEUES = 1024
+
+# Errors that say something about the request or the store, and are answered as such.
+_MEANT = (
+    RedisError,
+    StoreError,
+    Problem,
+    InvalidJobOperation,
+    InvalidJobOperationError,
+    NoSuchJobError,
+    DuplicateJobError,
+)
+_log = logging.getLogger('rq_leveldb.http')
+
+_is_identifier = text(200, IDENTIFIER)
+
+
+class Slots:
+    """A bound on how many requests may wait at a time, so that the others find a thread.
+
+    Args:
+        most: how many.
+        what: what they wait for, for the error.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._semaphore = threading.BoundedSemaphore(most)
+        self._most = most
+        self._what = what
+
+    def take(self) -> None:
+        """Take a slot.
+
+        Raises:
+            Problem: 503, all are taken.
+        """
+        if not self._semaphore.acquire(blocking=False):
+            raise Problem(
+                503,
+                'too-many-waiting',
+                'Too many clients are waiting',
+                f'{self._most} {self._what} are open, which is the limit.',
+                hint='Try again later, or raise the limit.',
+                headers={'Retry-After': '5'},
+            )
+
+    def give_back(self) -> None:
+        """Give the slot back."""
+        self._semaphore.release()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold a slot.
+
+        Raises:
+            Problem: as `take`.
+        """
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+class Backend:
+    """The store as the resources see it.
+
+    Args:
+        connection: a connection to the store, or to a real Redis server; replies are bytes.
+        settings: the settings.
+        allow: the functions that may be enqueued.
+    """
+
+    def __init__(self, connection: Redis, settings: Settings, allow: AllowList) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.allow = allow
+        self.reader = Reader(settings.serializer, settings.max_value)
+        self.started = time.time()
+        self.combiner = Combiner(connection)
+        self._queues: dict[str, Queue] = {}
+        # RQ looks at a serializer that it is given each time it makes a job, which costs more than the pickling.
+        self._writer = None if settings.serializer == 'pickle' else self.reader
+        self._entries: dict[str, EntryQueue] = {}
+
+    def queue(self, name: str) -> Queue:
+        """Return RQ's queue of a name, whether or not it exists.
+
+        Args:
+            name: the name.
+        """
+        queue = self._queues.get(name)
+        if queue is None:
+            if len(self._queues) >= _MOST_QUEUES:
+                self._queues.clear()
+            queue = Queue(name, connection=self.connection, serializer=self.reader)
+            # Kept, since a queue asks the server for its version once.
+            self._queues[name] = queue
+        return queue
+
+    def entry(self, name: str) -> EntryQueue:
+        """Return the queue of a name for putting jobs on it, and nothing else.
+
+        Args:
+            name: the name.
+        """
+        queue = self._entries.get(name)
+        if queue is None:
+            if len(self._entries) >= _MOST_QUEUES:
+                self._entries.clear()
+            queue = EntryQueue(name, connection=self.connection, serializer=self._writer)
+            if self._writer is None:
+                queue.serializer = cast(Any, None)
+            self._entries[name] = queue
+        return queue
+
+    def queue_names(self) -> list[str]:
+        """Return the names of all queues, sorted; what stands among them and is none is left out."""
+        return find_queues(self.connection).names
+
+    def existing_queue(self, name: str) -> Queue:
+        """Return a queue that exists.
+
+        Args:
+            name: the name.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        queue = self.queue(name)
+        pipe = self.connection.pipeline(transaction=False)
+        pipe.sismember(Queue.redis_queues_keys, queue.key)
+        pipe.exists(queue.key)
+        known, length = replies(pipe)
+        if known is not True and known != 1 and not length:
+            self._queues.pop(name, None)
+            raise Problem(404, 'no-such-queue', 'There is no such queue', f'No job was ever put on {name[:100]!r}.')
+        return queue
+
+    def job(self, job_id: str) -> Job:
+        """Return a job, to do something with it.
+
+        Args:
+            job_id: its id, from a URL.
+
+        Raises:
+            Problem: 404, there is none; 409, it cannot be read.
+        """
+        seen = self.seen(job_id)
+        if seen.faults:
+            raise unreadable_job(job_id, seen.faults)
+        return seen.job
+
+    def seen(self, job_id: str) -> Seen:
+        """Return a job as far as it can be read, to show it.
+
+        Args:
+            job_id: its id, from a URL.
+
+        Raises:
+            Problem: 404, there is none.
+        """
+        try:
+            found = self.jobs([_is_identifier(job_id)])[0]
+        except ValueError:
+            raise no_such_job(job_id) from None
+        if found is None:
+            raise no_such_job(job_id)
+        return found
+
+    def check_dependents(self, job: Job) -> None:
+        """Make sure that the jobs which wait for a job can be read, before something is done with them as well.
+
+        Args:
+            job: the job.
+
+        Raises:
+            Problem: 409, one cannot.
+        """
+        pipe = self.connection.pipeline(transaction=False)
+        pipe.smembers(job.dependents_key)
+        (members,) = replies(pipe)
+        if is_refused(members):
+            raise unreadable_job(job.id, [wrong_type('dependents', job.dependents_key)])
+        for seen in self.jobs([member.decode('utf-8', 'replace') for member in members]):
+            if seen is not None and seen.faults:
+                raise unreadable_job(seen.job.id, seen.faults)
+
+    def jobs(self, job_ids: list[str]) -> list[Seen | None]:
+        """Return jobs as far as they can be read, None for each that is gone.
+
+        Args:
+            job_ids: their ids.
+        """
+        return see_jobs(self.connection, job_ids, self.reader)
+
+
+def unreadable_job(job_id: str, faults: Sequence[Fault]) -> Problem:
+    """Return the error for a job with which nothing can be done.
+
+    Args:
+        job_id: its id.
+        faults: what cannot be read.
+    """
+    return Problem(
+        409,
+        'unreadable-job',
+        'The job cannot be read',
+        f'Job {job_id}: {"; ".join(map(str, faults))}.',
+        hint='It can be looked at and deleted. A worker that meets it fails it with this reason.',
+    )
+
+
+@contextmanager
+def acting(what: str) -> Iterator[None]:
+    """Let RQ do something that makes it read further records: one that it cannot read is no defect of this service.
+
+    Args:
+        what: what it is done with, for the error.
+
+    Raises:
+        Problem: 409, RQ could not read something.
+    """
+    try:
+        yield
+    except _MEANT:
+        raise
+    except Exception as error:
+        _log.warning('RQ could not read what belongs to %s', what, exc_info=True)
+        raise Problem(
+            409,
+            'unreadable-record',
+            'Something that belongs to it cannot be read',
+            f'{what}: {type(error).__name__}: {error}'[:1000],
+            hint='The log of the HTTP front says more.',
+        ) from error
+
+
+def no_such_job(job_id: str) -> Problem:
+    """Return the error for a job that does not exist.
+
+    Args:
+        job_id: its id.
+    """
+    return Problem(
+        404,
+        'no-such-job',
+        'There is no such job',
+        f'No job {job_id[:200]!r} is stored.',
+        hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
+    )

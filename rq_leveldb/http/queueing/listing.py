@@ -1,0 +1,106 @@
+"""Walking the jobs of a state over queues, and the filters of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rq_leveldb.http.documents.job import function_of
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.queueing.states import Position, walk
+from rq_leveldb.http.request.fields import text
+from rq_leveldb.lookup import UNREADABLE, Seen, Strange
+
+__all__ = ['CURSOR', 'MOST_SCANNED', 'TIMES', 'listed', 'matches', 'read_cursor', 'write_cursor']
+
+CURSOR = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
+"""A position: its index or score, the member there, the queue."""
+
+
+MOST_SCANNED = 10_000
+"""Most jobs that one request looks at; a list then ends early and says where to go on."""
+
+TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
+"""The points in time by which a list can be filtered."""
+
+_DEFAULT_TIME = {
+    'queued': 'enqueued_at',
+    'started': 'started_at',
+    'finished': 'ended_at',
+    'failed': 'ended_at',
+    'stopped': 'ended_at',
+}
+
+
+_cursor = text(1000, CURSOR, 'is none that this service gave out')
+
+
+def read_cursor(given: str) -> tuple[str, Position]:
+    """Return the queue and the position that a cursor names.
+
+    Args:
+        given: what `write_cursor` returned.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    score, member, queue = _cursor(given).split('~', 2)
+    return queue, Position(float(score), member)
+
+
+def write_cursor(queue: str, position: Position) -> str:
+    """Return a cursor.
+
+    Args:
+        queue: name of the queue.
+        position: in its list.
+    """
+    return f'{position.score!r}~{position.member}~{queue}'
+
+
+def listed(
+    backend: Backend, state: str, names: list[str], after: Position | None, strange: list[Strange]
+) -> Iterator[tuple[Seen | None, tuple[str, Position]]]:
+    """Walk the jobs of a state.
+
+    Args:
+        backend: the store.
+        state: one of `states.STATES`.
+        names: the queues, in order.
+        after: the position in the first queue behind which to go on; None begins.
+        strange: takes what stands in the place of a list and is none.
+
+    Returns:
+        Each job, None where its entry is left and the job is gone, and its queue's name and position.
+    """
+    for name in names:
+        for entries in walk(backend, state, backend.queue(name), after, strange):
+            for entry, job in zip(entries, backend.jobs([entry.job_id for entry in entries]), strict=True):
+                yield job, (name, entry.position)
+        after = None
+
+
+def matches(backend: Backend, seen: Seen, state: str, wanted: dict[str, Any]) -> bool:
+    """Say whether a job belongs into a list.
+
+    Args:
+        backend: for its reader.
+        seen: a job that was found.
+        state: the state that is listed.
+        wanted: `function`, `since`, `until`, `time`, where given.
+    """
+    job = seen.job
+    if state in ('failed', 'stopped') and seen.status not in (state, UNREADABLE):
+        return False
+    if 'function' in wanted and function_of(backend, job)[0] != wanted['function']:
+        return False
+    if 'since' in wanted or 'until' in wanted:
+        moment: datetime | None = getattr(job, wanted.get('time') or _DEFAULT_TIME.get(state, 'created_at'))
+        if moment is None:
+            return False
+        if 'since' in wanted and moment < wanted['since']:
+            return False
+        if 'until' in wanted and moment >= wanted['until']:
+            return False
+    return True

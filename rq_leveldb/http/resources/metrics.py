@@ -1,0 +1,212 @@
+"""Numbers for Prometheus, gathered when they are asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import falcon
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.queueing.states import counts
+from rq_leveldb.http.request import query
+from rq_leveldb.http.resources.observer import Observer
+from rq_leveldb.http.resources.queues import oldest_waiting
+from rq_leveldb.http.resources.workers import worker_documents, worker_names
+from rq_leveldb.lookup import is_refused, replies
+from rq_leveldb.unreadable import read_aside
+from rq_leveldb.version import __version__
+
+__all__ = ['Metrics']
+
+# Where the workers count; rq_leveldb.worker.tally says what stands in it.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
+TALLY_KEY = 'rq-leveldb:tally'
+
+
+class Metrics:
+    """The metrics.
+
+    Args:
+        backend: the store.
+        observer: whose listeners are counted.
+    """
+
+    def __init__(self, backend: Backend, observer: Observer) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Gather(backend, observer))
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Show the metrics in Prometheus' text format."""
+        query.read_query(request, {})
+        response.content_type = CONTENT_TYPE_LATEST
+        response.data = generate_latest(self._registry)
+
+
+class _Gather(Collector):
+    """Reads the store at each scrape; keeps nothing."""
+
+    def __init__(self, backend: Backend, observer: Observer) -> None:
+        self._backend = backend
+        self._observer = observer
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: prometheus-client would else read the store at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        yield from self._store()
+        yield from self._queues()
+        yield from self._workers()
+        yield from self._tally()
+        yield from self._unreadable()
+        streams = GaugeMetricFamily('rq_leveldb_http_event_streams', 'Open event streams.')
+        streams.add_metric([], self._observer.listeners)
+        yield streams
+        about = GaugeMetricFamily('rq_leveldb_info', 'Version of the HTTP front.', labels=['version'])
+        about.add_metric([__version__], 1)
+        yield about
+
+    def _unreadable(self) -> Iterator[Metric]:
+        connection = self._backend.connection
+        aside = GaugeMetricFamily(
+            'rq_leveldb_unreadable', 'Keys that were set aside, since they could be neither read nor failed.'
+        )
+        aside.add_metric([], len(read_aside(connection)))
+        yield aside
+
+    def _store(self) -> Iterator[Metric]:
+        connection = self._backend.connection
+        started = time.perf_counter()
+        connection.ping()
+        latency = GaugeMetricFamily(
+            'rq_leveldb_store_ping_seconds', 'Time of one round trip to the store, measured at this scrape.'
+        )
+        latency.add_metric([], time.perf_counter() - started)
+        yield latency
+        info: dict[str, Any] = connection.info()
+        for name, field, text in (
+            ('rq_leveldb_store_disk_bytes', 'disk_bytes', 'Size of the database on disk.'),
+            ('rq_leveldb_store_memory_bytes', 'used_memory', 'Memory that the store uses.'),
+            ('rq_leveldb_store_clients', 'connected_clients', 'Connections to the store.'),
+            ('rq_leveldb_store_uptime_seconds', 'uptime_in_seconds', 'Time since the store started.'),
+        ):
+            value = info.get(field)
+            if isinstance(value, (int, float)):
+                gauge = GaugeMetricFamily(name, text)
+                gauge.add_metric([], value)
+                yield gauge
+
+    def _queues(self) -> Iterator[Metric]:
+        names = self._backend.queue_names()
+        jobs = GaugeMetricFamily('rq_leveldb_jobs', 'Jobs by queue and state.', labels=['queue', 'state'])
+        for name, count in zip(names, counts(self._backend, names), strict=True):
+            for state, number in count.items():
+                if number is not None:
+                    jobs.add_metric([name, state], number)
+        yield jobs
+        oldest = GaugeMetricFamily(
+            'rq_leveldb_oldest_waiting_seconds',
+            'How long the job at the front of a queue has waited.',
+            labels=['queue'],
+        )
+        for name, age in zip(names, oldest_waiting(self._backend, names), strict=True):
+            oldest.add_metric([name], age or 0.0)
+        yield oldest
+
+    def _workers(self) -> Iterator[Metric]:
+        documents = worker_documents(self._backend, worker_names(self._backend))
+        alive = GaugeMetricFamily('rq_leveldb_workers', 'Running workers by state.', labels=['state'])
+        states: dict[str, int] = {}
+        for item in documents:
+            states[item['state']] = states.get(item['state'], 0) + 1
+        for state, number in sorted(states.items()):
+            alive.add_metric([state], number)
+        yield alive
+        children = GaugeMetricFamily('rq_leveldb_children', 'Running children by worker.', labels=['worker'])
+        most = GaugeMetricFamily('rq_leveldb_max_children', 'Most children by worker.', labels=['worker'])
+        finished = CounterMetricFamily(
+            'rq_leveldb_worker_jobs', 'Jobs that a running worker ended.', labels=['worker', 'outcome']
+        )
+        working = CounterMetricFamily(
+            'rq_leveldb_worker_working_seconds', 'Time that a running worker spent on jobs.', labels=['worker']
+        )
+        for item in documents:
+            children.add_metric([item['name']], len(item['children']))
+            if item['max_children'] is not None:
+                most.add_metric([item['name']], item['max_children'])
+            finished.add_metric([item['name'], 'finished'], item['finished'])
+            finished.add_metric([item['name'], 'failed'], item['failed'])
+            working.add_metric([item['name']], item['working_seconds'])
+        yield children
+        yield most
+        yield finished
+        yield working
+
+    def _tally(self) -> Iterator[Metric]:
+        pipe = self._backend.connection.pipeline(transaction=False)
+        pipe.hgetall(TALLY_KEY)
+        (raw,) = replies(pipe)
+        if is_refused(raw):
+            raw = {}
+        numbers: dict[tuple[str, ...], float] = {}
+        for name, value in raw.items():
+            parts = name.decode('utf-8', 'replace')
+            # The queue's name stands last, and may hold any character.
+            key = tuple(parts.split('|', {'bucket': 3, 'sum': 2}.get(parts.partition('|')[0], 1)))
+            number = _finite(value)
+            if number is not None and _is_counted(key):
+                numbers[key] = number
+        started = CounterMetricFamily('rq_leveldb_jobs_started', 'Jobs that workers have run.', labels=['queue'])
+        for key, number in sorted(numbers.items()):
+            if key[0] == 'started':
+                started.add_metric([key[1]], number)
+        yield started
+        for outcome in ('finished', 'failed'):
+            counter = CounterMetricFamily(f'rq_leveldb_jobs_{outcome}', f'Jobs that {outcome}, over all workers.')
+            counter.add_metric([], numbers.get((outcome, ''), 0.0))
+            yield counter
+        for kind, text in (('duration', 'How long jobs ran.'), ('wait', 'How long jobs waited in their queue.')):
+            yield _histogram(kind, text, numbers)
+
+
+def _finite(value: bytes) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_counted(key: tuple[str, ...]) -> bool:
+    """Say whether a field of the tally has the form that the workers write; others would break what is derived."""
+    if key[0] != 'bucket':
+        return len(key) == (3 if key[0] == 'sum' else 2)
+    try:
+        return len(key) == 4 and float(key[2]) in BOUNDS
+    except ValueError:
+        return False
+
+
+def _histogram(kind: str, text: str, numbers: dict[tuple[str, ...], float]) -> HistogramMetricFamily:
+    """Return a histogram by queue from the fields `bucket|KIND|BOUND|QUEUE` and `sum|KIND|QUEUE`."""
+    family = HistogramMetricFamily(f'rq_leveldb_job_{kind}_seconds', text, labels=['queue'])
+    by_queue: dict[str, list[tuple[float, float]]] = {}
+    for key, number in numbers.items():
+        if len(key) == 4 and key[:2] == ('bucket', kind):
+            by_queue.setdefault(key[3], []).append((float(key[2]), number))
+    for queue, counted in sorted(by_queue.items()):
+        # All bounds each time, also those that nothing fell under: Prometheus wants the same series at every scrape.
+        buckets = [
+            ('+Inf' if bound == float('inf') else repr(bound), sum(number for top, number in counted if top <= bound))
+            for bound in BOUNDS
+        ]
+        family.add_metric([queue], buckets, sum_value=numbers.get(('sum', kind, queue), 0.0))
+    return family

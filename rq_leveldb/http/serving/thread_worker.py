@@ -1,0 +1,277 @@
+"""gunicorn's threaded worker, which gives threads to whole requests only, and our lines in its log."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import logging
+import selectors
+import socket
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
+
+from gunicorn import util
+from gunicorn.glogging import Logger
+from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+from rq_leveldb.http.problems import MEDIA_TYPE, Problem, body
+from rq_leveldb.http.serving.connection import Connection
+from rq_leveldb.http.serving.crowd import Crowd, Wait
+from rq_leveldb.http.serving.inbox import Stage
+from rq_leveldb.http.settings import Settings
+
+__all__ = ['FrontLogger', 'FrontWorker']
+
+# Bodies of the largest size that may be arriving at a time, by their bytes: what has arrived of all of them.
+_BODIES = 8
+_HEALTH_THREADS = 2
+# How long a client may take to hang up after the last answer, and an idle one is kept when the service ends, seconds.
+_LINGER = 2.0
+
+
+class FrontLogger(Logger):  # type: ignore[misc]
+    """gunicorn's log in the form of the worker's, into which it is merged."""
+
+    error_fmt = '%(asctime)s http: %(message)s'
+    access_fmt = 'http: %(message)s'
+    datefmt = '%H:%M:%S'
+
+    def setup(self, cfg: Any) -> None:
+        """Set up gunicorn's loggers, and ours in the same form."""
+        super().setup(cfg)
+        ours = logging.getLogger('rq_leveldb')
+        ours.handlers[:] = self.error_log.handlers
+        ours.propagate = False
+
+
+class FrontWorker(ThreadWorker):  # type: ignore[misc]
+    """The process that serves.
+
+    Its loop receives requests, without ever waiting for one client. A thread gets a connection when a whole request has
+    arrived and its answer finds room, so that slow clients keep no threads.
+    """
+
+    core: int | None = None
+    """The core that it is bound to."""
+
+    def init_process(self) -> None:
+        """Prepare and run the loop; called in the new process."""
+        settings: Settings = self.app.settings
+        self._max_body = settings.max_body
+        self._most_held = _BODIES * settings.max_body
+        self._crowd: Crowd[Connection] = Crowd(
+            {
+                Wait.IDLE: self.cfg.keepalive,
+                Wait.HEAD: settings.head_seconds,
+                Wait.BODY: settings.body_seconds,
+                Wait.OUTPUT: settings.head_seconds,
+                Wait.END: _LINGER,
+            },
+            self.worker_connections,
+            settings.max_per_address,
+        )
+        # Whoever supervises the service is answered while all other threads are taken.
+        self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS)
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._drop(self._crowd.dispensable())
+            elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
+                raise
+            return
+        connection = Connection(self.cfg, client, address, listener.getsockname(), self._max_body)
+        connection.on_event = functools.partial(self._on_event, connection)
+        self.nr_conns += 1
+        surplus = self._crowd.enter(connection)
+        self._watch(connection, selectors.EVENT_READ)
+        self._drop(surplus)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Have a thread serve a request that has arrived."""
+        pool = self._health_pool if conn.inbox.is_about_health else self.tpool
+        served = pool.submit(self.handle, conn)
+        served.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
+        """Take a connection back from the thread that served it."""
+        try:
+            is_kept = fs.result()
+        except (CancelledError, Exception):
+            is_kept = False
+        if is_kept:
+            conn.begin_next()
+            self._go_on(conn)
+        else:
+            self._end(conn)
+
+    def murder_pending(self) -> None:
+        """Part with connections whose time is up; called after each round of the loop."""
+        if not self.alive:
+            self._crowd.shorten(Wait.IDLE, _LINGER)
+        for connection in self._crowd.overdue():
+            if connection.wait in (Wait.HEAD, Wait.BODY):
+                self._refuse(connection, _TOO_SLOW)
+            else:
+                self._drop(connection)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to end: also the event streams, which would go on for ever."""
+        front = getattr(self.app, 'front', None)
+        if front is not None:
+            front.close()
+        super().handle_exit(sig, frame)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer a request that could not be read."""
+        problem = _problem(exc)
+        if problem.status_code == 500:
+            self.log.error('A request failed', exc_info=exc)
+        try:
+            util.write_nonblock(client, _answer(problem))
+        except OSError:
+            self.log.debug('The client went before it was told what was wrong with its request.')
+
+    def _on_event(self, connection: Connection, sock: socket.socket) -> None:
+        if connection.wait is None:
+            # A thread serves it. It is watched all the same, since not to would cost two system calls with each
+            # request, until the client says something.
+            self._watch(connection, 0)
+            return
+        if connection.wait is Wait.END:
+            if connection.discard():
+                self._drop(connection)
+            return
+        try:
+            if connection.wait is not Wait.OUTPUT and not connection.receive():
+                return
+        except OSError:
+            self._drop(connection)
+            return
+        self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        """Give a request to a thread if it is all there, else see to it that the rest is received."""
+        try:
+            stage = connection.inbox.look()
+        except Problem as problem:
+            self._refuse(connection, problem)
+            return
+        if stage is Stage.WHOLE:
+            if connection.can_be_answered():
+                self._watch(connection, selectors.EVENT_READ)
+                self._crowd.wait(connection, None)
+                self.enqueue_req(connection)
+            else:
+                self._watch(connection, selectors.EVENT_WRITE)
+                self._crowd.wait(connection, Wait.OUTPUT)
+        elif stage is Stage.NOTHING and connection.inbox.is_ended:
+            self._drop(connection)
+        else:
+            self._expect_more(connection, _WAITS[stage])
+
+    def _expect_more(self, connection: Connection, wait: Wait) -> None:
+        if wait is Wait.BODY and connection.wait is not Wait.BODY and connection.inbox.expects_continue:
+            connection.say(b'HTTP/1.1 100 Continue\r\n\r\n')
+        self._watch(connection, selectors.EVENT_READ)
+        self._crowd.wait(connection, wait, len(connection.inbox) if wait is Wait.BODY else 0)
+        while self._crowd.held > self._most_held and (slowest := self._crowd.oldest(Wait.BODY)) is not None:
+            self._refuse(slowest, _TOO_MANY)
+
+    def _refuse(self, connection: Connection, problem: Problem) -> None:
+        connection.say(_answer(problem))
+        self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Say no more, and wait until the client has read what was said: a reset would take it away from it."""
+        if connection.say_no_more():
+            self._watch(connection, selectors.EVENT_READ)
+            self._crowd.wait(connection, Wait.END)
+        else:
+            self._drop(connection)
+
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._watch(connection, 0)
+            self._crowd.leave(connection)
+            self.nr_conns -= 1
+            connection.close()
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Have the loop call the connection's `on_event` at these events, and at no others."""
+        if events == connection.watched:
+            return
+        if events and connection.watched:
+            self.poller.modify(connection.sock, events, connection.on_event)
+        elif events:
+            self._forget(connection.sock.fileno())
+            self.poller.register(connection.sock, events, connection.on_event)
+        else:
+            self._forget(connection.sock)
+        connection.watched = events
+
+    def _forget(self, sock: socket.socket | int) -> None:
+        # gunicorn's thread closes a socket itself where an answer broke off, and its number may be another's by now.
+        with contextlib.suppress(KeyError, ValueError):
+            self.poller.unregister(sock)
+
+
+_WAITS = {Stage.NOTHING: Wait.IDLE, Stage.HEAD: Wait.HEAD, Stage.BODY: Wait.BODY}
+_TOO_SLOW = Problem(
+    408,
+    'too-slow',
+    'The request did not come',
+    'It has to arrive as a whole within a limit of time.',
+    hint='Send it faster, or fewer jobs at a time; docs/http.rst names the settings.',
+)
+_TOO_MANY = Problem(
+    503,
+    'too-many-waiting',
+    'Too many clients are waiting',
+    'Too many large bodies arrive at a time, and this one has taken longest.',
+    hint='Try again later.',
+    headers={'Retry-After': '5'},
+)
+_PHRASES = {
+    400: 'Bad Request',
+    408: 'Request Timeout',
+    413: 'Content Too Large',
+    414: 'URI Too Long',
+    417: 'Expectation Failed',
+    431: 'Request Header Fields Too Large',
+    500: 'Internal Server Error',
+    503: 'Service Unavailable',
+}
+
+
+def _answer(problem: Problem) -> bytes:
+    """Return a whole response, which is the last of its connection."""
+    content = json.dumps(body(problem)).encode()
+    fields = {
+        'Connection': 'close',
+        'Content-Type': MEDIA_TYPE,
+        'Content-Length': str(len(content)),
+        **dict(problem.headers or {}),
+    }
+    head = [f'HTTP/1.1 {problem.status_code} {_PHRASES[problem.status_code]}', *map(': '.join, fields.items())]
+    return '\r\n'.join([*head, '', '']).encode('latin-1') + content
+
+
+def _problem(exc: BaseException) -> Problem:
+    if isinstance(exc, LimitRequestLine):
+        return Problem(414, 'uri-too-long', 'The URI is too long')
+    if isinstance(exc, LimitRequestHeaders):
+        return Problem(431, 'headers-too-large', 'The header fields are too large')
+    if isinstance(exc, ExpectationFailed):
+        return Problem(417, 'expectation-failed', 'This expectation cannot be met')
+    if isinstance(exc, ParseException):
+        text = str(exc).encode('ascii', 'replace').decode()
+        return Problem(400, 'malformed-request', 'The request cannot be understood', text[:200])
+    return Problem(500, 'internal', 'The service failed', 'This is a defect. The log of the HTTP front says more.')
