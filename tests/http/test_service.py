@@ -15,7 +15,7 @@ from http_support import TOKEN, Api
 from rq import Queue, Worker
 
 from rq_leveldb.errors import StoreError
-from rq_leveldb.http.access.guard import SESSION_SECONDS
+from rq_leveldb.http.access.sessions import SESSION_SECONDS
 from rq_leveldb.http.access.token import load_token
 from rq_leveldb.http.access.tries import Tries
 from rq_leveldb.http.application import Front

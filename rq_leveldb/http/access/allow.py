@@ -8,21 +8,16 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.failed_import import describe
-from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.problems import FieldError, FunctionNotAllowed
 
-__all__ = ['NAME', 'AllowList', 'ImportFailed']
-
-NAME = r'^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$'
-"""What the name of a function looks like, as a regular expression of JSON schema."""
+__all__ = ['AllowList', 'ImportFailed']
 
 _PATTERN = re.compile(r'[A-Za-z0-9_.*]+')
 _CACHED_NAMES = 4096
-# Attributes that rq.decorators.job sets on the function.
-_DECORATOR_LEAVES = {'delay', 'enqueue'}
 
 
 class ImportFailed(StoreError):
@@ -39,7 +34,7 @@ class AllowList:
         imports: modules to import now; functions in them, or in modules below them, that were decorated with
             `@job` are allowed.
         patterns: names that are allowed besides; `*` stands for one part of a dotted name, `**` for any number.
-            A pattern is taken by its word: `tasks.*` also allows `tasks.system` where tasks.py imports that.
+            A pattern matches names alone: `tasks.*` also allows `tasks.system` if tasks.py imports that name.
 
     Raises:
         ImportFailed: a module cannot be imported.
@@ -61,24 +56,20 @@ class AllowList:
         """
         return self._matches(name)
 
-    def refusal(self, name: str) -> Problem:
+    def refusal(self, name: str, errors: Sequence[FieldError]) -> FunctionNotAllowed:
         """Return the error for a function that may not be enqueued, with a hint for whoever runs the service.
 
         Args:
             name: its dotted name.
+            errors: the fields that name it.
         """
         near = difflib.get_close_matches(name[:200], self.functions, n=1)
-        hint = (
-            f'Decorate it with @job in a module given by --import, or start the worker with --allow {name}.'
-            if len(name) <= 200
-            else 'Decorate it with @job in a module given by --import, or name it with --allow.'
-        )
-        return Problem(
-            403,
-            'function-not-allowed',
-            'This function may not be enqueued over HTTP',
+        pattern = f'start the worker with --allow {name}' if len(name) <= 200 else 'allow it with --allow'
+        hint = f'Decorate it with @job in a module given by --import, or {pattern}.'
+        return FunctionNotAllowed(
             f'{name[:200]} is not on the list of allowed functions.',
             hint=f'Did you mean {near[0]}? Otherwise: {hint[0].lower()}{hint[1:]}' if near else hint,
+            errors=errors,
         )
 
     def _match(self, name: str) -> bool:

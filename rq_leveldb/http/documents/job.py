@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, Any, TypedDict
 from urllib.parse import quote
 
 from rq.defaults import RQ_KEY_PREFIX
@@ -13,30 +11,109 @@ from rq.job import Job
 from rq.results import Result
 from rq.utils import as_text
 
+from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.lookup import Fields, Seen, Strange, is_refused, registry_key, replies, see_results, wrong_type
+from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
 from rq_leveldb.reading import Looking, read_call, show
-from rq_leveldb.unreadable import Fault, show_bytes
+from rq_leveldb.unreadable import Fault
 
 __all__ = [
     'USAGE_FIELD',
-    'fault_documents',
-    'from_seconds',
+    'JobDocument',
+    'JobId',
+    'JobSummaryDocument',
+    'ResultDocument',
     'full',
-    'function_of',
     'job_url',
     'output',
     'output_key',
     'result_document',
     'results',
-    'shown',
-    'strange_documents',
     'summary',
-    'timestamp',
 ]
 
 USAGE_FIELD = 'usage'
 """Field of a job's hash in which the worker keeps what its executions used."""
+
+
+JobId = Annotated[str, 'Id of a job.']
+
+
+class JobSummaryDocument(TypedDict):
+    """A job in a list. A value that is not JSON is null; its field with `_repr` has it as Python writes it."""
+
+    id: str
+    url: str
+    status: str
+    queue: str
+    function: str | None
+    description: str | None
+    args: Any
+    args_repr: str | None
+    kwargs: Any
+    kwargs_repr: str | None
+    meta: Any
+    meta_repr: str | None
+    created_at: Moment | None
+    enqueued_at: Moment | None
+    started_at: Moment | None
+    ended_at: Moment | None
+    wait_seconds: float | None
+    duration_seconds: float | None
+    worker: str | None
+    timeout: float | None
+    ttl: int | None
+    result_ttl: int | None
+    failure_ttl: int | None
+    retries_left: int | None
+    retry_intervals: list[int] | None
+    repeats_left: int | None
+    repeat_intervals: list[int] | None
+    group: str | None
+    depends_on: list[str]
+    on_success: str | None
+    on_failure: str | None
+    on_stopped: str | None
+    faults: Faults
+
+
+class ResultDocument(TypedDict):
+    """How a run ended."""
+
+    type: Annotated[str, Also({'enum': [kind.name.lower() for kind in Result.Type]})]
+    at: Moment | None
+    value: Annotated[Any, 'What the function returned, if it is JSON; else null.']
+    value_repr: Annotated[str | None, 'What it returned, as Python writes it, if it is not JSON.']
+    exception: Annotated[str | None, 'The traceback.']
+    worker: str | None
+    execution: str | None
+    started_at: Moment | None
+    ended_at: Moment | None
+    duration_seconds: float | None
+
+
+class ExecutionDocument(TypedDict):
+    """A run that has not ended."""
+
+    id: str
+    worker: str | None
+    started_at: Moment | None
+    last_heartbeat: Moment | None
+
+
+class JobDocument(JobSummaryDocument):
+    """Everything about a job. A value that is not JSON is null; its field with `_repr` has it as Python writes it."""
+
+    position: Annotated[int | None, 'Number of jobs before it in its queue.']
+    scheduled_at: Moment | None
+    dependents: list[str]
+    result: Annotated[Any, 'The latest result, if it is JSON; else null.']
+    result_repr: Annotated[str | None, 'The latest result, as Python writes it, if it is not JSON.']
+    exception: str | None
+    results: list[ResultDocument]
+    executions: list[ExecutionDocument]
+    usage: Annotated[list[Any], 'CPU time, memory and exit of each run, if the worker records them.']
+    has_log: bool
 
 
 def job_url(job_id: str) -> str:
@@ -48,40 +125,7 @@ def job_url(job_id: str) -> str:
     return f'/v1/jobs/{quote(job_id, safe="")}'
 
 
-def timestamp(value: datetime | None) -> str | None:
-    """Return a point in time as RFC 3339 has it, in UTC with microseconds.
-
-    Args:
-        value: aware, or None.
-    """
-    return None if value is None else value.isoformat(timespec='microseconds').replace('+00:00', 'Z')
-
-
-def function_of(backend: Backend, job: Job) -> tuple[str | None, Any, Any]:
-    """Return the function's name and the arguments, without importing what they are made of.
-
-    Args:
-        backend: for its reader.
-        job: a job that was fetched.
-
-    Returns:
-        Name, positional arguments, keyword arguments; where the data cannot be read, None and twice the reason.
-    """
-    return read_call(backend.reader, job.data)
-
-
-def shown(name: str, value: Any) -> dict[str, Any]:
-    """Return the two fields by which a value is shown: itself where it is JSON, else how Python writes it.
-
-    Args:
-        name: name of the field; the other one is this with `_repr`.
-        value: any object.
-    """
-    result = show(value)
-    return {name: result.value, f'{name}_repr': result.repr}
-
-
-def summary(backend: Backend, seen: Seen) -> dict[str, Any]:
+def summary(backend: Backend, seen: Seen) -> JobSummaryDocument:
     """Return what a list shows of a job, without further round trips.
 
     Args:
@@ -89,10 +133,11 @@ def summary(backend: Backend, seen: Seen) -> dict[str, Any]:
         seen: a job that was found.
     """
     job = seen.job
-    name, args, kwargs = function_of(backend, job)
+    name, args, kwargs = read_call(backend.reader, job.data)
     meta: Any = job.meta
     if job._unreadable_meta is not None:
         meta = backend.reader.look(job._unreadable_meta)
+    positional, keyword, about = show(args), show(kwargs), show(meta)
     return {
         'id': job.id,
         'url': job_url(job.id),
@@ -100,15 +145,18 @@ def summary(backend: Backend, seen: Seen) -> dict[str, Any]:
         'queue': job.origin,
         'function': name,
         'description': job.description,
-        **shown('args', args),
-        **shown('kwargs', kwargs),
-        **shown('meta', meta),
+        'args': positional.value,
+        'args_repr': positional.repr,
+        'kwargs': keyword.value,
+        'kwargs_repr': keyword.repr,
+        'meta': about.value,
+        'meta_repr': about.repr,
         'created_at': timestamp(job.created_at),
         'enqueued_at': timestamp(job.enqueued_at),
         'started_at': timestamp(job.started_at),
         'ended_at': timestamp(job.ended_at),
-        'wait_seconds': _between(job.enqueued_at, job.started_at),
-        'duration_seconds': _between(job.started_at, job.ended_at),
+        'wait_seconds': between(job.enqueued_at, job.started_at),
+        'duration_seconds': between(job.started_at, job.ended_at),
         'worker': job.worker_name,
         'timeout': job.timeout,
         'ttl': job.ttl,
@@ -127,40 +175,24 @@ def summary(backend: Backend, seen: Seen) -> dict[str, Any]:
     }
 
 
-def fault_documents(faults: Iterable[Fault]) -> list[dict[str, str]]:
-    """Return what cannot be read of a record in JSON.
-
-    Args:
-        faults: what was found.
-    """
-    return [{'field': fault.field, 'value': show_bytes(fault.value), 'error': fault.error} for fault in faults]
-
-
-def strange_documents(strange: Iterable[Strange]) -> list[dict[str, str]]:
-    """Return what stands in the place of records in JSON.
-
-    Args:
-        strange: what was found.
-    """
-    return [{'key': item.key, 'reason': item.reason} for item in strange]
-
-
-def result_document(result: Result) -> dict[str, Any]:
+def result_document(result: Result) -> ResultDocument:
     """Return one result in JSON.
 
     Args:
         result: read with the reader's `look`.
     """
+    returned = show(result.return_value)
     return {
         'type': result.type.name.lower(),
         'at': timestamp(result.created_at),
-        **shown('value', result.return_value),
+        'value': returned.value,
+        'value_repr': returned.repr,
         'exception': result.exc_string or None,
         'worker': result.worker_name or None,
         'execution': result.execution_id,
         'started_at': timestamp(result.execution_started_at),
         'ended_at': timestamp(result.execution_ended_at),
-        'duration_seconds': _between(result.execution_started_at, result.execution_ended_at),
+        'duration_seconds': between(result.execution_started_at, result.execution_ended_at),
     }
 
 
@@ -175,7 +207,7 @@ def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], l
     return see_results(backend.connection, job.id, Looking(backend.reader), most)
 
 
-def full(backend: Backend, seen: Seen) -> dict[str, Any]:
+def full(backend: Backend, seen: Seen) -> JobDocument:
     """Return everything that is known about a job.
 
     Args:
@@ -207,20 +239,21 @@ def full(backend: Backend, seen: Seen) -> dict[str, Any]:
     faults += broken
     used, broken = _usage(usage)
     faults += broken
-    document = summary(backend, seen)
-    document.update(
-        position=position,
-        scheduled_at=timestamp(from_seconds(due)),
-        dependents=sorted(item.decode('utf-8', 'replace') for item in dependents or ()),
-        **shown('result', latest.return_value if latest is not None else None),
-        exception=(latest.exc_string or None) if latest is not None else None,
-        results=[result_document(result) for result in found],
-        executions=runs,
-        usage=used,
-        has_log=bool(has_log),
-        faults=fault_documents((*seen.faults, *faults)),
-    )
-    return document
+    returned = show(latest.return_value if latest is not None else None)
+    return {
+        **summary(backend, seen),
+        'position': position,
+        'scheduled_at': timestamp(from_seconds(due)),
+        'dependents': sorted(item.decode('utf-8', 'replace') for item in dependents or ()),
+        'result': returned.value,
+        'result_repr': returned.repr,
+        'exception': (latest.exc_string or None) if latest is not None else None,
+        'results': [result_document(result) for result in found],
+        'executions': runs,
+        'usage': used,
+        'has_log': bool(has_log),
+        'faults': fault_documents((*seen.faults, *faults)),
+    }
 
 
 def output(backend: Backend, job: Job) -> str | None:
@@ -234,7 +267,7 @@ def output(backend: Backend, job: Job) -> str | None:
     pipe.get(output_key(job.id))
     (stored,) = replies(pipe)
     if is_refused(stored):
-        return f'(The key {output_key(job.id)} holds another type of value than text.)'
+        return f'(The key {output_key(job.id)} holds another type of value than a string.)'
     return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None
 
 
@@ -247,25 +280,13 @@ def output_key(job_id: str) -> str:
     return f'{RQ_KEY_PREFIX}:output:{job_id}'
 
 
-def from_seconds(seconds: float | None) -> datetime | None:
-    """Return a registry's score as a point in time, None where it is none.
-
-    Args:
-        seconds: since the epoch.
-    """
-    try:
-        return None if seconds is None else datetime.fromtimestamp(float(seconds), timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _executions(backend: Backend, job: Job, names: list[bytes]) -> tuple[list[dict[str, Any]], list[Fault]]:
+def _executions(backend: Backend, job: Job, names: list[bytes]) -> tuple[list[ExecutionDocument], list[Fault]]:
     ids = [name.decode('utf-8', 'replace') for name in names]
     keys = [f'{RQ_KEY_PREFIX}:execution:{job.id}:{name}' for name in ids]
     pipe = backend.connection.pipeline(transaction=False)
     for key in keys:
         pipe.hgetall(key)
-    found = []
+    found: list[ExecutionDocument] = []
     faults: list[Fault] = []
     for name, key, raw in zip(ids, keys, replies(pipe) if keys else [], strict=True):
         if not is_refused(raw) and not raw:
@@ -295,7 +316,3 @@ def _usage(stored: bytes | None) -> tuple[list[Any], list[Fault]]:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float))
-
-
-def _between(start: datetime | None, end: datetime | None) -> float | None:
-    return round((end - start).total_seconds(), 6) if start is not None and end is not None else None

@@ -1,9 +1,8 @@
-"""What every resource has at hand: the connection, RQ's queues over it, the settings."""
+"""The store as the resources see it: the connection, RQ's queues over it, the settings."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +16,16 @@ from rq.job import Job
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.access.allow import AllowList
-from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.problems import NoSuchJob, NoSuchQueue, Problem, UnreadableJob, UnreadableRecord
 from rq_leveldb.http.queueing.combiner import Combiner
 from rq_leveldb.http.queueing.entry import EntryQueue
-from rq_leveldb.http.request.fields import IDENTIFIER, text
+from rq_leveldb.http.request.fields import identifier
 from rq_leveldb.http.settings import Settings
 from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
 from rq_leveldb.reading import Reader
 from rq_leveldb.unreadable import Fault
 
-__all__ = ['Backend', 'Slots', 'acting', 'no_such_job', 'unreadable_job']
+__all__ = ['Backend', 'acting', 'no_such_job', 'unreadable_job']
 
 _MOST_QUEUES = 1024
 
@@ -41,55 +40,6 @@ _MEANT = (
     DuplicateJobError,
 )
 _log = logging.getLogger('rq_leveldb.http')
-
-_is_identifier = text(200, IDENTIFIER)
-
-
-class Slots:
-    """A bound on how many requests may wait at a time, so that the others find a thread.
-
-    Args:
-        most: how many.
-        what: what they wait for, for the error.
-    """
-
-    def __init__(self, most: int, what: str) -> None:
-        self._semaphore = threading.BoundedSemaphore(most)
-        self._most = most
-        self._what = what
-
-    def take(self) -> None:
-        """Take a slot.
-
-        Raises:
-            Problem: 503, all are taken.
-        """
-        if not self._semaphore.acquire(blocking=False):
-            raise Problem(
-                503,
-                'too-many-waiting',
-                'Too many clients are waiting',
-                f'{self._most} {self._what} are open, which is the limit.',
-                hint='Try again later, or raise the limit.',
-                headers={'Retry-After': '5'},
-            )
-
-    def give_back(self) -> None:
-        """Give the slot back."""
-        self._semaphore.release()
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold a slot.
-
-        Raises:
-            Problem: as `take`.
-        """
-        self.take()
-        try:
-            yield
-        finally:
-            self.give_back()
 
 
 class Backend:
@@ -155,7 +105,7 @@ class Backend:
             name: the name.
 
         Raises:
-            Problem: 404, there is none.
+            NoSuchQueue: there is none.
         """
         queue = self.queue(name)
         pipe = self.connection.pipeline(transaction=False)
@@ -164,7 +114,7 @@ class Backend:
         known, length = replies(pipe)
         if known is not True and known != 1 and not length:
             self._queues.pop(name, None)
-            raise Problem(404, 'no-such-queue', 'There is no such queue', f'No job was ever put on {name[:100]!r}.')
+            raise NoSuchQueue(f'No job was ever enqueued on {name[:100]!r}.')
         return queue
 
     def job(self, job_id: str) -> Job:
@@ -174,7 +124,8 @@ class Backend:
             job_id: its id, from a URL.
 
         Raises:
-            Problem: 404, there is none; 409, it cannot be read.
+            NoSuchJob: there is none.
+            UnreadableJob: it cannot be read.
         """
         seen = self.seen(job_id)
         if seen.faults:
@@ -188,10 +139,10 @@ class Backend:
             job_id: its id, from a URL.
 
         Raises:
-            Problem: 404, there is none.
+            NoSuchJob: there is none.
         """
         try:
-            found = self.jobs([_is_identifier(job_id)])[0]
+            found = self.jobs([identifier.read(job_id)])[0]
         except ValueError:
             raise no_such_job(job_id) from None
         if found is None:
@@ -205,7 +156,7 @@ class Backend:
             job: the job.
 
         Raises:
-            Problem: 409, one cannot.
+            UnreadableJob: one cannot.
         """
         pipe = self.connection.pipeline(transaction=False)
         pipe.smembers(job.dependents_key)
@@ -225,31 +176,25 @@ class Backend:
         return see_jobs(self.connection, job_ids, self.reader)
 
 
-def unreadable_job(job_id: str, faults: Sequence[Fault]) -> Problem:
+def unreadable_job(job_id: str, faults: Sequence[Fault]) -> UnreadableJob:
     """Return the error for a job with which nothing can be done.
 
     Args:
         job_id: its id.
         faults: what cannot be read.
     """
-    return Problem(
-        409,
-        'unreadable-job',
-        'The job cannot be read',
-        f'Job {job_id}: {"; ".join(map(str, faults))}.',
-        hint='It can be looked at and deleted. A worker that meets it fails it with this reason.',
-    )
+    return UnreadableJob(f'Job {job_id}: {"; ".join(map(str, faults))}.')
 
 
 @contextmanager
 def acting(what: str) -> Iterator[None]:
-    """Let RQ do something that makes it read further records: one that it cannot read is no defect of this service.
+    """Let RQ do something that makes it read further records; one that it cannot read is not a bug in this service.
 
     Args:
-        what: what it is done with, for the error.
+        what: what it is done to, for the error.
 
     Raises:
-        Problem: 409, RQ could not read something.
+        UnreadableRecord: RQ could not read something.
     """
     try:
         yield
@@ -257,25 +202,15 @@ def acting(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         _log.warning('RQ could not read what belongs to %s', what, exc_info=True)
-        raise Problem(
-            409,
-            'unreadable-record',
-            'Something that belongs to it cannot be read',
-            f'{what}: {type(error).__name__}: {error}'[:1000],
-            hint='The log of the HTTP front says more.',
+        raise UnreadableRecord(
+            f'{what}: {type(error).__name__}: {error}'[:1000], hint='The log of the HTTP front has the details.'
         ) from error
 
 
-def no_such_job(job_id: str) -> Problem:
+def no_such_job(job_id: str) -> NoSuchJob:
     """Return the error for a job that does not exist.
 
     Args:
         job_id: its id.
     """
-    return Problem(
-        404,
-        'no-such-job',
-        'There is no such job',
-        f'No job {job_id[:200]!r} is stored.',
-        hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
-    )
+    return NoSuchJob(f'No job {job_id[:200]!r} is stored.')

@@ -10,13 +10,13 @@ from redis.exceptions import TimeoutError as StoreTimeoutError
 from redis.exceptions import WatchError
 from rq.job import Job, JobStatus
 
-from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.problems import BusyDependencies, FieldError, NoSuchDependency
 from rq_leveldb.http.queueing.backend import Backend, unreadable_job
 from rq_leveldb.http.request.idempotency import Once
 from rq_leveldb.http.request.job import JobRequest
 from rq_leveldb.lookup import Seen
 
-__all__ = ['Outcome', 'enqueue']
+__all__ = ['Outcome', 'enqueue_all']
 
 # Others may change what was looked at between the look and the transaction, so often.
 _MOST_TRIES = 100
@@ -35,7 +35,7 @@ class Outcome:
     status: str | None
 
 
-def enqueue(backend: Backend, requests: list[JobRequest], once: Once | None = None) -> tuple[list[Outcome], bool]:
+def enqueue_all(backend: Backend, requests: list[JobRequest], once: Once | None = None) -> tuple[list[Outcome], bool]:
     """Enqueue jobs: all of them, or none.
 
     Args:
@@ -47,7 +47,11 @@ def enqueue(backend: Backend, requests: list[JobRequest], once: Once | None = No
         One outcome for each request, in their order, and whether it had happened before.
 
     Raises:
-        Problem: a job to wait for is missing or cannot be read, or `once` belongs to something else.
+        NoSuchDependency: a job to wait for does not exist.
+        UnreadableJob: a job to wait for cannot be read.
+        BusyDependencies: the jobs to wait for keep changing.
+        UnreadableRecord: the record of `once` cannot be read.
+        IdempotencyKeyReused: `once` belongs to another request.
     """
     looked_at = _looked_at(requests)
     if once is None and not looked_at:
@@ -85,18 +89,11 @@ def enqueue(backend: Backend, requests: list[JobRequest], once: Once | None = No
                     raise error.__context__ from None
                 continue
             return outcomes, False
-    raise Problem(
-        503,
-        'busy-dependencies',
-        'The jobs to wait for change all the time',
-        f'They were looked at {_MOST_TRIES} times, and each time one changed before this could be written.',
-        hint='Try again.',
-        headers={'Retry-After': '1'},
-    )
+    raise BusyDependencies(f'One of them changed during each of {_MOST_TRIES} attempts to enqueue.')
 
 
 def _looked_at(requests: list[JobRequest]) -> list[str]:
-    """Return the ids of the jobs of which has to be known whether they exist, and how they are."""
+    """Return the ids of the jobs whose existence and status decide what is enqueued."""
     ids = [name for request in requests for name in request.dependencies]
     ids += [request.job_id for request in requests if request.unique]
     return list(dict.fromkeys(ids))
@@ -106,8 +103,8 @@ def _statuses(backend: Backend, requests: list[JobRequest], looked_at: list[str]
     """Return the status that each job is to have at first; None where a unique one exists.
 
     Raises:
-        Problem: 409, naming the first job to wait for that cannot be read or is missing: RQ would take that one for
-            finished.
+        NoSuchDependency: naming the first job to wait for that does not exist; RQ would take it for finished.
+        UnreadableJob: naming the first that cannot be read.
     """
     found: dict[str, Seen | None] = dict(zip(looked_at, backend.jobs(looked_at), strict=True))
     statuses: list[JobStatus | None] = []
@@ -123,7 +120,8 @@ def _statuses(backend: Backend, requests: list[JobRequest], looked_at: list[str]
                 continue
             seen = found[name]
             if seen is None:
-                raise _no_such_dependency(name, f'/jobs/{index}' if len(requests) > 1 else '')
+                where = f'/jobs/{index}/depends_on' if len(requests) > 1 else '/depends_on'
+                raise NoSuchDependency(errors=[FieldError(f'names a job that does not exist: {name}', pointer=where)])
             if seen.faults:
                 # RQ reads it to enqueue what waits for it.
                 raise unreadable_job(name, seen.faults)
@@ -131,18 +129,6 @@ def _statuses(backend: Backend, requests: list[JobRequest], looked_at: list[str]
         earlier.add(request.job_id)
         statuses.append(JobStatus.DEFERRED if waits else JobStatus.QUEUED)
     return statuses
-
-
-def _no_such_dependency(name: str, prefix: str) -> Problem:
-    missing = FieldError(f'names a job that does not exist: {name}', pointer=f'{prefix}/depends_on')
-    return Problem(
-        409,
-        'no-such-dependency',
-        'A job to wait for does not exist',
-        f'{missing.pointer} {missing.detail}.',
-        hint='A finished job is kept for its result_ttl (500 seconds by default), then forgotten.',
-        errors=[missing],
-    )
 
 
 def _put(backend: Backend, request: JobRequest, status: JobStatus, pipe: Pipeline) -> Outcome:

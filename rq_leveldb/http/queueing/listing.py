@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from rq_leveldb.http.documents.job import function_of
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.queueing.states import Position, walk
-from rq_leveldb.http.request.fields import text
+from rq_leveldb.http.request import fields
 from rq_leveldb.lookup import UNREADABLE, Seen, Strange
+from rq_leveldb.reading import read_call
 
-__all__ = ['CURSOR', 'MOST_SCANNED', 'TIMES', 'listed', 'matches', 'read_cursor', 'write_cursor']
-
-CURSOR = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
-"""A position: its index or score, the member there, the queue."""
-
+__all__ = ['CURSOR', 'MOST_SCANNED', 'TIMES', 'listed', 'matches', 'write_cursor']
 
 MOST_SCANNED = 10_000
 """Most jobs that one request looks at; a list then ends early and says where to go on."""
@@ -33,20 +29,16 @@ _DEFAULT_TIME = {
 }
 
 
-_cursor = text(1000, CURSOR, 'is none that this service gave out')
-
-
-def read_cursor(given: str) -> tuple[str, Position]:
-    """Return the queue and the position that a cursor names.
-
-    Args:
-        given: what `write_cursor` returned.
-
-    Raises:
-        Invalid: it is something else.
-    """
-    score, member, queue = _cursor(given).split('~', 2)
+def _position(given: str) -> tuple[str, Position]:
+    score, member, queue = given.split('~', 2)
     return queue, Position(float(score), member)
+
+
+# The index or score of a job, its entry there, and the queue.
+CURSOR = fields.text(
+    1000, r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$', 'is not a cursor from this service'
+).then(_position)
+"""The parameter that `write_cursor` makes; it reads as a queue's name and the position in its list."""
 
 
 def write_cursor(queue: str, position: Position) -> str:
@@ -69,7 +61,7 @@ def listed(
         state: one of `states.STATES`.
         names: the queues, in order.
         after: the position in the first queue behind which to go on; None begins.
-        strange: takes what stands in the place of a list and is none.
+        strange: receives what is stored in the place of a list and is none.
 
     Returns:
         Each job, None where its entry is left and the job is gone, and its queue's name and position.
@@ -82,7 +74,7 @@ def listed(
 
 
 def matches(backend: Backend, seen: Seen, state: str, wanted: dict[str, Any]) -> bool:
-    """Say whether a job belongs into a list.
+    """Say whether a job belongs in a list.
 
     Args:
         backend: for its reader.
@@ -93,7 +85,7 @@ def matches(backend: Backend, seen: Seen, state: str, wanted: dict[str, Any]) ->
     job = seen.job
     if state in ('failed', 'stopped') and seen.status not in (state, UNREADABLE):
         return False
-    if 'function' in wanted and function_of(backend, job)[0] != wanted['function']:
+    if 'function' in wanted and read_call(backend.reader, job.data)[0] != wanted['function']:
         return False
     if 'since' in wanted or 'until' in wanted:
         moment: datetime | None = getattr(job, wanted.get('time') or _DEFAULT_TIME.get(state, 'created_at'))

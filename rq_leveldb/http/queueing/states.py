@@ -11,10 +11,10 @@ from redis.exceptions import ResponseError
 from rq import Queue
 
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.lookup import COUNTED, REGISTRIES, Strange, count_jobs, registry_key
+from rq_leveldb.lookup import REGISTRIES, Strange, registry_key
 from rq_leveldb.unreadable import is_wrong_type
 
-__all__ = ['COUNTED', 'STATES', 'Entry', 'Position', 'counts', 'registry_key', 'walk']
+__all__ = ['STATES', 'Entry', 'Position', 'walk']
 
 STATES = (
     'queued',
@@ -59,19 +59,6 @@ class Entry:
     position: Position
 
 
-def counts(backend: Backend, names: list[str]) -> list[dict[str, int | None]]:
-    """Return how many jobs of each state queues have.
-
-    Args:
-        backend: the store.
-        names: the queues.
-
-    Returns:
-        For each queue the number by state; None where it cannot be read.
-    """
-    return count_jobs(backend.connection, names)
-
-
 def walk(
     backend: Backend, state: str, queue: Queue, after: Position | None, strange: list[Strange]
 ) -> Iterator[list[Entry]]:
@@ -82,7 +69,7 @@ def walk(
         state: one of `STATES`.
         queue: the queue.
         after: the position of the last job that was seen; None begins.
-        strange: takes what stands there and is no list of jobs.
+        strange: receives what is stored there if it is not a list of jobs.
 
     Returns:
         Chunks of entries, none empty.

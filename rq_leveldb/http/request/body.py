@@ -1,4 +1,4 @@
-"""JSON in and JSON out: what a body may be, and how large."""
+"""JSON in and JSON out: reading a request's body, and writing a response's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import falcon
 
-from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.problems import BodyTooLarge, FieldError, MalformedJson, NestedTooDeeply, NotJson, TooSlow
 
-__all__ = ['JSON', 'answer', 'read', 'read_object', 'too_large']
+__all__ = ['JSON', 'answer', 'read']
 
 JSON = 'application/json'
 # Deeper values cannot be pickled, shown or compared; RQ's code and a job's own need frames as well.
@@ -21,7 +21,7 @@ _EMPTY_OBJECT: dict[str, Any] = {}
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f'{name} is no JSON')
+    raise ValueError(f'{name} is not JSON')
 
 
 # Made once: json.loads and json.dumps make one each time where they are given options.
@@ -29,15 +29,13 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(separators=(',', ':'), allow_nan=False)
 
 
-def answer(response: falcon.Response, document: Any, status: str = falcon.HTTP_200) -> None:
+def answer(response: falcon.Response, document: Any) -> None:
     """Make a document the response.
 
     Args:
         response: the response.
         document: anything that JSON can write.
-        status: its status line.
     """
-    response.status = status
     response.content_type = JSON
     try:
         text = _ENCODER.encode(document)
@@ -64,63 +62,35 @@ def read(request: falcon.Request, limit: int, *, required: bool = True) -> Any:
         required: whether there must be a body; without one an empty object is returned.
 
     Raises:
-        Problem: 413 too large, 415 not JSON by its Content-Type, 400 not JSON by its content.
+        BodyTooLarge: it is larger.
+        NotJson: its Content-Type is another.
+        MalformedJson: its content is not JSON.
+        NestedTooDeeply: its content is nested too deeply.
+        TooSlow: it did not arrive.
     """
     data = _read_bytes(request, limit)
     media_type, _, parameters = (request.content_type or '').partition(';')
     if not data and not required and not media_type:
         return _EMPTY_OBJECT
     if media_type.strip().lower() != JSON:
-        raise Problem(
-            415,
-            'not-json',
-            'The body must be JSON',
+        raise NotJson(
             f'Content-Type is {media_type.strip()[:100]!r}.' if media_type else 'Content-Type is missing.',
             hint=f'Send Content-Type: {JSON}.',
             errors=[FieldError(f'must be {JSON}', parameter='Content-Type')],
         )
     charset = parameters.replace('"', '').replace(' ', '').lower()
     if charset and charset not in ('charset=utf-8', 'charset=utf8'):
-        raise Problem(
-            415,
-            'not-json',
-            'The body must be JSON',
-            'JSON is sent in UTF-8.',
-            errors=[FieldError('only charset=utf-8 is known', parameter='Content-Type')],
-        )
+        raise NotJson('JSON is sent in UTF-8.', errors=[FieldError('must be UTF-8', parameter='Content-Type')])
     if not data and not required:
         return _EMPTY_OBJECT
     return _parse(data)
-
-
-def read_object(request: falcon.Request, limit: int, *, required: bool = True) -> dict[str, Any]:
-    """Return a request's JSON object.
-
-    Args:
-        request: the request.
-        limit: largest body, bytes.
-        required: whether there must be a body.
-
-    Raises:
-        Problem: as `read`; 422 where it is JSON, and no object.
-    """
-    document = read(request, limit, required=required)
-    if type(document) is not dict:
-        raise Problem(
-            422,
-            'invalid-field',
-            'A field has a value that is not accepted',
-            'The body must be an object.',
-            errors=[FieldError('must be an object', pointer='')],
-        )
-    return document
 
 
 def _read_bytes(request: falcon.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None:
         if length > limit:
-            raise too_large(limit)
+            raise BodyTooLarge(limit)
         data = _receive(request, length) if length else b''
         if len(data) < length:
             raise _not_json('The body is shorter than its Content-Length.')
@@ -129,7 +99,7 @@ def _read_bytes(request: falcon.Request, limit: int) -> bytes:
         return b''
     data = _receive(request, limit + 1)
     if len(data) > limit:
-        raise too_large(limit)
+        raise BodyTooLarge(limit)
     return data
 
 
@@ -137,9 +107,7 @@ def _receive(request: falcon.Request, most: int) -> bytes:
     try:
         data: bytes = request.stream.read(most)
     except (BlockingIOError, TimeoutError):
-        raise Problem(
-            408, 'too-slow', 'The body did not come', 'The client stopped sending.', headers={'Connection': 'close'}
-        ) from None
+        raise TooSlow('The client stopped sending.') from None
     except Exception as error:
         # Each server has its own errors for a chunk that is malformed, or a connection that broke off.
         raise _not_json(f'The body cannot be read: {type(error).__name__}.') from None
@@ -172,7 +140,7 @@ def _check_depth(document: Any) -> None:
     """Make sure that a document is not nested too deeply.
 
     Raises:
-        Problem: 400, naming the field: of a batch, that of the job.
+        NestedTooDeeply: it is; the error names the field, and in a batch that of the job.
     """
     # One level after the other, since recursion is what is to be avoided; each value with the field that it is in.
     level: list[tuple[str, Any]] = [('', document)]
@@ -196,33 +164,9 @@ def _pointer_to(pointer: str, name: object) -> str:
     return f'{pointer}/{str(name)[:100].replace("~", "~0").replace("/", "~1")}'
 
 
-def _too_deep(pointer: str) -> Problem:
-    detail = f'must be nested at most {_DEEPEST} levels deep'
-    return Problem(
-        400,
-        'nested-too-deeply',
-        'The body is nested too deeply',
-        f'{pointer or "The body"} {detail}.',
-        hint='Pass the value as text, or store it elsewhere and pass its name.',
-        errors=[FieldError(detail, pointer=pointer)],
-    )
+def _too_deep(pointer: str) -> NestedTooDeeply:
+    return NestedTooDeeply(errors=[FieldError(f'must be nested at most {_DEEPEST} levels deep', pointer=pointer)])
 
 
-def too_large(limit: int) -> Problem:
-    """Return the error for a body that is too large.
-
-    Args:
-        limit: the largest, bytes.
-    """
-    return Problem(
-        413,
-        'body-too-large',
-        'The body is too large',
-        f'At most {limit} bytes are accepted.',
-        hint='Send fewer jobs at a time, or store the data elsewhere and pass its name.',
-        headers={'Connection': 'close'},
-    )
-
-
-def _not_json(detail: str) -> Problem:
-    return Problem(400, 'malformed-json', 'The body is not JSON', detail, errors=[FieldError(detail, pointer='')])
+def _not_json(detail: str) -> MalformedJson:
+    return MalformedJson(detail, errors=[FieldError(detail, pointer='')])

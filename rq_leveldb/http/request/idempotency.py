@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import falcon
 from redis.client import Pipeline
 
-from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.problems import BadHeader, FieldError, IdempotencyKeyReused, UnreadableRecord
+from rq_leveldb.http.request.fields import Field, Invalid, text
 
-__all__ = ['KEPT', 'Once', 'once_for']
+__all__ = ['HEADERS', 'KEPT', 'Once', 'once_for']
 
 KEPT = 86400
 """How long a key is remembered, seconds."""
 
 _HEADER = 'Idempotency-Key'
 _PREFIX = 'rq-leveldb:http:idempotency:'
-_KEY = re.compile(r'[\x21-\x7e]{1,255}')
+_EXPECTED = 'must have 1 to 255 visible ASCII characters'
+
+HEADERS: Mapping[str, Field] = {
+    _HEADER: text(255, '^[!-~]{1,255}$', _EXPECTED).described(
+        'A request that is repeated with the same key and body has no further effect, for a day.'
+    )
+}
+"""The header, as a route declares it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Once:
             pipe: a pipeline that watches the record.
 
         Raises:
-            Problem: 409 the record cannot be read, 422 the key was used for another request.
+            UnreadableRecord: the record cannot be read.
+            IdempotencyKeyReused: the key was used for another request.
         """
         stored = pipe.get(self.name)
         if stored is None:
@@ -53,20 +62,13 @@ class Once:
         try:
             known, job_ids = json.loads(stored)
         except (ValueError, TypeError, RecursionError):
-            raise Problem(
-                409,
-                'unreadable-record',
-                'What is kept of this Idempotency-Key cannot be read',
-                f'The key {self.name} in the store holds something else.',
+            raise UnreadableRecord(
+                f'The key {self.name}, the record of this Idempotency-Key, cannot be read.',
                 hint='Use a new key, if the first request is known not to have arrived.',
             ) from None
         if known != self.fingerprint:
-            raise Problem(
-                422,
-                'idempotency-key-reused',
-                'This Idempotency-Key was used for another request',
+            raise IdempotencyKeyReused(
                 'The body or the path differs from the first request with this key.',
-                hint='Use a new key for a new request.',
                 errors=[FieldError('was used for another request', parameter=_HEADER)],
             )
         return list(job_ids)
@@ -89,18 +91,14 @@ def once_for(request: falcon.Request, document: Any) -> Once | None:
         document: its JSON.
 
     Raises:
-        Problem: 400, the key is malformed.
+        BadHeader: the key is malformed.
     """
     key = request.get_header(_HEADER)
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
-        raise Problem(
-            400,
-            'bad-header',
-            'A header cannot be understood',
-            f'{_HEADER} must have 1 to 255 visible ASCII characters.',
-            errors=[FieldError('must have 1 to 255 visible ASCII characters', parameter=_HEADER)],
-        )
+    try:
+        HEADERS[_HEADER].read(key)
+    except Invalid:
+        raise BadHeader(errors=[FieldError(_EXPECTED, parameter=_HEADER)]) from None
     content = json.dumps([request.path, document], sort_keys=True, separators=(',', ':'))
     return Once(_PREFIX + hashlib.sha256(key.encode()).hexdigest(), hashlib.sha256(content.encode()).hexdigest())

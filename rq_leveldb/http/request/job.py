@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,140 +13,114 @@ from rq.job import Dependency, JobStatus
 from rq.repeat import Repeat
 from rq.utils import now
 
-from rq_leveldb.http.access.allow import NAME, AllowList
-from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http.access.allow import AllowList
+from rq_leveldb.http.problems import FieldError
 from rq_leveldb.http.request import fields
-from rq_leveldb.http.request.fields import Invalid
+from rq_leveldb.http.request.fields import Field, Record, Rule
 
-__all__ = ['MOST_DEPENDENCIES', 'MOST_INTERVALS', 'MOST_TRIES', 'JobRequest', 'read_job']
+__all__ = ['JOB_REQUEST', 'JobRequest']
 
-MOST_INTERVALS = 100
-MOST_DEPENDENCIES = 1000
-MOST_TRIES = 10_000
+_MOST_INTERVALS = 100
+_MOST_DEPENDENCIES = 1000
+_MOST_TRIES = 10_000
+# Names of queues that can stand in a URL and in RQ's comma-separated lists.
+_QUEUE = r'^[A-Za-z0-9_][A-Za-z0-9_.:@+~-]{0,127}$'
+_UNITS = 'Seconds, or digits with one of the units s, m, h, d.'
 
-_function = fields.text(500, NAME, 'must be the dotted name of a function, as module.function')
+_function = fields.text(500, fields.NAME, 'must be the dotted name of a function, as module.function').described(
+    'Dotted name of an allowed function.'
+)
+_interval = fields.seconds().described(f'Time until the next. {_UNITS}')
+_intervals = fields.either(
+    {object: _interval.then(lambda interval: [interval]), list: fields.array(_interval, _MOST_INTERVALS)}
+)
+_callback = fields.either(
+    {
+        str: _function.then(Callback),
+        object: Record(
+            {
+                'function': _function.required(),
+                'timeout': fields.seconds(least=1).described(f'Its time limit. {_UNITS}'),
+            }
+        ).then(lambda read: Callback(read['function'], read.get('timeout'))),
+    }
+).described('An allowed function that the worker calls.')
+_identifiers = fields.array(fields.identifier, _MOST_DEPENDENCIES, 'must be an array of job ids')
+_depends_on = fields.either(
+    {
+        str: fields.identifier.then(lambda job_id: Dependency([job_id])),
+        list: _identifiers.then(Dependency),
+        object: Record(
+            {'jobs': _identifiers.required(), 'allow_failure': fields.boolean, 'at_front': fields.boolean}
+        ).then(lambda read: Dependency(read['jobs'], read.get('allow_failure', False), read.get('at_front', False))),
+    }
+).described('Jobs that must finish first: ids of stored jobs, or of jobs earlier in the same batch.')
+_retry = Record(
+    {
+        'max': fields.integer(1, _MOST_TRIES).described('Most retries.').required(),
+        'intervals': _intervals,
+        'at_front': fields.boolean,
+    },
+    description='How often the job is retried when it fails.',
+).then(lambda read: Retry(read['max'], read.get('intervals', 0), enqueue_at_front=read.get('at_front', False)))
+_repeat = Record(
+    {
+        'times': fields.integer(1, _MOST_TRIES).described('Number of further runs.').required(),
+        'intervals': _intervals,
+    },
+    description='How often the job is run again after it has finished.',
+).then(lambda read: Repeat(read['times'], read.get('intervals', 0)))
 
-
-def _args(value: Any) -> list[Any]:
-    if type(value) is not list:
-        raise Invalid('must be an array')
-    return value
-
-
-def _intervals(value: Any) -> list[int]:
-    read = fields.seconds()
-    if type(value) is not list:
-        return [read(value)]
-    if not 1 <= len(value) <= MOST_INTERVALS:
-        raise Invalid(f'must have 1 to {MOST_INTERVALS} items')
-    return _each(value, read)
-
-
-def _each(value: list[Any], read: Callable[[Any], Any]) -> list[Any]:
-    items = []
-    for index, item in enumerate(value):
-        try:
-            items.append(read(item))
-        except Invalid as error:
-            raise Invalid(error.detail, f'/{index}{error.pointer}') from None
-    return items
-
-
-def _sub(value: Any, readers: Mapping[str, Callable[[Any], Any]], required: tuple[str, ...]) -> dict[str, Any]:
-    values, errors = fields.read_fields(value, readers, required)
-    if errors:
-        raise Invalid(errors[0].detail, errors[0].pointer or '')
-    return values
-
-
-_RETRY = {'max': fields.integer(1, MOST_TRIES), 'intervals': _intervals, 'at_front': fields.boolean}
-
-
-def _retry(value: Any) -> Retry:
-    read = _sub(value, _RETRY, ('max',))
-    return Retry(read['max'], read.get('intervals', 0), enqueue_at_front=read.get('at_front', False))
-
-
-_REPEAT = {'times': fields.integer(1, MOST_TRIES), 'intervals': _intervals}
-
-
-def _repeat(value: Any) -> Repeat:
-    read = _sub(value, _REPEAT, ('times',))
-    return Repeat(read['times'], read.get('intervals', 0))
-
-
-_CALLBACK = {'function': _function, 'timeout': fields.seconds(least=1)}
-
-
-def _callback(value: Any) -> Callback:
-    if type(value) is str:
-        return Callback(_function(value))
-    read = _sub(value, _CALLBACK, ('function',))
-    return Callback(read['function'], read.get('timeout'))
-
-
-def _identifiers(value: Any) -> list[str]:
-    if type(value) is not list:
-        raise Invalid('must be an array of job ids')
-    if not 1 <= len(value) <= MOST_DEPENDENCIES:
-        raise Invalid(f'must have 1 to {MOST_DEPENDENCIES} items')
-    return _each(value, fields.identifier)
-
-
-_DEPENDS = {'jobs': _identifiers, 'allow_failure': fields.boolean, 'at_front': fields.boolean}
-
-
-def _depends_on(value: Any) -> Dependency:
-    if type(value) is str:
-        return Dependency([fields.identifier(value)])
-    if type(value) is list:
-        return Dependency(_identifiers(value))
-    read = _sub(value, _DEPENDS, ('jobs',))
-    return Dependency(read['jobs'], read.get('allow_failure', False), read.get('at_front', False))
-
-
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    'function': _function,
-    'args': _args,
-    'kwargs': fields.object_,
-    'queue': fields.text(128, fields.QUEUE, 'must begin with a letter, digit or underscore; then also . : @ + ~ -'),
-    'job_id': fields.identifier,
-    'unique': fields.boolean,
-    'timeout': fields.seconds(-1, least=1),
-    'ttl': fields.seconds(least=1),
-    'result_ttl': fields.seconds(-1),
-    'failure_ttl': fields.seconds(-1),
+_FIELDS: Mapping[str, Field] = {
+    'function': _function.required(),
+    'args': fields.array().described('Positional arguments.'),
+    'kwargs': fields.mapping.described('Keyword arguments.'),
+    'queue': fields.text(128, _QUEUE, 'must begin with a letter, digit or underscore; then also . : @ + ~ -').described(
+        "Its queue; 'default' by default."
+    ),
+    'job_id': fields.identifier.described('Its id; a new UUID by default.'),
+    'unique': fields.boolean.described('Refuse the job (409) if a job with this job_id is stored.'),
+    'timeout': fields.seconds(-1, least=1).described(f'Time limit; -1 for none. {_UNITS}'),
+    'ttl': fields.seconds(least=1).described(f'How long it may wait in its queue. {_UNITS}'),
+    'result_ttl': fields.seconds(-1).described(f'How long its result is kept; -1 for ever, 0 not at all. {_UNITS}'),
+    'failure_ttl': fields.seconds(-1).described(f'How long it is kept after it failed; -1 for ever. {_UNITS}'),
     'depends_on': _depends_on,
-    'at_front': fields.boolean,
+    'at_front': fields.boolean.described('Put it at the front of its queue.'),
     'retry': _retry,
     'repeat': _repeat,
     'description': fields.text(2000),
-    'meta': fields.object_,
-    'enqueue_at': fields.moment,
-    'enqueue_in': fields.seconds(),
+    'meta': fields.mapping.described('Data of your own that is kept with the job.'),
+    'enqueue_at': fields.moment.described('When to put it on its queue: RFC 3339 with an offset.'),
+    'enqueue_in': fields.seconds().described(f'How long to wait before it is put on its queue. {_UNITS}'),
     'on_success': _callback,
     'on_failure': _callback,
     'on_stopped': _callback,
 }
+_WITH_TIME = 'cannot be given together with a time'
 _CALLBACKS = ('on_success', 'on_failure', 'on_stopped')
-# What goes to RQ under the same name.
-_OPTIONS = (
-    'timeout',
-    'ttl',
-    'result_ttl',
-    'failure_ttl',
-    'depends_on',
-    'retry',
-    'repeat',
-    'description',
-    'meta',
-    *_CALLBACKS,
+# The fields that do not go to RQ's Queue.create_job under the same name.
+_OWN = {'function', 'queue', 'job_id', 'unique', 'at_front', 'enqueue_at', 'enqueue_in'}
+
+JOB_REQUEST = Record(
+    _FIELDS,
+    'JobRequest',
+    rules=(
+        Rule('enqueue_in', 'cannot be given together with enqueue_at', given=('enqueue_at', 'enqueue_in')),
+        # RQ's scheduler enqueues without a look at dependencies, and its unique jobs cannot have any.
+        Rule('depends_on', _WITH_TIME, given=('enqueue_at', 'depends_on')),
+        Rule('depends_on', _WITH_TIME, given=('enqueue_in', 'depends_on')),
+        Rule('depends_on', 'cannot be given together with unique', given=('depends_on',), flags=('unique',)),
+        Rule('unique', 'needs a job_id', missing=('job_id',), flags=('unique',)),
+    ),
+    description='A job to enqueue. Only `function` is required.',
+    examples=({'function': 'tasks.add', 'args': [2, 3]},),
 )
+"""The body that asks for a job."""
 
 
 @dataclass
 class JobRequest:
-    """A job that was asked for, and is in order.
+    """A job to enqueue, checked.
 
     Args:
         function: dotted name, allowed.
@@ -154,7 +128,7 @@ class JobRequest:
         job_id: the id that it will have.
         options: further arguments of `Queue.create_job`.
         at_front: put it at the front of the queue.
-        unique: refuse it where a job of this id exists.
+        unique: refuse it if a job with this id exists.
         due: when it is to be enqueued; None for now.
     """
 
@@ -165,6 +139,36 @@ class JobRequest:
     at_front: bool
     unique: bool
     due: datetime | None
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any], allow: AllowList) -> JobRequest:
+        """Return the request that fields make.
+
+        Args:
+            values: the fields, read by `JOB_REQUEST`.
+            allow: the functions that may be enqueued, and called back.
+
+        Raises:
+            FunctionNotAllowed: the function or a callback is not allowed.
+        """
+        for name in ('function', *_CALLBACKS):
+            value = values.get(name)
+            if value is not None:
+                function = value.name if isinstance(value, Callback) else value
+                if not allow.allows(function):
+                    raise allow.refusal(function, [FieldError('is not allowed', pointer=f'/{name}')])
+        due = values.get('enqueue_at')
+        if 'enqueue_in' in values:
+            due = now() + timedelta(seconds=values['enqueue_in'])
+        return cls(
+            function=values['function'],
+            queue=values.get('queue', 'default'),
+            job_id=values.get('job_id') or str(uuid4()),
+            options={'args': (), 'kwargs': {}, **{name: values[name] for name in values.keys() - _OWN}},
+            at_front=values.get('at_front', False),
+            unique=values.get('unique', False),
+            due=due,
+        )
 
     @property
     def dependencies(self) -> list[str]:
@@ -180,68 +184,3 @@ class JobRequest:
         """
         allows_failure = self.options['depends_on'].allow_failure
         return status == JobStatus.FINISHED.value or (allows_failure and status == JobStatus.FAILED.value)
-
-
-def read_job(document: Any, allow: AllowList) -> tuple[JobRequest | None, list[FieldError]]:
-    """Read the request for one job.
-
-    Args:
-        document: the JSON.
-        allow: the functions that may be enqueued, and called back.
-
-    Returns:
-        The request, or None with what is wrong with it.
-
-    Raises:
-        Problem: 403, it is in order and its function or a callback is not allowed.
-    """
-    values, errors = fields.read_fields(document, _FIELDS, ('function',))
-    errors += _contradictions(values)
-    if errors:
-        return None, errors
-    for name in ('function', *_CALLBACKS):
-        value = values.get(name)
-        if value is not None:
-            function = value.name if isinstance(value, Callback) else value
-            if not allow.allows(function):
-                raise _not_allowed(allow, function, name)
-    due = values.get('enqueue_at')
-    if 'enqueue_in' in values:
-        due = now() + timedelta(seconds=values['enqueue_in'])
-    options = {name: values[name] for name in _OPTIONS if name in values}
-    options['args'] = values.get('args', ())
-    options['kwargs'] = values.get('kwargs', {})
-    return (
-        JobRequest(
-            function=values['function'],
-            queue=values.get('queue', 'default'),
-            job_id=values.get('job_id') or str(uuid4()),
-            options=options,
-            at_front=values.get('at_front', False),
-            unique=values.get('unique', False),
-            due=due,
-        ),
-        [],
-    )
-
-
-def _not_allowed(allow: AllowList, function: str, field: str) -> Problem:
-    problem = allow.refusal(function)
-    problem.errors = (FieldError('is not allowed', pointer=f'/{field}'),)
-    return problem
-
-
-def _contradictions(values: dict[str, Any]) -> list[FieldError]:
-    errors = []
-    if 'enqueue_at' in values and 'enqueue_in' in values:
-        errors.append(FieldError('cannot be given together with enqueue_at', pointer='/enqueue_in'))
-    is_scheduled = 'enqueue_at' in values or 'enqueue_in' in values
-    if 'depends_on' in values:
-        # RQ's scheduler enqueues without a look at dependencies, and its unique jobs cannot have any.
-        if is_scheduled:
-            errors.append(FieldError('cannot be given together with a time', pointer='/depends_on'))
-        if values.get('unique'):
-            errors.append(FieldError('cannot be given together with unique', pointer='/depends_on'))
-    if values.get('unique') and 'job_id' not in values:
-        errors.append(FieldError('needs a job_id', pointer='/unique'))
-    return errors

@@ -1,74 +1,63 @@
-"""Query parameters: read by the same readers as fields; unknown ones are errors."""
+"""Query parameters: fields that arrive as text. Unknown parameters are errors."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
 
-from rq_leveldb.http.problems import FieldError, Problem
-from rq_leveldb.http.request.fields import Invalid, text
+from rq_leveldb.http.problems import BadParameter, FieldError
+from rq_leveldb.http.request.fields import Field, Invalid, Schema, text
 
-__all__ = ['DEFAULT_LIMIT', 'MOST_LIMIT', 'flag', 'limit', 'page_of', 'read_query', 'whole']
+__all__ = ['BY_NAME', 'DEFAULT_LIMIT', 'flag', 'limit', 'page_of', 'read_query', 'whole']
 
 DEFAULT_LIMIT = 50
-MOST_LIMIT = 500
+_MOST_LIMIT = 500
 
 
-def read_query(request: falcon.Request, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+def read_query(request: falcon.Request, fields: Mapping[str, Field]) -> dict[str, Any]:
     """Read the query of a request.
 
     Args:
         request: the request.
-        readers: for every parameter that may be there, what reads its text.
+        fields: the parameters that are accepted, by name.
 
     Returns:
         The values by name.
 
     Raises:
-        Problem: 400, naming each parameter that is not accepted.
+        BadParameter: naming each parameter that is not accepted or is missing.
     """
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, given in request.params.items():
-        reader = readers.get(name)
-        if reader is None:
+        field = fields.get(name)
+        if field is None:
             errors.append(FieldError('is not a parameter of this request', parameter=name[:100]))
         elif not isinstance(given, str):
-            errors.append(FieldError('may be given once', parameter=name))
+            errors.append(FieldError('must not be given more than once', parameter=name))
         else:
             try:
-                values[name] = reader(given)
+                values[name] = field.read(given)
             except Invalid as error:
                 errors.append(FieldError(error.detail, parameter=name))
+    for name, field in fields.items():
+        if field.is_required and name not in request.params:
+            errors.append(FieldError('is required', parameter=name))
     if errors:
-        raise bad_query(errors)
+        raise BadParameter(errors=errors)
     return values
 
 
-def bad_query(errors: list[FieldError]) -> Problem:
-    """Return the error for parameters that are not accepted.
-
-    Args:
-        errors: what is wrong, at least one.
-    """
-    return Problem(
-        400,
-        'bad-parameter',
-        'A query parameter has a value that is not accepted',
-        f'{errors[0].parameter} {errors[0].detail}.',
-        errors=errors,
-    )
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of integers in decimal.
+def whole(least: int, most: int, default: int | None = None) -> Field:
+    """Return the kind of integers in decimal.
 
     Args:
         least: the smallest that is accepted.
         most: the largest.
+        default: what holds where it is not given, for the OpenAPI document.
     """
 
     def read(given: str) -> int:
@@ -76,33 +65,42 @@ def whole(least: int, most: int) -> Callable[[str], int]:
             raise Invalid(f'must be a whole number from {least} to {most}')
         return int(given)
 
-    return read
+    schema: Schema = {'type': 'integer', 'minimum': least, 'maximum': most}
+    return Field(read, schema if default is None else {**schema, 'default': default})
 
 
-limit = whole(1, MOST_LIMIT)
-
-
-_BY_NAME: dict[str, Callable[[str], Any]] = {'limit': limit, 'cursor': text(2000)}
-
-
-def page_of(request: falcon.Request, names: list[str]) -> tuple[list[str], str | None]:
-    """Return the part of a list by name that a request asks for, and the cursor of what follows; None at the end.
-
-    Args:
-        request: the request.
-        names: the whole list, sorted.
-
-    Raises:
-        Problem: as `read_query`.
-    """
-    wanted = read_query(request, _BY_NAME)
-    begin = bisect_right(names, wanted['cursor']) if 'cursor' in wanted else 0
-    page = names[begin : begin + wanted.get('limit', MOST_LIMIT)]
-    return page, page[-1] if names[begin + len(page) :] else None
-
-
-def flag(given: str) -> bool:
-    """Return true or false."""
+def _read_flag(given: str) -> bool:
     if given not in ('true', 'false'):
         raise Invalid('must be true or false')
     return given == 'true'
+
+
+flag = Field(_read_flag, {'type': 'boolean'})
+
+
+def limit(default: int) -> Field:
+    """Return the parameter that bounds a page.
+
+    Args:
+        default: how many items a page has where it is not given.
+    """
+    return whole(1, _MOST_LIMIT, default).described('Most items on a page.')
+
+
+BY_NAME: Mapping[str, Field] = {
+    'limit': limit(_MOST_LIMIT),
+    'cursor': text(2000).described('Where the page begins: `next` of the page before.'),
+}
+"""The parameters of a list by name."""
+
+
+def page_of(names: list[str], wanted: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """Return the part of a list by name that a request asks for, and the cursor of what follows; None at the end.
+
+    Args:
+        names: the whole list, sorted.
+        wanted: the request's parameters, read by `BY_NAME`.
+    """
+    begin = bisect_right(names, wanted['cursor']) if 'cursor' in wanted else 0
+    page = names[begin : begin + wanted.get('limit', _MOST_LIMIT)]
+    return page, page[-1] if names[begin + len(page) :] else None

@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import falcon
-
-from rq_leveldb.http.queueing.backend import Slots
 from rq_leveldb.http.request import query
 from rq_leveldb.http.resources.observer import Observer
+from rq_leveldb.http.resources.slots import Slots
+from rq_leveldb.http.routing.route import Call, Route
 
-__all__ = ['Events']
+__all__ = ['routes']
 
 # Seconds of silence after which a comment is sent: it finds out whether the client is still there.
 _HEARTBEAT = 10.0
 _RETRY_MILLISECONDS = 2000
 
 
-class Events:
-    """The stream.
-
-    Args:
-        observer: the source.
-        most: most streams at a time.
-    """
-
+class _Events:
     def __init__(self, observer: Observer, most: int) -> None:
         self._observer = observer
         self._slots = Slots(most, 'event streams')
 
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Stream events until the client goes."""
-        wanted = query.read_query(request, {'limit': query.whole(1, 100_000)})
-        last = request.get_header('Last-Event-ID') or ''
+    def events(self, call: Call) -> None:
+        """Stream events until the client goes (server-sent events)."""
+        last = call.request.get_header('Last-Event-ID') or ''
         after = int(last) if last.isascii() and last.isdigit() and len(last) <= 12 else None
         self._slots.take()
+        response = call.response
         response.content_type = 'text/event-stream'
         response.set_header('Cache-Control', 'no-store')
         response.set_header('X-Accel-Buffering', 'no')
-        response.stream = _Stream(self._observer, self._slots, after, wanted.get('limit'))
+        response.stream = _Stream(self._observer, self._slots, after, call.query.get('limit'))
 
 
 class _Stream:
@@ -78,3 +70,15 @@ class _Stream:
             self._is_open = False
             self._observer.unsubscribe(self._subscription)
             self._slots.give_back()
+
+
+def routes(observer: Observer, most: int) -> Sequence[Route]:
+    """Return the routes.
+
+    Args:
+        observer: the source of the events.
+        most: most streams at a time.
+    """
+    limit = query.whole(1, 100_000).described('Number of events after which the stream ends.')
+    stream = _Events(observer, most).events
+    return (Route('GET', '/v1/events', stream, query={'limit': limit}, media_type='text/event-stream'),)

@@ -1,55 +1,61 @@
-"""Whether the service lives and can serve; which functions it takes."""
+"""Whether the service lives and can serve. It needs no token and reveals no secrets."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TypedDict
 
 import falcon
 from redis.exceptions import RedisError
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.request import body, query
+from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.version import __version__
 
-__all__ = ['Functions', 'Health']
+__all__ = ['routes']
 
-# How long the store may take to answer, seconds: it is started again in this time where it was killed. Whoever asks
-# meanwhile waits less, so that a store that is stopped keeps one thread of those that answer about health.
+# How long the store may take to answer, seconds: it is started again in this time where it was killed. Others that ask
+# in the meantime wait less, so that a store that hangs occupies one of the threads that answer about health.
 _PATIENCE = 5.0
 _PATIENCE_OF_OTHERS = 0.5
 
 
-class Health:
-    """For whoever supervises the service; needs no token and tells no secrets.
+class _Versioned(TypedDict):
+    status: str
+    version: str
 
-    Args:
-        backend: the store.
-    """
 
+class HealthDocument(_Versioned, total=False):
+    """Whether the service can serve."""
+
+    store_seconds: float
+
+
+class _Health:
     def __init__(self, backend: Backend) -> None:
         self._probe = _Probe(backend)
 
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Say whether the service can serve: 200 or 503."""
-        self.on_get_ready(request, response)
+    def health(self, call: Call) -> HealthDocument:
+        """Say whether the service can serve."""
+        return self.ready(call)
 
-    def on_get_live(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Say that the process answers."""
-        query.read_query(request, {})
-        body.answer(response, {'status': 'ok', 'version': __version__})
-
-    def on_get_ready(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Say whether the store answers: 200 or 503."""
-        query.read_query(request, {})
+    def ready(self, call: Call) -> HealthDocument:
+        """Say whether the store answers."""
         latency = self._probe.ask()
         if latency is None:
-            body.answer(response, {'status': 'store-unavailable', 'version': __version__}, falcon.HTTP_503)
-            return
-        body.answer(response, {'status': 'ok', 'version': __version__, 'store_seconds': round(latency, 6)})
+            call.response.status = falcon.HTTP_503
+            return {'status': 'store-unavailable', 'version': __version__}
+        return {'status': 'ok', 'version': __version__, 'store_seconds': round(latency, 6)}
+
+
+def live(call: Call) -> HealthDocument:
+    """Say that the process answers."""
+    return {'status': 'ok', 'version': __version__}
 
 
 class _Probe:
@@ -82,18 +88,15 @@ class _Probe:
         return time.perf_counter() - started
 
 
-class Functions:
-    """The functions that may be enqueued.
+def routes(backend: Backend) -> Sequence[Route]:
+    """Return the routes.
 
     Args:
-        backend: for its list.
+        backend: the store.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """List the functions that are known by name, and the patterns."""
-        query.read_query(request, {})
-        allow = self._backend.allow
-        body.answer(response, {'functions': list(allow.functions), 'patterns': list(allow.patterns)})
+    asked = _Health(backend)
+    return (
+        Route('GET', '/healthz', asked.health, also=503, is_open=True),
+        Route('GET', '/healthz/live', live, also=503, is_open=True),
+        Route('GET', '/healthz/ready', asked.ready, also=503, is_open=True),
+    )

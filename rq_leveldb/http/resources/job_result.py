@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypedDict
 
-import falcon
 from redis.exceptions import ConnectionError as StoreConnectionError
 from rq.results import Result
 
-from rq_leveldb.http.documents.job import fault_documents, output, result_document, results
-from rq_leveldb.http.queueing.backend import Backend, Slots
-from rq_leveldb.http.request import body, query
+from rq_leveldb.http.documents.job import JobId, ResultDocument, output, result_document, results
+from rq_leveldb.http.documents.values import Faults, fault_documents
+from rq_leveldb.http.problems import NoSuchJob
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.request import query
+from rq_leveldb.http.resources.slots import Slots
+from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.lookup import UNREADABLE, Seen, is_refused, replies
 
-__all__ = ['JobLog', 'JobResult']
+__all__ = ['routes']
 
 _FINAL = ('finished', 'failed', 'stopped', 'canceled')
 # Longest single block on the store while waiting for a result, seconds: the status is looked at in between, since
@@ -22,29 +26,35 @@ _FINAL = ('finished', 'failed', 'stopped', 'canceled')
 _WAIT_SLICE = 1.0
 
 
-class JobResult:
-    """A job's result.
+class JobResultDocument(TypedDict):
+    """The status and the latest result of a job."""
 
-    Args:
-        backend: the store.
-    """
+    id: str
+    status: str
+    is_final: Annotated[bool, 'Whether it has ended.']
+    result: ResultDocument | None
+    faults: Faults
 
+
+class JobLogDocument(TypedDict):
+    """What a job printed, if the worker keeps it."""
+
+    id: str
+    log: str | None
+
+
+class _JobResult:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._slots = Slots(backend.settings.max_waiting, 'waits for results')
 
-    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
-        """Show a job's status and latest result; with `wait`, when it has ended or that many seconds have passed."""
-        most = self._backend.settings.max_wait
-        wanted = query.read_query(request, {'wait': query.whole(0, most)})
+    def show_result(self, call: Call, job_id: JobId) -> JobResultDocument:
+        """Show a job's status and latest result; with `wait`, once it has ended or that many seconds have passed."""
         seen = self._backend.seen(job_id)
-        wait = wanted.get('wait', 0)
+        wait = call.query.get('wait', 0)
         if wait and seen.status not in _FINAL:
             with self._slots.hold():
                 seen = self._wait(seen, time.monotonic() + wait)
-        body.answer(response, self._document(seen))
-
-    def _document(self, seen: Seen) -> dict[str, Any]:
         found, faults = results(self._backend, seen.job, 1)
         status = seen.status
         return {
@@ -91,19 +101,21 @@ def _last_entry(reply: Any) -> Any:
     return entries[-1][0]
 
 
-class JobLog:
-    """What a job printed.
+def show_log(call: Call, job_id: JobId) -> JobLogDocument:
+    """Show what a job printed, if the worker keeps it."""
+    job = call.backend.seen(job_id).job
+    return {'id': job.id, 'log': output(call.backend, job)}
+
+
+def routes(backend: Backend) -> Sequence[Route]:
+    """Return the routes.
 
     Args:
         backend: the store.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
-        """Show what the worker kept of the job's output."""
-        query.read_query(request, {})
-        job = self._backend.seen(job_id).job
-        text = output(self._backend, job)
-        body.answer(response, {'id': job.id, 'log': text})
+    job, missing = '/v1/jobs/{job_id}', (NoSuchJob,)
+    wait = query.whole(0, backend.settings.max_wait).described('Longest time to wait until the job has ended, seconds.')
+    return (
+        Route('GET', f'{job}/result', _JobResult(backend).show_result, missing, query={'wait': wait}),
+        Route('GET', f'{job}/log', show_log, missing),
+    )

@@ -1,171 +1,162 @@
-"""Jobs: enqueue one or many, list, look at one, delete."""
+"""Jobs: enqueue one or many, list, show, delete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
-import falcon
 from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
 from rq.results import Result
 
-from rq_leveldb.http.documents.job import full, job_url, output_key, strange_documents, summary
-from rq_leveldb.http.problems import FieldError, Problem
+from rq_leveldb.http import problems
+from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, output_key, summary
+from rq_leveldb.http.documents.values import Page
+from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem, UnreadableRecord
 from rq_leveldb.http.queueing.backend import Backend, acting, no_such_job
-from rq_leveldb.http.queueing.enqueue import Outcome, enqueue
-from rq_leveldb.http.queueing.listing import MOST_SCANNED, TIMES, listed, matches, read_cursor, write_cursor
+from rq_leveldb.http.queueing.enqueue import Outcome, enqueue_all
+from rq_leveldb.http.queueing.listing import CURSOR, MOST_SCANNED, TIMES, listed, matches, write_cursor
 from rq_leveldb.http.queueing.states import STATES, Position
-from rq_leveldb.http.request import body, fields, query
-from rq_leveldb.http.request.fields import Invalid
-from rq_leveldb.http.request.idempotency import once_for
-from rq_leveldb.http.request.job import JobRequest, read_job
+from rq_leveldb.http.request import fields, idempotency, query
+from rq_leveldb.http.request.fields import Field, Invalid, Record
+from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
+from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
 
-__all__ = ['Batch', 'Jobs', 'OneJob']
+__all__ = ['routes']
 
-_LIST_PARAMETERS: dict[str, Callable[[str], Any]] = {
-    'status': fields.choice(*STATES),
-    'queue': fields.text(500),
-    'function': fields.text(500),
-    'since': fields.moment,
-    'until': fields.moment,
-    'time': fields.choice(*TIMES),
-    'limit': query.limit,
-    'cursor': read_cursor,
+_LIST: Mapping[str, Field] = {
+    'status': fields.choice(*STATES)
+    .described('The state; `stopped` jobs are listed apart from `failed` ones.')
+    .required(),
+    'queue': fields.text(500).described('Only jobs of this queue.'),
+    'function': fields.text(500).described('Only jobs that call this function.'),
+    'since': fields.moment.described('Only from this time on.'),
+    'until': fields.moment.described('Only before this time.'),
+    'time': fields.choice(*TIMES).described(
+        'Which time `since` and `until` refer to; the default depends on the state.'
+    ),
+    'limit': query.limit(query.DEFAULT_LIMIT),
+    'cursor': CURSOR.described('Where the page begins: `next` of the page before.'),
 }
 
 
-class Jobs:
-    """The jobs: POST enqueues one, GET lists by state.
+class EnqueuedDocument(TypedDict):
+    """An enqueued job. Its status is null if it was to be unique and a job with its id existed."""
 
-    Args:
-        backend: the store.
+    id: str
+    url: str
+    status: str | None
+    queue: str
+    is_duplicate: bool
+
+
+class BatchEnqueuedDocument(TypedDict):
+    """The enqueued jobs, in the order of the request."""
+
+    jobs: list[EnqueuedDocument]
+
+
+def enqueue(call: Call) -> EnqueuedDocument:
+    """Enqueue a job."""
+    request = JobRequest.make(call.values, call.backend.allow)
+    (outcome,), is_replay = enqueue_all(call.backend, [request], idempotency.once_for(call.request, call.document))
+    location = job_url(request.job_id)
+    if outcome.status is None:
+        raise DuplicateJob(
+            f'{request.job_id} is stored already, and must be unique.',
+            errors=[FieldError('is taken', pointer='/job_id')],
+            headers={'Location': location},
+        )
+    call.response.set_header('Location', location)
+    _tell_replay(call, is_replay)
+    return _outcome_document(outcome)
+
+
+def enqueue_batch(call: Call) -> BatchEnqueuedDocument:
+    """Enqueue jobs: all of them, or none.
+
+    Raises:
+        BatchTooLarge: there are too many.
+        DuplicateJob: two of them have the same id.
+        FunctionNotAllowed: naming the first job whose function is not allowed.
+        InvalidField: naming the fields that are not accepted.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Enqueue a job."""
-        backend = self._backend
-        document = body.read(request, backend.settings.max_body)
-        job_request, errors = read_job(document, backend.allow)
-        if job_request is None:
-            raise fields.refuse(errors)
-        outcome, is_replay = enqueue(backend, [job_request], once_for(request, document))
-        _report_one(response, outcome[0], is_replay)
-
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """List the jobs of a state, newest first; queued and scheduled ones in the order in which they will run."""
-        backend = self._backend
-        wanted = query.read_query(request, _LIST_PARAMETERS)
-        state = wanted.get('status')
-        if state is None:
-            raise query.bad_query([FieldError('is required', parameter='status')])
-        limit = wanted.get('limit', query.DEFAULT_LIMIT)
-        queues = find_queues(backend.connection)
-        names = [wanted['queue']] if 'queue' in wanted else queues.names
-        strange = list(queues.strange)
-        after: Position | None = None
-        if 'cursor' in wanted:
-            start, after = wanted['cursor']
-            names = [name for name in names if name >= start]
-            if names[:1] != [start]:
-                after = None
-        items: list[dict[str, Any]] = []
-        cursor: str | None = None
-        for scanned, (seen, position) in enumerate(listed(backend, state, names, after, strange), 1):
-            if seen is not None and matches(backend, seen, state, wanted):
-                items.append(summary(backend, seen))
-            if len(items) >= limit or scanned >= MOST_SCANNED:
-                cursor = write_cursor(*position)
-                break
-        body.answer(response, {'items': items, 'next': cursor, 'unreadable': strange_documents(strange)})
-
-
-class Batch:
-    """Many jobs in one request.
-
-    Args:
-        backend: the store.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Enqueue jobs: all are in order, or none is enqueued."""
-        backend = self._backend
-        most = backend.settings.max_batch
-        document = body.read_object(request, backend.settings.max_body)
-        values, errors = fields.read_fields(document, {'jobs': _array(most)}, ('jobs',))
-        if errors:
-            if errors[0].detail.startswith('must have at most'):
-                raise Problem(
-                    413, 'batch-too-large', 'There are too many jobs in one request', errors[0].detail, errors=errors
-                )
-            raise fields.refuse(errors)
-        requests: list[JobRequest] = []
-        seen: set[str] = set()
-        for index, item in enumerate(values['jobs']):
-            try:
-                job_request, found = read_job(item, backend.allow)
-            except Problem as problem:
-                problem.errors = tuple(_below(index, error) for error in problem.errors)
-                raise
+    requests: list[JobRequest] = []
+    errors: list[FieldError] = []
+    ids: set[str] = set()
+    for index, item in enumerate(call.values['jobs']):
+        values, found = JOB_REQUEST.read(item)
+        if found:
             errors += [_below(index, error) for error in found]
-            if job_request is not None:
-                if job_request.job_id in seen:
-                    twice = FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id')
-                    raise Problem(409, 'duplicate-job', 'A job of this id exists', twice.detail, errors=[twice])
-                seen.add(job_request.job_id)
-                requests.append(job_request)
-        if errors:
-            raise fields.refuse(errors[:100])
-        outcomes, is_replay = enqueue(backend, requests, once_for(request, document))
-        if is_replay:
-            response.set_header('Idempotency-Replayed', 'true')
-        body.answer(response, {'jobs': [_outcome_document(outcome) for outcome in outcomes]}, falcon.HTTP_201)
+            continue
+        try:
+            request = JobRequest.make(values, call.backend.allow)
+        except Problem as problem:
+            problem.errors = tuple(_below(index, error) for error in problem.errors)
+            raise
+        if request.job_id in ids:
+            raise DuplicateJob(errors=[FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id')])
+        ids.add(request.job_id)
+        requests.append(request)
+    if errors:
+        raise InvalidField(errors=errors[:100])
+    outcomes, is_replay = enqueue_all(call.backend, requests, idempotency.once_for(call.request, call.document))
+    _tell_replay(call, is_replay)
+    return {'jobs': [_outcome_document(outcome) for outcome in outcomes]}
 
 
-class OneJob:
-    """One job.
+def list_jobs(call: Call) -> Page[JobSummaryDocument]:
+    """List the jobs of a state, newest first; queued and scheduled ones in the order in which they will run."""
+    backend, wanted = call.backend, call.query
+    state = wanted['status']
+    limit = wanted.get('limit', query.DEFAULT_LIMIT)
+    queues = find_queues(backend.connection)
+    names = [wanted['queue']] if 'queue' in wanted else queues.names
+    strange = list(queues.strange)
+    after: Position | None = None
+    if 'cursor' in wanted:
+        start, after = wanted['cursor']
+        names = [name for name in names if name >= start]
+        if names[:1] != [start]:
+            after = None
+    items: list[JobSummaryDocument] = []
+    cursor: str | None = None
+    for scanned, (seen, position) in enumerate(listed(backend, state, names, after, strange), 1):
+        if seen is not None and matches(backend, seen, state, wanted):
+            items.append(summary(backend, seen))
+        if len(items) >= limit or scanned >= MOST_SCANNED:
+            cursor = write_cursor(*position)
+            break
+    return Page(items, cursor, strange)
 
-    Args:
-        backend: the store.
-    """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+def show_job(call: Call, job_id: JobId) -> JobDocument:
+    """Show everything about a job."""
+    return full(call.backend, call.backend.seen(job_id))
 
-    def on_get(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
-        """Show everything about a job."""
-        query.read_query(request, {})
-        backend = self._backend
-        body.answer(response, full(backend, backend.seen(job_id)))
 
-    def on_delete(self, request: falcon.Request, response: falcon.Response, job_id: str) -> None:
-        """Delete a job, whatever its state."""
-        wanted = query.read_query(request, {'dependents': query.flag})
-        seen = self._backend.seen(job_id)
-        if wanted.get('dependents'):
-            self._backend.check_dependents(seen.job)
-        if seen.faults:
-            _remove(self._backend, seen.job)
-        else:
-            try:
-                with acting(f'job {job_id}'):
-                    seen.job.delete(delete_dependents=wanted.get('dependents', False))
-            except (NoSuchJobError, InvalidJobOperation):
-                raise no_such_job(job_id) from None
-            except Problem:
-                # An execution or a group of it that cannot be read or has expired, before anything was deleted.
-                if wanted.get('dependents'):
-                    raise
-                _remove(self._backend, seen.job)
-        response.status = falcon.HTTP_204
+def delete_job(call: Call, job_id: JobId) -> None:
+    """Delete a job, whatever its state."""
+    backend = call.backend
+    with_dependents = call.query.get('dependents', False)
+    seen = backend.seen(job_id)
+    if with_dependents:
+        backend.check_dependents(seen.job)
+    if seen.faults:
+        _remove(backend, seen.job)
+        return
+    try:
+        with acting(f'job {job_id}'):
+            seen.job.delete(delete_dependents=with_dependents)
+    except (NoSuchJobError, InvalidJobOperation):
+        raise no_such_job(job_id) from None
+    except UnreadableRecord:
+        # An execution or a group of it that cannot be read or has expired, before anything was deleted.
+        if with_dependents:
+            raise
+        _remove(backend, seen.job)
 
 
 def _remove(backend: Backend, job: Job) -> None:
@@ -185,22 +176,24 @@ def _remove(backend: Backend, job: Job) -> None:
     replies(pipe)
 
 
-def _array(most: int) -> Callable[[Any], list[Any]]:
+def _batch_request(most: int) -> Record:
     def read(value: Any) -> list[Any]:
         if type(value) is not list or not value:
             raise Invalid('must be an array with at least one job')
         if len(value) > most:
-            raise Invalid(f'must have at most {most} jobs')
+            raise BatchTooLarge(errors=[FieldError(f'must have at most {most} jobs', pointer='/jobs')])
         return value
 
-    return read
+    # Its items are read one by one, so that each error names its job.
+    jobs = Field(read, {'type': 'array', 'items': fields.ref(JOB_REQUEST.name), 'minItems': 1, 'maxItems': most})
+    return Record({'jobs': jobs.required()}, 'BatchRequest', description='Jobs to enqueue: all of them, or none.')
 
 
 def _below(index: int, error: FieldError) -> FieldError:
     return FieldError(error.detail, pointer=f'/jobs/{index}{error.pointer or ""}')
 
 
-def _outcome_document(outcome: Outcome) -> dict[str, Any]:
+def _outcome_document(outcome: Outcome) -> EnqueuedDocument:
     job_id = outcome.request.job_id
     return {
         'id': job_id,
@@ -211,18 +204,29 @@ def _outcome_document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _report_one(response: falcon.Response, outcome: Outcome, is_replay: bool) -> None:
-    location = job_url(outcome.request.job_id)
-    if outcome.status is None:
-        raise Problem(
-            409,
-            'duplicate-job',
-            'A job of this id exists',
-            f'{outcome.request.job_id} is stored already, and unique was asked for.',
-            errors=[FieldError('is taken', pointer='/job_id')],
-            headers={'Location': location},
-        )
-    response.set_header('Location', location)
+def _tell_replay(call: Call, is_replay: bool) -> None:
     if is_replay:
-        response.set_header('Idempotency-Replayed', 'true')
-    body.answer(response, _outcome_document(outcome), falcon.HTTP_201)
+        call.response.set_header('Idempotency-Replayed', 'true')
+
+
+def routes(backend: Backend) -> Sequence[Route]:
+    """Return the routes.
+
+    Args:
+        backend: the store, for the limits.
+    """
+    jobs, job, once = '/v1/jobs', '/v1/jobs/{job_id}', idempotency.HEADERS
+    missing = (problems.NoSuchJob,)
+    broken = (problems.UnreadableJob, problems.UnreadableRecord)
+    refused = (problems.FunctionNotAllowed, DuplicateJob, problems.NoSuchDependency, problems.IdempotencyKeyReused)
+    enqueuing = (*refused, *broken, problems.BusyDependencies)
+    batch = _batch_request(backend.settings.max_batch)
+    location = {'Location': 'Path of the job.'}
+    dependents = {'dependents': query.flag.described('Also delete the jobs that depend on it.')}
+    return (
+        Route('GET', jobs, list_jobs, query=_LIST),
+        Route('POST', jobs, enqueue, enqueuing, body=JOB_REQUEST, status=201, headers=once, gives=location),
+        Route('POST', '/v1/batch', enqueue_batch, (*enqueuing, BatchTooLarge), body=batch, status=201, headers=once),
+        Route('GET', job, show_job, missing),
+        Route('DELETE', job, delete_job, (*missing, *broken), query=dependents, status=204),
+    )

@@ -4,49 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import falcon
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from rq_leveldb.http.documents.queue import oldest_waiting
+from rq_leveldb.http.documents.worker import worker_documents, worker_names
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.states import counts
-from rq_leveldb.http.request import query
 from rq_leveldb.http.resources.observer import Observer
-from rq_leveldb.http.resources.queues import oldest_waiting
-from rq_leveldb.http.resources.workers import worker_documents, worker_names
-from rq_leveldb.lookup import is_refused, replies
+from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.lookup import count_jobs, is_refused, replies
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
 
-__all__ = ['Metrics']
+__all__ = ['BOUNDS', 'TALLY_KEY', 'routes']
 
-# Where the workers count; rq_leveldb.worker.tally says what stands in it.
+# Where the workers count; rq_leveldb.worker.tally documents its fields.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
 TALLY_KEY = 'rq-leveldb:tally'
-
-
-class Metrics:
-    """The metrics.
-
-    Args:
-        backend: the store.
-        observer: whose listeners are counted.
-    """
-
-    def __init__(self, backend: Backend, observer: Observer) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_Gather(backend, observer))
-
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Show the metrics in Prometheus' text format."""
-        query.read_query(request, {})
-        response.content_type = CONTENT_TYPE_LATEST
-        response.data = generate_latest(self._registry)
 
 
 class _Gather(Collector):
@@ -77,7 +56,7 @@ class _Gather(Collector):
     def _unreadable(self) -> Iterator[Metric]:
         connection = self._backend.connection
         aside = GaugeMetricFamily(
-            'rq_leveldb_unreadable', 'Keys that were set aside, since they could be neither read nor failed.'
+            'rq_leveldb_unreadable', 'Keys that were set aside because they could be neither read nor failed.'
         )
         aside.add_metric([], len(read_aside(connection)))
         yield aside
@@ -107,7 +86,7 @@ class _Gather(Collector):
     def _queues(self) -> Iterator[Metric]:
         names = self._backend.queue_names()
         jobs = GaugeMetricFamily('rq_leveldb_jobs', 'Jobs by queue and state.', labels=['queue', 'state'])
-        for name, count in zip(names, counts(self._backend, names), strict=True):
+        for name, count in zip(names, count_jobs(self._backend.connection, names), strict=True):
             for state, number in count.items():
                 if number is not None:
                     jobs.add_metric([name, state], number)
@@ -131,9 +110,9 @@ class _Gather(Collector):
             alive.add_metric([state], number)
         yield alive
         children = GaugeMetricFamily('rq_leveldb_children', 'Running children by worker.', labels=['worker'])
-        most = GaugeMetricFamily('rq_leveldb_max_children', 'Most children by worker.', labels=['worker'])
+        most = GaugeMetricFamily('rq_leveldb_max_children', 'Maximum number of children by worker.', labels=['worker'])
         finished = CounterMetricFamily(
-            'rq_leveldb_worker_jobs', 'Jobs that a running worker ended.', labels=['worker', 'outcome']
+            'rq_leveldb_worker_jobs', 'Jobs that a running worker has ended.', labels=['worker', 'outcome']
         )
         working = CounterMetricFamily(
             'rq_leveldb_worker_working_seconds', 'Time that a running worker spent on jobs.', labels=['worker']
@@ -210,3 +189,21 @@ def _histogram(kind: str, text: str, numbers: dict[tuple[str, ...], float]) -> H
         ]
         family.add_metric([queue], buckets, sum_value=numbers.get(('sum', kind, queue), 0.0))
     return family
+
+
+def routes(backend: Backend, observer: Observer) -> Sequence[Route]:
+    """Return the routes.
+
+    Args:
+        backend: the store.
+        observer: whose listeners are counted.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Gather(backend, observer))
+
+    def metrics(call: Call) -> None:
+        """Show the metrics in Prometheus' text format."""
+        call.response.content_type = CONTENT_TYPE_LATEST
+        call.response.data = generate_latest(registry)
+
+    return (Route('GET', '/metrics', metrics, media_type='text/plain'),)

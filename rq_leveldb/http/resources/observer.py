@@ -20,10 +20,9 @@ from rq.job import Job
 from rq.utils import utcparse
 
 from rq_leveldb.errors import StoreError
+from rq_leveldb.http.documents.worker import worker_documents, worker_names
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.states import counts
-from rq_leveldb.http.resources.workers import worker_documents, worker_names
-from rq_leveldb.lookup import is_refused, registry_key, replies
+from rq_leveldb.lookup import count_jobs, is_refused, registry_key, replies
 
 __all__ = ['Event', 'Observer', 'Subscription']
 
@@ -181,7 +180,7 @@ class Observer:
             try:
                 found = look.news()
             except Exception as error:
-                # Of whatever kind: a thread that ended would leave everybody who listens without a word.
+                # Of whatever kind: if the thread ended, everybody who listens would wait in vain.
                 is_known = isinstance(error, (RedisError, StoreError))
                 _log.warning('The event stream cannot look at the store: %s', error, exc_info=not is_known)
                 # Whatever happened meanwhile is not known, so the next look begins anew.
@@ -318,7 +317,10 @@ class _Look:
         return events
 
     def _count_events(self, queues: list[str]) -> list[tuple[str, dict[str, Any]]]:
-        new = {'queues': dict(zip(queues, counts(self._backend, queues), strict=True)), 'workers': self._workers}
+        new = {
+            'queues': dict(zip(queues, count_jobs(self._backend.connection, queues), strict=True)),
+            'workers': self._workers,
+        }
         if new == self._counts:
             return []
         self._counts = new

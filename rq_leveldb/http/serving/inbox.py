@@ -7,8 +7,7 @@ import re
 
 from gunicorn.http.errors import NoMoreData
 
-from rq_leveldb.http.problems import Problem
-from rq_leveldb.http.request import body
+from rq_leveldb.http.problems import BodyTooLarge, HeadersTooLarge
 
 __all__ = ['Inbox', 'Stage']
 
@@ -79,7 +78,8 @@ class Inbox:
         """Return how far the request has arrived.
 
         Raises:
-            Problem: 413 its body is too large, 431 its head is.
+            BodyTooLarge: its body is too large.
+            HeadersTooLarge: its head is too large.
         """
         data = self._data
         if self.is_ended:
@@ -89,7 +89,7 @@ class Inbox:
             if found < 0:
                 self._searched = max(0, len(data) - 3)
                 if len(data) > _LONGEST_HEAD:
-                    raise Problem(431, 'headers-too-large', 'The header fields are too large')
+                    raise HeadersTooLarge
                 return Stage.HEAD if data else Stage.NOTHING
             self._body_at = self._end = found + 4
             self._read_head(found)
@@ -138,7 +138,7 @@ class Inbox:
             # More digits than any length that is taken: int() takes time that grows with their square.
             length = int(lengths[0]) if len(lengths[0]) < 20 else self._max_body + 1
             if length > self._max_body:
-                raise body.too_large(self._max_body)
+                raise BodyTooLarge(self._max_body)
             self._end += length
 
     def _look_at_chunks(self, at: int) -> Stage:
@@ -146,7 +146,7 @@ class Inbox:
         data = self._data
         while True:
             if at - self._body_at > self._max_body:
-                raise body.too_large(self._max_body)
+                raise BodyTooLarge(self._max_body)
             self._chunk_at = at
             self._end = at
             line_end = data.find(b'\r\n', at, at + _LONGEST_LINE)

@@ -12,12 +12,14 @@ import socket
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
+import falcon
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from rq_leveldb.http.problems import MEDIA_TYPE, Problem, body
+from rq_leveldb.http import problems
+from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.serving.connection import Connection
 from rq_leveldb.http.serving.crowd import Crowd, Wait
 from rq_leveldb.http.serving.inbox import Stage
@@ -118,7 +120,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             self._crowd.shorten(Wait.IDLE, _LINGER)
         for connection in self._crowd.overdue():
             if connection.wait in (Wait.HEAD, Wait.BODY):
-                self._refuse(connection, _TOO_SLOW)
+                self._refuse(connection, problems.TooSlow('It must arrive as a whole within a time limit.'))
             else:
                 self._drop(connection)
 
@@ -183,7 +185,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         self._watch(connection, selectors.EVENT_READ)
         self._crowd.wait(connection, wait, len(connection.inbox) if wait is Wait.BODY else 0)
         while self._crowd.held > self._most_held and (slowest := self._crowd.oldest(Wait.BODY)) is not None:
-            self._refuse(slowest, _TOO_MANY)
+            self._refuse(slowest, problems.TooManyWaiting(_TOO_MANY_BODIES, hint='Try again later.'))
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
         connection.say(_answer(problem))
@@ -224,54 +226,29 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
 
 
 _WAITS = {Stage.NOTHING: Wait.IDLE, Stage.HEAD: Wait.HEAD, Stage.BODY: Wait.BODY}
-_TOO_SLOW = Problem(
-    408,
-    'too-slow',
-    'The request did not come',
-    'It has to arrive as a whole within a limit of time.',
-    hint='Send it faster, or fewer jobs at a time; docs/http.rst names the settings.',
-)
-_TOO_MANY = Problem(
-    503,
-    'too-many-waiting',
-    'Too many clients are waiting',
-    'Too many large bodies arrive at a time, and this one has taken longest.',
-    hint='Try again later.',
-    headers={'Retry-After': '5'},
-)
-_PHRASES = {
-    400: 'Bad Request',
-    408: 'Request Timeout',
-    413: 'Content Too Large',
-    414: 'URI Too Long',
-    417: 'Expectation Failed',
-    431: 'Request Header Fields Too Large',
-    500: 'Internal Server Error',
-    503: 'Service Unavailable',
-}
+_TOO_MANY_BODIES = 'Too many large bodies are arriving at the same time, and this one has taken longest.'
 
 
 def _answer(problem: Problem) -> bytes:
     """Return a whole response, which is the last of its connection."""
-    content = json.dumps(body(problem)).encode()
+    content = json.dumps(problems.document(problem)).encode()
     fields = {
         'Connection': 'close',
-        'Content-Type': MEDIA_TYPE,
+        'Content-Type': problems.MEDIA_TYPE,
         'Content-Length': str(len(content)),
         **dict(problem.headers or {}),
     }
-    head = [f'HTTP/1.1 {problem.status_code} {_PHRASES[problem.status_code]}', *map(': '.join, fields.items())]
+    head = [f'HTTP/1.1 {falcon.code_to_http_status(problem.status_code)}', *map(': '.join, fields.items())]
     return '\r\n'.join([*head, '', '']).encode('latin-1') + content
 
 
 def _problem(exc: BaseException) -> Problem:
     if isinstance(exc, LimitRequestLine):
-        return Problem(414, 'uri-too-long', 'The URI is too long')
+        return problems.UriTooLong()
     if isinstance(exc, LimitRequestHeaders):
-        return Problem(431, 'headers-too-large', 'The header fields are too large')
+        return problems.HeadersTooLarge()
     if isinstance(exc, ExpectationFailed):
-        return Problem(417, 'expectation-failed', 'This expectation cannot be met')
+        return problems.ExpectationFailed()
     if isinstance(exc, ParseException):
-        text = str(exc).encode('ascii', 'replace').decode()
-        return Problem(400, 'malformed-request', 'The request cannot be understood', text[:200])
-    return Problem(500, 'internal', 'The service failed', 'This is a defect. The log of the HTTP front says more.')
+        return problems.MalformedRequest(str(exc).encode('ascii', 'replace').decode()[:200])
+    return problems.Internal()
