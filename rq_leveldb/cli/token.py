@@ -16,6 +16,6 @@ __all__ = ['token']
 def token(url: str | None) -> None:
     """Print the bearer token of the HTTP front; it is made now where there is none yet."""
     from rq_leveldb.http.serving.place import Place
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.settings import HttpSettings
 
-    click.echo(Place.find(url).token(Settings.from_environment(open=False)))
+    click.echo(Place.find(url).token(HttpSettings.from_environment(open=False)))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redis import Redis
 
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.settings import HttpSettings
 
 __all__ = ['create_app']
 
 
-def create_app(connection: Redis | None = None, settings: Settings | None = None) -> Callable[..., Any]:
+def create_app(connection: Redis | None = None, settings: HttpSettings | None = None) -> Callable[..., Any]:
     """Return the WSGI application.
 
     Args:
@@ -28,9 +28,9 @@ def create_app(connection: Redis | None = None, settings: Settings | None = None
     """
     from rq_leveldb.http.application import build
     from rq_leveldb.http.serving.place import Place
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.settings import HttpSettings
 
-    chosen = settings or Settings.from_environment()
+    chosen = settings or HttpSettings.from_environment()
     place = Place.find()
     app: Callable[..., Any] = build(connection or place.connect(), chosen, place.token(chosen)).app
     return app

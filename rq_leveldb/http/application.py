@@ -35,12 +35,12 @@ from rq_leveldb.http.routing import errors
 from rq_leveldb.http.routing.head import Head
 from rq_leveldb.http.routing.openapi import describe
 from rq_leveldb.http.routing.route import Route, responder
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.settings import HttpSettings
 
-__all__ = ['Front', 'build']
+__all__ = ['Application', 'build']
 
 
-class Front:
+class Application:
     """The application and what has to be told when it ends.
 
     Args:
@@ -57,7 +57,7 @@ class Front:
         self.observer.close()
 
 
-def build(connection: Redis, settings: Settings, token: str | None, allow: AllowList | None = None) -> Front:
+def build(connection: Redis, settings: HttpSettings, token: str | None, allow: AllowList | None = None) -> Application:
     """Make the application.
 
     Args:
@@ -100,4 +100,4 @@ def build(connection: Redis, settings: Settings, token: str | None, allow: Allow
         setattr(resource, f'on_{route.method.lower()}', responder(route, backend))
     for path, resource in resources.items():
         app.add_route(path, resource)
-    return Front(app, observer)
+    return Application(app, observer)

@@ -16,7 +16,7 @@ from typing import Any
 
 from falcon.testing import Result, TestClient
 
-from rq_leveldb.http.application import Front
+from rq_leveldb.http.application import Application
 
 TOKEN = 'a-token-for-the-tests'
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 class Api:
     """Speaks to the application as a client with the token does."""
 
-    def __init__(self, front: Front, token: str | None = TOKEN) -> None:
+    def __init__(self, front: Application, token: str | None = TOKEN) -> None:
         headers = {'Host': 'localhost:7753'}
         if token is not None:
             headers['Authorization'] = f'Bearer {token}'

@@ -10,7 +10,7 @@ import falcon.inspect
 import pytest
 from http_support import Api
 
-from rq_leveldb.http.application import Front
+from rq_leveldb.http.application import Application
 from rq_leveldb.http.request import job as job_request
 
 METHODS = ('get', 'post', 'put', 'patch', 'delete')
@@ -29,7 +29,9 @@ def document(api: Api) -> dict[str, Any]:
     return dict(api.get('/openapi.json').json)
 
 
-def test_every_route_is_described_and_nothing_else(make_front: Callable[..., Front], document: dict[str, Any]) -> None:
+def test_every_route_is_described_and_nothing_else(
+    make_front: Callable[..., Application], document: dict[str, Any]
+) -> None:
     described = {(path, method) for path, node in document['paths'].items() for method in node}
     assert described == {(path, method) for path, method, _ in routes(make_front().app)}
 
@@ -41,7 +43,7 @@ def test_the_request_for_a_job_has_the_fields_that_are_read(document: dict[str, 
 
 
 def test_path_parameters_are_those_of_the_responders(
-    make_front: Callable[..., Front], document: dict[str, Any]
+    make_front: Callable[..., Application], document: dict[str, Any]
 ) -> None:
     for path, node in document['paths'].items():
         for operation in node.values():

@@ -16,6 +16,12 @@ from rq_leveldb.http.problems import BadHost, CrossSite, FieldError, Unauthorize
 __all__ = ['Guard', 'address_of']
 
 _SAFE_METHODS = ('GET', 'HEAD', 'OPTIONS')
+_CROSS_ORIGIN = {
+    'Access-Control-Expose-Headers': 'Location, Idempotency-Replayed, Retry-After',
+    'Access-Control-Allow-Headers': 'Authorization, Content-Type, Idempotency-Key',
+    'Access-Control-Allow-Methods': 'GET, POST, PUT, PATCH, DELETE',
+    'Access-Control-Max-Age': '600',
+}
 _HOST = re.compile(r'(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?')
 
 
@@ -64,7 +70,7 @@ class Guard:
             self._check_host(host)
         origin = request.env.get('HTTP_ORIGIN')
         if origin is not None and origin in self._origins:
-            self._allow_origin(request, response, origin)
+            self._allow_origin(response, origin)
             if request.method == 'OPTIONS' and 'HTTP_ACCESS_CONTROL_REQUEST_METHOD' in request.env:
                 # A preflight carries no credentials: Fetch standard, CORS-preflight fetch.
                 response.status = falcon.HTTP_204
@@ -88,13 +94,9 @@ class Guard:
         if len(self._good_hosts) < 100:
             self._good_hosts.add(host)
 
-    def _allow_origin(self, request: falcon.Request, response: falcon.Response, origin: str) -> None:
-        response.set_header('Access-Control-Allow-Origin', origin)
+    def _allow_origin(self, response: falcon.Response, origin: str) -> None:
+        response.set_headers({'Access-Control-Allow-Origin': origin, **_CROSS_ORIGIN})
         response.append_header('Vary', 'Origin')
-        response.set_header('Access-Control-Expose-Headers', 'Location, Idempotency-Replayed, Retry-After')
-        response.set_header('Access-Control-Allow-Headers', 'Authorization, Content-Type, Idempotency-Key')
-        response.set_header('Access-Control-Allow-Methods', 'GET, POST, PUT, PATCH, DELETE')
-        response.set_header('Access-Control-Max-Age', '600')
 
     def _authenticate(self, request: falcon.Request) -> None:
         authorization = request.env.get('HTTP_AUTHORIZATION')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 from urllib.parse import quote
@@ -29,6 +30,7 @@ __all__ = [
     'output_key',
     'result_document',
     'results',
+    'running',
     'summary',
 ]
 
@@ -235,8 +237,16 @@ def full(backend: Backend, seen: Seen) -> JobDocument:
     found, broken = results(backend, job)
     faults += broken
     latest = found[0] if found else None
-    runs, broken = _executions(backend, job, executions or [])
-    faults += broken
+    names = [name.decode('utf-8', 'replace') for name in executions or ()]
+    runs: list[ExecutionDocument] = [
+        {
+            'id': name,
+            'worker': fields.text('worker_name'),
+            'started_at': timestamp(fields.seconds('created_at')),
+            'last_heartbeat': timestamp(fields.seconds('last_heartbeat')),
+        }
+        for name, fields in running(backend, job.id, names, faults)
+    ]
     used, broken = _usage(usage)
     faults += broken
     returned = show(latest.return_value if latest is not None else None)
@@ -280,29 +290,27 @@ def output_key(job_id: str) -> str:
     return f'{RQ_KEY_PREFIX}:output:{job_id}'
 
 
-def _executions(backend: Backend, job: Job, names: list[bytes]) -> tuple[list[ExecutionDocument], list[Fault]]:
-    ids = [name.decode('utf-8', 'replace') for name in names]
-    keys = [f'{RQ_KEY_PREFIX}:execution:{job.id}:{name}' for name in ids]
+def running(backend: Backend, job_id: str, names: list[str], faults: list[Fault]) -> Iterator[tuple[str, Fields]]:
+    """Read the records of runs, without those that have ended since.
+
+    Args:
+        backend: the store.
+        job_id: the job of all of them; '' where each name begins with its own.
+        names: RQ's names of the runs.
+        faults: receives what cannot be read of a run, after it was taken.
+    """
     pipe = backend.connection.pipeline(transaction=False)
+    keys = [
+        f'{RQ_KEY_PREFIX}:execution:{job_id}:{name}' if job_id else f'{RQ_KEY_PREFIX}:execution:{name}'
+        for name in names
+    ]
     for key in keys:
         pipe.hgetall(key)
-    found: list[ExecutionDocument] = []
-    faults: list[Fault] = []
-    for name, key, raw in zip(ids, keys, replies(pipe) if keys else [], strict=True):
-        if not is_refused(raw) and not raw:
-            # It ended since, or only its place in the registry is left.
-            continue
-        fields = Fields(raw, key)
-        found.append(
-            {
-                'id': name,
-                'worker': fields.text('worker_name'),
-                'started_at': timestamp(fields.seconds('created_at')),
-                'last_heartbeat': timestamp(fields.seconds('last_heartbeat')),
-            }
-        )
-        faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
-    return found, faults
+    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
+        if raw or is_refused(raw):
+            fields = Fields(raw, key)
+            yield name, fields
+            faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
 
 
 def _usage(stored: bytes | None) -> tuple[list[Any], list[Fault]]:

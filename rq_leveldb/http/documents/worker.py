@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypedDict
 from urllib.parse import quote
 
 from redis.client import Pipeline
-from rq.defaults import RQ_KEY_PREFIX
 from rq.worker import BaseWorker
 
-from rq_leveldb.http.documents.job import job_url
+from rq_leveldb.http.documents.job import job_url, running
 from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, timestamp
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
@@ -118,16 +116,8 @@ def _document(backend: Backend, name: str, fields: Fields, executions: list[str]
 
 def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[ChildDocument]:
     """Return the running jobs; with pid and memory where the worker says which process runs them."""
-    pipe: Pipeline = backend.connection.pipeline(transaction=False)
-    keys = [f'{RQ_KEY_PREFIX}:execution:{name}' for name in executions]
-    for key in keys:
-        pipe.hgetall(key)
     found: list[ChildDocument] = []
-    for name, key, raw in zip(executions, keys, replies(pipe) if keys else [], strict=True):
-        if not is_refused(raw) and not raw:
-            # It has ended since.
-            continue
-        fields = Fields(raw, key)
+    for name, fields in running(backend, '', executions, faults):
         job_id, _, execution_id = name.partition(':')
         pid = fields.whole('pid')
         started = fields.seconds('created_at')
@@ -142,7 +132,6 @@ def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> l
                 'memory_bytes': _memory(pid, fields.text('pid_started') or ''),
             }
         )
-        faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -20,7 +19,7 @@ from rq_leveldb.http.problems import NoSuchJob, NoSuchQueue, Problem, Unreadable
 from rq_leveldb.http.queueing.combiner import Combiner
 from rq_leveldb.http.queueing.entry import EntryQueue
 from rq_leveldb.http.request.fields import identifier
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.settings import HttpSettings
 from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
 from rq_leveldb.reading import Reader
 from rq_leveldb.unreadable import Fault
@@ -51,12 +50,11 @@ class Backend:
         allow: the functions that may be enqueued.
     """
 
-    def __init__(self, connection: Redis, settings: Settings, allow: AllowList) -> None:
+    def __init__(self, connection: Redis, settings: HttpSettings, allow: AllowList) -> None:
         self.connection = connection
         self.settings = settings
         self.allow = allow
         self.reader = Reader(settings.serializer, settings.max_value)
-        self.started = time.time()
         self.combiner = Combiner(connection)
         self._queues: dict[str, Queue] = {}
         # RQ looks at a serializer that it is given each time it makes a job, which costs more than the pickling.

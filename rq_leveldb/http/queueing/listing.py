@@ -64,12 +64,13 @@ def listed(
         strange: receives what is stored in the place of a list and is none.
 
     Returns:
-        Each job, None where its entry is left and the job is gone, and its queue's name and position.
+        Each job, None where only its entry is left, with its queue's name and its position there.
     """
     for name in names:
         for entries in walk(backend, state, backend.queue(name), after, strange):
-            for entry, job in zip(entries, backend.jobs([entry.job_id for entry in entries]), strict=True):
-                yield job, (name, entry.position)
+            jobs = backend.jobs([job_id for job_id, _ in entries])
+            for (_, position), job in zip(entries, jobs, strict=True):
+                yield job, (name, position)
         after = None
 
 

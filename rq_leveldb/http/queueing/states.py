@@ -14,7 +14,7 @@ from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import REGISTRIES, Strange, registry_key
 from rq_leveldb.unreadable import is_wrong_type
 
-__all__ = ['STATES', 'Entry', 'Position', 'walk']
+__all__ = ['STATES', 'Position', 'walk']
 
 STATES = (
     'queued',
@@ -46,22 +46,9 @@ class Position:
     member: str
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A job's place in a listing.
-
-    Args:
-        job_id: its id.
-        position: where to go on behind it, for a cursor.
-    """
-
-    job_id: str
-    position: Position
-
-
 def walk(
     backend: Backend, state: str, queue: Queue, after: Position | None, strange: list[Strange]
-) -> Iterator[list[Entry]]:
+) -> Iterator[list[tuple[str, Position]]]:
     """Walk a queue's jobs of a state, in chunks.
 
     Args:
@@ -72,7 +59,7 @@ def walk(
         strange: receives what is stored there if it is not a list of jobs.
 
     Returns:
-        Chunks of entries, none empty.
+        Chunks of jobs' ids, each with its position, for a cursor; none empty.
     """
     try:
         if state == 'queued':
@@ -90,7 +77,7 @@ def _key(state: str, queue: Queue) -> str:
     return registry_key('failed' if state == 'stopped' else state, queue.name)
 
 
-def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
+def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[tuple[str, Position]]]:
     start = 0
     if after is not None:
         # Jobs are taken from the front meanwhile, so that the others move up.
@@ -101,11 +88,13 @@ def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterat
         if not members:
             return
         ids = [member.decode('utf-8', 'replace') for member in members]
-        yield [Entry(job_id, Position(start + offset, job_id)) for offset, job_id in enumerate(ids)]
+        yield [(job_id, Position(start + offset, job_id)) for offset, job_id in enumerate(ids)]
         start += len(members)
 
 
-def _walk_sorted(backend: Backend, state: str, queue: Queue, after: Position | None) -> Iterator[list[Entry]]:
+def _walk_sorted(
+    backend: Backend, state: str, queue: Queue, after: Position | None
+) -> Iterator[list[tuple[str, Position]]]:
     key = _key(state, queue)
     is_ascending = state in _ASCENDING
     low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
@@ -135,8 +124,7 @@ def _walk_sorted(backend: Backend, state: str, queue: Queue, after: Position | N
                 and (member <= after.member if is_ascending else member >= after.member)
             ):
                 continue
-            entries.append(
-                Entry(member.partition(':')[0] if state == 'started' else member, Position(float(score), member))
-            )
+            job_id = member.partition(':')[0] if state == 'started' else member
+            entries.append((job_id, Position(float(score), member)))
         if entries:
             yield entries

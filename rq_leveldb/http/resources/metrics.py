@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -45,31 +46,25 @@ class _Gather(Collector):
         yield from self._queues()
         yield from self._workers()
         yield from self._tally()
-        yield from self._unreadable()
-        streams = GaugeMetricFamily('rq_leveldb_http_event_streams', 'Open event streams.')
-        streams.add_metric([], self._observer.listeners)
-        yield streams
-        about = GaugeMetricFamily('rq_leveldb_info', 'Version of the HTTP front.', labels=['version'])
-        about.add_metric([__version__], 1)
-        yield about
-
-    def _unreadable(self) -> Iterator[Metric]:
-        connection = self._backend.connection
-        aside = GaugeMetricFamily(
-            'rq_leveldb_unreadable', 'Keys that were set aside because they could be neither read nor failed.'
+        yield GaugeMetricFamily(
+            'rq_leveldb_unreadable',
+            'Keys that were set aside because they could be neither read nor failed.',
+            value=len(read_aside(self._backend.connection)),
         )
-        aside.add_metric([], len(read_aside(connection)))
-        yield aside
+        yield GaugeMetricFamily('rq_leveldb_http_event_streams', 'Open event streams.', value=self._observer.listeners)
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_info', 'Version of the HTTP front.', labels=['version']), [(__version__, 1)]
+        )
 
     def _store(self) -> Iterator[Metric]:
         connection = self._backend.connection
         started = time.perf_counter()
         connection.ping()
-        latency = GaugeMetricFamily(
-            'rq_leveldb_store_ping_seconds', 'Time of one round trip to the store, measured at this scrape.'
+        yield GaugeMetricFamily(
+            'rq_leveldb_store_ping_seconds',
+            'Time of one round trip to the store, measured at this scrape.',
+            value=time.perf_counter() - started,
         )
-        latency.add_metric([], time.perf_counter() - started)
-        yield latency
         info: dict[str, Any] = connection.info()
         for name, field, text in (
             ('rq_leveldb_store_disk_bytes', 'disk_bytes', 'Size of the database on disk.'),
@@ -79,55 +74,56 @@ class _Gather(Collector):
         ):
             value = info.get(field)
             if isinstance(value, (int, float)):
-                gauge = GaugeMetricFamily(name, text)
-                gauge.add_metric([], value)
-                yield gauge
+                yield GaugeMetricFamily(name, text, value=value)
 
     def _queues(self) -> Iterator[Metric]:
         names = self._backend.queue_names()
-        jobs = GaugeMetricFamily('rq_leveldb_jobs', 'Jobs by queue and state.', labels=['queue', 'state'])
-        for name, count in zip(names, count_jobs(self._backend.connection, names), strict=True):
-            for state, number in count.items():
-                if number is not None:
-                    jobs.add_metric([name, state], number)
-        yield jobs
-        oldest = GaugeMetricFamily(
-            'rq_leveldb_oldest_waiting_seconds',
-            'How long the job at the front of a queue has waited.',
-            labels=['queue'],
+        counts = count_jobs(self._backend.connection, names)
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_jobs', 'Jobs by queue and state.', labels=['queue', 'state']),
+            [
+                (name, state, number)
+                for name, count in zip(names, counts, strict=True)
+                for state, number in count.items()
+                if number is not None
+            ],
         )
-        for name, age in zip(names, oldest_waiting(self._backend, names), strict=True):
-            oldest.add_metric([name], age or 0.0)
-        yield oldest
+        ages = oldest_waiting(self._backend, names)
+        text = 'How long the job at the front of a queue has waited.'
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_oldest_waiting_seconds', text, labels=['queue']),
+            [(name, age or 0.0) for name, age in zip(names, ages, strict=True)],
+        )
 
     def _workers(self) -> Iterator[Metric]:
-        documents = worker_documents(self._backend, worker_names(self._backend))
-        alive = GaugeMetricFamily('rq_leveldb_workers', 'Running workers by state.', labels=['state'])
-        states: dict[str, int] = {}
-        for item in documents:
-            states[item['state']] = states.get(item['state'], 0) + 1
-        for state, number in sorted(states.items()):
-            alive.add_metric([state], number)
-        yield alive
-        children = GaugeMetricFamily('rq_leveldb_children', 'Running children by worker.', labels=['worker'])
-        most = GaugeMetricFamily('rq_leveldb_max_children', 'Maximum number of children by worker.', labels=['worker'])
-        finished = CounterMetricFamily(
-            'rq_leveldb_worker_jobs', 'Jobs that a running worker has ended.', labels=['worker', 'outcome']
+        found = worker_documents(self._backend, worker_names(self._backend))
+        states = Counter(item['state'] for item in found)
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_workers', 'Running workers by state.', labels=['state']),
+            sorted(states.items()),
         )
-        working = CounterMetricFamily(
-            'rq_leveldb_worker_working_seconds', 'Time that a running worker spent on jobs.', labels=['worker']
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_children', 'Running children by worker.', labels=['worker']),
+            [(item['name'], len(item['children'])) for item in found],
         )
-        for item in documents:
-            children.add_metric([item['name']], len(item['children']))
-            if item['max_children'] is not None:
-                most.add_metric([item['name']], item['max_children'])
-            finished.add_metric([item['name'], 'finished'], item['finished'])
-            finished.add_metric([item['name'], 'failed'], item['failed'])
-            working.add_metric([item['name']], item['working_seconds'])
-        yield children
-        yield most
-        yield finished
-        yield working
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_max_children', 'Maximum number of children by worker.', labels=['worker']),
+            [(item['name'], item['max_children']) for item in found if item['max_children'] is not None],
+        )
+        text = 'Jobs that a running worker has ended.'
+        yield _by_label(
+            CounterMetricFamily('rq_leveldb_worker_jobs', text, labels=['worker', 'outcome']),
+            [
+                sample
+                for item in found
+                for sample in ((item['name'], 'finished', item['finished']), (item['name'], 'failed', item['failed']))
+            ],
+        )
+        text = 'Time that a running worker has spent on jobs.'
+        yield _by_label(
+            CounterMetricFamily('rq_leveldb_worker_working_seconds', text, labels=['worker']),
+            [(item['name'], item['working_seconds']) for item in found],
+        )
 
     def _tally(self) -> Iterator[Metric]:
         pipe = self._backend.connection.pipeline(transaction=False)
@@ -143,17 +139,22 @@ class _Gather(Collector):
             number = _finite(value)
             if number is not None and _is_counted(key):
                 numbers[key] = number
-        started = CounterMetricFamily('rq_leveldb_jobs_started', 'Jobs that workers have run.', labels=['queue'])
-        for key, number in sorted(numbers.items()):
-            if key[0] == 'started':
-                started.add_metric([key[1]], number)
-        yield started
+        yield _by_label(
+            CounterMetricFamily('rq_leveldb_jobs_started', 'Jobs that workers have run.', labels=['queue']),
+            [(key[1], number) for key, number in sorted(numbers.items()) if key[0] == 'started'],
+        )
         for outcome in ('finished', 'failed'):
-            counter = CounterMetricFamily(f'rq_leveldb_jobs_{outcome}', f'Jobs that {outcome}, over all workers.')
-            counter.add_metric([], numbers.get((outcome, ''), 0.0))
-            yield counter
+            text = f'Jobs that {outcome}, over all workers.'
+            yield CounterMetricFamily(f'rq_leveldb_jobs_{outcome}', text, value=numbers.get((outcome, ''), 0.0))
         for kind, text in (('duration', 'How long jobs ran.'), ('wait', 'How long jobs waited in their queue.')):
             yield _histogram(kind, text, numbers)
+
+
+def _by_label(family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[tuple[Any, ...]]) -> Metric:
+    """Add samples to a family, each its labels and then its value."""
+    for *labels, value in samples:
+        family.add_metric(labels, value)
+    return family
 
 
 def _finite(value: bytes) -> float | None:

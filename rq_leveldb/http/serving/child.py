@@ -14,7 +14,7 @@ from typing import Any
 from rq_leveldb import systemd
 from rq_leveldb.http.serving.place import Place
 from rq_leveldb.http.serving.server import hold_lock, serve
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.settings import HttpSettings
 from rq_leveldb.process import die_with_parent
 
 __all__ = ['run']
@@ -53,7 +53,7 @@ def run(
         if path not in sys.path:
             sys.path.insert(0, path)
     _share_heap()
-    settings = Settings.from_environment(**given)
+    settings = HttpSettings.from_environment(**given)
     place = Place.find(url)
     place.prepare()
     lock = hold_lock(place.directory.http_lock, lock_fd)

@@ -8,7 +8,7 @@ from redis import Redis
 
 from rq_leveldb import location
 from rq_leveldb.http.access.token import load_token
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.settings import HttpSettings
 
 __all__ = ['Place']
 
@@ -54,7 +54,7 @@ class Place:
         """
         location.prepare_front_directory(self.url)
 
-    def token(self, settings: Settings) -> str | None:
+    def token(self, settings: HttpSettings) -> str | None:
         """Return the token that is asked for, None where none is.
 
         Args:

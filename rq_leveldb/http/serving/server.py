@@ -16,13 +16,13 @@ from redis import Redis
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.access.allow import AllowList
-from rq_leveldb.http.application import Front, build
+from rq_leveldb.http.application import Application, build
 from rq_leveldb.http.serving import affinity
 from rq_leveldb.http.serving.address import Address, listen
-from rq_leveldb.http.settings import Settings, variable
+from rq_leveldb.http.settings import HttpSettings, variable
 from rq_leveldb.version import __version__
 
-__all__ = ['AlreadyServed', 'Server', 'hold_lock', 'serve']
+__all__ = ['AlreadyServed', 'FrontServer', 'hold_lock', 'serve']
 
 _MOST_CONNECTIONS = 1000
 
@@ -34,7 +34,7 @@ class AlreadyServed(StoreError):
     default_advice = 'Use that one, or stop it first.'
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn with our application and settings, and nothing from its command line or files.
 
     Args:
@@ -45,7 +45,11 @@ class Server(BaseApplication):  # type: ignore[misc]
     """
 
     def __init__(
-        self, settings: Settings, descriptor: int, load: Callable[[], Front], ready: Callable[[], None] | None = None
+        self,
+        settings: HttpSettings,
+        descriptor: int,
+        load: Callable[[], Application],
+        ready: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings
         self._descriptor = descriptor
@@ -145,7 +149,7 @@ def _address_in(content: bytes) -> str | None:
 
 
 def serve(
-    settings: Settings,
+    settings: HttpSettings,
     connect: Callable[[], Redis],
     token: str | None,
     *,
@@ -180,12 +184,12 @@ def serve(
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({'url': url, 'pid': os.getpid(), 'version': __version__}).encode(), 0)
 
-    def load() -> Front:
+    def load() -> Application:
         connection = connect()
         affinity.start_stores_unbound(connection)
         return build(connection, settings, token, allow)
 
-    server = Server(settings, sock.fileno(), load, (lambda: ready(url)) if ready is not None else None)
+    server = FrontServer(settings, sock.fileno(), load, (lambda: ready(url)) if ready is not None else None)
     try:
         server.run()
     finally:

@@ -23,7 +23,7 @@ from rq_leveldb.http.problems import Problem
 from rq_leveldb.http.serving.connection import Connection
 from rq_leveldb.http.serving.crowd import Crowd, Wait
 from rq_leveldb.http.serving.inbox import Stage
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.settings import HttpSettings
 
 __all__ = ['FrontLogger', 'FrontWorker']
 
@@ -61,7 +61,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Prepare and run the loop; called in the new process."""
-        settings: Settings = self.app.settings
+        settings: HttpSettings = self.app.settings
         self._max_body = settings.max_body
         self._most_held = _BODIES * settings.max_body
         self._crowd: Crowd[Connection] = Crowd(
