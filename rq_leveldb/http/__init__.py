@@ -1,4 +1,4 @@
-"""The HTTP front: a WSGI application, for gunicorn as `rq-leveldb http` runs it, or for anybody's own server.
+"""The HTTP front: a WSGI application, served by `rq-leveldb http` or by any other WSGI server.
 
 gunicorn 'rq_leveldb.http:create_app()'
 """

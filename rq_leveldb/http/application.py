@@ -41,7 +41,7 @@ __all__ = ['Application', 'build']
 
 
 class Application:
-    """The application and what has to be told when it ends.
+    """The application, and what must be closed when it ends.
 
     Args:
         app: the WSGI application.
@@ -53,7 +53,7 @@ class Application:
         self.observer = observer
 
     def close(self) -> None:
-        """End the event streams, so that their threads come free."""
+        """End the event streams, so that their threads become free."""
         self.observer.close()
 
 
@@ -63,7 +63,7 @@ def build(connection: Redis, settings: HttpSettings, token: str | None, allow: A
     Args:
         connection: to the store or to a real Redis server, replies as bytes; used from several threads.
         settings: the settings.
-        token: the bearer token; None asks for none.
+        token: the bearer token; None requires none.
         allow: the functions that may be enqueued; by default what the settings name, imported now.
     """
     backend = Backend(connection, settings, allow or AllowList(settings.imports, settings.allow))

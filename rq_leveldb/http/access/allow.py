@@ -1,4 +1,4 @@
-"""Which functions may be enqueued over HTTP: whoever may enqueue any may run anything as the worker's user."""
+"""The functions that may be enqueued over HTTP: whoever can enqueue any can run any code as the worker's user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bearer token in the data directory: made once, readable by its owner alone."""
+"""The bearer token in the data directory: created once, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ['load_token']
 
 
 def load_token(path: Path) -> str:
-    """Return the token in a file, and make both where there is none.
+    """Return the token in a file; create both if there is none.
 
     Args:
         path: the file, in a directory that exists.
 
     Raises:
-        StoreError: it can be read by others, or holds no token.
-        UnwritableDirectory: it cannot be made or read.
+        StoreError: other users can read it, or it has no token.
+        UnwritableDirectory: it cannot be created or read.
     """
     try:
         try:
@@ -29,7 +29,7 @@ def load_token(path: Path) -> str:
             _make(path)
             return _read(path)
     except OSError as error:
-        raise UnwritableDirectory(str(path), title=f'The token cannot be kept here ({error.strerror})') from error
+        raise UnwritableDirectory(str(path), title=f'The token cannot be stored here ({error.strerror})') from error
 
 
 def _read(path: Path) -> str:
@@ -39,12 +39,12 @@ def _read(path: Path) -> str:
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise StoreError(
             str(path),
-            title='The token can be read by others',
+            title='Other users can read the token',
             advice='Remove the file; a new token is made at the next start.',
         )
     if len(token) < 16:
         raise StoreError(
-            str(path), title='This file holds no token', advice='Remove it; a new one is made at the next start.'
+            str(path), title='This file has no token', advice='Remove it; a new one is made at the next start.'
         )
     return token
 
@@ -56,7 +56,7 @@ def _make(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        # A link, and no rename: whoever was first keeps their token.
+        # A link, not a rename: whoever was first keeps their token.
         os.link(name, path)
     except FileExistsError:
         pass

@@ -1,4 +1,4 @@
-"""Wrong tokens are slowed down, each address by itself."""
+"""Slowing down wrong tokens, separately for each address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 __all__ = ['Tries', 'network_of']
 
 _AT_ONCE = 10
-"""Tries that are free; another comes with every second."""
+"""Tries that are free; each second brings another."""
 
 _MOST_ADDRESSES = 1000
 _MOST_WAITING = 2
@@ -19,7 +19,7 @@ _WAIT = 0.5
 
 
 class Tries:
-    """How many wrong tokens may still come from an address before it has to wait.
+    """How many wrong tokens an address may still send before it has to wait.
 
     Args:
         clock: seconds, growing.
@@ -34,7 +34,7 @@ class Tries:
         # When all tries will be back, for each address that has used some; the oldest use first.
         self._full_at: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
-        # The threads that wait are missing elsewhere.
+        # Threads that wait here are not available for requests.
         self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
     def take(self, address: str) -> float:
@@ -68,7 +68,7 @@ class Tries:
                 self._full_at[key] -= 1
 
     def hold_up(self) -> None:
-        """Let this thread wait a little, unless others do already."""
+        """Let this thread wait a little, unless enough others already do."""
         if self._places.acquire(blocking=False):
             try:
                 self._sleep(_WAIT)
@@ -77,7 +77,7 @@ class Tries:
 
 
 def network_of(address: str) -> str:
-    """Return what one client has of an address: of IPv6, where it can choose the rest, the first half.
+    """Return the part of an address that identifies a client: of IPv6, the first half, since it can choose the rest.
 
     Args:
         address: an IP address; anything else is returned as it is.

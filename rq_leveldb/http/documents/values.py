@@ -30,7 +30,7 @@ Item = TypeVar('Item')
 
 @dataclass(frozen=True, eq=False)
 class Also:
-    """What a type adds to its schema in the OpenAPI document; stands in Annotated.
+    """What a type adds to its schema in the OpenAPI document; an argument of Annotated.
 
     Args:
         schema: JSON Schema keywords.

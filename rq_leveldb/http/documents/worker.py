@@ -84,7 +84,7 @@ def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]
 
 
 def worker_names(backend: Backend) -> list[str]:
-    """Return the names of all workers, sorted; what stands among them and is none is left out.
+    """Return the names of all workers, sorted; entries that cannot be read are left out.
 
     Args:
         backend: the store.

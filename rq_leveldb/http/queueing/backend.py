@@ -93,7 +93,7 @@ class Backend:
         return queue
 
     def queue_names(self) -> list[str]:
-        """Return the names of all queues, sorted; what stands among them and is none is left out."""
+        """Return the names of all queues, sorted; entries that cannot be read are left out."""
         return find_queues(self.connection).names
 
     def existing_queue(self, name: str) -> Queue:
@@ -103,7 +103,7 @@ class Backend:
             name: the name.
 
         Raises:
-            NoSuchQueue: there is none.
+            NoSuchQueue: it does not exist.
         """
         queue = self.queue(name)
         pipe = self.connection.pipeline(transaction=False)
@@ -122,7 +122,7 @@ class Backend:
             job_id: its id, from a URL.
 
         Raises:
-            NoSuchJob: there is none.
+            NoSuchJob: it does not exist.
             UnreadableJob: it cannot be read.
         """
         seen = self.seen(job_id)
@@ -137,7 +137,7 @@ class Backend:
             job_id: its id, from a URL.
 
         Raises:
-            NoSuchJob: there is none.
+            NoSuchJob: it does not exist.
         """
         try:
             found = self.jobs([identifier.read(job_id)])[0]

@@ -1,4 +1,4 @@
-"""One transaction for requests that come at the same time: a round trip to the store costs more than a job in it."""
+"""One transaction for requests that arrive together: a round trip to the store costs more than a job in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ['Combiner']
 
 
 class _Turn:
-    """What one thread wants to have written."""
+    """What one thread wants to write."""
 
     def __init__(self, commands: list[Any]) -> None:
         self.commands = commands
@@ -25,10 +25,10 @@ class _Turn:
 
 
 class Combiner:
-    """Takes writes from many threads to the store, together where they come together.
+    """Combines writes that many threads make at the same time.
 
-    Whoever comes first writes at once; who comes meanwhile waits, and one of them then writes for all that wait. With
-    a single client nothing waits. All writes of a round are one transaction; the errors of each are its own.
+    The first thread writes at once. Those that arrive in the meantime wait, and one of them then writes for all. With
+    a single client nothing waits. All writes of a round are one transaction; each gets its own errors.
 
     Args:
         connection: to the store.

@@ -1,4 +1,4 @@
-"""Putting jobs on queues: with RQ's own Queue, all jobs of a request in one transaction."""
+"""Enqueueing jobs with RQ's own Queue, all jobs of a request in one transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rq_leveldb.lookup import Seen
 
 __all__ = ['Outcome', 'enqueue_all']
 
-# Others may change what was looked at between the look and the transaction, so often.
+# How often others may change, before the transaction, what it depends on.
 _MOST_TRIES = 100
 
 

@@ -1,4 +1,4 @@
-"""RQ's queue as the front puts jobs on it: many of them in one transaction, also those that wait for others."""
+"""RQ's queue as the front uses it: many jobs in one transaction, those that wait for others included."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ['EntryQueue']
 
 
 class EntryQueue(Queue):
-    """A queue for jobs of which it is known whether they have to wait: their status is deferred then."""
+    """A queue for jobs whose status already says whether they have to wait: it is deferred then."""
 
     def setup_dependencies(self, job: Job, pipeline: Pipeline | None = None) -> Job:
         """Register a job that has to wait.

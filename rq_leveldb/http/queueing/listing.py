@@ -61,7 +61,7 @@ def listed(
         state: one of `states.STATES`.
         names: the queues, in order.
         after: the position in the first queue behind which to go on; None begins.
-        strange: receives what is stored in the place of a list and is none.
+        strange: receives what is stored where a list should be.
 
     Returns:
         Each job, None where only its entry is left, with its queue's name and its position there.

@@ -39,7 +39,7 @@ class Position:
 
     Args:
         score: the index in a queue, the score in a registry.
-        member: what stands there.
+        member: the entry there.
     """
 
     score: float

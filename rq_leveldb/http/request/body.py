@@ -15,7 +15,7 @@ __all__ = ['JSON', 'answer', 'read']
 JSON = 'application/json'
 # Deeper values cannot be pickled, shown or compared; RQ's code and a job's own need frames as well.
 _DEEPEST = 250
-# A batch has the fields of its jobs below this, and at this depth.
+# In a batch, the fields of the jobs are below this path, at this depth.
 _BATCH, _BATCH_DEPTH = '/jobs', 3
 _EMPTY_OBJECT: dict[str, Any] = {}
 
@@ -24,7 +24,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f'{name} is not JSON')
 
 
-# Made once: json.loads and json.dumps make one each time where they are given options.
+# Created once: json.loads and json.dumps create one for each call with options.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(separators=(',', ':'), allow_nan=False)
 
@@ -40,7 +40,7 @@ def answer(response: falcon.Response, document: Any) -> None:
     try:
         text = _ENCODER.encode(document)
     except ValueError:
-        # What is stored may hold numbers that JSON has no words for.
+        # What is stored may have numbers that JSON cannot express.
         text = _ENCODER.encode(_finite(document))
     response.data = text.encode()
 
@@ -127,12 +127,12 @@ def _parse(data: bytes) -> Any:
         raise _not_json(str(error)[:200]) from None
     if text.count('[') + text.count('{') > _DEEPEST:
         _check_depth(document)
-    # Half of a surrogate pair is JSON by grammar and no text that could be stored: RFC 8259, section 8.2.
+    # Half of a surrogate pair is valid JSON, but not text that could be stored: RFC 8259, section 8.2.
     if '\\u' in text:
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise _not_json('A string holds half of a surrogate pair.') from None
+            raise _not_json('A string has half of a surrogate pair.') from None
     return document
 
 

@@ -159,7 +159,7 @@ class Record:
 
     Args:
         fields: the fields by name.
-        name: its name in the OpenAPI document; '' for one that stands in another.
+        name: its name in the OpenAPI document; '' for one that is only part of another.
         rules: what they must not contradict.
         description: one or two sentences.
         examples: objects that are accepted.

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again does nothing again (draft-ietf-httpapi-idempotency-key-header)."""
+"""Idempotency-Key: a repeated request has no further effect (draft-ietf-httpapi-idempotency-key-header)."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ HEADERS: Mapping[str, Field] = {
 
 @dataclass(frozen=True)
 class Once:
-    """A request that is done once: the record that it was is written in the transaction that does it.
+    """A request that has an effect once: the transaction that enqueues its jobs also writes a record of it.
 
-    So there is no record of what is not there, and nothing of what has no record, whenever a process is killed. Whoever
-    does it watches the record, so that of two only one can.
+    So whenever a process is killed, there are both the jobs and the record, or neither. The record is watched, so that
+    only one of two equal requests succeeds.
 
     Args:
         name: the record's key in the store.
-        fingerprint: what tells this request from another.
+        fingerprint: a hash of the request.
     """
 
     name: str
     fingerprint: str
 
     def job_ids(self, pipe: Pipeline) -> list[str] | None:
-        """Return the ids of the jobs that were enqueued; None where it was not done.
+        """Return the ids of the jobs that the request enqueued; None if it has not been made before.
 
         Args:
             pipe: a pipeline that watches the record.
@@ -84,7 +84,7 @@ class Once:
 
 
 def once_for(request: falcon.Request, document: Any) -> Once | None:
-    """Return what makes sure that a request is done once; None where it has no key.
+    """Return the record that a request's key stands for; None if it has no key.
 
     Args:
         request: the request.

@@ -12,7 +12,7 @@ from rq_leveldb.http.routing.route import Call, Route
 
 __all__ = ['routes']
 
-# Seconds of silence after which a comment is sent: it finds out whether the client is still there.
+# Seconds without events after which a comment is sent, to find out whether the client is still connected.
 _HEARTBEAT = 10.0
 _RETRY_MILLISECONDS = 2000
 
@@ -65,7 +65,7 @@ class _Stream:
                 return
 
     def close(self) -> None:
-        """Give the slot back; called by the server when the response has ended, however it did."""
+        """Release the slot; the server calls this when the response has ended for whatever reason."""
         if self._is_open:
             self._is_open = False
             self._observer.unsubscribe(self._subscription)

@@ -59,7 +59,7 @@ def live(call: Call) -> HealthDocument:
 
 
 class _Probe:
-    """Asks the store for a sign of life, one question at a time."""
+    """Pings the store, one ping at a time."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -134,7 +134,7 @@ class _Gather(Collector):
         numbers: dict[tuple[str, ...], float] = {}
         for name, value in raw.items():
             parts = name.decode('utf-8', 'replace')
-            # The queue's name stands last, and may hold any character.
+            # The queue's name comes last, and may have any character.
             key = tuple(parts.split('|', {'bucket': 3, 'sum': 2}.get(parts.partition('|')[0], 1)))
             number = _finite(value)
             if number is not None and _is_counted(key):

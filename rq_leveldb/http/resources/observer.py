@@ -1,8 +1,8 @@
-"""What happens in the store, as events: found by looking, since jobs come and go through plain RQ as well.
+"""What happens in the store, as events. They are found by polling, since jobs come and go through plain RQ as well.
 
-While somebody listens, one thread looks at the heads of RQ's queues and registries twice a second and says what is
-new; while nobody does, nothing runs. Counts are exact. Single jobs are told apart as long as no more than a hundred
-reach one state of one queue between two looks; who needs certainty about a job asks for its result.
+While somebody listens, one thread looks at the heads of RQ's queues and registries twice a second and reports what is
+new; while nobody listens, nothing runs. Counts are exact. Each job gets its own events as long as no more than a
+hundred reach one state of one queue between two looks. Whoever must be certain about a job asks for its result.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Event:
 
 
 class Subscription:
-    """One listener's events, bounded: one who does not keep up loses the oldest, and is told.
+    """One listener's events, bounded: a listener that does not keep up loses the oldest, and is told.
 
     Args:
         most: how many wait for it at most.
@@ -100,14 +100,14 @@ class Subscription:
         return self._is_closed
 
     def close(self) -> None:
-        """Let nothing more come."""
+        """End the subscription."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
 
 
 class Observer:
-    """Looks at the store for whoever listens.
+    """Polls the store while there are listeners.
 
     Args:
         backend: the store.
@@ -126,7 +126,7 @@ class Observer:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return len(self._subscriptions)
 
     def subscribe(self, after: int | None = None) -> Subscription:
@@ -143,7 +143,7 @@ class Observer:
             if after is not None:
                 subscription.put(event for event in self._recent if event.number > after)
             elif self._counts is not None and self._thread is not None:
-                # They are told only when they change, and a new listener wants to begin with them.
+                # They are sent only when they change, and a new listener needs them to begin with.
                 subscription.put([self._counts])
             self._subscriptions.add(subscription)
             if self._thread is None:
@@ -163,7 +163,7 @@ class Observer:
             self._subscriptions.discard(subscription)
 
     def close(self) -> None:
-        """End all subscriptions, and accept no more."""
+        """End all subscriptions and accept no new ones."""
         with self._lock:
             self._is_closed = True
             for subscription in self._subscriptions:
@@ -182,8 +182,8 @@ class Observer:
             except Exception as error:
                 # Of whatever kind: if the thread ended, everybody who listens would wait in vain.
                 is_known = isinstance(error, (RedisError, StoreError))
-                _log.warning('The event stream cannot look at the store: %s', error, exc_info=not is_known)
-                # Whatever happened meanwhile is not known, so the next look begins anew.
+                _log.warning('The event stream cannot read the store: %s', error, exc_info=not is_known)
+                # What happened in the meantime is not known, so the next look starts afresh.
                 look = _Look(self._backend)
                 found = []
             self._publish(found)
@@ -204,7 +204,7 @@ class Observer:
 
 
 class _Look:
-    """What was seen last, to tell what is new."""
+    """What was seen last, to find out what is new."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -222,7 +222,7 @@ class _Look:
         fresh = self._fresh_jobs(queues)
         events = self._job_events(fresh)
         if self._is_first:
-            # Looked at, so that what has happened to them is not taken for news later.
+            # Remembered, so that what has already happened to them is not reported later.
             events = []
         events += self._worker_events()
         events += self._count_events(queues)

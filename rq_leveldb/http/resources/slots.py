@@ -1,4 +1,4 @@
-"""A bound on how many requests may wait at a time."""
+"""A limit on how many requests may wait at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ['Slots']
 
 
 class Slots:
-    """A bound on how many requests may wait at a time, so that the others find a thread.
+    """A limit on how many requests may wait at a time, so that threads are left for the others.
 
     Args:
         most: how many.
@@ -36,7 +36,7 @@ class Slots:
             )
 
     def give_back(self) -> None:
-        """Give the slot back."""
+        """Release the slot."""
         self._semaphore.release()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Where the service listens: host and port, or a unix socket."""
+"""Where the service listens: a host and port, or a unix socket."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rq_leveldb.location import bind_unix, connect_unix
 __all__ = ['Address', 'AddressTaken', 'BadHttpAddress', 'listen']
 
 _BACKLOG = 1024
-# Longest time for which a client may leave the service waiting while it reads an answer, seconds.
+# Longest time that the service waits for a client to read an answer, seconds.
 _PATIENCE = 10
-# Room for answers that are not read yet, bytes (Linux doubles it for its own accounts, up to its net.core.wmem_max):
-# what is given without a token finds room at once.
+# Buffer for answers that were not read yet, bytes (Linux doubles it for its own bookkeeping, up to net.core.wmem_max).
+# Whatever is sent without a token fits in it at once.
 _UNREAD = 256 * 1024
 
 
@@ -34,10 +34,10 @@ class BadHttpAddress(StoreError, ValueError):
 
 
 class AddressTaken(StoreError):
-    """Something else listens there."""
+    """Something else listens on the address."""
 
     default_title = 'Something else listens on this address'
-    default_advice = 'Choose another one with --http HOST:PORT, or --no-http to do without.'
+    default_advice = 'Choose another one with --http HOST:PORT, or run without the HTTP front: --no-http.'
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach it."""
         if self.path is not None or self.host == 'localhost':
             return True
         try:
@@ -96,7 +96,7 @@ class Address:
         return f'http://{f"[{host}]" if ":" in host else host}:{sock.getsockname()[1]}'
 
     def remove(self) -> None:
-        """Remove a unix socket's name when the service ends."""
+        """Remove the file of a unix socket when the service ends."""
         if self.path is not None:
             try:
                 self.path.unlink()
@@ -111,15 +111,15 @@ def listen(address: Address) -> socket.socket:
         address: where.
 
     Raises:
-        AddressTaken: something else does.
-        BadHttpAddress: nothing can.
+        AddressTaken: something else listens there.
+        BadHttpAddress: nothing can listen there.
     """
     try:
         sock = _bind_path(address.path) if address.path is not None else _bind_port(address.host, address.port)
     except socket.gaierror as error:
         raise BadHttpAddress(
-            f'{address.host}:{address.port}', title=f'This host is not known ({error.strerror})'
-        ) from (error)
+            f'{address.host}:{address.port}', title=f'The host cannot be found ({error.strerror})'
+        ) from error
     except OSError as error:
         where = str(address.path or f'{address.host}:{address.port}')
         if error.errno == errno.EADDRINUSE:

@@ -24,7 +24,7 @@ def choose_core(usable: Collection[int], taken: Collection[int], first: int) -> 
     Args:
         usable: the cores that may be used.
         taken: those that others are bound to, once for each.
-        first: where to begin, any number: services that know nothing of each other should not choose the same.
+        first: where to begin, any number: services that do not know each other should not choose the same core.
     """
     cores = sorted(usable)
     if len(cores) < 2:

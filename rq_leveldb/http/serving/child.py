@@ -35,14 +35,14 @@ def run(
 
     Args:
         url: the store; None for what the environment names, or the default.
-        paths: directories in which modules are looked for besides.
+        paths: further directories to import modules from.
         parent: process id of the worker that this process must not outlive.
-        ready_fd: where to say `ready URL` when requests are served.
+        ready_fd: where to write `ready URL` when requests are served.
         lock_fd: the locked lock file of the data directory, inherited.
         given: settings by name; None counts as not given.
 
     Raises:
-        StoreError: it cannot be served.
+        StoreError: the service cannot start.
     """
     if parent is not None:
         die_with_parent(parent, signal.SIGTERM)
@@ -58,7 +58,7 @@ def run(
     place.prepare()
     lock = hold_lock(place.directory.http_lock, lock_fd)
     token = place.token(settings)
-    # Before gunicorn, so that a place that cannot be used is an error here and not in each process that serves.
+    # Before gunicorn starts, so that a place that cannot be used is an error here and not in each serving process.
     connection = place.connect()
     connection.ping()
     connection.close()
@@ -68,7 +68,7 @@ def run(
             print(f'Serving on {address}', flush=True)
             systemd.notify('READY=1')
         else:
-            # In the form of the worker's log, whose terminal this is: people look for the address there.
+            # In the format of the worker's log, which goes to this terminal: people look for the address there.
             print(f'{time.strftime("%H:%M:%S")} http: serving on {address}', file=sys.stderr, flush=True)
             os.write(ready_fd, f'ready {address}\n'.encode())
             os.close(ready_fd)
@@ -77,9 +77,9 @@ def run(
 
 
 def _share_heap() -> None:
-    """Let the threads allocate from two heaps, as MALLOC_ARENA_MAX=2 would; each of many would keep its own leftovers.
+    """Let the threads share two heaps, as MALLOC_ARENA_MAX=2 would; each of many heaps would keep free memory.
 
-    With one interpreter lock they hardly ever allocate at the same time: mallopt(3), glibc only.
+    With one interpreter lock, threads hardly ever allocate at the same time: mallopt(3), glibc only.
     """
     if sys.platform == 'linux':
         with contextlib.suppress(OSError, AttributeError):

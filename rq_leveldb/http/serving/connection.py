@@ -1,4 +1,4 @@
-"""A client's connection, whose requests are received by the loop and read by gunicorn's parser from memory."""
+"""A client's connection: the loop receives its requests, and gunicorn's parser reads them from memory."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Connection(TConn):  # type: ignore[misc]
             return True
 
     def can_be_answered(self) -> bool:
-        """Say whether an answer finds room, so that a thread would not wait for a client that reads none."""
+        """Say whether an answer fits into the buffer, so that no thread waits for a client that does not read."""
         return not self._has_answered or bool(self._output.poll(0))
 
     def begin_next(self) -> None:
@@ -83,7 +83,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.inbox.begin_next(self.parser.unreader.take_buffered())
 
     def say(self, data: bytes) -> None:
-        """Send a few bytes, or not, if the client reads none.
+        """Send a few bytes; they are dropped if the client does not read.
 
         Args:
             data: the bytes.
@@ -92,7 +92,7 @@ class Connection(TConn):  # type: ignore[misc]
             self.sock.send(data)
 
     def say_no_more(self) -> bool:
-        """End this side of the connection; say whether the other may still be there."""
+        """Close this side of the connection; say whether the other may still be open."""
         try:
             self.sock.setblocking(False)
             self.sock.shutdown(socket.SHUT_WR)

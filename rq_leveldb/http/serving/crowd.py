@@ -1,4 +1,4 @@
-"""The connections that are open: for what each waits and since when, and whom to part with when they are too many."""
+"""The open connections: what each waits for and since when, and which to close when there are too many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOOK_EVERY = 0.25
 
 
 class Wait(enum.Enum):
-    """For what a connection waits."""
+    """What a connection waits for."""
 
     IDLE = 'for a request'
     HEAD = 'for the rest of a head'
@@ -26,10 +26,10 @@ class Member(Protocol):
     """What is kept of a connection.
 
     Args:
-        network: what one client has of its address.
-        wait: for what it waits; None while a thread serves it.
+        network: the part of its address that identifies the client.
+        wait: what it waits for; None while a thread serves it.
         since: since when, by the crowd's clock.
-        held: bytes of a body that it takes up.
+        held: bytes of a body that are kept for it.
     """
 
     network: str
@@ -76,8 +76,8 @@ class Crowd(Generic[_Member]):
             member: the connection, new.
 
         Returns:
-            The one that has to leave, which may be the same: the oldest that waits of an address that has too many, or
-            of the one that has most where all are too many. None where there is room, or all are being served.
+            The one that has to leave, which may be the same: the oldest that waits of an address with too many, or, if
+            there are too many in all, of the address with most. None if there is room, or all are being served.
         """
         mine = self._networks.setdefault(member.network, {})
         mine[member] = None
@@ -88,7 +88,7 @@ class Crowd(Generic[_Member]):
         return self.dispensable() if self._size >= self._most else None
 
     def dispensable(self) -> _Member | None:
-        """Return the oldest connection that waits of the address that has most; None where all are being served."""
+        """Return the oldest waiting connection of the address that has most; None if all are being served."""
         for members in sorted(self._networks.values(), key=len, reverse=True):
             found = _oldest_waiting(members)
             if found is not None:
@@ -109,12 +109,12 @@ class Crowd(Generic[_Member]):
         self._size -= 1
 
     def wait(self, member: _Member, wait: Wait | None, held: int = 0) -> None:
-        """Note for what a connection waits; the time of a wait that goes on goes on as well.
+        """Note what a connection waits for; the time of the same wait goes on.
 
         Args:
             member: the connection.
-            wait: for what; None while a thread serves it.
-            held: bytes of a body that it takes up.
+            wait: what for; None while a thread serves it.
+            held: bytes of a body that are kept for it.
         """
         self.held += held - member.held
         member.held = held
@@ -128,10 +128,10 @@ class Crowd(Generic[_Member]):
             self._waiting[wait][member] = None
 
     def oldest(self, wait: Wait) -> _Member | None:
-        """Return who has waited longest for something.
+        """Return the connection that has waited longest for something.
 
         Args:
-            wait: for what.
+            wait: what for.
         """
         return next(iter(self._waiting[wait]), None)
 
@@ -145,7 +145,7 @@ class Crowd(Generic[_Member]):
         self._limits[wait] = min(self._limits[wait], seconds)
 
     def overdue(self) -> list[_Member]:
-        """Return those whose time is up; cheap to ask for all the time."""
+        """Return those whose time is up; cheap to call often."""
         now = self._clock()
         if now < self._next_look:
             return []

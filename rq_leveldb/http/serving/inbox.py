@@ -1,4 +1,4 @@
-"""What has arrived on a connection, without I/O: whether it is a whole request. gunicorn's parser reads it here."""
+"""The bytes that arrived on a connection, read by gunicorn's parser: whether they are a whole request. No I/O."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Stage(enum.Enum):
 class Inbox:
     """The bytes of a request, and of those that were sent behind it.
 
-    It finds out where a request ends, and nothing else. Where it cannot tell, the request counts as whole, and
-    gunicorn's parser, which is the one that decides what a request is, says what is wrong with it; it never waits.
+    It finds the end of a request, and nothing else. If it cannot tell, the request counts as whole: gunicorn's parser
+    decides what a request is and says what is wrong with it, without waiting.
 
     Args:
         max_body: largest body, bytes.

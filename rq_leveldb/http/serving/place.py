@@ -1,4 +1,4 @@
-"""Which store the front serves, and where its own files are."""
+"""The store that the front serves, and where the front keeps its own files."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Place:
         location.prepare_front_directory(self.url)
 
     def token(self, settings: HttpSettings) -> str | None:
-        """Return the token that is asked for, None where none is.
+        """Return the token that requests need, or None if they need none.
 
         Args:
             settings: the settings.
 
         Raises:
-            StoreError: it cannot be kept.
+            StoreError: the token cannot be stored.
         """
         if settings.open:
             return None

@@ -1,4 +1,4 @@
-"""Serving the application with gunicorn: where it listens, one front per data directory, how it ends."""
+"""Serving the application with gunicorn, one front per data directory."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _MOST_CONNECTIONS = 1000
 class AlreadyServed(StoreError):
     """Another front serves this data directory."""
 
-    default_title = 'An HTTP front runs for this data directory already'
-    default_advice = 'Use that one, or stop it first.'
+    default_title = 'Another HTTP front already serves this data directory'
+    default_advice = 'Use it, or stop it first.'
 
 
 class FrontServer(BaseApplication):  # type: ignore[misc]
@@ -118,14 +118,14 @@ def _after_fork(arbiter: Any, worker: Any) -> None:
 
 
 def hold_lock(path: Path, descriptor: int | None = None) -> int:
-    """Make this process the one front of a data directory, for as long as it and its children live.
+    """Make this process the only front of a data directory while it and its children live.
 
     Args:
         path: the lock file.
         descriptor: a descriptor of it, locked and inherited; else it is opened and locked here.
 
     Returns:
-        The descriptor; closing it gives the lock back.
+        The descriptor; closing it releases the lock.
 
     Raises:
         AlreadyServed: another process holds the lock.
@@ -161,22 +161,22 @@ def serve(
     Args:
         settings: the settings.
         connect: returns a new connection to the store.
-        token: the bearer token; None asks for none.
+        token: the bearer token; None requires none.
         lock: the locked descriptor of the data directory's lock file, where the address is written down.
         ready: called with the service's URL when it serves.
 
     Raises:
-        StoreError: the address cannot be used, or a module not be imported.
+        StoreError: the address cannot be used, or a module cannot be imported.
     """
     address = Address.parse(settings.address)
     if token is None and not address.is_local:
         raise StoreError(
             settings.address,
-            title='Anybody could run jobs here, since it is not loopback and no token is asked for',
+            title='Anybody could run jobs: this address is not loopback, and no token is required',
             advice=f'Remove --open and {variable("open")}, or listen on 127.0.0.1.',
         )
-    # Imported before gunicorn forks: a module that fails must end the start and not each worker process, and its
-    # memory is shared.
+    # Imported before gunicorn forks: a module that fails must stop the start and not each worker process, and the
+    # processes share its memory.
     allow = AllowList(settings.imports, settings.allow)
     sock = listen(address)
     url = address.url(sock)

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, which gives threads to whole requests only, and our lines in its log."""
+"""gunicorn's threaded worker, in which only whole requests get a thread; and our lines in its log."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ __all__ = ['FrontLogger', 'FrontWorker']
 # Bodies of the largest size that may be arriving at a time, by their bytes: what has arrived of all of them.
 _BODIES = 8
 _HEALTH_THREADS = 2
-# How long a client may take to hang up after the last answer, and an idle one is kept when the service ends, seconds.
+# How long a client may take to hang up after the last answer, and how long idle ones are kept when the service stops,
+# seconds.
 _LINGER = 2.0
 
 
 class FrontLogger(Logger):  # type: ignore[misc]
-    """gunicorn's log in the form of the worker's, into which it is merged."""
+    """gunicorn's log in the format of the worker's log, in which it appears."""
 
     error_fmt = '%(asctime)s http: %(message)s'
     access_fmt = 'http: %(message)s'
     datefmt = '%H:%M:%S'
 
     def setup(self, cfg: Any) -> None:
-        """Set up gunicorn's loggers, and ours in the same form."""
+        """Set up gunicorn's loggers, and ours in the same format."""
         super().setup(cfg)
         ours = logging.getLogger('rq_leveldb')
         ours.handlers[:] = self.error_log.handlers
@@ -52,8 +53,8 @@ class FrontLogger(Logger):  # type: ignore[misc]
 class FrontWorker(ThreadWorker):  # type: ignore[misc]
     """The process that serves.
 
-    Its loop receives requests, without ever waiting for one client. A thread gets a connection when a whole request has
-    arrived and its answer finds room, so that slow clients keep no threads.
+    Its loop receives requests and never waits for one client. A connection gets a thread once a whole request has
+    arrived and there is room for its answer, so slow clients occupy no threads.
     """
 
     core: int | None = None
@@ -75,7 +76,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             self.worker_connections,
             settings.max_per_address,
         )
-        # Whoever supervises the service is answered while all other threads are taken.
+        # Health checks are answered even when all other threads are busy.
         self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS)
         super().init_process()
 
@@ -115,7 +116,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
 
     def murder_pending(self) -> None:
-        """Part with connections whose time is up; called after each round of the loop."""
+        """Close connections whose time is up; called after each round of the loop."""
         if not self.alive:
             self._crowd.shorten(Wait.IDLE, _LINGER)
         for connection in self._crowd.overdue():
@@ -125,7 +126,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
                 self._drop(connection)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to end: also the event streams, which would go on for ever."""
+        """Begin to stop, the event streams included, which would go on for ever."""
         front = getattr(self.app, 'front', None)
         if front is not None:
             front.close()
@@ -139,12 +140,12 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         try:
             util.write_nonblock(client, _answer(problem))
         except OSError:
-            self.log.debug('The client went before it was told what was wrong with its request.')
+            self.log.debug('The client disconnected before it could be told what was wrong with its request.')
 
     def _on_event(self, connection: Connection, sock: socket.socket) -> None:
         if connection.wait is None:
-            # A thread serves it. It is watched all the same, since not to would cost two system calls with each
-            # request, until the client says something.
+            # A thread serves it. It is still watched, until the client sends something: to stop watching would cost two
+            # system calls per request.
             self._watch(connection, 0)
             return
         if connection.wait is Wait.END:
@@ -160,7 +161,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
-        """Give a request to a thread if it is all there, else see to it that the rest is received."""
+        """Give a request to a thread if all of it has arrived; else receive the rest."""
         try:
             stage = connection.inbox.look()
         except Problem as problem:
@@ -192,7 +193,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         self._end(connection)
 
     def _end(self, connection: Connection) -> None:
-        """Say no more, and wait until the client has read what was said: a reset would take it away from it."""
+        """Send nothing more, and wait until the client has read what was sent: a reset would destroy it."""
         if connection.say_no_more():
             self._watch(connection, selectors.EVENT_READ)
             self._crowd.wait(connection, Wait.END)
@@ -207,7 +208,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
             connection.close()
 
     def _watch(self, connection: Connection, events: int) -> None:
-        """Have the loop call the connection's `on_event` at these events, and at no others."""
+        """Have the loop call the connection's `on_event` for these events, and no others."""
         if events == connection.watched:
             return
         if events and connection.watched:
@@ -220,7 +221,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         connection.watched = events
 
     def _forget(self, sock: socket.socket | int) -> None:
-        # gunicorn's thread closes a socket itself where an answer broke off, and its number may be another's by now.
+        # gunicorn's thread closes a socket itself if an answer broke off, and its number may belong to another by now.
         with contextlib.suppress(KeyError, ValueError):
             self.poller.unregister(sock)
 
@@ -230,7 +231,7 @@ _TOO_MANY_BODIES = 'Too many large bodies are arriving at the same time, and thi
 
 
 def _answer(problem: Problem) -> bytes:
-    """Return a whole response, which is the last of its connection."""
+    """Return a whole response, the last one on its connection."""
     content = json.dumps(problems.document(problem)).encode()
     fields = {
         'Connection': 'close',
