@@ -291,7 +291,7 @@ def _spawn(location: Location, deadline: float) -> bool:
             raise StoreNotStarting(
                 str(directory.path),
                 title=f'No store can be started from here ({error})',
-                advice='Start one first: rq-leveldb store.',
+                advice='Start one before: rq-leveldb store.',
             ) from error
         except OSError as error:
             raise StoreNotStarting(

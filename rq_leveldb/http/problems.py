@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import falcon
 
@@ -37,6 +37,7 @@ __all__ = [
     'NotJson',
     'OneChildOnly',
     'Problem',
+    'ProblemDocument',
     'StoreUnavailable',
     'TooManyTries',
     'TooManyWaiting',
@@ -59,6 +60,31 @@ _CLOSE = {'Connection': 'close'}
 _FORGOTTEN = 'A finished job is kept for its result_ttl (500 seconds by default), then deleted.'
 
 
+class _Detailed(TypedDict):
+    detail: str
+
+
+class FieldErrorDocument(_Detailed, total=False):
+    """What is wrong with one part of a request."""
+
+    pointer: Annotated[str, 'JSON pointer into the body.']
+    parameter: Annotated[str, 'Query parameter or header.']
+
+
+class _Titled(TypedDict):
+    type: Annotated[str, 'The kind of problem, stable over versions.']
+    title: str
+    status: int
+
+
+class ProblemDocument(_Titled, total=False):
+    """What went wrong (RFC 9457)."""
+
+    detail: str
+    hint: Annotated[str, 'What to do about it.']
+    errors: list[FieldErrorDocument]
+
+
 @dataclass(frozen=True)
 class FieldError:
     """What is wrong with one part of a request.
@@ -76,10 +102,14 @@ class FieldError:
     def __str__(self) -> str:
         return f'{self.parameter or self.pointer or "The body"} {self.detail}.'
 
-    def to_dict(self) -> dict[str, str]:
-        """Return the fields that are set."""
-        fields = {'detail': self.detail, 'pointer': self.pointer, 'parameter': self.parameter}
-        return {name: value for name, value in fields.items() if value is not None}
+    def to_document(self) -> FieldErrorDocument:
+        """Return the error in JSON."""
+        found: FieldErrorDocument = {'detail': self.detail}
+        if self.pointer is not None:
+            found['pointer'] = self.pointer
+        if self.parameter is not None:
+            found['parameter'] = self.parameter
+        return found
 
 
 class Problem(falcon.HTTPError):
@@ -334,7 +364,7 @@ class TooManyWaiting(Problem, status=503, title='Too many clients are waiting', 
 _KINDS = {400: 'bad-request', 403: 'forbidden', 404: 'not-found', 405: 'method-not-allowed', 413: 'body-too-large'}
 
 
-def document(error: falcon.HTTPError) -> dict[str, object]:
+def document(error: falcon.HTTPError) -> ProblemDocument:
     """Return the problem document of an error.
 
     Args:
@@ -343,7 +373,7 @@ def document(error: falcon.HTTPError) -> dict[str, object]:
     ours = error if isinstance(error, Problem) else None
     kind = ours.kind if ours else _KINDS.get(error.status_code, 'error')
     title = error.title or ''
-    found: dict[str, object] = {
+    found: ProblemDocument = {
         'type': _TYPE + kind,
         # Falcon's default is the status line; RFC 9457 wants the phrase alone.
         'title': title.partition(' ')[2] if title[:3].isdigit() else title,
@@ -354,5 +384,5 @@ def document(error: falcon.HTTPError) -> dict[str, object]:
     if ours and ours.hint:
         found['hint'] = ours.hint
     if ours and ours.errors:
-        found['errors'] = [field.to_dict() for field in ours.errors]
+        found['errors'] = [field.to_document() for field in ours.errors]
     return found

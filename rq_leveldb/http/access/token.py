@@ -39,7 +39,7 @@ def _read(path: Path) -> str:
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise StoreError(
             str(path),
-            title='Other users can read the token',
+            title='The token can be read by others',
             advice='Remove the file; a new token is made at the next start.',
         )
     if len(token) < 16:

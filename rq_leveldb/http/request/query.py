@@ -11,9 +11,8 @@ import falcon
 from rq_leveldb.http.problems import BadParameter, FieldError
 from rq_leveldb.http.request.fields import Field, Invalid, Schema, text
 
-__all__ = ['BY_NAME', 'DEFAULT_LIMIT', 'flag', 'limit', 'page_of', 'read_query', 'whole']
+__all__ = ['BY_NAME', 'flag', 'limit', 'page_of', 'read_query', 'whole']
 
-DEFAULT_LIMIT = 50
 _MOST_LIMIT = 500
 
 
@@ -25,7 +24,7 @@ def read_query(request: falcon.Request, fields: Mapping[str, Field]) -> dict[str
         fields: the parameters that are accepted, by name.
 
     Returns:
-        The values by name.
+        The values by name, with the defaults of those that were not given.
 
     Raises:
         BadParameter: naming each parameter that is not accepted or is missing.
@@ -44,8 +43,12 @@ def read_query(request: falcon.Request, fields: Mapping[str, Field]) -> dict[str
             except Invalid as error:
                 errors.append(FieldError(error.detail, parameter=name))
     for name, field in fields.items():
-        if field.is_required and name not in request.params:
+        if name in request.params:
+            continue
+        if field.is_required:
             errors.append(FieldError('is required', parameter=name))
+        elif 'default' in field.schema:
+            values[name] = field.schema['default']
     if errors:
         raise BadParameter(errors=errors)
     return values
@@ -57,7 +60,7 @@ def whole(least: int, most: int, default: int | None = None) -> Field:
     Args:
         least: the smallest that is accepted.
         most: the largest.
-        default: what holds where it is not given, for the OpenAPI document.
+        default: the value where it is not given.
     """
 
     def read(given: str) -> int:
@@ -102,5 +105,5 @@ def page_of(names: list[str], wanted: Mapping[str, Any]) -> tuple[list[str], str
         wanted: the request's parameters, read by `BY_NAME`.
     """
     begin = bisect_right(names, wanted['cursor']) if 'cursor' in wanted else 0
-    page = names[begin : begin + wanted.get('limit', _MOST_LIMIT)]
+    page = names[begin : begin + wanted['limit']]
     return page, page[-1] if names[begin + len(page) :] else None

@@ -37,7 +37,7 @@ _LIST: Mapping[str, Field] = {
     'time': fields.choice(*TIMES).described(
         'Which time `since` and `until` refer to; the default depends on the state.'
     ),
-    'limit': query.limit(query.DEFAULT_LIMIT),
+    'limit': query.limit(50),
     'cursor': CURSOR.described('Where the page begins: `next` of the page before.'),
 }
 
@@ -110,8 +110,7 @@ def enqueue_batch(call: Call) -> BatchEnqueuedDocument:
 def list_jobs(call: Call) -> Page[JobSummaryDocument]:
     """List the jobs of a state, newest first; queued and scheduled ones in the order in which they will run."""
     backend, wanted = call.backend, call.query
-    state = wanted['status']
-    limit = wanted.get('limit', query.DEFAULT_LIMIT)
+    state, limit = wanted['status'], wanted['limit']
     queues = find_queues(backend.connection)
     names = [wanted['queue']] if 'queue' in wanted else queues.names
     strange = list(queues.strange)

@@ -26,30 +26,6 @@ _WITH_BODY = (
 )
 
 _TEXT: Schema = {'type': 'string'}
-_PROBLEM: Schema = {
-    'type': 'object',
-    'description': 'What went wrong (RFC 9457).',
-    'properties': {
-        'type': {'type': 'string', 'description': 'The kind of problem, stable over versions.'},
-        'title': _TEXT,
-        'status': {'type': 'integer'},
-        'detail': _TEXT,
-        'hint': {'type': 'string', 'description': 'What to do about it.'},
-        'errors': {
-            'type': 'array',
-            'items': {
-                'type': 'object',
-                'properties': {
-                    'detail': _TEXT,
-                    'pointer': {'type': 'string', 'description': 'JSON pointer into the body.'},
-                    'parameter': {'type': 'string', 'description': 'Query parameter or header.'},
-                },
-                'required': ['detail'],
-            },
-        },
-    },
-    'required': ['type', 'title', 'status'],
-}
 
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
@@ -59,7 +35,6 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         routes: all routes.
     """
     components = Components()
-    components.schemas['Problem'] = _PROBLEM
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, components)
@@ -85,7 +60,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, components: Components) -> dict[str, Any]:
     summary = _first_line(route.respond)
     hints = get_type_hints(route.respond, include_extras=True)
-    responses = _problems(route)
+    responses = _problems(route, components)
     answer = responses[route.status] = {'description': summary}
     if route.media_type != body.JSON:
         answer['content'] = {route.media_type: {'schema': _TEXT}}
@@ -117,7 +92,7 @@ def _operation(route: Route, components: Components) -> dict[str, Any]:
     return node
 
 
-def _problems(route: Route) -> dict[int, dict[str, Any]]:
+def _problems(route: Route, components: Components) -> dict[int, dict[str, Any]]:
     kinds = [
         *_ALWAYS,
         *(() if route.is_open else (problems.Unauthorized,)),
@@ -128,7 +103,7 @@ def _problems(route: Route) -> dict[int, dict[str, Any]]:
     descriptions: dict[int, list[str]] = {}
     for kind in kinds:
         descriptions.setdefault(kind.http_status, []).append(_first_line(kind))
-    content = {problems.MEDIA_TYPE: {'schema': ref('Problem')}}
+    content = {problems.MEDIA_TYPE: {'schema': components.of(problems.ProblemDocument)}}
     return {status: {'description': ' '.join(texts), 'content': content} for status, texts in descriptions.items()}
 
 

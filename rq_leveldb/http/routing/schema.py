@@ -81,7 +81,8 @@ def _object(description: str | None, properties: dict[str, Schema], required: li
         'description': description,
         'properties': properties,
         'required': required,
-        'additionalProperties': False,
+        # What has optional fields may get more of them: RFC 9457, section 3.2, has that of problems.
+        **({'additionalProperties': False} if len(required) == len(properties) else {}),
     }
 
 

@@ -30,7 +30,7 @@ _MOST_CONNECTIONS = 1000
 class AlreadyServed(StoreError):
     """Another front serves this data directory."""
 
-    default_title = 'Another HTTP front already serves this data directory'
+    default_title = 'An HTTP front runs for this data directory already'
     default_advice = 'Use it, or stop it first.'
 
 
@@ -172,7 +172,7 @@ def serve(
     if token is None and not address.is_local:
         raise StoreError(
             settings.address,
-            title='Anybody could run jobs: this address is not loopback, and no token is required',
+            title='Anybody could run jobs: this address is not loopback, and no token is asked for',
             advice=f'Remove --open and {variable("open")}, or listen on 127.0.0.1.',
         )
     # Imported before gunicorn forks: a module that fails must stop the start and not each worker process, and the
