@@ -9,11 +9,11 @@ import falcon
 import falcon.inspect
 import jsonschema_rs
 import pytest
-from http_support import Api
 
 from rq_leveldb.http import problems
 from rq_leveldb.http.application import Application
 from rq_leveldb.http.request import job as job_request
+from tests.http.support import Api
 
 METHODS = ('get', 'post', 'put', 'patch', 'delete')
 
@@ -121,18 +121,24 @@ def test_the_kinds_of_problems_stay_as_clients_know_them() -> None:
 def test_contradictions_are_described_as_they_are_refused(api: Api, document: dict[str, Any]) -> None:
     schema = document['components']['schemas']['JobRequest']
     at = '2030-01-31T12:00:00Z'
-    for fields in (
+    contradictions: list[dict[str, Any]] = [
         {'enqueue_at': at, 'enqueue_in': 5},
         {'enqueue_at': at, 'depends_on': ['a']},
         {'enqueue_in': 5, 'depends_on': 'a'},
         {'unique': True, 'job_id': 'b', 'depends_on': 'a'},
         {'unique': True},
-    ):
+    ]
+    for fields in contradictions:
         job = {'function': 'http_tasks.add', **fields}
         assert api.post('/v1/jobs', job).status_code == 422, fields
         with pytest.raises(jsonschema_rs.ValidationError):
             jsonschema_rs.validate(schema, job)
-    for fields in ({'unique': False}, {'unique': True, 'job_id': 'c'}, {'enqueue_at': at, 'depends_on': None}):
+    accepted: list[dict[str, Any]] = [
+        {'unique': False},
+        {'unique': True, 'job_id': 'c'},
+        {'enqueue_at': at, 'depends_on': None},
+    ]
+    for fields in accepted:
         job = {'function': 'http_tasks.add', **fields}
         assert api.post('/v1/jobs', job).status_code == 201, fields
         jsonschema_rs.validate(schema, job)

@@ -6,17 +6,19 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
 import worker_jobs
-from jumping_clock import HOURS, JumpingClock
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
-from worker_support import Workers, family, is_running, until
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.until import until
+from tests.worker.jumping_clock import HOURS, JumpingClock
+from tests.worker.support import Workers, family, is_running
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def test_a_store_that_is_stopped_for_long(
 def test_what_expired_is_written_again_as_a_whole(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     workers.start('--job-monitoring-interval', '1', name='one')
     running = Running(queue, tmp_path)
-    connection = queue.connection
+    connection: Any = queue.connection
     executions = [execution for job in running.jobs for execution in job.get_executions()]
     before = {execution.key: connection.hgetall(execution.key) for execution in executions}
     worker = connection.hgetall('rq:worker:one')
