@@ -177,6 +177,8 @@ class Record:
         self.required = [name for name, field in fields.items() if field.is_required]
         self._readers = {name: field.read for name, field in fields.items()}
         self._rules = rules
+        # Nearly every object has none of these.
+        self._ruled = {name for rule in rules for name in (*rule.given, *rule.flags)}
         self.schema: Schema = {
             'type': 'object',
             'properties': {
@@ -215,7 +217,7 @@ class Record:
         for name in self.required:
             if document.get(name) is None:
                 errors.append(FieldError('is required', pointer=_pointer(name)))
-        for rule in self._rules:
+        for rule in () if self._ruled.isdisjoint(values) else self._rules:
             if rule.is_broken_by(values):
                 contradiction = FieldError(rule.detail, pointer=_pointer(rule.blamed))
                 if contradiction not in errors:
