@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from rq_leveldb import errors, trust
+from rq_leveldb.store import encoding
 from rq_leveldb.store.attending import Attendance
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
@@ -24,7 +25,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
+from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Settings, Statistics, one_word
@@ -224,6 +225,16 @@ class Server:
         except Exception as fault:
             return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
 
+    def undo_reply(self, session: Session, argv: list[bytes], fault: Exception) -> ReplyError:
+        """Undo the open unit, since a reply could not be made.
+
+        :param argv: what it was to answer
+        :returns: the error that takes its place
+        """
+        if isinstance(fault, encoding.UNREADABLE):
+            fault = self.dispatcher.damage(session.ctx, None, argv, fault)
+        return self._undo(fault, f"the reply to '{argv[0][:64].decode('latin-1').lower()}'")
+
     def _can_still_do(self, client: ClientState, argv: list[bytes]) -> bool:
         """:returns: whether a command writes nothing, and reads only what can be read"""
         command = find(self.commands, argv)
@@ -248,14 +259,13 @@ class Server:
             error = fault.error.with_traceback(None)
             error.__context__ = error.__cause__ = None
         else:
-            logger.error('internal error in %s', where, exc_info=fault)
-            error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
-            if isinstance(fault, ReadFailed):
-                error = ReplyError(
-                    f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read '
-                    f'({words(fault)}). Other keys can be used; rq-leveldb check says what is damaged, and with '
-                    '--fix saves what can be read'
-                )
+            if isinstance(fault, (ReadFailed, *encoding.UNREADABLE)):
+                reason = words(fault) if isinstance(fault, ReadFailed) else words_of(encoding.of_keys(fault, ()))
+                logger.error('damaged data in %s: %s', where, reason, exc_info=fault)
+                error = damaged(self.settings.directory.path, reason)
+            else:
+                logger.error('internal error in %s', where, exc_info=fault)
+                error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
         try:
             self.keyspace.rollback()
         except ReadFailed as again:

@@ -145,8 +145,12 @@ class Hash(Value):
             items = list(self._fields.items())
             return items if count >= len(items) else random.sample(items, count)
         if count >= self._count:
-            return list(self.items())
-        return scattered.draw(self.overlay, encoding.hash_fields(self.version), count)
+            found = list(self.items())
+        else:
+            found = scattered.draw(self.overlay, encoding.hash_fields(self.version), count)
+        if not found:
+            raise encoding.DamagedRecord('its fields are missing')
+        return found
 
     def _enlarge(self) -> None:
         fields = self._fields or {}

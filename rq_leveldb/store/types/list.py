@@ -24,6 +24,8 @@ from rq_leveldb.store.types.value import Value
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
 """Up to so many elements, each is removed by itself."""
+_MAX_SPAN = 1 << 40
+"""Positions from the first element to the last: no list gets that far, and walking its holes would take for ever."""
 _MANY_HOLES = 4
 """Holes per element above which elements are looked up one by one instead of scanned."""
 
@@ -40,6 +42,8 @@ class List(Value):
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> List:
         version, head, tail, count = encoding.read_list_body(record)
+        if not 0 < count <= tail - head <= _MAX_SPAN:
+            raise encoding.DamagedRecord('it says that its elements are where they cannot be')
         self = cls(overlay, version)
         self._head, self._tail, self._count = head, tail, count
         return self
@@ -162,7 +166,10 @@ class List(Value):
             ]
         records = overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
         # Never one step further than needed: behind the last element may lie what was popped there.
-        return [stored[_ELEMENT:] for _, stored in islice(records, count)]
+        found = [stored[_ELEMENT:] for _, stored in islice(records, count)]
+        if len(found) < count:
+            raise encoding.DamagedRecord('some of its elements are missing')
+        return found
 
     def iterate(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
         """As :meth:`range`, in constant memory; what is yielded is what was there when this was called."""
@@ -321,7 +328,8 @@ class List(Value):
 
     def _stored(self, key: bytes) -> bytes:
         stored = self.overlay.get(key)
-        assert stored is not None, 'a position that is no hole has an element'
+        if stored is None:
+            raise encoding.DamagedRecord('one of its elements is missing')
         return stored
 
     def _remove(self, position: int) -> None:
@@ -348,7 +356,8 @@ class List(Value):
         value_key = encoding.list_value(version, identity)
         found = overlay.get(value_key)
         occurrences = None if found is None else encoding.read_occurrences_record(found)
-        assert occurrences is not None, 'an element that occurs often has its positions counted'
+        if occurrences is None:
+            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
         count, floor = occurrences
         if count == len(positions):
             overlay.delete(value_key)
@@ -432,7 +441,8 @@ class List(Value):
             return
         found = overlay.get(value_key)
         occurrences = None if found is None else encoding.read_occurrences_record(found)
-        assert occurrences is not None, 'an element that may occur twice has its positions counted'
+        if occurrences is None:
+            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
         count, floor = occurrences
         overlay.delete(encoding.list_occurrences(version, identity) + encoding.u64(position))
         if count == 1:
