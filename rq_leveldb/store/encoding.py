@@ -198,7 +198,8 @@ def is_own_record(key: bytes, value: bytes) -> bool:
         size = NAMESPACE_SIZE
     if size is None and key.startswith(_COUNT) and len(key) == len(_COUNT) + NAMESPACE_SIZE:
         size = 8
-    return size is None or len(value) == size
+    # A number of 8 bytes has to fit into a reply.
+    return size is None or (len(value) == size and (size < 8 or value[0] < 0x80))
 
 
 # -- keys

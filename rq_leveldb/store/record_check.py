@@ -256,7 +256,7 @@ class RecordCheck:
             if indexed and key not in known and engine.get(encoding.expiry_key(indexed, key)) is None:
                 survey.unindexed.append(key)
         for entry, _ in self._scan(encoding.EXPIRY_PREFIX):
-            due, meta_key = encoding.split_expiry_key(entry)
+            due, meta_key = encoding.due_key(entry)
             found = engine.get(meta_key)
             if found is None or len(found) < 17 or encoding.meta_header(found)[2] != due:
                 survey.stray.append(entry)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rq_leveldb import errors
 from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.keyspace import Keyspace
 from tests.fuzz.store import Client, Store, errors_in, request
 from tests.fuzz.target import HANG, Hang, Report, limited, mutated
 
@@ -135,16 +136,17 @@ class _Run:
             )
             try:
                 with limited():
-                    if key[:1] == encoding.OWN_PREFIX and chance.random() < 0.2:
+                    if key[:1] == encoding.OWN_PREFIX:
+                        # The store looks at what it says of itself when it is opened, and then knows it.
                         self._open_with(changes, what)
                     else:
                         self._read_with(key, changes, what)
             except Hang:
                 self._find(f'{what}: more than {HANG:g} s')
-                self._again()
+                self._restore()
             except Exception as error:
                 self._find(f'{what}: {type(error).__name__}: {error}')
-                self._again()
+                self._restore()
             self.report.inputs += 1
             if number % 100 == 0:
                 progress(number)
@@ -152,10 +154,6 @@ class _Run:
 
     def _find(self, text: str) -> None:
         self.report.findings.append(text)
-
-    def _again(self) -> None:
-        """Go on after what cannot be gone on with."""
-        self._restore()
 
     def _spoiled(self, chance: random.Random, key: bytes) -> dict[bytes, bytes | None]:
         """Return what is written in the place of a record."""
@@ -182,20 +180,11 @@ class _Run:
         self._store.server.keyspace.rollback()
         self._store.faults.take()
 
-    def _write(self, changes: dict[bytes, bytes | None]) -> None:
-        self._store.server.engine.write(changes)
-        self._store.server.keyspace.rollback()
-
     def _read_with(self, key: bytes, changes: dict[bytes, bytes | None], what: str) -> None:
         """Let all that reads a record read it."""
         self._restore()
-        try:
-            self._store.server.engine.write(changes)
-            self._store.server.keyspace.rollback()
-        except encoding.UNREADABLE:
-            # What the store itself says of the database is looked at when it is opened.
-            self._open_with(changes, what)
-            return
+        self._store.server.engine.write(changes)
+        self._store.server.keyspace.rollback()
         self._store.survey()
         meta_key = self._owner(key)
         name = meta_key[encoding.META_PREFIX_SIZE :]
@@ -252,9 +241,10 @@ class _Run:
             self.report.outcomes['refused at the start'] += 1
             if not error.advice:
                 self._find(f'{what}: {error} says not what to do')
-            engine = None  # type: ignore[assignment]
         else:
+            Keyspace(engine).count(0)
             engine.close()
+            self.report.outcomes['opened'] += 1
         for file in path.iterdir():
             file.unlink()
         path.rmdir()
