@@ -24,6 +24,7 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
+from rq_leveldb.store.compaction import Compaction
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
 from rq_leveldb.store.durability import Durability
@@ -101,6 +102,7 @@ class Server:
         self.dispatcher.refuse_growth = self._refuse_growth
         self.dispatcher.hold = self._hold
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
+        self.compaction = Compaction(engine, loop, self.statistics)
         self.busy_polling = BusyPolling(loop)
         if settings.fsync == 'always':
             self.keyspace.track()
@@ -635,6 +637,7 @@ class Server:
         self._schedule_expiry()
         self.loop.call_soon(self._sweep)
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+        self.compaction.start()
         self._watch_idleness()
 
     async def listen(self) -> None:
@@ -710,6 +713,7 @@ class Server:
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
+        self.compaction.stop()
         synced = not self.lost
         if not self.lost:
             for session in list(self.sessions.values()):
