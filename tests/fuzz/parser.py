@@ -1,11 +1,15 @@
-"""Bytes for the parser of the protocol: in whatever pieces they arrive, the commands and the error are the same."""
+"""Bytes for the parser of the protocol: in whatever pieces they arrive, the commands and the error are the same.
+
+They are also those that a plain reading of the protocol gives, byte after byte from the beginning.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 
-from rq_leveldb.store.resp import MAX_INLINE, Parser, ProtocolError
+from rq_leveldb.store.resp import MAX_ARGUMENTS, MAX_BULK, MAX_INLINE, Parser, ProtocolError, split_inline
 from tests.fuzz.target import HANG, NASTY, Hang, Report, is_redis_error, limited, mutated
 
 _WORDS = [*NASTY, b'GET', b'key', b'a\r\nb', b'$5', b'*2\r\n', b'x' * 4200]
@@ -33,7 +37,10 @@ Outcome = tuple[list[list[bytes]], str]
 
 def _command(chance: random.Random) -> bytes:
     words = [chance.choice(_WORDS) for _ in range(chance.choice((1, 1, 2, 3, 3, 5, 9, 300)))]
-    if chance.random() < 0.15:
+    if chance.random() < 0.01:
+        # What is collected in parts.
+        words.append(b'L' * (MAX_INLINE + chance.choice((0, 1, 2, 5000))))
+    elif chance.random() < 0.15:
         return b' '.join(words) + chance.choice((b'\r\n', b'\n'))
     return b'*%d\r\n' % len(words) + b''.join(b'$%d\r\n%b\r\n' % (len(word), word) for word in words)
 
@@ -68,6 +75,64 @@ def _parsed(pieces: Sequence[bytes]) -> Outcome:
     return commands, ''
 
 
+_NUMBER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
+
+
+def _number(line: bytes) -> int | None:
+    return int(line) if _NUMBER.fullmatch(line) else None
+
+
+def _plainly(data: bytes) -> Outcome:
+    """Return what the bytes mean."""
+    commands: list[list[bytes]] = []
+    try:
+        while data:
+            if data[:1] == b'*':
+                argv, data = _array(data)
+            else:
+                line, end, data = _line(data, b'\n', 'inline request')
+                argv = split_inline(line.rstrip(b'\r')) if end else []
+            if argv:
+                commands.append(argv)
+    except ProtocolError as error:
+        return commands, str(error.args[0])
+    return commands, ''
+
+
+def _line(data: bytes, end: bytes, what: str) -> tuple[bytes, bytes, bytes]:
+    line, found, rest = data.partition(end)
+    if not found and len(data) > MAX_INLINE:
+        raise ProtocolError(f'ERR Protocol error: too big {what}')
+    return line, found, rest
+
+
+def _array(data: bytes) -> tuple[list[bytes], bytes]:
+    line, found, data = _line(data, b'\r\n', 'mbulk count string')
+    if not found:
+        return [], b''
+    count = _number(line[1:])
+    if count is None or count > MAX_ARGUMENTS:
+        raise ProtocolError('ERR Protocol error: invalid multibulk length')
+    argv: list[bytes] = []
+    while len(argv) < count:
+        line, found, rest = _line(data, b'\r\n', 'bulk count string')
+        if data and data[:1] != b'$':
+            shown = chr(data[0]) if 32 <= data[0] < 127 else f'\\x{data[0]:02x}'
+            raise ProtocolError(f"ERR Protocol error: expected '$', got '{shown}'")
+        if not found:
+            return [], b''
+        length = _number(line[1:])
+        if length is None or not 0 <= length <= MAX_BULK:
+            raise ProtocolError('ERR Protocol error: invalid bulk length')
+        if len(rest) < length + 2:
+            return [], b''
+        if rest[length : length + 2] != b'\r\n':
+            raise ProtocolError('ERR Protocol error: a bulk string does not end where its length says')
+        argv.append(rest[:length])
+        data = rest[length + 2 :]
+    return argv, data
+
+
 def run(inputs: int, seed: int, progress: Callable[[int], None]) -> Report:
     """Feed so many inputs.
 
@@ -83,7 +148,7 @@ def run(inputs: int, seed: int, progress: Callable[[int], None]) -> Report:
         pieces = _pieces(chance, data)
         try:
             with limited():
-                whole, parts = _parsed([data]), _parsed(pieces)
+                whole, parts, plain = _parsed([data]), _parsed(pieces), _plainly(data)
         except Hang:
             report.findings.append(f'input {number}: more than {HANG:g} s for {data[:200]!r}')
         except Exception as error:
@@ -93,6 +158,10 @@ def run(inputs: int, seed: int, progress: Callable[[int], None]) -> Report:
                 report.findings.append(
                     f'input {number}: {data[:200]!r} is {_shown(whole)}, and in pieces of {[*map(len, pieces)]} '
                     f'{_shown(parts)}'
+                )
+            if whole != plain:
+                report.findings.append(
+                    f'input {number}: {data[:200]!r} is {_shown(whole)}, and should be {_shown(plain)}'
                 )
             if whole[1] and not (whole[1].startswith('ERR Protocol error: ') and is_redis_error(whole[1])):
                 report.findings.append(f'input {number}: {whole[1]!r} for {data[:200]!r}')
