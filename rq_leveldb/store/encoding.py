@@ -276,14 +276,26 @@ def counted_body(version: int, count: int) -> bytes:
 def read_counted_body(record: bytes) -> tuple[int, int]:
     """:returns: version and count of a value that is large, whatever its type"""
     body: tuple[int, int] = _TWO.unpack_from(record, _HEADER_SIZE)
-    _check_large(record, body[1])
     return body
 
 
-def _check_large(record: bytes, count: int) -> None:
-    size = _BODY_SIZES.get(record[0])
-    if (size is not None and len(record) != _HEADER_SIZE + size) or count > MAX_COUNT:
-        raise DamagedRecord('its record says what cannot be')
+def check_large(record: bytes) -> None:
+    """See that the record of a large value says what can be, so that what goes by it comes to an end.
+
+    :raises DamagedRecord: it does not
+    """
+    type_code = record[0]
+    size = _BODY_SIZES.get(type_code)
+    if size is not None and len(record) != _HEADER_SIZE + size:
+        raise DamagedRecord('its record is too short or too long')
+    if type_code == TYPE_LIST:
+        _, head, tail, count = read_list_body(record)
+        if not count <= tail - head <= MAX_SPAN:
+            raise DamagedRecord('it says that its elements are where they cannot be')
+    else:
+        count = read_counted_body(record)[1]
+    if count > MAX_COUNT or (not count and type_code != TYPE_STREAM):
+        raise DamagedRecord('it says that it has as many members as cannot be')
 
 
 def meta_version(record: bytes) -> int:
@@ -299,7 +311,6 @@ def list_body(version: int, head: int, tail: int, count: int) -> bytes:
 
 def read_list_body(record: bytes) -> tuple[int, int, int, int]:
     body: tuple[int, int, int, int] = _FOUR.unpack_from(record, _HEADER_SIZE)
-    _check_large(record, body[3])
     return body
 
 
@@ -316,11 +327,14 @@ _STREAM = struct.Struct('>9Q')
 _BODY_SIZES = {TYPE_LIST: _FOUR.size, TYPE_SET: _TWO.size, TYPE_LARGE_HASH: _TWO.size, TYPE_STREAM: _STREAM.size}
 MAX_COUNT = (1 << 32) - 1
 """Elements, members, fields or entries of one value; more make no sense, as in Redis."""
+MAX_SPAN = 1 << 40
+"""Positions from a list's first element to its last: none gets that far, and walking its holes would take for ever."""
 MAX_NUMBER = (1 << 63) - 1
 """The greatest number that a reply can hold."""
 
 
-def _check_number(number: int) -> None:
+def check_number(number: int) -> None:
+    """:raises DamagedRecord: it is too large for a reply"""
     if number > MAX_NUMBER:
         raise DamagedRecord('a number in one of its records is too large')
 
@@ -353,8 +367,6 @@ def stream_body(body: StreamBody) -> bytes:
 
 def read_stream_body(record: bytes) -> StreamBody:
     numbers = _STREAM.unpack_from(record, _HEADER_SIZE)
-    _check_large(record, numbers[1])
-    _check_number(numbers[4])
     return StreamBody(
         numbers[0], numbers[1], (numbers[2], numbers[3]), numbers[4], (numbers[5], numbers[6]), (numbers[7], numbers[8])
     )
@@ -600,9 +612,9 @@ def group_record(number: int, last: StreamId, read: int | None, pending: int, fl
 
 def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int, StreamId]:
     number, ms, seq, read, pending, floor_ms, floor_seq = _GROUP.unpack(record)
-    _check_number(pending)
+    check_number(pending)
     if read != _NOT_KNOWN:
-        _check_number(read)
+        check_number(read)
     return number, (ms, seq), None if read == _NOT_KNOWN else read, pending, (floor_ms, floor_seq)
 
 
@@ -617,10 +629,10 @@ def consumer_record(seen: int, active: int | None, pending: int) -> bytes:
 
 def read_consumer_record(record: bytes) -> tuple[int, int | None, int]:
     seen, active, pending = _CONSUMER.unpack(record)
-    _check_number(seen)
-    _check_number(pending)
+    check_number(seen)
+    check_number(pending)
     if active != _NOT_KNOWN:
-        _check_number(active)
+        check_number(active)
     return seen, None if active == _NOT_KNOWN else active, pending
 
 
@@ -635,8 +647,8 @@ def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
 
 def read_pending_record(record: bytes) -> tuple[int, int, bytes]:
     delivered, times = _PENDING.unpack_from(record)
-    _check_number(delivered)
-    _check_number(times)
+    check_number(delivered)
+    check_number(times)
     return delivered, times, record[_PENDING.size :]
 
 

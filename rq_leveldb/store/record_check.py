@@ -278,8 +278,7 @@ class RecordCheck:
         members = self._values.get(version)
         if members is None:
             if type_code == encoding.TYPE_STREAM and not count:
-                encoding.read_stream_body(record)
-                return '', 0
+                return self._said_by(record), 0
             return f'none of its {count} members is there', count
         if members.owner:
             return 'it shares its members with another key', count
@@ -290,6 +289,9 @@ class RecordCheck:
             return 'its members are of another type', count
         if members.problem:
             return members.problem, count
+        problem = self._said_by(record)
+        if problem:
+            return problem, count
         if members.count != count:
             return f'{members.count} of its {count} members are there', count
         if type_code == encoding.TYPE_LIST:
@@ -304,6 +306,16 @@ class RecordCheck:
             ):
                 return 'its entries are not between the ids that it says', count
         return '', count
+
+    def _said_by(self, record: bytes) -> str:
+        """:returns: what a large value's record says that cannot be"""
+        try:
+            encoding.check_large(record)
+            if record[0] == encoding.TYPE_STREAM:
+                encoding.check_number(encoding.read_stream_body(record).added)
+        except encoding.DamagedRecord as error:
+            return error.reason
+        return ''
 
     def _list(self, record: bytes, members: _Members) -> str:
         version, head, tail, count = encoding.read_list_body(record)
@@ -388,6 +400,7 @@ def _small(record: bytes, type_code: int) -> str:
     parts = encoding.check_small(record)
     if type_code == encoding.TYPE_SMALL_STREAM:
         body = encoding.read_stream_body(record)
+        encoding.check_number(body.added)
         ids = parts[::2]
         for data in parts[1::2]:
             encoding.check_strings(data)

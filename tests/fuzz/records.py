@@ -185,7 +185,7 @@ class _Run:
         self._restore()
         self._store.server.engine.write(changes)
         self._store.server.keyspace.rollback()
-        self._store.survey()
+        sound = self._store.survey().is_sound()
         meta_key = self._owner(key)
         name = meta_key[encoding.META_PREFIX_SIZE :]
         kind = name.decode().removeprefix('large').replace('holes', 'list').replace('expiring', 'string')
@@ -209,6 +209,8 @@ class _Run:
                 ("damaged data in '", 'damaged data in the reply', 'cannot go on sending a reply: ')
             ):
                 self._find(f'{what}: {fault}')
+        if damaged and sound:
+            self._find(f'{what}: a client is told of damage, and the check finds none')
         self.report.outcomes['errors' if damaged else 'values'] += 1
 
     def _judge(self, client: Client, argv: list[bytes], what: str) -> bool:

@@ -38,6 +38,7 @@ class Hash(Value):
             self._fields = encoding.read_small_hash(record)
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             version, count = encoding.read_counted_body(record)
             self = cls(overlay, version)
             self._fields = None

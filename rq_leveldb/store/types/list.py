@@ -24,8 +24,6 @@ from rq_leveldb.store.types.value import Value
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
 """Up to so many elements, each is removed by itself."""
-_MAX_SPAN = 1 << 40
-"""Positions from the first element to the last: no list gets that far, and walking its holes would take for ever."""
 _MANY_HOLES = 4
 """Holes per element above which elements are looked up one by one instead of scanned."""
 
@@ -41,9 +39,8 @@ class List(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> List:
+        encoding.check_large(record)
         version, head, tail, count = encoding.read_list_body(record)
-        if not 0 < count <= tail - head <= _MAX_SPAN:
-            raise encoding.DamagedRecord('it says that its elements are where they cannot be')
         self = cls(overlay, version)
         self._head, self._tail, self._count = head, tail, count
         return self

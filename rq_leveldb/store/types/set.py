@@ -37,6 +37,7 @@ class Set(Value):
             self._members = encoding.read_small_set(record)
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             version, count = encoding.read_counted_body(record)
             self = cls(overlay, version)
             self._members = None

@@ -54,6 +54,7 @@ class SortedSet(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> SortedSet:
+        encoding.check_large(record)
         version, count, floor = encoding.read_sorted_set_body(record)
         self = cls(overlay, version)
         self._count, self._floor = count, floor

@@ -74,6 +74,7 @@ class Stream(Value):
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Stream:
         body = encoding.read_stream_body(record)
+        encoding.check_number(body.added)
         self = cls(overlay, body.version)
         self.last = body.last
         self.added = body.added
@@ -84,6 +85,7 @@ class Stream(Value):
             self._entries = encoding.read_stream_entries_body(record)
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             self._entries = None
         return self
 
