@@ -98,11 +98,12 @@ class Survey:
 class _Members:
     """The members of one version: how many, from where to where, and whether those match that come in pairs."""
 
-    __slots__ = ('balance', 'count', 'high', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
+    __slots__ = ('balance', 'count', 'high', 'holes', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
 
     def __init__(self) -> None:
         self.type_code = 0
         self.count = 0  # of elements, fields, members or entries
+        self.holes = 0  # of a list
         self.others = 0  # sorted set: entries; list: records of holes
         self.number = 0  # the greatest that a group of a stream has
         self.balance = 0
@@ -324,6 +325,8 @@ class RecordCheck:
             return 'its elements are not between the ends that it says'
         if tail - head == count:
             return 'it has records of holes and no holes' if members.others else ''
+        if members.holes != tail - head - count:
+            return 'its holes are not where it says'
         overlay = Overlay(self._engine)
         before = head - 1
         number = 0
@@ -502,11 +505,27 @@ class _Reader:
         else:
             if len(rest) != 9 or not 1 <= rest[0] <= encoding.LIST_HOLES_LEVELS:
                 raise ValueError('holes in no level')
-            if rest[0] == 1:
-                encoding.read_u64(value)
-            else:
-                encoding.read_holes_record(rest[0], value)
+            self._holes(rest[0], encoding.read_u64(rest, 1), value)
             members.others += 1
+
+    def _holes(self, level: int, block: int, value: bytes) -> None:
+        """A block says as many holes as the block above says of it."""
+        members = self.members
+        if level == 1:
+            number = encoding.read_u64(value).bit_count()
+        else:
+            counts = encoding.read_holes_record(level, value)
+            size = holes.SIZES[level - 1]
+            for slot, count in enumerate(counts):
+                if count > size:
+                    raise ValueError('more holes than positions')
+                if 0 < count < size:
+                    members.balance -= hash((level - 1, (block << 6) + slot, count))
+            number = sum(counts)
+        if level == encoding.LIST_HOLES_LEVELS:
+            members.holes += number
+        else:
+            members.balance += hash((level, block, number))
 
     def _finish_element(self) -> None:
         if not self._element:

@@ -83,6 +83,8 @@ class Stream(Value):
         self._floor = body.floor
         if record[0] == encoding.TYPE_SMALL_STREAM:
             self._entries = encoding.read_stream_entries_body(record)
+            if len(self._entries) != body.count:
+                raise encoding.DamagedRecord('it does not have as many entries as it says')
             self._bytes = len(record)
         else:
             encoding.check_large(record)
