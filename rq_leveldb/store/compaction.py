@@ -15,7 +15,7 @@ INTERVAL = 1.0
 """Seconds between two looks, and so between two slices."""
 QUIET = 20
 """Commits since the last look up to which there is little to do."""
-LEAST = 5_000
+LEAST = 500
 """Records that were removed before it is worth anything."""
 WORTH = 4096
 """Bytes of the database for each removed record above which it is not: all of them would be written anew."""

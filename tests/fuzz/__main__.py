@@ -50,7 +50,9 @@ def run(name: str, inputs: int, seed: int, place: Path, progress: Callable[[int]
     """
     if name == 'resp':
         return parser.run(inputs, seed, progress)
-    return (commands if name == 'commands' else records).run(place / name, inputs, seed, progress)
+    if name == 'commands':
+        return commands.run(place / name, inputs, seed, progress)
+    return records.run(place / name, inputs, seed, progress)
 
 
 def _bar(name: str, inputs: int) -> Callable[[int], None]:

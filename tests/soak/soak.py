@@ -35,7 +35,8 @@ _ACKNOWLEDGED, _BEGUN, _ENDED, _EXPLAINED = 1, 2, 4, 8
 _AWAY = (ConnectionError, TimeoutError, ResponseError)
 _CHILD_BLOW = 8.0
 """Seconds between two kills of a job's process."""
-_PATIENCE = 300.0
+_PATIENCE = 960.0
+"""Seconds; a supervisor that is killed during maintenance keeps others from it for up to 899, as with RQ."""
 GROWTH = 5.0
 """MB by which a process may grow within the second half."""
 _WARM = 600.0

@@ -14,18 +14,20 @@ from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.scheduler import RQScheduler
-from worker_support import Workers, fields_of, until
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.ready import enqueue_ready
 from rq_leveldb.worker.scheduler import InProcessScheduler
+from tests.until import until
+from tests.worker.support import Workers, fields_of
 
 PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def schedule(queue: Queue, when: datetime = PAST, **options: Any) -> Job:
-    return queue.enqueue_at(when, worker_jobs.add, 1, 2, **options)
+    job: Job = queue.enqueue_at(when, worker_jobs.add, 1, 2, **options)
+    return job
 
 
 def scheduler(connection: Any, *names: str) -> InProcessScheduler:

@@ -458,7 +458,10 @@ class List(Value):
             return
         occurrences = encoding.read_occurrences_record(found)
         if occurrences is None:
-            yield encoding.read_u64(found)
+            position = encoding.read_u64(found)
+            if not self._head <= position < self._tail:
+                raise encoding.DamagedRecord('one of its elements is said to be where it cannot be')
+            yield position
             return
         count, floor = occurrences
         prefix = encoding.list_occurrences(version, identity)
