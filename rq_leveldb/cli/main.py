@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     'info': 'rq_leveldb.cli.rq_commands:info',
     'status': 'rq_leveldb.cli.status:status',
     'check': 'rq_leveldb.cli.check:check',
+    'migrate': 'rq_leveldb.cli.migrate:migrate',
     'requeue': 'rq_leveldb.cli.rq_commands:requeue',
     'empty': 'rq_leveldb.cli.rq_commands:empty',
     'suspend': 'rq_leveldb.cli.rq_commands:suspend',

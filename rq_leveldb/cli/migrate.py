@@ -1,0 +1,309 @@
+"""rq-leveldb migrate: everything that RQ keeps, from one place to another."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_leveldb.cli import render
+from rq_leveldb.errors import StoreError, mask_password
+from rq_leveldb.location import is_redis_url, parse
+
+if TYPE_CHECKING:
+    from rq_leveldb.migrate import Notes, Outcome, Plan
+
+__all__ = ['migrate']
+
+_SHOWN_AFTER = 2.0
+"""Seconds after which it is shown how far it is."""
+
+_LINE_EVERY = 10.0
+"""Seconds between two lines of progress in a pipe."""
+
+_SOME = 20
+_STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
+
+_EPILOG = """\b
+SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://.
+Stop the workers on both sides first. It can be interrupted at any time: run
+the same command again, and it goes on where it was.
+
+\b
+With --merge, of a key that both have
+ - a list (a queue) gets the source's elements after its own;
+ - a set or a sorted set has the members of both, with the source's scores;
+ - a hash has the fields of both, with the source's values; a job that both
+   have is refused;
+ - a stream has the entries of both, in order; an id that both have is refused;
+ - a string is refused, unless both are equal.
+
+\b
+Exit codes: 0 done and verified, or --dry-run found nothing in the way; 1 a
+place failed or could not be reached; 2 the command was not understood;
+3 something is in the way, and nothing was done; 4 some keys were not carried
+over or not removed, and are named; 130 interrupted.
+"""
+
+
+@click.command(
+    short_help='Carries all jobs and queues from one place to another, such as to Redis.',
+    epilog=_EPILOG,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+@click.argument('source')
+@click.argument('target')
+@click.option('--dry-run', is_flag=True, help='Say what there is to do and what is in the way, and change nothing.')
+@click.option('--merge', is_flag=True, help='Also into a target that holds RQ data.')
+@click.option('--move', is_flag=True, help='Remove from the source what is verified.')
+@click.option('--all', 'everything', is_flag=True, help="All keys of the database, and not only RQ's and ours.")
+@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
+def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, everything: bool, as_json: bool) -> None:
+    """Copy everything that RQ keeps from SOURCE to TARGET: jobs, queues, registries, results, with order and expiry.
+
+    In the end every key is read again on both sides, and their digests are compared.
+    """
+    if not _exists(source):
+        raise StoreError(source, title='There is no store', advice='Name the place that has the jobs.')
+    _exists(target)
+    from rq_leveldb.migrate import Migration
+
+    report: dict[str, Any] = {'source': mask_password(source), 'target': mask_password(target)}
+    with (
+        _Shown() as shown,
+        Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.progress) as migration,
+    ):
+        plan = migration.plan()
+        workers = {url: _living(url) for url in (source, target)}
+        for url, names in workers.items():
+            plan.obstacles += (_worker_sentence(url, name, reason) for name, reason in names.items())
+        queues = _queues(source)
+        report['plan'] = {
+            'keys': plan.keys,
+            'types': dict(plan.kinds),
+            'bytes': plan.bytes,
+            'queues': queues,
+            'goes_on': plan.goes_on,
+            'in_the_way': plan.obstacles,
+            'conflicts': _described(plan.conflicts),
+            'warnings': plan.warnings,
+        }
+        if not as_json:
+            shown.pause()
+            _show_plan(plan, queues, source, target)
+        outcome = migration.run(plan) if plan.may_begin and not dry_run else None
+    if outcome is not None:
+        report['outcome'] = {
+            name: _described(getattr(outcome, name)) if isinstance(value, dict) else value
+            for name, value in asdict(outcome).items()
+        }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif outcome is not None:
+        _show_outcome(outcome, source, target, is_move=move)
+    elif not plan.may_begin:
+        click.echo(
+            f'{click.style("Nothing was done.", fg="red", bold=True)} Mend this, and run the same command again.'
+        )
+    else:
+        click.echo('Nothing is in the way. Nothing was changed.')
+    if outcome is None:
+        sys.exit(0 if plan.may_begin else 3)
+    sys.exit(0 if outcome.complete and not outcome.left.count else 4)
+
+
+def _exists(url: str) -> bool:
+    """Say whether there is a store or may be a server; a URL that names neither is an error."""
+    return is_redis_url(url) or parse(url).directory.check()
+
+
+def _living(url: str) -> dict[str, str]:
+    """Return the names of a place's workers that may be alive, each with what is known of it."""
+    from rq.worker import BaseWorker
+
+    from rq_leveldb.client.connection import Redis
+    from rq_leveldb.lookup import Fields, find_workers, replies
+    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead, subscribed
+
+    found: dict[str, str] = {}
+    with Redis.from_url(url) as connection:
+        names = find_workers(connection).names
+        if not names:
+            return found
+        keys = [f'{BaseWorker.redis_worker_namespace_prefix}{name}' for name in names]
+        pipe = connection.pipeline(transaction=False)
+        for key in keys:
+            pipe.hgetall(key)
+        listening = subscribed(connection, names)
+        for name, key, raw in zip(names, keys, replies(pipe), strict=True):
+            fields = Fields(raw, key)
+            said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
+            if name in listening:
+                found[name] = ''
+            elif raw and not is_surely_dead(connection, name, said):
+                left = connection.ttl(key)
+                found[name] = f'; if it has died, its registration ends in {render.duration(max(0, int(left)))}'
+    return found
+
+
+def _worker_sentence(url: str, name: str, reason: str) -> str:
+    return f'The worker {name} is registered on {mask_password(url)}: stop the workers on both sides first{reason}.'
+
+
+def _queues(url: str) -> dict[str, dict[str, int | None]]:
+    from rq_leveldb.client.connection import Redis
+    from rq_leveldb.lookup import count_jobs, find_queues
+
+    with Redis.from_url(url) as connection:
+        names = find_queues(connection).names
+        counts = count_jobs(connection, names)
+    return {name: {state: states[state] for state in _STATES} for name, states in zip(names, counts, strict=True)}
+
+
+def _described(notes: Notes | dict[str, Any]) -> dict[str, Any]:
+    from rq_leveldb.migrate import Notes
+
+    assert isinstance(notes, Notes)
+    return {'count': notes.count, 'some': notes.some}
+
+
+def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str, target: str) -> None:
+    kinds = ', '.join(f'{count:,} {kind}' for kind, count in plan.kinds.most_common())
+    render.fields(
+        [
+            ('From', mask_password(source)),
+            ('To', mask_password(target)),
+            ('Keys', f'{plan.keys:,}{f" ({kinds})" if kinds else ""}'),
+            ('Size', f'about {render.size(plan.bytes)} in the memory of the source'),
+        ]
+    )
+    if queues:
+        click.echo()
+        render.table(
+            ('queue', *_STATES),
+            [
+                (name, *('?' if states[state] is None else states[state] or 0 for state in _STATES))
+                for name, states in queues.items()
+            ],
+        )
+    click.echo()
+    if plan.is_verified:
+        click.echo('All of it was copied and verified before, and its removal from the source was interrupted.')
+    elif plan.goes_on:
+        click.echo('Goes on with a migration that was interrupted.')
+    for warning in plan.warnings:
+        click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
+    for obstacle in plan.obstacles:
+        click.echo(f'{click.style("In the way:", fg="red")} {obstacle}')
+    _show_notes('In the way', plan.conflicts)
+
+
+def _show_notes(title: str, notes: Notes) -> None:
+    if not notes.count:
+        return
+    click.echo(f'{click.style(f"{title}:", fg="red")} {notes.count:,} keys')
+    shown = list(notes.some.items())[:_SOME]
+    for name, reason in shown:
+        click.echo(f'  {name}: {reason}')
+    if notes.count > len(shown):
+        click.echo(f'  and {notes.count - len(shown):,} more (--json names up to 1,000)')
+
+
+def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) -> None:
+    parts = [
+        f'{count:,} {what}'
+        for count, what in (
+            (outcome.copied, 'copied'),
+            (outcome.present, 'there from before'),
+            (outcome.merged, 'merged'),
+            (outcome.recopied, 'copied again, since they changed meanwhile'),
+            (outcome.dropped, 'removed again, since the source has them no more'),
+            (outcome.removed, 'removed from the source'),
+        )
+        if count
+    ]
+    click.echo(f'Keys: {", ".join(parts) or "nothing to do"}')
+    _show_notes('Not carried over', outcome.refused)
+    _show_notes('Not equal', outcome.changing)
+    _show_notes('Left in the source', outcome.left)
+    if not outcome.complete:
+        click.echo(
+            f'{click.style("Not complete.", fg="red", bold=True)} Stop what writes to the two places, see to what is '
+            'named here, and run the same command again.'
+        )
+    elif outcome.left.count:
+        click.echo(
+            f'{click.style("Copied", fg="yellow", bold=True)}, but not all could be removed from the source. Stop what '
+            'writes to it, and run the same command again.'
+        )
+    else:
+        said = f': {outcome.verified:,} keys are equal in both places, order aside where it means nothing'
+        click.echo(f'{click.style("Done and verified", fg="green", bold=True)}{said if outcome.verified else ""}.')
+        if not is_move:
+            click.echo(f'Nothing was removed from {mask_password(source)}.')
+        click.echo(f'Use it with RQ_LEVELDB_URL={mask_password(target)}')
+
+
+class _Shown:
+    """How far it is, if it takes long: a bar on a terminal, now and then a line in a pipe."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._said = self._started
+        self._stack = ExitStack()
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def pause(self) -> None:
+        """Take the bar away, for something to be printed; the next progress shows another."""
+        self._stack.close()
+        self._bar = None
+        self._tasks = {}
+
+    def progress(self, what: str, done: int, size: int) -> None:
+        """Show how far it is.
+
+        Args:
+            what: is done.
+            done: of how many keys.
+            size: how many there are.
+        """
+        now = time.monotonic()
+        if now - self._started < _SHOWN_AFTER:
+            return
+        if not sys.stderr.isatty():
+            if now - self._said >= _LINE_EVERY:
+                self._said = now
+                click.echo(f'{what}: {done:,} of {size:,} keys', err=True)
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = self._stack.enter_context(
+                Progress(
+                    TextColumn('{task.description}'),
+                    BarColumn(),
+                    MofNCompleteColumn(),
+                    TextColumn('{task.fields[rate]}'),
+                    TimeRemainingColumn(),
+                    console=Console(stderr=True),
+                    transient=True,
+                )
+            )
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=size, rate='')
+        task = self._tasks[what]
+        speed = next((one.speed for one in self._bar.tasks if one.id == task), None)
+        self._bar.update(task, completed=done, total=size, rate=f'{speed:,.0f} keys/s' if speed else '')

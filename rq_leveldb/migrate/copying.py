@@ -1,0 +1,319 @@
+"""A key comes into the target whole or not at all, and what is written there is noted in the same transaction.
+
+Short values are written under their names, many in one MULTI. A long one grows under the name `record.PART` and is then
+renamed. A name in the target that this migration has not written, or that somebody has changed since, is not
+overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from rq_leveldb.migrate import merging, record
+from rq_leveldb.migrate.outcome import Outcome
+from rq_leveldb.migrate.record import PART, Entry, short
+from rq_leveldb.migrate.scope import Batches, Key, Read
+from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, read_slices, write_commands
+from rq_leveldb.migrate.wire import Command, Wire, pack
+
+__all__ = ['Copier', 'Places', 'Stored', 'look']
+
+_TRIES = 5
+_CHANGED_BY_OTHERS = 'it was changed in the target by somebody else'
+_GONE = 'it is gone from the target, where this migration had put it: somebody has used it or removed it there'
+_FOREIGN = 'the target has a key of this name that is not from this migration'
+
+
+class Places(NamedTuple):
+    """The connections of a migration.
+
+    Args:
+        source: for values that are asked for ahead of their use.
+        source_aside: the source, for everything else.
+        target: for transactions, and for values that are asked for ahead.
+        target_aside: the target, for everything else.
+    """
+
+    source: Wire
+    source_aside: Wire
+    target: Wire
+    target_aside: Wire
+
+
+class Stored(NamedTuple):
+    """A key as it is in a place.
+
+    Args:
+        kind: its type.
+        expires: in ms since the epoch, or `NO_EXPIRY`.
+        digest: of all of it.
+    """
+
+    kind: bytes
+    expires: int
+    digest: bytes
+
+
+def look(wire: Wire, name: bytes) -> Stored | None:
+    """Read a key of any type and size; None if it is not there.
+
+    Args:
+        wire: where.
+        name: its name.
+    """
+    kind, expires = wire.do([(b'TYPE', name), (b'PEXPIRETIME', name)])
+    if kind == b'none' or expires == -2:
+        return None
+    return Stored(kind, expires, digest_of(kind, expires, read_slices(wire, name, kind)))
+
+
+class Copier:
+    """Copies keys.
+
+    Args:
+        places: from where and to where.
+        outcome: is counted up.
+        merge: whether keys that are in the target already are merged.
+        strange: receives the name and the type of a key that cannot be carried over.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        outcome: Outcome,
+        *,
+        merge: bool,
+        strange: Callable[[bytes, bytes], None],
+    ) -> None:
+        self._source, self._probe, self._target, self._aside = places
+        self._outcome = outcome
+        self._merge = merge
+        self._strange = strange
+        # The transaction whose replies were not read yet: how many they are, and its keys.
+        self._replies = 0
+        self._written: list[bytes] = []
+
+    def copy(self, names: Iterable[bytes], done: Callable[[int], None]) -> None:
+        """Copy keys.
+
+        Args:
+            names: which; some may come twice.
+            done: receives numbers of keys that are done.
+        """
+        batches = Batches(self._probe, names, self._strange)
+        self._pass(batches, done)
+        while batches.again:
+            self._pass(batches, done)
+
+    def _pass(self, batches: Batches, done: Callable[[int], None]) -> None:
+        ahead: list[Key] = []
+        for batch in batches:
+            if batch[0].large:
+                self._store(batches, ahead, [])
+                ahead = []
+                self._settle(batches)
+                self._large(batch[0])
+                done(1)
+                continue
+            batches.request(self._source, batch)
+            if ahead:
+                self._store(batches, ahead, batch)
+            else:
+                self._watch(batch)
+            done(len(batch))
+            ahead = batch
+        self._store(batches, ahead, [])
+        self._settle(batches)
+
+    def _watch(self, batch: list[Key]) -> None:
+        names = [key.name for key in batch]
+        self._target.send([(b'WATCH', *names), (b'EXISTS', *names)])
+
+    def _store(self, batches: Batches, batch: list[Key], following: list[Key]) -> None:
+        """Write a batch, whose values are asked for and whose names are watched; have the following one watched."""
+        if not batch:
+            return
+        target = self._target
+        reads = [read for read in batches.receive(self._source, batch) if read is not None and read.parts]
+        digests = [digest_of(read.key.kind, read.expires, read.parts) for read in reads]
+        self._settle(batches)
+        target.checked(target.receive(), 'WATCH')
+        found = target.checked(target.receive(), 'EXISTS')
+        if found:
+            self._resolve(reads, digests)
+        else:
+            self._write(reads, digests, ())
+            self._outcome.copied += len(reads)
+        if following:
+            self._watch(following)
+
+    def _write(self, reads: list[Read], digests: list[bytes], present: Iterable[bytes]) -> None:
+        """Send the transaction that writes short values; its replies are read later."""
+        if not reads:
+            self._target.send([(b'UNWATCH',)])
+            self._replies = 1
+            return
+        commands: list[Command] = [(b'MULTI',)]
+        commands += ((b'UNLINK', name) for name in present)
+        for read in reads:
+            for part in read.parts:
+                commands += write_commands(read.key.name, part)
+            if read.expires != NO_EXPIRY:
+                commands.append((b'PEXPIREAT', read.key.name, read.expires))
+        self._written = [read.key.name for read in reads]
+        commands += [
+            record.note([(name, Entry(short(digest))) for name, digest in zip(self._written, digests, strict=True)]),
+            (b'EXEC',),
+        ]
+        self._replies = len(commands)
+        self._target.send_packed(b''.join(map(pack, commands)), len(commands))
+
+    def _settle(self, batches: Batches | None = None) -> bool:
+        """Read the replies to the last transaction; False if somebody touched one of its keys meanwhile."""
+        replies = [self._target.checked(self._target.receive(), 'a write') for _ in range(self._replies)]
+        is_done = not replies or replies[-1] is not None
+        if not is_done and batches is not None:
+            batches.again += self._written
+        if replies and isinstance(replies[-1], list):
+            for reply in replies[-1]:
+                self._target.checked(reply, 'a write')
+        self._replies = 0
+        self._written = []
+        return is_done
+
+    def _resolve(self, reads: list[Read], digests: list[bytes]) -> None:
+        """Write those of a batch that may be written, some of which the target has already."""
+        if not reads:
+            self._write([], [], ())
+            return
+        noted = record.entries(self._target, [read.key.name for read in reads])
+        exist = self._target.do([(b'EXISTS', read.key.name) for read in reads])
+        written: list[tuple[Read, bytes]] = []
+        merged: list[tuple[Read, bytes]] = []
+        replaced: list[bytes] = []
+        for read, digest, entry, is_there in zip(reads, digests, noted, exist, strict=True):
+            name = read.key.name
+            verdict = self._decide(name, digest, look(self._aside, name) if is_there else None, entry)
+            if verdict == 'merge':
+                merged.append((read, digest))
+            elif verdict in ('write', 'replace'):
+                written.append((read, digest))
+                if verdict == 'replace':
+                    replaced.append(name)
+            elif verdict == 'present':
+                self._outcome.present += 1
+            else:
+                self._outcome.refused.add(name, verdict)
+        self._outcome.copied += len(written)
+        self._write([read for read, _ in written], [digest for _, digest in written], replaced)
+        if merged:
+            self._settle()
+            for read, digest in merged:
+                self._merge_key(read.key.name, read.key.kind, read.expires, digest)
+
+    def _decide(self, name: bytes, digest: bytes, there: Stored | None, entry: Entry | None) -> str:
+        """Return what is to be done about a key: write, replace, merge, present; else why it is refused."""
+        own = short(digest)
+        if there is None:
+            return 'write' if entry is None else _GONE
+        if entry is not None and entry.merged:
+            return 'present' if entry.digest == own else 'it has changed in the source since it was merged'
+        if there.digest == digest:
+            if entry is None:
+                self._target.call(*record.note([(name, Entry(own))]))
+            return 'present'
+        if entry is None:
+            return 'merge' if self._merge else _FOREIGN
+        return 'replace' if entry.digest == short(there.digest) else _CHANGED_BY_OTHERS
+
+    def _large(self, key: Key) -> None:
+        name = key.name
+        target = self._target
+        for _ in range(_TRIES):
+            target.call(b'WATCH', name)
+            there = look(target, name)
+            entry = record.entries(target, [name])[0]
+            verdict = 'write'
+            if there is not None or entry is not None:
+                own = look(self._probe, name)
+                if own is None:
+                    target.call(b'UNWATCH')
+                    return
+                verdict = self._decide(name, own.digest, there, entry)
+                if verdict == 'merge':
+                    self._merge_key(name, own.kind, own.expires, own.digest)
+                    return
+            if verdict not in ('write', 'replace'):
+                target.call(b'UNWATCH')
+                if verdict == 'present':
+                    self._outcome.present += 1
+                else:
+                    self._outcome.refused.add(name, verdict)
+                return
+            if self._build(key):
+                self._outcome.copied += 1
+                return
+        self._outcome.refused.add(name, 'somebody changes it in the target all the time')
+
+    def _build(self, key: Key) -> bool:
+        """Copy a watched key in slices; False if somebody touched it in the target meanwhile."""
+        name = key.name
+        target = self._target
+        target.call(b'UNLINK', PART)
+        expires = self._probe.call(b'PEXPIRETIME', name)
+        digest = Digest(key.kind, expires)
+        is_empty = True
+        for part in read_slices(self._probe, name, key.kind):
+            is_empty = False
+            digest.add(part)
+            self._add(part)
+        if is_empty or expires == -2:
+            target.call(b'UNWATCH')
+            return True
+        return self._rename(name, expires, Entry(short(digest.value())))
+
+    def _add(self, part: Slice) -> None:
+        commands = write_commands(PART, part)
+        for start in range(0, len(commands), 100):
+            self._target.do(commands[start : start + 100])
+
+    def _rename(self, name: bytes, expires: int, entry: Entry) -> bool:
+        lasting: Command = (b'PERSIST', name) if expires == NO_EXPIRY else (b'PEXPIREAT', name, expires)
+        *_, done = self._target.do(
+            [(b'MULTI',), (b'RENAME', PART, name), lasting, record.note([(name, entry)]), (b'EXEC',)]
+        )
+        if done is None:
+            return False
+        for reply in done:
+            self._target.checked(reply, 'RENAME')
+        return True
+
+    def _merge_key(self, name: bytes, kind: bytes, expires: int, digest: bytes) -> None:
+        target = self._target
+        for _ in range(_TRIES):
+            target.call(b'WATCH', name)
+            other, until = target.do([(b'TYPE', name), (b'PEXPIRETIME', name)])
+            if other == b'none':
+                # It has gone, and the next run or the verification copies it.
+                target.call(b'UNWATCH')
+                return
+            reason = merging.refusal(self._probe, target, name, kind, other)
+            if reason is not None:
+                target.call(b'UNWATCH')
+                self._outcome.refused.add(name, reason)
+                return
+            start = target.call(b'LLEN', name) if kind == b'list' else 0
+            target.call(b'UNLINK', PART)
+            parts: Iterable[Slice]
+            if kind == b'stream':
+                parts = merging.merged_stream(self._probe, target, name)
+            else:
+                target.call(b'COPY', name, PART)
+                parts = () if kind == b'string' else read_slices(self._probe, name, kind)
+            for part in parts:
+                self._add(part)
+            if self._rename(name, merging.later(expires, until), Entry(short(digest), True, start)):
+                self._outcome.merged += 1
+                return
+        self._outcome.refused.add(name, 'somebody changes it in the target all the time')

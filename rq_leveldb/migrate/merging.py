@@ -1,0 +1,119 @@
+"""What becomes of a key that both places have.
+
+=============  ====================================================================================================
+list           the source's elements after the target's
+set            all members of both
+sorted set     all members of both; one that both have gets the source's score
+hash           all fields of both; one that both have gets the source's value; of a job, refused
+stream         all entries of both, in the order of their ids; refused where both have an id, or one has groups
+string         refused, unless both are equal
+=============  ====================================================================================================
+
+It expires when the later of both does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+from rq.defaults import RQ_KEY_PREFIX
+
+from rq_leveldb.migrate.value import NO_EXPIRY, Slice, read_slices
+from rq_leveldb.migrate.wire import Wire
+
+__all__ = ['later', 'merged_stream', 'refusal']
+
+_JOB = RQ_KEY_PREFIX.encode() + b':job:'
+
+
+def later(first: int, second: int) -> int:
+    """Return when a merged key expires.
+
+    Args:
+        first, second: when both do, in ms since the epoch or `NO_EXPIRY`.
+    """
+    return NO_EXPIRY if NO_EXPIRY in (first, second) else max(first, second)
+
+
+def refusal(source: Wire, target: Wire, name: bytes, kind: bytes, other: bytes) -> str | None:
+    """Say why a key that both places have cannot be merged; None if it can, or if both are equal strings.
+
+    Args:
+        source, target: the places.
+        name: the key's name.
+        kind: its type in the source.
+        other: its type in the target.
+    """
+    if kind != other:
+        return f'it is a {kind.decode()} in the source and a {other.decode()} in the target'
+    if kind == b'hash' and name.startswith(_JOB):
+        return 'both have a job of this id'
+    if kind == b'string':
+        return None if _equal_strings(source, target, name) else 'both have this string, with different contents'
+    if kind == b'stream':
+        return _streams_refusal(source, target, name)
+    return None
+
+
+def _equal_strings(source: Wire, target: Wire, name: bytes) -> bool:
+    if source.call(b'STRLEN', name) != target.call(b'STRLEN', name):
+        return False
+    pairs = zip(read_slices(source, name, b'string'), read_slices(target, name, b'string'), strict=False)
+    return all(own == other for own, other in pairs)
+
+
+def _streams_refusal(source: Wire, target: Wire, name: bytes) -> str | None:
+    if source.call(b'XINFO', b'GROUPS', name) or target.call(b'XINFO', b'GROUPS', name):
+        return 'both have this stream, and it has consumer groups'
+    last = None
+    for entry, _ in _both(source, target, name):
+        if entry == last:
+            return f'both have the entry {_text(entry)} of this stream'
+        last = entry
+    return None
+
+
+def merged_stream(source: Wire, target: Wire, name: bytes) -> Iterator[Slice]:
+    """Return the slices of the stream that has the entries of both.
+
+    Args:
+        source, target: the places.
+        name: the key's name.
+    """
+    part: list[Any] = []
+    size = 0
+    for entry, fields in _both(source, target, name):
+        part.append([_text(entry), fields])
+        size += sum(map(len, fields))
+        if size > 1 << 19 or len(part) == 500:
+            yield Slice(b'entries', part)
+            part, size = [], 0
+    if part:
+        yield Slice(b'entries', part)
+    states = [
+        part.items for wire in (source, target) for part in read_slices(wire, name, b'stream') if part.kind == b'state'
+    ]
+    last, deleted = (max((state[at] for state in states), key=_id) for at in (0, 2))
+    yield Slice(b'state', [last, b'%d' % sum(int(state[1]) for state in states), deleted])
+
+
+def _both(source: Wire, target: Wire, name: bytes) -> Iterator[tuple[tuple[int, int], list[bytes]]]:
+    return heapq.merge(_entries(source, name), _entries(target, name), key=lambda item: item[0])
+
+
+def _entries(wire: Wire, name: bytes) -> Iterator[tuple[tuple[int, int], list[bytes]]]:
+    for part in read_slices(wire, name, b'stream'):
+        if part.kind == b'entries':
+            for entry, fields in part.items:
+                yield _id(entry), fields
+
+
+def _id(text: bytes) -> tuple[int, int]:
+    milliseconds, _, number = text.partition(b'-')
+    return int(milliseconds), int(number)
+
+
+def _text(entry: tuple[int, int]) -> str:
+    return f'{entry[0]}-{entry[1]}'

@@ -1,0 +1,224 @@
+"""Which keys are meant, and their types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+from rq.defaults import RQ_KEY_PREFIX
+
+from rq_leveldb.migrate.value import KINDS, Slice, read_whole, slices_of
+from rq_leveldb.migrate.wire import Refused, Wire
+
+__all__ = ['OWN', 'Batches', 'Key', 'Read', 'Scope']
+
+OWN = b'rq-leveldb:migration'
+"""Prefix of the keys that a migration makes for itself in its target, and removes in the end."""
+
+# What beside RQ's keys is kept by our worker and our HTTP front.
+_OURS = b'rq-leveldb:'
+_RQ = RQ_KEY_PREFIX.encode() + b':'
+# What both begin with, which spares the server the sending of other names.
+_BOTH = b'rq*' if _RQ.startswith(b'rq') else b'*'
+# The names of most keys tell their type, which saves asking for it; another type than that is noticed.
+_GUESSES = ((_RQ + b'job:', b'hash'), (_RQ + b'results:', b'stream'))
+_OTHER_ENDS = (b':dependents', b':dependencies')
+# What takes more memory than this in its server is read in slices.
+_LARGE = 1 << 18
+_SCANNED = 500
+_PROBED = 200
+_MOST_KEYS = 128
+_FIRST_KEYS = 16
+# Bytes of values that are held at a time.
+_BATCH_BYTES = 1 << 20
+_MOST_BATCH_BYTES = 4 << 20
+
+
+class Scope:
+    """Which keys are meant.
+
+    Args:
+        everything: all keys, and not only RQ's and ours.
+    """
+
+    def __init__(self, everything: bool = False) -> None:
+        self.everything = everything
+        self._pattern = b'*' if everything else _BOTH
+
+    def has(self, name: bytes) -> bool:
+        """Say whether a key is meant.
+
+        Args:
+            name: its name.
+        """
+        return not name.startswith(OWN) and (self.everything or name.startswith((_RQ, _OURS)))
+
+    def names(self, wire: Wire) -> Iterator[bytes]:
+        """Return the names of all keys that are meant; some may come twice.
+
+        Args:
+            wire: where; nothing else may be asked there meanwhile.
+        """
+        cursor = b'0'
+        while True:
+            cursor, names = wire.call(b'SCAN', cursor, b'MATCH', self._pattern, b'COUNT', _SCANNED)
+            yield from filter(self.has, names)
+            if cursor == b'0':
+                return
+
+
+class Key(NamedTuple):
+    """A key whose type is known.
+
+    Args:
+        name: its name.
+        kind: one of `value.KINDS`.
+        large: whether it has to be read in slices.
+    """
+
+    name: bytes
+    kind: bytes
+    large: bool
+
+
+class Read(NamedTuple):
+    """A short value.
+
+    Args:
+        key: whose it is.
+        expires: in ms since the epoch, or `value.NO_EXPIRY`.
+        parts: its slices; none if the key is gone.
+    """
+
+    key: Key
+    expires: int
+    parts: list[Slice]
+
+
+def guess(name: bytes) -> bytes | None:
+    """Return the type that a key has according to its name, None where that tells nothing."""
+    for prefix, kind in _GUESSES:
+        if name.startswith(prefix):
+            return None if name.endswith(_OTHER_ENDS) else kind
+    return None
+
+
+def _distinct(keys: list[Key]) -> list[Key]:
+    """Return keys without those that came twice: SCAN may do so, and a list must not be written twice."""
+    return list(dict.fromkeys(keys))
+
+
+class Batches:
+    """Groups of keys whose values are small enough to be held at once; a large key is a group of its own.
+
+    Iterate until `again` is empty: those keys were put back.
+
+    Args:
+        probe: the source, for asking for types.
+        names: of the keys.
+        strange: receives the name and the type of a key that cannot be carried over.
+    """
+
+    def __init__(self, probe: Wire, names: Iterable[bytes], strange: Callable[[bytes, bytes], None]) -> None:
+        self.again: list[bytes] = []
+        self._probe = probe
+        self._names = iter(names)
+        self._strange = strange
+        self._count = _FIRST_KEYS
+        self._unguessed: set[bytes] = set()
+        self._large: set[bytes] = set()
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        again, self.again = self.again, []
+        known: list[Key] = []
+        unknown: list[bytes] = []
+        for name in chain(again, self._names):
+            kind = None if name in self._unguessed else guess(name)
+            if kind is not None and name not in self._large:
+                known.append(Key(name, kind, False))
+            else:
+                unknown.append(name)
+            if len(unknown) >= _PROBED:
+                for key in self._asked(unknown):
+                    if key.large:
+                        yield [key]
+                    else:
+                        known.append(key)
+                unknown = []
+            while len(known) >= self._count:
+                taken, known = known[: self._count], known[self._count :]
+                yield _distinct(taken)
+        for key in self._asked(unknown):
+            if key.large:
+                yield [key]
+            else:
+                known.append(key)
+        while known:
+            taken, known = known[: self._count], known[self._count :]
+            yield _distinct(taken)
+
+    def _asked(self, names: list[bytes]) -> Iterator[Key]:
+        commands = chain.from_iterable(((b'TYPE', name), (b'MEMORY', b'USAGE', name)) for name in names)
+        replies = iter(self._probe.do(list(commands)))
+        for name in names:
+            kind, used = next(replies), next(replies)
+            if kind == b'none':
+                continue
+            if kind not in KINDS:
+                self._strange(name, kind)
+                continue
+            yield Key(name, kind, name in self._large or (used or 0) > _LARGE)
+
+    def request(self, wire: Wire, batch: list[Key]) -> None:
+        """Ask for the values of a batch.
+
+        Args:
+            wire: where.
+            batch: none of them large.
+        """
+        wire.send(chain.from_iterable(((b'PEXPIRETIME', key.name), read_whole(key.name, key.kind)) for key in batch))
+
+    def receive(self, wire: Wire, batch: list[Key], *, leading: bool = True) -> list[Read | None]:
+        """Return the values of a batch that was asked for.
+
+        Args:
+            wire: where.
+            batch: the same.
+            leading: whether what cannot be had in this way is put back into `again`.
+
+        Returns:
+            For each key its value; None where it cannot be had in this way.
+        """
+        begun = wire.received
+        found: list[Read | None] = []
+        for key in batch:
+            expires = wire.checked(wire.receive(), 'PEXPIRETIME')
+            reply: Any = wire.receive()
+            if wire.received - begun > _MOST_BATCH_BYTES and found:
+                self._put_back(key, leading)
+                found.append(None)
+                continue
+            if isinstance(reply, Refused):
+                if str(reply).startswith('WRONGTYPE'):
+                    self._unguessed.add(key.name)
+                    self._put_back(key, leading)
+                    found.append(None)
+                    continue
+                if 'no such key' not in str(reply):
+                    wire.checked(reply, f'reading {key.name.decode("utf-8", "backslashreplace")}')
+            parts = slices_of(key.kind, reply)
+            if parts is None:
+                self._large.add(key.name)
+                self._put_back(key, leading)
+                found.append(None)
+            else:
+                # Its time may have come between the two replies.
+                found.append(Read(key, expires, parts if expires != -2 else []))
+        average = max(1, (wire.received - begun) // len(batch))
+        self._count = max(1, min(2 * self._count, _MOST_KEYS, _BATCH_BYTES // average))
+        return found
+
+    def _put_back(self, key: Key, leading: bool) -> None:
+        if leading:
+            self.again.append(key.name)
