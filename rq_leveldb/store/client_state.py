@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rq_leveldb.store.replies import Push, Reply, Status
+from rq_leveldb.store.replies import Push, Status
 
 
 @dataclass(eq=False, slots=True)
@@ -49,15 +49,11 @@ class ClientState:
     blocked: bool = False
     slow: tuple[list[bytes], float] | None = None
     monitor: bool = False
-    no_evict: bool = False
-    no_touch: bool = False
-    reply_mode: str = 'on'
     channels: set[bytes] = field(default_factory=set)
     patterns: set[bytes] = field(default_factory=set)
     shard_channels: set[bytes] = field(default_factory=set)
     subscribed: bool = False
     unsent_bytes: Callable[[], int] = lambda: 0
-    last_reply: Reply = None
 
     def begin_transaction(self) -> None:
         self.queue = []

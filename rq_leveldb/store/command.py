@@ -1,27 +1,20 @@
-"""What a command is. Each module under commands/ ends in a table of these rows."""
+"""What a command is, and how it is found by what a client sends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 from rq_leveldb.store.replies import Reply
 
-if TYPE_CHECKING:
-    from rq_leveldb.store.context import Context
-
-Handler = Callable[['Context', 'list[bytes]'], Reply]
+Handler = Callable[[Any, list[bytes]], Reply]
+"""Gets a context (which knows commands, so it is not known here) and all arguments, the name first."""
 
 WRITE = 'write'
-READONLY = 'readonly'
-FAST = 'fast'
-BLOCKING = 'blocking'
 ADMIN = 'admin'
-PUBSUB = 'pubsub'
 NOSCRIPT = 'noscript'
 LOADING = 'loading'
-STALE = 'stale'
 DENYOOM = 'denyoom'
 ALLOW_BUSY = 'allow_busy'
 """Served while a script runs for too long."""
@@ -70,21 +63,6 @@ def allows_busy(command: Command, argv: list[bytes]) -> bool:
         words = {word.upper() for word in argv[1:]}
         return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
     return ALLOW_BUSY in command.flags
-
-
-def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, last: int = 0, step: int = 0) -> Command:
-    """:param flags: separated by blanks
-    :returns: a row of a command table
-    """
-    return Command(name, handler, arity, frozenset(flags.split()), (first, last, step))
-
-
-def with_subcommands(container: Command, *rows: Command) -> Command:
-    """:param rows: the subcommands, each named by its own word
-    :returns: a row of a command table
-    """
-    named = {one.name.encode(): replace(one, name=f'{container.name}|{one.name}') for one in rows}
-    return replace(container, subcommands=named)
 
 
 def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:

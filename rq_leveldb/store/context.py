@@ -171,6 +171,20 @@ class Context:
         """Mark what a key holds as changed, without telling those who watch or wait for the key."""
         self.keys.kept(value)
 
+    def new(self, type_: type[V]) -> V:
+        """Return an empty value that is no key's yet."""
+        return self.keys.new(type_)
+
+    def assign(self, key: bytes, data: bytes, expire: int = 0) -> None:
+        """Let `key` hold a string, whatever it held before.
+
+        Args:
+            key: the key.
+            data: the string.
+            expire: Unix time in ms, 0 for never.
+        """
+        self.keys.assign(self.db, key, data, expire)
+
     def put(self, key: bytes, value: Value) -> None:
         """Let `key` hold `value` whatever it held before, without an expiry unless `value` has one."""
         self.keys.put(self.db, key, value)

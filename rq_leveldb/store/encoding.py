@@ -520,10 +520,6 @@ def read_stream_id(data: bytes, offset: int = 0) -> StreamId:
     return ms, seq
 
 
-def stream_entry(version: int, ms: int, seq: int) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'x' + _TWO.pack(ms, seq)
-
-
 def stream_groups(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'g'
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rq_leveldb.store.arguments import is_integer
+from rq_leveldb.store.arguments import Options, is_integer
 
 Spec = dict[str, Any]
 Found = list[tuple[bytes, list[str]]]
@@ -80,10 +80,9 @@ def _set_flags(argv: list[bytes]) -> list[str]:
 def _stored_by_sort(argv: list[bytes]) -> Found:
     # Likewise: no specification can say where STORE is, since BY and GET may be followed by any word.
     found: Found = []
-    at = 2
-    while at < len(argv):
-        option = argv[at].upper()
-        if option == b'STORE' and at + 1 < len(argv):
-            found = [(argv[at + 1], ['OW', 'update'])]
-        at += {b'LIMIT': 3, b'GET': 2, b'BY': 2}.get(option, 1)
+    options = Options(argv, 2)
+    for option in options:
+        if option == b'STORE' and options.left():
+            found = [(argv[options.at], ['OW', 'update'])]
+        options.at += {b'LIMIT': 2, b'GET': 1, b'BY': 1}.get(option, 0)
     return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -56,6 +56,8 @@ _LOADERS: dict[int, type[_Loadable]] = {
 
 V = TypeVar('V', bound=Value)
 _RANDOM_STEPS = 100
+_SAMPLED = 1000
+"""Records of a value whose size is measured."""
 _COUNTED = 20_000
 """How many of the keys that expire are counted one by one."""
 
@@ -164,12 +166,16 @@ class Keyspace:
         meta_key = self.prefixes[db] + key
         value = self._lookup(meta_key)
         if value is None:
-            new = type_(self.overlay, self.overlay.new_version())
+            new = self.new(type_)
             new.meta_key = meta_key
             return new
         if type(value) is not type_:
             raise wrong_type()
         return value
+
+    def new(self, type_: type[V]) -> V:
+        """Return an empty value that is no key's yet."""
+        return type_(self.overlay, self.overlay.new_version())
 
     def count(self, db: int) -> int:
         """:returns: how many keys the database holds, those included that expired and were not yet removed"""
@@ -273,6 +279,22 @@ class Keyspace:
         else:
             self._abandon(old)
         self._cache[meta_key] = value
+
+    def assign(self, db: int, key: bytes, data: bytes, expire: int) -> None:
+        """Let `key` hold a string, whatever it held before.
+
+        Args:
+            db: number of the database.
+            key: the key.
+            data: the string.
+            expire: Unix time in ms, 0 for never; one that has passed removes the key.
+        """
+        value = String(self.overlay, 0, data)
+        value.meta_key = self.prefixes[db] + key
+        value.expire = expire
+        self.changed(value)
+        if expire and expire <= self.now:
+            self.remove(value)
 
     def put(self, db: int, key: bytes, value: Value) -> None:
         """Let `key` hold `value`, whatever it held before."""
@@ -443,6 +465,29 @@ class Keyspace:
             self._heavy.clear()
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
+
+    def memory_usage(self, value: Value) -> int:
+        """Return the bytes of a value's records, estimated from the first ones where they are many."""
+        record = value.record()
+        size = len(value.meta_key) + len(record)
+        version = encoding.meta_version(record)
+        return size + self._members_size(version, value) if version else size
+
+    def _members_size(self, version: int, value: Value) -> int:
+        prefix = encoding.members_prefix(version)
+        sampled = records = 0
+        for key, record in islice(self.overlay.scan_prefix(prefix), _SAMPLED):
+            sampled += len(key) + len(record)
+            records += 1
+        if records < _SAMPLED:
+            return sampled
+        # LevelDB knows only of what has left its log.
+        on_disk = self.engine.approximate_size(prefix, encoding.after(prefix))
+        return max(on_disk, sampled, sampled * (len(value) if isinstance(value, Sized) else 0) // records)
+
+    def size_on_disk(self) -> int:
+        """Return the bytes of LevelDB's files."""
+        return self.engine.size_on_disk()
 
     def cached(self) -> int:
         """:returns: how many lookups are remembered"""

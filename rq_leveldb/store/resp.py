@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from rq_leveldb.store.arguments import float_reply
+from rq_leveldb.store.number_text import score_text
 from rq_leveldb.store.replies import (
     NullArray,
     Pieces,
@@ -308,7 +308,7 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
             return b'#t\r\n' if reply else b'#f\r\n'
         return b':1\r\n' if reply else b':0\r\n'
     if isinstance(reply, float):
-        text = float_reply(reply)
+        text = score_text(reply)
         if resp3:
             return b',%b\r\n' % text
         return b'$%d\r\n%b\r\n' % (len(text), text)

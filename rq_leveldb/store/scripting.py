@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim
 from rq_leveldb.store.script_time import ScriptAborted
 
@@ -429,7 +429,7 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
         if monotonic() >= run.next_look and run.must_end():
             return b'time', _ABORT
         try:
-            argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+            argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
             if run.argv:
                 argv = run.argv + argv
                 run.argv = []
@@ -472,7 +472,7 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
     def more(*arguments: Any) -> None:
         run = runtime.current
         assert run is not None
-        run.argv += [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+        run.argv += [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
 
     def emit(*tokens: Any) -> None:
         run = runtime.current
@@ -518,7 +518,7 @@ def _to_lua(reply: Reply, resp3: bool) -> Any:
     if isinstance(reply, bool):
         return reply if resp3 else int(reply)
     if isinstance(reply, float):
-        return {b'double': reply} if resp3 else number_text(reply)
+        return {b'double': reply} if resp3 else lua_text(reply)
     if isinstance(reply, Status):
         return {b'ok': reply.text}
     if isinstance(reply, ReplyError):
@@ -544,7 +544,7 @@ def _to_lua(reply: Reply, resp3: bool) -> Any:
 
 
 def _key(item: Any) -> Any:
-    return item if isinstance(item, (bytes, int)) else number_text(item) if isinstance(item, float) else b''
+    return item if isinstance(item, (bytes, int)) else lua_text(item) if isinstance(item, float) else b''
 
 
 def _size(value: Any) -> int:
@@ -564,40 +564,6 @@ def _table(lua: LuaRuntime, value: Any) -> Any:
     if type(value) is dict:
         return lua.table_from({key: _table(lua, item) for key, item in value.items()})
     return value
-
-
-def number_text(number: float) -> bytes:
-    """:returns: a number of Lua as Redis writes it into a command: whole ones of 64 bits without a point, others by the
-    fewest digits that read back the same (fpconv's layout)
-    """
-    if isinstance(number, int):
-        return b'%d' % number
-    if math.isnan(number):
-        return b'-nan' if math.copysign(1, number) < 0 else b'nan'
-    if math.isinf(number):
-        return b'inf' if number > 0 else b'-inf'
-    if number == math.floor(number) and abs(number) < 2**63:
-        return b'%d' % int(number)
-    sign = '-' if number < 0 else ''
-    mantissa, _, exponent_text = repr(abs(number)).partition('e')
-    whole, _, fraction = mantissa.partition('.')
-    if fraction == '0':
-        fraction = ''
-    digits = (whole + fraction).lstrip('0')
-    shift = int(exponent_text or 0) - len(fraction)
-    stripped = digits.rstrip('0')
-    shift += len(digits) - len(stripped)
-    digits = stripped
-    count = len(digits)
-    exponent = shift + count - 1
-    if shift >= 0 and exponent < count + 7:
-        text = digits + '0' * shift
-    elif shift < 0 and (shift > -7 or abs(exponent) < 4):
-        point = count + shift
-        text = digits[:point] + '.' + digits[point:] if point > 0 else '0.' + '0' * -point + digits
-    else:
-        text = digits[0] + ('.' + digits[1:] if count > 1 else '') + f'e{exponent:+d}'
-    return (sign + text).encode()
 
 
 # -- from Lua to replies

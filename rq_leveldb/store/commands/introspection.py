@@ -7,8 +7,8 @@ from typing import Any
 
 from rq_leveldb.store import catalogue
 from rq_leveldb.store.catalogue import Entry
-from rq_leveldb.store.command import OWN_FLAGS, Command, by_full_name, find, row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.command import OWN_FLAGS, Command, by_full_name, find
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.key_specs import Found, find_keys, has_keys

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import islice
 
 from rq_leveldb.store import arguments
-from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
+    MAX_WHOLE,
     NULL_ARRAY,
     OK,
     Pieces,
@@ -20,10 +21,6 @@ from rq_leveldb.store.replies import (
     wrong_arity,
 )
 from rq_leveldb.store.types.list import List
-
-MAX_WHOLE_REPLY = 1000
-"""How many elements a reply may have that is in memory at once."""
-
 
 # -- the ends
 
@@ -79,7 +76,7 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
     if count == 0:
         return []
     reply: Reply
-    if count > MAX_WHOLE_REPLY:
+    if count > MAX_WHOLE:
         # The elements are read while they are sent, from the database as it is now.
         if left:
             reply = Pieces(count, value.iterate(0, count))
@@ -126,7 +123,7 @@ def lrange(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         return []
     start, stop = arguments.slice_bounds(first, last, len(value))
-    if stop - start > MAX_WHOLE_REPLY:
+    if stop - start > MAX_WHOLE:
         return Pieces(stop - start, value.iterate(start, stop))
     return value.range(start, stop)
 
@@ -172,13 +169,10 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
 def lpos(ctx: Context, argv: list[bytes]) -> Reply:
     rank, limit = 1, 0
     count: int | None = None
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
-        if index + 1 == len(argv):
-            raise syntax_error()
+    options = arguments.Options(argv, 3)
+    for option in options:
         if option == b'RANK':
-            rank = arguments.integer(argv[index + 1])
+            rank = options.integer()
             if rank == arguments.MIN_INTEGER:
                 raise count_out_of_range()
             if rank == 0:
@@ -187,12 +181,11 @@ def lpos(ctx: Context, argv: list[bytes]) -> Reply:
                     'or use negative to start from the end of the list'
                 )
         elif option == b'COUNT':
-            count = arguments.positive(argv[index + 1], "COUNT can't be negative")
+            count = arguments.positive(options.value(), "ERR COUNT can't be negative")
         elif option == b'MAXLEN':
-            limit = arguments.positive(argv[index + 1], "MAXLEN can't be negative")
+            limit = arguments.positive(options.value(), "ERR MAXLEN can't be negative")
         else:
             raise syntax_error()
-        index += 2
     value = ctx.typed(argv[1], List)
     if value is None:
         return None if count is None else []

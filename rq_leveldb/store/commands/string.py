@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, slice_bounds
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
+from rq_leveldb.store.commands.expiry_times import ExpiryOption, positive_time
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     OK,
     Reply,
     ReplyError,
     not_a_float,
+    not_finite,
+    out_of_range,
     overflow,
     syntax_error,
     wrong_arity,
@@ -28,61 +30,54 @@ def get(ctx: Context, argv: list[bytes]) -> Reply:
 
 def set_(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 3:
-        _assign(ctx, argv[1], argv[2])
+        ctx.assign(argv[1], argv[2])
         return OK
     only_new = only_old = keep = returns = False
-    when: tuple[bytes, int, bool] | None = None
-    unit = b''
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
+    time = ExpiryOption()
+    options = Options(argv, 3)
+    for option in options:
         if option == b'NX' and not only_old:
             only_new = True
         elif option == b'XX' and not only_new:
             only_old = True
         elif option == b'GET':
             returns = True
-        elif option == b'KEEPTTL' and when is None:
+        elif option == b'KEEPTTL' and not time:
             keep = True
-        elif option in UNITS and unit in (b'', option) and not keep and index + 1 < len(argv):
-            unit = option
-            index += 1
-            when = (argv[index], *UNITS[option])
-        else:
+        elif keep or not time.take(option, options):
             raise syntax_error()
-        index += 1
-    expire = positive_time(*when, ctx.now, 'set') if when else 0
+    expire = time.when(ctx.now, 'set')
     old = ctx.typed(argv[1], String) if returns else ctx.find(argv[1])
     old_data = old.data if returns and isinstance(old, String) else None
     if old is None if only_old else old is not None and only_new:
         return old_data
     if keep and old is not None:
         expire = old.expire
-    _assign(ctx, argv[1], argv[2], expire)
+    ctx.assign(argv[1], argv[2], expire)
     return old_data if returns else OK
 
 
 def setnx(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.find(argv[1]) is not None:
         return 0
-    _assign(ctx, argv[1], argv[2])
+    ctx.assign(argv[1], argv[2])
     return 1
 
 
 def setex(ctx: Context, argv: list[bytes]) -> Reply:
-    _assign(ctx, argv[1], argv[3], positive_time(argv[2], 1000, True, ctx.now, 'setex'))
+    ctx.assign(argv[1], argv[3], positive_time(argv[2], 1000, True, ctx.now, 'setex'))
     return OK
 
 
 def psetex(ctx: Context, argv: list[bytes]) -> Reply:
-    _assign(ctx, argv[1], argv[3], positive_time(argv[2], 1, True, ctx.now, 'psetex'))
+    ctx.assign(argv[1], argv[3], positive_time(argv[2], 1, True, ctx.now, 'psetex'))
     return OK
 
 
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], String)
     old = None if value is None else value.data
-    _assign(ctx, argv[1], argv[2])
+    ctx.assign(argv[1], argv[2])
     return old
 
 
@@ -95,26 +90,19 @@ def getdel(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def getex(ctx: Context, argv: list[bytes]) -> Reply:
-    when: tuple[bytes, int, bool] | None = None
-    unit = b''
+    time = ExpiryOption()
     persist = False
-    index = 2
-    while index < len(argv):
-        option = argv[index].upper()
-        if option == b'PERSIST' and when is None:
+    options = Options(argv, 2)
+    for option in options:
+        if option == b'PERSIST' and not time:
             persist = True
-        elif option in UNITS and unit in (b'', option) and not persist and index + 1 < len(argv):
-            unit = option
-            index += 1
-            when = (argv[index], *UNITS[option])
-        else:
+        elif persist or not time.take(option, options):
             raise syntax_error()
-        index += 1
     value = ctx.typed(argv[1], String)
     if value is None:
         return None
-    if when:
-        ctx.keys.expire_at(value, positive_time(*when, ctx.now, 'getex'))
+    if time:
+        ctx.keys.expire_at(value, time.when(ctx.now, 'getex'))
     elif persist and value.expire:
         ctx.keys.expire_at(value, 0)
     return value.data
@@ -129,7 +117,7 @@ def mset(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2 == 0:
         raise wrong_arity('mset')
     for index in range(1, len(argv), 2):
-        _assign(ctx, argv[index], argv[index + 1])
+        ctx.assign(argv[index], argv[index + 1])
     return OK
 
 
@@ -139,7 +127,7 @@ def msetnx(ctx: Context, argv: list[bytes]) -> Reply:
     if any(ctx.find(key) is not None for key in argv[1::2]):
         return 0
     for index in range(1, len(argv), 2):
-        _assign(ctx, argv[index], argv[index + 1])
+        ctx.assign(argv[index], argv[index + 1])
     return 1
 
 
@@ -159,7 +147,7 @@ def strlen(ctx: Context, argv: list[bytes]) -> Reply:
 def setrange(ctx: Context, argv: list[bytes]) -> Reply:
     offset = integer(argv[2])
     if offset < 0:
-        raise ReplyError('ERR offset is out of range')
+        raise out_of_range('offset')
     patch = argv[3]
     value = ctx.typed(argv[1], String)
     if not patch:
@@ -213,7 +201,7 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
         raise not_a_float()
     total = long_double.add(number, increment)
     if not long_double.is_finite(total):
-        raise ReplyError('ERR increment would produce NaN or Infinity')
+        raise not_finite()
     text = long_double.write(total)
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
@@ -231,21 +219,18 @@ def lcs(ctx: Context, argv: list[bytes]) -> Reply:
         texts.append(b'' if value is None else value.data)
     index_wanted = length_wanted = with_length = False
     shortest = 0
-    at = 3
-    while at < len(argv):
-        option = argv[at].upper()
+    options = Options(argv, 3)
+    for option in options:
         if option == b'IDX':
             index_wanted = True
         elif option == b'LEN':
             length_wanted = True
         elif option == b'WITHMATCHLEN':
             with_length = True
-        elif option == b'MINMATCHLEN' and at + 1 < len(argv):
-            at += 1
-            shortest = max(integer(argv[at]), 0)
+        elif option == b'MINMATCHLEN':
+            shortest = max(options.integer(), 0)
         else:
             raise syntax_error()
-        at += 1
     if index_wanted and length_wanted:
         raise ReplyError('ERR If you want both the length and indexes, please just use IDX.')
     if len(texts[0]) * len(texts[1]) > MAX_LCS_CELLS:
@@ -293,15 +278,6 @@ def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[i
         else:
             j -= 1
     return bytes(reversed(common)), ranges
-
-
-def _assign(ctx: Context, key: bytes, data: bytes, expire: int = 0) -> None:
-    """:param expire: Unix time in ms, 0 for never"""
-    value = String(ctx.keys.overlay, 0, data)
-    value.expire = expire
-    ctx.put(key, value)
-    if expire and expire <= ctx.now:
-        ctx.keys.remove(value)
 
 
 def _increment(ctx: Context, key: bytes, increment: int) -> int:

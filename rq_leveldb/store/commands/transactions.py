@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import NULL_ARRAY, OK, Reply, ReplyError
 

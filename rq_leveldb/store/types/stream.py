@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import chain
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types.consumer_group import Group
@@ -19,6 +18,8 @@ from rq_leveldb.store.types.value import Value
 
 MAX_SMALL_ENTRIES = 16
 MAX_SMALL_BYTES = 2048
+
+StreamId = encoding.StreamId
 
 MIN_ID: StreamId = (0, 0)
 MAX_NUMBER = (1 << 64) - 1
