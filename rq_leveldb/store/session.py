@@ -268,6 +268,9 @@ class Session(asyncio.Protocol):
                     self._send_in_pieces(reply)
                     if self._own_messages:
                         self._send_own_messages()
+                    if not self._streaming:
+                        # All of it has left already: what comes next waits for nothing but the others' turn.
+                        server.loop.call_soon(self.run)
                     break
                 size += self.answer(reply)
                 count += 1
