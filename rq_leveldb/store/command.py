@@ -29,7 +29,12 @@ NOT_QUEUED = 'not_queued'
 """Refused inside MULTI, where Redis takes it."""
 MAY_REPLICATE = 'may_replicate'
 """It may write though it has no flag that says so: what runs scripts, what publishes."""
-OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE))
+MAY_WRITE = 'may_write'
+"""It has no flag that says that it writes, and what it does is not known before."""
+NEVER_REFUSED = 'never_refused'
+"""It needs no data, and what follows would mean something else without it: a transaction whose commands would be
+executed one by one."""
+OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, MAY_WRITE, NEVER_REFUSED))
 """What COMMAND does not show."""
 
 

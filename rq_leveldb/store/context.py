@@ -26,7 +26,6 @@ class Services(Protocol):
 
     :ivar commands: every command by its name in lower case
     :ivar clients: every connected client by its number
-    :ivar refused: why the database is closed after it refused a write, empty while it is open
     """
 
     commands: dict[bytes, Command]
@@ -37,7 +36,10 @@ class Services(Protocol):
     script_time: ScriptTime
     settings: Settings
     statistics: Statistics
-    refused: str
+
+    @property
+    def refused(self) -> str:
+        """Why the database takes no writes, empty while it does."""
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command in the open transaction, as EXEC and scripts do.

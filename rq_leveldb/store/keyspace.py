@@ -451,20 +451,25 @@ class Keyspace:
     def has_changes(self) -> bool:
         return bool(self._dirty or self.overlay.pending)
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Write everything since the last commit, as one batch.
 
-        :raises WriteRefused: nothing was written; the caller rolls back and reopens
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            WriteRefused: Nothing was written; the caller rolls back and reopens.
         """
         if self._dirty:
             self._write_changes()
-        self.overlay.commit()
+        wrote = self.overlay.commit()
         if self._heavy:
             for meta_key in self._heavy:
                 self._cache.pop(meta_key, None)
             self._heavy.clear()
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
+        return wrote
 
     def memory_usage(self, value: Value) -> int:
         """Return the bytes of a value's records, estimated from the first ones where they are many."""

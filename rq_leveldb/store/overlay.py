@@ -85,15 +85,21 @@ class Overlay:
     def scan_prefix(self, prefix: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self.scan(prefix, encoding.after(prefix), reverse)
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Write what is pending, as one batch.
 
-        :raises WriteRefused: nothing was written
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            WriteRefused: Nothing was written.
         """
-        if self.pending:
-            self.engine.write(self.pending)
-            self.pending = {}
-            self._ordered = None
+        if not self.pending:
+            return False
+        self.engine.write(self.pending)
+        self.pending = {}
+        self._ordered = None
+        return True
 
 
 def _merge(

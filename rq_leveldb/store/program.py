@@ -21,7 +21,8 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.engine import ReadFailed, words
 from rq_leveldb.store.info import Settings
 from rq_leveldb.store.opening import open_database
-from rq_leveldb.store.server import LOST, Server
+from rq_leveldb.store.refusals import LOST
+from rq_leveldb.store.server import Server
 from rq_leveldb.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -161,10 +162,10 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     server.stop_listening()
     server.stop_listening_on_port()
     await server.finish()
-    if server.lost:
+    if server.refusals.lost:
         raise errors.StoreError(
             str(settings.directory.path),
-            title=f'{LOST} ({server.lost})',
+            title=f'{LOST} ({server.refusals.lost})',
             advice='The next command starts a store on what is there now. Stop a store before its directory is moved.',
         )
     logger.info('store stopped')

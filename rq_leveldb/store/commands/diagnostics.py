@@ -196,5 +196,5 @@ COMMANDS = (
         row('purge', memory_purge, 2, ''),
     ),
     row('monitor', monitor, 1, 'admin noscript loading stale'),
-    row('debug', debug, -2, 'admin noscript loading stale'),
+    row('debug', debug, -2, 'admin noscript loading stale may_write'),
 )

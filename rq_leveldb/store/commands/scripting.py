@@ -131,9 +131,9 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 _EVAL = 'noscript stale skip_monitor no_mandatory_keys movablekeys'
 
 COMMANDS = (
-    row('eval', eval_, -3, f'{_EVAL} may_replicate'),
+    row('eval', eval_, -3, f'{_EVAL} may_replicate may_write'),
     row('eval_ro', eval_ro, -3, f'{_EVAL} readonly'),
-    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate'),
+    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate may_write'),
     row('evalsha_ro', evalsha_ro, -3, f'{_EVAL} readonly'),
     container(
         'script',
