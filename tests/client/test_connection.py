@@ -17,15 +17,15 @@ from urllib.parse import unquote
 import pytest
 import redis as redis_py
 import rq
-from client.jobs import add
-from client.test_autostart import kill, pid_of
 from rq.cli.helpers import get_redis_from_config
 from rq.connections import parse_connection
 from rq.scheduler import RQScheduler
+from worker_jobs import add
 
 from rq_leveldb import AsyncRedis, Queue, Redis, UnusedSettingWarning, Worker, default_connection, errors, job
 from rq_leveldb.client.connection import StoreConnection
 from rq_leveldb.location import DataDirectory, Location
+from tests.client.support import kill, pid_of
 
 
 def test_the_everyday_things_of_redis_py(redis: Redis) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from client.test_autostart import kill
 
 from rq_leveldb import Redis
+from tests.client.support import kill
 
 KILLS = 12
 WRITERS = 4

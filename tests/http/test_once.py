@@ -15,10 +15,12 @@ import psutil
 import pytest
 import redis
 from falcon.testing import Result
-from http_support import TOKEN, Api, FrontProcess, until
 from rq import Queue
 from rq.job import Job
 from rq.registry import DeferredJobRegistry
+
+from tests.http.support import TOKEN, Api, FrontProcess
+from tests.until import until
 
 POINTS = int(os.environ.get('RQ_LEVELDB_TEST_KILLS', '6'))
 REAL = pytest.mark.skipif('RQ_LEVELDB_TEST_URL' in os.environ, reason='it kills the store')

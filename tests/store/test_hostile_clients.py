@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rq_leveldb import Redis
+from tests.places import ROOT
 
-HERE = Path(__file__).parent
 PIECE = 1 << 18
 
 
@@ -91,8 +91,14 @@ def test_a_transaction_may_not_need_more_memory_than_fits(redis: Redis, store_di
 
 def test_nonsense_harms_nobody() -> None:
     """For some seconds; for longer by hand, see fuzz_resp.py."""
+    program = [sys.executable, '-m', 'tests.store.fuzz_resp', '8']
     done = subprocess.run(
-        [sys.executable, str(HERE / 'fuzz_resp.py'), '8'], capture_output=True, text=True, timeout=100, check=False
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
 

@@ -29,10 +29,11 @@ from rq.command import send_stop_job_command
 from rq.exceptions import NoSuchJobError
 from rq.group import Group
 from rq.job import Dependency, Job, JobStatus
-from worker_support import Workers, family, patiently, until
 
 from rq_leveldb.client.autostart import running_store
 from rq_leveldb.location import DataDirectory
+from tests.until import until
+from tests.worker.support import Workers, family, patiently
 
 FINAL = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED)
 _WORKERS = 3

@@ -10,10 +10,11 @@ import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import JobStatus
-from worker_support import Workers, until, work
 
 from rq_leveldb.worker import Settings, Worker
 from rq_leveldb.worker.untouched import first_touched, is_shipped
+from tests.until import until
+from tests.worker.support import Workers, work
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.unreadable import read_aside
+from tests.until import until
+from tests.worker.support import Workers
 
 NOT_TEXT = b'\xff\xfe'
 

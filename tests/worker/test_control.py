@@ -23,11 +23,11 @@ from rq.command import (
 )
 from rq.job import JobStatus
 from rq.suspension import resume, suspend
-from test_death import start_job
-from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.worker.limits import parse_size
 from rq_leveldb.worker.status_line import StatusLine
+from tests.until import until
+from tests.worker.support import Workers, family, is_running, start_job
 
 
 def command(workers: Workers, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,6 @@ import worker_jobs
 from rq import Queue
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
-from worker_support import HERE, Workers, until
 
 from rq_leveldb.client import autostart
 from rq_leveldb.errors import BadCronFile
@@ -31,6 +30,9 @@ from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.cron import DUE_KEY_TEMPLATE, Due, WorkerCron, next_step
 from rq_leveldb.worker.cron_file import CronFile, Entry, load
+from tests.places import APPLICATIONS, ROOT
+from tests.until import until
+from tests.worker.support import Workers
 
 HEAD = 'import worker_jobs\nfrom rq import cron\n'
 EVERY_HOUR = "cron.register(worker_jobs.nothing, 'default', interval=3600)\n"
@@ -41,7 +43,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
     """Return what writes a file of definitions and returns its path; its directory is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.syspath_prepend(str(APPLICATIONS))
 
     def write_file(*lines: str, name: str = 'config.py') -> str:
         path = tmp_path / name
@@ -182,13 +184,13 @@ def test_an_entry_that_is_there_twice_runs_once_and_is_named(write: Callable[...
 def test_an_entry_is_the_same_in_every_process(write: Callable[..., str]) -> None:
     path = write("cron.register(worker_jobs.add, 'default', interval=60, args=({'a', 'b', 'c', 'd'}, 1.5))\n")
     program = f'from rq_leveldb.worker.cron_file import load; print(load({path!r}).entries[0].id)'
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '.')])}
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '.')])}
 
     ids = {
         subprocess.run(
             [sys.executable, '-c', program],
             env={**environment, 'PYTHONHASHSEED': seed},
-            cwd=HERE.parent.parent,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,

@@ -12,9 +12,10 @@ import worker_jobs
 from rq import Callback, Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, until, work
 
 from rq_leveldb.worker.mailbox import Mailbox, Report, Slot
+from tests.until import until
+from tests.worker.support import Workers, family, work
 
 _NEEDS_ROOT = {'drops its rights', 'changes its root'}
 

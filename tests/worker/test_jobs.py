@@ -17,9 +17,9 @@ from rq.job import Dependency, Job, JobStatus
 from rq.rate_limit import RateLimit
 from rq.results import Result
 from rq.serializers import JSONSerializer
-from worker_support import work
 
 from rq_leveldb.worker import Worker
+from tests.worker.support import work
 
 
 def test_as_many_jobs_at_once_as_there_may_be_children(queue: Queue, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from worker_support import is_running, until
 
 from rq_leveldb.process import identify
 from rq_leveldb.worker.leftovers import Remains, end_leftovers
+from tests.until import until
+from tests.worker.support import is_running
 
 needs_proc = pytest.mark.skipif(sys.platform != 'linux', reason='only process groups are known elsewhere')
 

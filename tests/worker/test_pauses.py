@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 import worker_jobs
-from jumping_clock import HOURS, JumpingClock
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
-from worker_support import Workers, family, is_running, until
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.until import until
+from tests.worker.jumping_clock import HOURS, JumpingClock
+from tests.worker.support import Workers, family, is_running
 
 
 @pytest.fixture

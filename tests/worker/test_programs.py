@@ -14,7 +14,9 @@ import worker_jobs
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
-from worker_support import Workers, is_running, until
+
+from tests.until import until
+from tests.worker.support import Workers, is_running
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='only process groups are known elsewhere')
 

@@ -12,11 +12,11 @@ from rq import Callback, Queue, Retry
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import DeferredJobRegistry, FailedJobRegistry, ReadyJobRegistry
-from worker_support import Workers, fields_of
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.ready import enqueue_ready
+from tests.worker.support import Workers, fields_of
 
 
 def make_ready(queue: Queue, job: Job) -> Job:

@@ -14,12 +14,13 @@ from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.scheduler import RQScheduler
-from worker_support import Workers, fields_of, until
 
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.ready import enqueue_ready
 from rq_leveldb.worker.scheduler import InProcessScheduler
+from tests.until import until
+from tests.worker.support import Workers, fields_of
 
 PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

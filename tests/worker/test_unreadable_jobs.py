@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rq import Callback, Queue, Repeat, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, until, work
 
 from rq_leveldb.unreadable import read_aside
+from tests.until import until
+from tests.worker.support import Workers, work
 
 FIELDS = (
     *('created_at', 'data', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'started_at'),

@@ -12,10 +12,11 @@ import pytest
 import worker_jobs
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.worker.loop import Loop
 from rq_leveldb.worker.watch import CommandWatch, QueueWatch
+from tests.until import until
+from tests.worker.support import Workers
 
 
 @pytest.fixture
