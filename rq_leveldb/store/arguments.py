@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import islice
+from operator import length_hint
 
 from rq_leveldb.store.replies import (
     ReplyError,
@@ -153,37 +155,35 @@ class Options:
     Args:
         argv: all arguments of the command.
         at: index of the first option.
-
-    Attributes:
-        at: index of what comes next.
     """
 
-    __slots__ = ('_argv', 'at')
+    __slots__ = ('_argv', '_rest')
 
     def __init__(self, argv: list[bytes], at: int) -> None:
         self._argv = argv
-        self.at = at
+        self._rest = iter(argv[at:])
 
-    def __iter__(self) -> Options:
-        return self
-
-    def __next__(self) -> bytes:
-        at = self.at
-        if at >= len(self._argv):
-            raise StopIteration
-        self.at = at + 1
-        return self._argv[at].upper()
+    def __iter__(self) -> Iterator[bytes]:
+        return map(bytes.upper, self._rest)
 
     def left(self) -> int:
         """Return how many arguments come."""
-        return len(self._argv) - self.at
+        return length_hint(self._rest)
+
+    def last(self) -> bytes:
+        """Return the argument that was read last, as it was sent."""
+        return self._argv[-1 - self.left()]
+
+    def put_back(self) -> None:
+        """Let the argument that was read last come again."""
+        self._rest = iter(self._argv[len(self._argv) - self.left() - 1 :])
 
     def flags(self, names: frozenset[bytes]) -> set[bytes]:
         """Read options as long as they are among these, which stand alone."""
         given: set[bytes] = set()
         for option in self:
             if option not in names:
-                self.at -= 1
+                self.put_back()
                 break
             given.add(option)
         return given
@@ -196,17 +196,15 @@ class Options:
             yield self.value()
 
     def value(self) -> bytes:
-        at = self.at
-        if at >= len(self._argv):
-            raise syntax_error()
-        self.at = at + 1
-        return self._argv[at]
+        for argument in self._rest:
+            return argument
+        raise syntax_error()
 
     def values(self, count: int) -> list[bytes]:
-        start, self.at = self.at, self.at + count
-        if self.at > len(self._argv):
+        found = list(islice(self._rest, count))
+        if len(found) < count:
             raise syntax_error()
-        return self._argv[start : self.at]
+        return found
 
     def integer(self) -> int:
         return integer(self.value())
@@ -220,7 +218,7 @@ class Options:
 
     def rest(self) -> list[bytes]:
         """Read everything that comes."""
-        return self.values(self.left())
+        return list(self._rest)
 
 
 def positive(argument: bytes, error: str = '') -> int:

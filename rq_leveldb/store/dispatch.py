@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
+from time import perf_counter
 
 from rq_leveldb.store import command as flags
 from rq_leveldb.store.blocking import WaitingRoom
@@ -175,7 +176,7 @@ class Dispatcher:
         client.last_command = command.name
         keyspace = self.keyspace
         keyspace.tick()
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             reply = self._run(ctx, row, argv)
         except ReplyError as fault:
@@ -184,7 +185,7 @@ class Dispatcher:
             # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
             reply = fault.with_traceback(None)
             fault.__context__ = None
-        elapsed = time.perf_counter() - started
+        elapsed = perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
@@ -274,7 +275,7 @@ class Dispatcher:
             raise wrong_arity(row.command.name)
         statistics = row.statistics
         statistics.calls += 1
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             reply = self._run(ctx, row, argv)
         except ReplyError as error:
@@ -282,7 +283,7 @@ class Dispatcher:
             self._count(error)
             raise
         finally:
-            elapsed = time.perf_counter() - started
+            elapsed = perf_counter() - started
             statistics.seconds += elapsed
             if elapsed * 1e6 >= self.settings.slower_than >= 0:
                 self._remember_slow(ctx.client, argv, elapsed)

@@ -472,7 +472,7 @@ def score_bytes(score: float) -> bytes:
 
 
 def read_score(data: bytes, offset: int = 0) -> float:
-    bits = read_u64(data, offset)
+    bits: int = _U64.unpack_from(data, offset)[0]
     if bits & ZERO_SCORE:
         bits ^= ZERO_SCORE
     else:

@@ -18,7 +18,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +231,9 @@ class Engine:
         """
         if reverse:
             return self._backwards(start, stop)
-        found = self._db.iterator(start=start, stop=stop, verify_checksums=True)
-        return chain(found, self._end(stop))
+        records = self._db.iterator(start=start, verify_checksums=True)
+        # A record behind the last one shows that all could be read; only at the end of everything that has to be asked.
+        return takewhile((stop,).__gt__, chain(records, self._end(stop)))
 
     def _end(self, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Nothing more; but where the whole database ends, plyvel 1.5.1 does not ask whether all could be read."""
@@ -406,20 +407,6 @@ def words(error: Exception) -> str:
     """:returns: what LevelDB said, which plyvel passes on as bytes"""
     said = error.args[0] if error.args else ''
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
-
-
-def write_anew(path: Path, line: str) -> None:
-    """Put a line into a file in the place of what it holds, at once and for good.
-
-    :raises OSError: it cannot be written
-    """
-    aside = path.with_name(path.name + '.new')
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
-        file.write(line + '\n')
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_directory(path.parent)
 
 
 def sync_file(path: Path) -> None:

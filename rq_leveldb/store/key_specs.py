@@ -83,6 +83,6 @@ def _stored_by_sort(argv: list[bytes]) -> Found:
     options = Options(argv, 2)
     for option in options:
         if option == b'STORE' and options.left():
-            found = [(argv[options.at], ['OW', 'update'])]
-        options.at += {b'LIMIT': 2, b'GET': 1, b'BY': 1}.get(option, 0)
+            found = [(argv[-options.left()], ['OW', 'update'])]
+        options.values(min({b'LIMIT': 2, b'GET': 1, b'BY': 1}.get(option, 0), options.left()))
     return found

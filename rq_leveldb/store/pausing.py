@@ -11,7 +11,8 @@ from rq_leveldb.store.command import find
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.pause import Pause
-from rq_leveldb.store.scripting import Sandbox, says_readonly
+from rq_leveldb.store.script_source import says_readonly
+from rq_leveldb.store.scripting import Sandbox
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.units import Units
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rq_leveldb import errors
-from rq_leveldb.location import sync_directory
+from rq_leveldb.location import sync_directory, write_anew
 from rq_leveldb.store import manifest
-from rq_leveldb.store.engine import contents, write_anew
+from rq_leveldb.store.engine import contents
 from rq_leveldb.store.log_file import Fault, Torn, check_batches, readable_records, records
 
 KEPT = 86_400.0
@@ -109,7 +109,7 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
         if end is not None:
             cut(path, end)
         if path != named:
-            write_anew(database / 'CURRENT', path.name)
+            write_anew(database / 'CURRENT', path.name.encode() + b'\n')
             done.append(f'CURRENT names {path.name} again')
         return version
     raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')

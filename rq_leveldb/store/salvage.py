@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from rq_leveldb.location import write_anew
 from rq_leveldb.store import manifest, table_file
 from rq_leveldb.store.finding import Finding
 from rq_leveldb.store.log_file import Fault, changed_keys, check_batches, readable_records
@@ -112,7 +113,7 @@ class Salvage:
             except Fault:
                 continue
             if all(manifest.table_path(self.directory, number).exists() for number in version.tables):
-                self._replace(self.directory / 'CURRENT', path.name.encode() + b'\n')
+                write_anew(self.directory / 'CURRENT', path.name.encode() + b'\n')
                 return version
         return None
 
@@ -122,7 +123,7 @@ class Salvage:
         name = f'MANIFEST-{number:06d}'
         version.next_file = number + 1
         (self.directory / name).write_bytes(manifest.write(version))
-        self._replace(self.directory / 'CURRENT', name.encode() + b'\n')
+        write_anew(self.directory / 'CURRENT', name.encode() + b'\n')
 
     # -- tables
 
@@ -178,7 +179,7 @@ class Salvage:
             return
         if damaged:
             data = table_file.join(data, good)
-            self._replace(path, data)
+            write_anew(path, data)
         if table is None:
             version.tables[int(path.stem)] = self._described(version, int(path.stem), data)
         elif damaged:
@@ -229,7 +230,7 @@ class Salvage:
                 keys=tuple(keys[:_SOME_KEYS]),
             )
             if end or path == oldest:
-                self._replace(path, data[:end])
+                write_anew(path, data[:end])
             else:
                 path.unlink()
 
@@ -265,11 +266,6 @@ class Salvage:
             os.close(descriptor)
         self._found(path, 'the disk does not give all of it', 'see below')
         return bytes(found)
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        aside = path.with_name(path.name + '.new')
-        aside.write_bytes(data)
-        aside.replace(path)
 
 
 def _whole(data: bytes) -> Version:

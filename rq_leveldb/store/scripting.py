@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rq_leveldb.store.number_text import lua_text
-from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim
+from rq_leveldb.store.replies import Reply, ReplyError, Status, shown
+from rq_leveldb.store.script_source import Script, parse, without_tail_calls
 from rq_leveldb.store.script_time import ScriptAborted
+from rq_leveldb.store.script_values import TokenReader, integer_reply, one_line, scalar_reply, size_in_lua, to_lua
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -61,23 +61,7 @@ _STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.INFO, logging.WARNING)
 
-_FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b'allow-cross-slot-keys'))
-
-# Tags of a reply's tokens, and of a run's end, in sandbox.lua.
-(
-    _T_VALUE,
-    _T_LIST,
-    _T_STATUS,
-    _T_ERROR,
-    _T_DOUBLE,
-    _T_MAP,
-    _T_SET,
-    _T_BIG,
-    _T_VERBATIM,
-    _T_NULL,
-    _T_TRUE,
-    _T_FALSE,
-) = range(1, 13)
+# What a run ended with, in sandbox.lua.
 _R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT, _R_LIST = range(5)
 
 Call = Callable[['list[bytes]', bool], Reply]
@@ -100,12 +84,6 @@ class Limits:
 
     memory: int = 64 * MIB
     command_bytes: int = 512 * MIB
-
-
-@dataclass(frozen=True)
-class _Script:
-    program: bytes
-    readonly: bool
 
 
 class _Run:
@@ -159,7 +137,7 @@ class Sandbox:
     def __init__(self, version: str = '8.2.0', limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._version = version
-        self._scripts: dict[bytes, _Script] = {}
+        self._scripts: dict[bytes, Script] = {}
         self._kept: set[bytes] = set()  # by SCRIPT LOAD
         self._runtime: _Runtime | None = None
 
@@ -172,7 +150,7 @@ class Sandbox:
         """
         sha = hashlib.sha1(source).hexdigest().encode()
         if sha not in self._scripts:
-            script = _parse(source)
+            script = parse(source)
             self._ready().function(sha, script.program)
             self._scripts[sha] = script
             if not keep:
@@ -318,10 +296,9 @@ class _Runtime:
         try:
             compiled = self._compile(source)
             if isinstance(compiled, tuple):
-                message = compiled[1].decode('utf-8', 'surrogateescape')
-                raise ReplyError(f'ERR Error compiling script (new function): {message}')
+                raise ReplyError(f'ERR Error compiling script (new function): {shown(compiled[1])}')
             self.lua.set_max_memory(0)
-            function = self._adopt(_without_tail_calls(compiled))
+            function = self._adopt(without_tail_calls(compiled))
         except self._lua_error:
             self.spoiled = True
             raise ScriptAborted('ERR Error compiling script (new function): not enough memory') from None
@@ -369,12 +346,12 @@ class _Runtime:
             lua.set_max_memory(0)
         tag = ending[0]
         if tag == _R_VALUE:
-            reply = _scalar(ending[1], current.resp3)
+            reply = scalar_reply(ending[1], current.resp3)
         elif tag == _R_LIST:
-            reply = [value if type(value) is bytes else _integer(value) for value in ending[2:]]
+            reply = [value if type(value) is bytes else integer_reply(value) for value in ending[2:]]
         elif tag == _R_TOKENS:
             current.tokens.extend(ending[2:])
-            reply = _Reader(current.tokens, current.resp3).value()
+            reply = TokenReader(current.tokens, current.resp3).value()
         elif tag == _R_ERROR:
             reply = _script_error(sha, *ending[1:])
         else:
@@ -450,8 +427,8 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
                 return None if run.resp3 else False
             if kind is Status:
                 return reply.text, _STATUS  # type: ignore[union-attr]
-            converted = _to_lua(reply, run.resp3)
-            if not runtime.has_room(_size(converted)):
+            converted = to_lua(reply, run.resp3)
+            if not runtime.has_room(size_in_lua(converted)):
                 return b'memory', _ABORT
             if type(converted) is list:
                 if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
@@ -505,59 +482,6 @@ def _log(level: int, words: bytes) -> None:
     logger.log(_LEVELS[level], '%s', words.decode('utf-8', 'backslashreplace'))
 
 
-# -- from replies to Lua
-
-
-def _to_lua(reply: Reply, resp3: bool) -> Any:
-    """:returns: the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries"""
-    kind = type(reply)
-    if kind is bytes or kind is int:
-        return reply
-    if reply is None or isinstance(reply, NullArray):
-        return None if resp3 else False
-    if isinstance(reply, bool):
-        return reply if resp3 else int(reply)
-    if isinstance(reply, float):
-        return {b'double': reply} if resp3 else lua_text(reply)
-    if isinstance(reply, Status):
-        return {b'ok': reply.text}
-    if isinstance(reply, ReplyError):
-        return {b'err': reply.text.encode('utf-8', 'surrogateescape')}
-    if isinstance(reply, Verbatim):
-        return {b'verbatim_string': {b'format': b'txt', b'string': reply.text}} if resp3 else reply.text
-    if isinstance(reply, dict):
-        if resp3:
-            return {b'map': {_key(key): _to_lua(value, True) for key, value in reply.items()}}
-        return [_to_lua(item, False) for pair in reply.items() for item in pair]
-    if isinstance(reply, Pieces):
-        items = [_to_lua(item, resp3) for item in reply.elements]
-        if resp3 and reply.kind == 'set':
-            return {b'set': {item if isinstance(item, bytes) else b'': True for item in items}}
-        if resp3 and reply.kind == 'map':
-            return {b'map': dict(zip(items[::2], items[1::2], strict=True))}
-        return items
-    if isinstance(reply, SetReply) and resp3:
-        return {b'set': {_key(item): True for item in reply}}
-    if isinstance(reply, (list, tuple)):
-        return [_to_lua(item, resp3) for item in reply]
-    raise TypeError(f'no reply for a script: {reply!r}')
-
-
-def _key(item: Any) -> Any:
-    return item if isinstance(item, (bytes, int)) else lua_text(item) if isinstance(item, float) else b''
-
-
-def _size(value: Any) -> int:
-    """:returns: bytes that `value` may need in Lua, rather too many"""
-    if type(value) is bytes:
-        return 2 * len(value) + 64
-    if type(value) is list:
-        return 128 + sum(64 + (2 * len(item) if type(item) is bytes else _size(item)) for item in value)
-    if type(value) is dict:
-        return 128 + sum(64 + _size(key) + _size(item) for key, item in value.items())
-    return 64
-
-
 def _table(lua: LuaRuntime, value: Any) -> Any:
     if type(value) is list:
         return lua.table_from([_table(lua, item) for item in value])
@@ -566,146 +490,8 @@ def _table(lua: LuaRuntime, value: Any) -> Any:
     return value
 
 
-# -- from Lua to replies
-
-
-def _integer(number: float) -> int:
-    # What a conversion to 64 bits gives on the machines that Redis runs on.
-    if isinstance(number, int):
-        return number
-    if number != number or abs(number) >= 2**63:
-        return -(2**63)
-    return int(number)
-
-
-def _scalar(value: Any, resp3: bool) -> Reply:
-    if type(value) is bytes or value is None:
-        return value
-    if value is True:
-        return True if resp3 else 1
-    if value is False:
-        return False if resp3 else None
-    return _integer(value)
-
-
-class _Reader:
-    """Reads the tokens of a reply."""
-
-    def __init__(self, tokens: list[Any], resp3: bool) -> None:
-        self._tokens: Iterator[Any] = iter(tokens)
-        self._resp3 = resp3
-
-    def value(self) -> Any:
-        tokens = self._tokens
-        tag = next(tokens)
-        if tag == _T_VALUE:
-            value = next(tokens)
-            return value if type(value) is bytes else _integer(value)
-        if tag == _T_LIST:
-            return [self.value() for _ in range(next(tokens))]
-        if tag in (_T_TRUE, _T_FALSE):
-            return _scalar(tag == _T_TRUE, self._resp3)
-        if tag == _T_NULL:
-            return None
-        if tag == _T_STATUS:
-            return Status(_one_line(next(tokens)))
-        if tag == _T_ERROR:
-            return ReplyError(_one_line(next(tokens)).decode('utf-8', 'surrogateescape'))
-        if tag == _T_DOUBLE:
-            return float(next(tokens))
-        if tag == _T_SET:
-            return SetReply([self.value() for _ in range(next(tokens))])
-        if tag == _T_MAP:
-            return {_hashable(self.value()): self.value() for _ in range(next(tokens))}
-        if tag == _T_BIG:
-            return _one_line(next(tokens))
-        return Verbatim(next(tokens))
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value).encode()
-    return value
-
-
-def _one_line(words: bytes) -> bytes:
-    return words.replace(b'\r', b' ').replace(b'\n', b' ')
-
-
 def _script_error(sha: bytes, words: bytes, source: bytes | None = None, line: int | None = None) -> ReplyError:
     text = words + b' script: ' + sha
     if source is not None and line is not None:
         text += b', on %b:%d.' % (source, line)
-    return ReplyError(_one_line(text).decode('utf-8', 'surrogateescape'))
-
-
-def says_readonly(source: bytes) -> bool:
-    """:returns: whether a script's first line says that it writes nothing; false if it cannot be read"""
-    try:
-        return _parse(source).readonly
-    except ReplyError:
-        return False
-
-
-def _parse(source: bytes) -> _Script:
-    """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
-
-    :raises ReplyError: in Redis' words
-    """
-    if source[:2] != b'#!':
-        return _Script(source, False)
-    line, newline, rest = source.partition(b'\n')
-    words = line.split()
-    if not newline or not words:
-        raise ReplyError('ERR Invalid script shebang')
-    if words[0] != b'#!lua':
-        raise ReplyError(f'ERR Unexpected engine in script shebang: {_shown(words[0])}')
-    readonly = False
-    for word in words[1:]:
-        name, _, values = word.partition(b'=')
-        if name != b'flags' or b'=' not in word:
-            raise ReplyError(f'ERR Unknown lua shebang option: {_shown(word)}')
-        for flag in filter(None, values.split(b',')):
-            if flag not in _FLAGS:
-                raise ReplyError(f'ERR Unexpected flag in script shebang: {_shown(flag)}')
-            readonly = readonly or flag == b'no-writes'
-    # The line stays, empty, so that errors name the right one.
-    return _Script(newline + rest, readonly)
-
-
-def _shown(word: bytes) -> str:
-    return word.decode('utf-8', 'surrogateescape')
-
-
-# -- bytecode
-
-_HEADER = b'\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00'
-_CALL, _TAILCALL, _SETLIST = 28, 29, 34
-
-
-def _without_tail_calls(bytecode: bytes) -> bytes:
-    """Let the outermost function of a script keep its place on the stack where it ends in ``return redis.call(...)``.
-
-    redis.call is a function in Lua here, and in C in Redis; a tail call to a function in Lua would leave no trace of
-    the line, which an error has to name. The outermost function cannot recurse, so nothing else changes.
-
-    :param bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1
-    """
-    if bytecode[: len(_HEADER)] != _HEADER:
-        return bytecode
-    position = len(_HEADER)
-    (name_length,) = struct.unpack_from('<Q', bytecode, position)
-    position += 8 + name_length + 4 + 4 + 4
-    (count,) = struct.unpack_from('<i', bytecode, position)
-    position += 4
-    code = list(struct.unpack_from(f'<{count}I', bytecode, position))
-    indices = iter(range(count))
-    for index in indices:
-        operation = code[index] & 0x3F
-        if operation == _TAILCALL:
-            code[index] = code[index] & ~0x3F | _CALL
-        elif operation == _SETLIST and not code[index] >> 14 & 0x1FF:
-            next(islice(indices, 1), None)  # the next word is a number
-    return bytecode[:position] + struct.pack(f'<{count}I', *code) + bytecode[position + 4 * count :]
+    return ReplyError(shown(one_line(text)))

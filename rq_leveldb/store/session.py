@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from rq_leveldb.store import session_state
 from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
@@ -26,7 +25,19 @@ from rq_leveldb.store.info import Statistics
 from rq_leveldb.store.outbox import Outbox
 from rq_leveldb.store.replies import MAX_WHOLE, NoReply, Pieces, Push, Reply, ReplyError, Status
 from rq_leveldb.store.resp import MAX_QUERY, Parser, ProtocolError, encode, encode_pieces, error_line
-from rq_leveldb.store.session_state import Execution, Reading
+from rq_leveldb.store.session_state import (
+    BEGIN,
+    CLOSE,
+    END,
+    FAIL,
+    FINISH,
+    HOLD,
+    RESUME,
+    STREAM,
+    STREAMED,
+    Execution,
+    Reading,
+)
 from rq_leveldb.store.units import Units
 
 logger = logging.getLogger(__name__)
@@ -55,6 +66,7 @@ _MAY_TAKE_LONG = (b'EVAL', b'eval', b'EXEC', b'exec')
 _OK = b'+OK\r\n'
 _QUEUED = b'+QUEUED\r\n'
 _READY, _RUNNING, _, _CLOSING = Execution
+_OPEN = Reading.OPEN
 
 
 class Host(Protocol):
@@ -92,6 +104,7 @@ class Session(asyncio.Protocol):
         host: the store.
 
     Attributes:
+        outbox: its replies in the open unit.
         unreleased: units whose replies wait for a sync.
     """
 
@@ -106,12 +119,12 @@ class Session(asyncio.Protocol):
         self._backlog: deque[list[bytes]] = deque()
         self._unparsed: deque[bytes] = deque()  # what arrived behind the backlog
         self._ahead = 0  # bytes that arrived since the backlog was last empty
-        self._outbox = Outbox()
+        self.outbox = Outbox()
         self._own_messages: list[Push | Status] = []  # behind the reply of the command that runs
         self._pieces: Iterator[bytes] | None = None
         self._held: list[bytes] = []  # replies behind one that is being sent in pieces
         self._execution = _READY
-        self._reading = Reading.OPEN
+        self._reading = _OPEN
         self._fault = ''
         self._full = False  # the transport has more to send than it should
         self._deferred = False
@@ -128,7 +141,7 @@ class Session(asyncio.Protocol):
             self.ctx = self._host.admit(self, transport.get_extra_info('socket'))
             self.client = self.ctx.client
         except ReplyError as refusal:
-            self._execution = session_state.CLOSE[self._execution]
+            self._execution = CLOSE[self._execution]
             self.transport.write(error_line(refusal.text))
             self.transport.close()
 
@@ -142,7 +155,7 @@ class Session(asyncio.Protocol):
             transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._execution = session_state.CLOSE[self._execution]
+        self._execution = CLOSE[self._execution]
         self._forget_commands()
         self._pieces = None
         if hasattr(self, 'client'):
@@ -178,7 +191,7 @@ class Session(asyncio.Protocol):
             self._fault = error.args[0]
             self._unparsed.clear()
             self.stop_reading()
-            self._reading = session_state.FAIL[self._reading]
+            self._reading = FAIL[self._reading]
 
     def _put_aside(self, data: bytes) -> None:
         unparsed = self._unparsed
@@ -195,7 +208,7 @@ class Session(asyncio.Protocol):
         self._parse(data)
 
     def eof_received(self) -> bool:
-        self._reading = session_state.FINISH[self._reading]
+        self._reading = FINISH[self._reading]
         self._close_if_done()
         return True
 
@@ -221,9 +234,9 @@ class Session(asyncio.Protocol):
         """:returns: whether nothing is under way, so that what arrives next can be answered next"""
         return (
             self._execution is _READY
-            and self._reading is Reading.OPEN
+            and self._reading is _OPEN
             and not (self._full or self.client.blocked or self._backlog or self._unparsed)
-            and not (self._outbox.parts or self.unreleased or self.transport.get_write_buffer_size())
+            and not (self.outbox.parts or self.unreleased or self.transport.get_write_buffer_size())
         )
 
     def is_closing(self) -> bool:
@@ -255,7 +268,7 @@ class Session(asyncio.Protocol):
         except ProtocolError as error:
             commands = error.args[1]
             self._fault = error.args[0]
-            self._reading = session_state.FAIL[self._reading]
+            self._reading = FAIL[self._reading]
             fault = error_line(self._fault)
             self.close()
         ctx = self.ctx
@@ -274,68 +287,66 @@ class Session(asyncio.Protocol):
         """Execute what has arrived, as far as the client may go on."""
         if self._execution is not _READY:
             return
-        self._execution = session_state.BEGIN[_READY]
-        try:
-            self._run()
-        finally:
-            self._execution = session_state.END[self._execution]
-            self._units.commit()
-        if not self._backlog and not self._unparsed:
-            self._ahead = 0
-        self._read_on()
-
-    def _run(self) -> None:
         host, units, backlog, unparsed = self._host, self._units, self._backlog, self._unparsed
         dispatcher, client, ctx = host.dispatcher, self.client, self.ctx
         count = size = turn = 0
-        while (backlog or unparsed) and not client.blocked and not self._full:
-            if self._execution is not _RUNNING:
-                self._forget_commands()
-                return
-            if not backlog:
-                self._parse_more()
-                continue
-            if client.queue is not None:
-                queued = dispatcher.queue_ahead(ctx, backlog)
-                if queued:
-                    count += self._answer_queued(b'', queued)
+        self._execution = BEGIN[_READY]
+        try:
+            while (backlog or unparsed) and not client.blocked and not self._full:
+                if self._execution is not _RUNNING:
+                    self._forget_commands()
+                    break
+                if not backlog:
+                    self._parse_more()
                     continue
-            argv = backlog.popleft()
-            if argv == _MULTI and not units.refusals.reason and dispatcher.begin(ctx):
-                count += 1 + self._answer_queued(_OK, dispatcher.queue_ahead(ctx, backlog))
-                continue
-            if not argv:
-                self.answer(ReplyError(self._fault))
-                self.close()
-                return
-            if host.arriving and not self._deferred and argv[0][:4] in _MAY_TAKE_LONG:
-                # Only those whom the loop has introduced are heard while a script runs.
-                self._deferred = True
-                backlog.appendleft(argv)
-                host.loop.call_soon(self.run)
-                return
-            self._deferred = False
-            reply = units.execute(self, argv)
-            if type(reply) is NoReply:
-                if self._own_messages:
-                    self._send_own_messages()
-                continue
-            if type(reply) is Pieces and (reply.count > MAX_WHOLE or reply.counting is not None):
-                # The unit ends here, so that the reply shows nothing that is not committed.
-                units.commit()
-                self._send_in_pieces(reply)
-                if self._own_messages:
-                    self._send_own_messages()
-                return
-            size += self.answer(reply)
-            count += 1
-            if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
-                units.commit()
-                turn += count
-                count = size = 0
-                if turn >= TURN_COMMANDS:
+                if client.queue is not None:
+                    queued = dispatcher.queue_ahead(ctx, backlog)
+                    if queued:
+                        count += self._answer_queued(b'', queued)
+                        continue
+                argv = backlog.popleft()
+                if argv == _MULTI and not units.refusals.reason and dispatcher.begin(ctx):
+                    count += 1 + self._answer_queued(_OK, dispatcher.queue_ahead(ctx, backlog))
+                    continue
+                if not argv:
+                    self.answer(ReplyError(self._fault))
+                    self.close()
+                    break
+                if host.arriving and not self._deferred and argv[0][:4] in _MAY_TAKE_LONG:
+                    # Only those whom the loop has introduced are heard while a script runs.
+                    self._deferred = True
+                    backlog.appendleft(argv)
                     host.loop.call_soon(self.run)
-                    return
+                    break
+                self._deferred = False
+                reply = units.execute(self, argv)
+                if type(reply) is NoReply:
+                    if self._own_messages:
+                        self._send_own_messages()
+                    continue
+                if type(reply) is Pieces and (reply.count > MAX_WHOLE or reply.counting is not None):
+                    # The unit ends here, so that the reply shows nothing that is not committed.
+                    units.commit()
+                    self._send_in_pieces(reply)
+                    if self._own_messages:
+                        self._send_own_messages()
+                    break
+                size += self.answer(reply)
+                count += 1
+                if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
+                    units.commit()
+                    turn += count
+                    count = size = 0
+                    if turn >= TURN_COMMANDS:
+                        host.loop.call_soon(self.run)
+                        break
+        finally:
+            self._execution = END[self._execution]
+            units.commit()
+        if not backlog and not unparsed:
+            self._ahead = 0
+        if self._ahead or self._reading is not _OPEN:
+            self._read_on()
 
     def _read_on(self) -> None:
         """Listen to the client, or not, as much as it has sent ahead allows."""
@@ -347,13 +358,13 @@ class Session(asyncio.Protocol):
         elif self.client.blocked and self._ahead > MAX_BEHIND_WAITING:
             self.stop_reading()
         elif self._reading is Reading.HELD and self._execution is not _CLOSING and not self._host.is_stopping():
-            self._reading = session_state.RESUME[self._reading]
+            self._reading = RESUME[self._reading]
             self.transport.resume_reading()
 
     def stop_reading(self) -> None:
         """Take in no more bytes, for now."""
-        if self._reading is Reading.OPEN and not self.transport.is_closing():
-            self._reading = session_state.HOLD[self._reading]
+        if self._reading is _OPEN and not self.transport.is_closing():
+            self._reading = HOLD[self._reading]
             self.transport.pause_reading()
 
     def answer(self, reply: Reply) -> int:
@@ -363,14 +374,14 @@ class Session(asyncio.Protocol):
             Its size in bytes.
         """
         data = encode(reply, self.ctx.resp3)
-        self._outbox.parts.append(data)
+        self.outbox.parts.append(data)
         self._units.members[self] = None
         if self._own_messages:
             self._send_own_messages()
         return len(data)
 
     def _answer_queued(self, first: bytes, queued: int) -> int:
-        self._outbox.put_replies(first + _QUEUED * queued, queued + bool(first))
+        self.outbox.put_replies(first + _QUEUED * queued, queued + bool(first))
         self._units.members[self] = None
         return queued
 
@@ -388,7 +399,7 @@ class Session(asyncio.Protocol):
         if self.unsent_bytes() > MAX_UNSENT_MESSAGES:
             self.transport.abort()
             return
-        self._outbox.put_message(encode(push, self.ctx.resp3))
+        self.outbox.put_message(encode(push, self.ctx.resp3))
         self._units.members[self] = None
 
     def _send_own_messages(self) -> None:
@@ -396,16 +407,12 @@ class Session(asyncio.Protocol):
         for push in messages:
             self._put(push)
 
-    def take(self) -> bytes:
-        """Return the bytes of the unit that ends."""
-        return self._outbox.take()
-
     def refuse(self, error: ReplyError) -> None:
         """Let every reply of the open unit be this error, and drop its messages: it was not committed."""
         if self.client.queue is not None:
             # Its client was told that a command of the transaction failed, so EXEC must not do the others.
             self.client.failed = True
-        self._outbox.refuse(error_line(error.text))
+        self.outbox.refuse(error_line(error.text))
 
     def write(self, data: bytes) -> None:
         """Send; behind a reply that is still being sent in pieces."""
@@ -418,7 +425,7 @@ class Session(asyncio.Protocol):
             self.transport.write(data)
 
     def _send_in_pieces(self, reply: Pieces) -> None:
-        self._execution = session_state.STREAM[self._execution]
+        self._execution = STREAM[self._execution]
         pieces = encode_pieces(reply, self.ctx.resp3)
 
         def start() -> None:
@@ -441,7 +448,7 @@ class Session(asyncio.Protocol):
                 return
             if piece is None:
                 self._pieces = None
-                self._execution = session_state.STREAMED[self._execution]
+                self._execution = STREAMED[self._execution]
                 held, self._held = self._held, []
                 self.write(b''.join(held))
                 # Not at once: it may be the command's own run that has sent all of it.
@@ -460,11 +467,11 @@ class Session(asyncio.Protocol):
         self.client.blocked = True
 
     def unsent_bytes(self) -> int:
-        return self.transport.get_write_buffer_size() + self._outbox.size() + sum(map(len, self._held))
+        return self.transport.get_write_buffer_size() + self.outbox.size() + sum(map(len, self._held))
 
     def close(self) -> None:
         """Disconnect when what was answered has been sent."""
-        self._execution = session_state.CLOSE[self._execution]
+        self._execution = CLOSE[self._execution]
         self._units.leaving[self] = None
 
     def finish(self) -> None:

@@ -19,6 +19,7 @@ from rq_leveldb.store.engine import ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Settings, Statistics
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.outbox import Outbox
 from rq_leveldb.store.refusals import Refusals, goes_on
 from rq_leveldb.store.replies import Reply, ReplyError
 
@@ -29,21 +30,20 @@ class Member(Protocol):
     """A client with replies in a unit.
 
     Attributes:
+        outbox: its replies in the open unit.
         unreleased: committed units whose replies to it wait for a sync.
     """
 
     client: ClientState
     ctx: Context
+    outbox: Outbox
     unreleased: int
-
-    def take(self) -> bytes:
-        """Return its replies, which are forgotten here."""
 
     def refuse(self, error: ReplyError) -> None:
         """Let each of its replies be this error."""
 
     def write(self, data: bytes) -> None:
-        """Send what was taken."""
+        """Send what was in its outbox."""
 
     def finish(self) -> None:
         """Disconnect it: what was answered has been sent."""
@@ -64,7 +64,7 @@ class Units:
         members: who has replies in the open unit.
         leaving: who is disconnected when they have left.
         durability: says when they may leave.
-        on_commit: called at the end of each unit.
+        on_write: called when one was written.
         on_rollback: called when one was undone.
     """
 
@@ -87,7 +87,7 @@ class Units:
         self.refusals = refusals
         self.members: dict[Member, None] = {}
         self.leaving: dict[Member, None] = {}
-        self.on_commit: Callable[[], None] = lambda: None
+        self.on_write: Callable[[], None] = lambda: None
         self.on_rollback: Callable[[], None] = lambda: None
 
     def execute(self, member: Member, argv: list[bytes]) -> Reply:
@@ -132,14 +132,15 @@ class Units:
                 self._statistics.commits += wrote
             except Exception as fault:
                 self.undo(fault, 'a commit')
-        self.on_commit()
         durability = self.durability
-        if keyspace.seen is not None and wrote:
-            durability.changed(keyspace.seen, keyspace.saw_all)
+        if wrote:
+            self.on_write()
+            if keyspace.seen is not None:
+                durability.changed(keyspace.seen, keyspace.saw_all)
         members = self.members
         if members and not self.leaving and (durability.is_immediate() or self._shows_synced_only(wrote)):
             for member in members:
-                member.write(member.take())
+                member.write(member.outbox.take())
             members.clear()
             if wrote:
                 durability.note_write()
@@ -152,7 +153,7 @@ class Units:
 
     def _released(self) -> Callable[[], None]:
         """Take the replies out of the unit; return what sends them."""
-        replies = [(member, member.take()) for member in self.members]
+        replies = [(member, member.outbox.take()) for member in self.members]
         leaving = list(self.leaving)
         self.members.clear()
         self.leaving.clear()

@@ -49,8 +49,8 @@ class Upkeep:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0  # what the timer was set for
         self._sweeping = True  # from the start on
-        units.on_commit = self._look
-        units.on_rollback = self._sweep_soon
+        units.on_write = self._look
+        units.on_rollback = self._begin_anew
 
     def start(self) -> None:
         """Begin with what an earlier run left."""
@@ -70,14 +70,21 @@ class Upkeep:
 
     def schedule(self) -> None:
         """Set the timer for the next key that expires."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel()
         self._due = self._keyspace.next_due
         if self._due:
             delay = max(self._due / 1000 - time.time(), 0.0)
             # A timer's delay is bounded, and the wall clock may be set meanwhile.
             self._timer = self._loop.call_later(min(delay + 0.001, 60.0), self._expire)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _retry(self) -> None:
+        self._cancel()
+        self._timer = self._loop.call_later(_RETRY, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
@@ -85,7 +92,7 @@ class Upkeep:
             return  # whoever ends that looks again
         self._due = -1
         if self._units.refusals.reason:
-            self._timer = self._loop.call_later(_RETRY, self._expire)
+            self._retry()
             return
         self._keyspace.tick()
         try:
@@ -94,9 +101,15 @@ class Upkeep:
                 self._dispatcher.notify()
         except Exception as fault:
             self._units.undo(fault, 'expiry')
-            self._timer = self._loop.call_later(_RETRY, self._expire)
+            self._retry()
             return
         self._units.commit()
+        self._look()
+
+    def _begin_anew(self) -> None:
+        # What was known may have been rolled back.
+        self.schedule()
+        self._sweep_soon()
 
     def _sweep_soon(self) -> None:
         if not self._sweeping:

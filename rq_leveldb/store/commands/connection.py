@@ -82,7 +82,7 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
             name = options.value()
             _check_name(name)
         else:
-            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(argv[options.at - 1])}'")
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options.last())}'")
     client.protocol, client.name = protocol, name
     ctx.resp3 = protocol == 3
     return {

@@ -2,45 +2,11 @@
 
 from __future__ import annotations
 
-from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
+from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.replies import ReplyError
 
 UNITS = {b'EX': (1000, True), b'PX': (1, True), b'EXAT': (1000, False), b'PXAT': (1, False)}
 """For each option: milliseconds per unit, and whether it counts from now."""
-
-
-class ExpiryOption:
-    """Reads the time among a command's options, which may be given once, though its unit more than once."""
-
-    __slots__ = ('_argument', '_unit')
-
-    def __init__(self) -> None:
-        self._unit = b''
-        self._argument = b''
-
-    def __bool__(self) -> bool:
-        return bool(self._unit)
-
-    def take(self, option: bytes, options: Options) -> bool:
-        """Read a time if the option is one.
-
-        Raises:
-            ReplyError: Its value is missing.
-        """
-        if option not in UNITS or self._unit not in (b'', option):
-            return False
-        self._unit = option
-        self._argument = options.value()
-        return True
-
-    def when(self, now: int, command: str) -> int:
-        """Return the Unix time in ms, 0 if none was given.
-
-        Args:
-            now: Unix time in ms.
-            command: its name in lower case, for errors.
-        """
-        return positive_time(self._argument, *UNITS[self._unit], now, command) if self._unit else 0
 
 
 def invalid_expire_time(command: str) -> ReplyError:

@@ -13,7 +13,7 @@ from rq_leveldb.store.replies import Reply, ReplyError, syntax_error, wrong_type
 from rq_leveldb.store.types.hash import Hash
 from rq_leveldb.store.types.list import List
 from rq_leveldb.store.types.set import Set
-from rq_leveldb.store.types.sorted_set import SortedSet, split
+from rq_leveldb.store.types.sorted_set import SortedSet, members_of
 from rq_leveldb.store.types.string import String
 
 
@@ -71,7 +71,7 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
     elif isinstance(value, Set):
         elements = list(value)
     elif isinstance(value, SortedSet):
-        elements = [split(entry)[0] for entry in value.entries()]
+        elements = members_of(value.entries())
     else:
         raise wrong_type()
     unsorted = wanted.by is not None and b'*' not in wanted.by

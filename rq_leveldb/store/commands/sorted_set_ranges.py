@@ -17,7 +17,7 @@ from rq_leveldb.store.replies import (
     pairs_reply,
     syntax_error,
 )
-from rq_leveldb.store.types.sorted_set import MemberBound, SortedSet, score_bounds, split
+from rq_leveldb.store.types.sorted_set import MemberBound, SortedSet, members_of, score_bounds, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Range:
             return []
         found = list(islice(self.find(value), MAX_WHOLE + 1))
         if len(found) <= MAX_WHOLE:
-            return pairs_reply(map(split, found), self.with_scores, ctx.resp3)
+            return pairs_reply(map(split, found), True, ctx.resp3) if self.with_scores else members_of(found)
         del found
         count = sum(1 for _ in self.find(value))
         return pairs_pieces(count, map(split, self.find(value)), self.with_scores, ctx.resp3)

@@ -99,7 +99,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         elif option == b'KEEPREF':
             pass
         elif adding:
-            options.at -= 1
+            options.put_back()
             break
         else:
             raise syntax_error()
@@ -112,7 +112,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
     trimming = Trimming(length, id_, limit) if strategy else None
-    return _AddOptions(trimming, create, options.at)
+    return _AddOptions(trimming, create, len(argv) - options.left())
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:

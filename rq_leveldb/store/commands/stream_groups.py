@@ -291,7 +291,7 @@ class _ClaimOptions:
             elif option == b'LASTID' and options.left():
                 wanted.last = parse_id(options.value())
             else:
-                raise ReplyError(f"ERR Unrecognized XCLAIM option '{shown(argv[options.at - 1])}'")
+                raise ReplyError(f"ERR Unrecognized XCLAIM option '{shown(options.last())}'")
         return wanted
 
 

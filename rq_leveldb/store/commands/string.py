@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
-from rq_leveldb.store.commands.expiry_times import ExpiryOption, positive_time
+from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
@@ -33,7 +33,7 @@ def set_(ctx: Context, argv: list[bytes]) -> Reply:
         ctx.assign(argv[1], argv[2])
         return OK
     only_new = only_old = keep = returns = False
-    time = ExpiryOption()
+    unit = time = b''
     options = Options(argv, 3)
     for option in options:
         if option == b'NX' and not only_old:
@@ -42,11 +42,16 @@ def set_(ctx: Context, argv: list[bytes]) -> Reply:
             only_old = True
         elif option == b'GET':
             returns = True
-        elif option == b'KEEPTTL' and not time:
+        elif option == b'KEEPTTL' and not unit:
             keep = True
-        elif keep or not time.take(option, options):
+        elif option in UNITS and unit in (b'', option) and not keep:
+            unit, time = option, options.value()
+        else:
             raise syntax_error()
-    expire = time.when(ctx.now, 'set')
+    expire = positive_time(time, *UNITS[unit], ctx.now, 'set') if unit else 0
+    if not (only_new or only_old or keep or returns):
+        ctx.assign(argv[1], argv[2], expire)
+        return OK
     old = ctx.typed(argv[1], String) if returns else ctx.find(argv[1])
     old_data = old.data if returns and isinstance(old, String) else None
     if old is None if only_old else old is not None and only_new:
@@ -90,19 +95,21 @@ def getdel(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def getex(ctx: Context, argv: list[bytes]) -> Reply:
-    time = ExpiryOption()
+    unit = time = b''
     persist = False
     options = Options(argv, 2)
     for option in options:
-        if option == b'PERSIST' and not time:
+        if option == b'PERSIST' and not unit:
             persist = True
-        elif persist or not time.take(option, options):
+        elif option in UNITS and unit in (b'', option) and not persist:
+            unit, time = option, options.value()
+        else:
             raise syntax_error()
     value = ctx.typed(argv[1], String)
     if value is None:
         return None
-    if time:
-        ctx.keys.expire_at(value, time.when(ctx.now, 'getex'))
+    if unit:
+        ctx.keys.expire_at(value, positive_time(time, *UNITS[unit], ctx.now, 'getex'))
     elif persist and value.expire:
         ctx.keys.expire_at(value, 0)
     return value.data

@@ -11,7 +11,7 @@ A rank is found by walking from the nearer end: O(n), where Redis has O(log n).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
 
 from rq_leveldb.store import encoding
@@ -315,6 +315,11 @@ class SortedSet(Value):
             return [split(entry) for entry in random.sample(entries, min(count, len(entries)))]
         found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
         return [(member, read_score(score)) for member, score in found]
+
+
+def members_of(entries: Iterable[bytes]) -> list[bytes]:
+    """Return the members of entries."""
+    return [entry[SCORE_SIZE:] for entry in entries]
 
 
 def split(entry: bytes) -> tuple[bytes, float]:
