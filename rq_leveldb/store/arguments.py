@@ -47,7 +47,11 @@ def integer(argument: bytes, error: str = '') -> int:
 
 
 def small_integer(argument: bytes) -> int:
-    """:raises ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits"""
+    """Read a whole number of 32 bits.
+
+    Raises:
+        ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits.
+    """
     number = integer(argument)
     if not -(1 << 31) <= number < 1 << 31:
         raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
@@ -71,7 +75,11 @@ def is_integer(argument: bytes) -> bool:
 
 
 def floating(argument: bytes) -> float:
-    """:raises ReplyError: not a number"""
+    """Read a number.
+
+    Raises:
+        ReplyError: not a number.
+    """
     number = _number(argument)
     if (math.isinf(number) or number == 0) and _OUT_OF_REACH.search(argument):
         raise not_a_float()
@@ -90,8 +98,10 @@ def _number(argument: bytes) -> float:
 
 
 def score_bound(argument: bytes) -> tuple[float, bool]:
-    """:returns: the bound and whether it is exclusive: ``(1.5``
-    :raises ReplyError: as ZRANGEBYSCORE does
+    """Read a bound of scores, exclusive with a parenthesis: ``(1.5``.
+
+    Raises:
+        ReplyError: as ZRANGEBYSCORE does.
     """
     exclusive = argument[:1] == b'('
     number = (argument[1:] if exclusive else argument) or b'0'
@@ -102,8 +112,10 @@ def score_bound(argument: bytes) -> tuple[float, bool]:
 
 
 def timeout(argument: bytes) -> float:
-    """:returns: seconds, 0 for ever
-    :raises ReplyError: as BLPOP does
+    """Read a time-out in seconds, 0 for ever.
+
+    Raises:
+        ReplyError: as BLPOP does.
     """
     try:
         seconds = _number(argument)
@@ -114,10 +126,13 @@ def timeout(argument: bytes) -> float:
 
 
 def milliseconds(argument: bytes, now: int) -> int:
-    """
-    :param now: Unix time in ms
-    :returns: how long to wait, 0 for ever
-    :raises ReplyError: as XREAD does
+    """Read a time-out in milliseconds, 0 for ever.
+
+    Args:
+        now: Unix time in ms.
+
+    Raises:
+        ReplyError: as XREAD does.
     """
     number = integer(argument, 'ERR timeout is not an integer or out of range')
     _check_timeout(number, MAX_INTEGER - now)
@@ -132,9 +147,11 @@ def _check_timeout(time: float, most: int) -> None:
 
 
 def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
-    """:param start: first index, from the end if negative
-    :param stop: last index, inclusive, from the end if negative
-    :returns: start and end (exclusive) within 0..length; equal if nothing lies between
+    """Return start and end (exclusive) within 0..length; equal if nothing lies between.
+
+    Args:
+        start: first index, from the end if negative.
+        stop: last index, inclusive, from the end if negative.
     """
     if start < 0:
         start = max(start + length, 0)
@@ -239,9 +256,14 @@ def positive(argument: bytes, error: str = '') -> int:
 def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
     """Read a number of keys and the keys, as LMPOP and ZMPOP do.
 
-    :param index: where the number stands
-    :returns: the keys, and the index behind them
-    :raises ReplyError: the number is not positive, or there are fewer keys
+    Args:
+        index: where the number stands.
+
+    Returns:
+        The keys, and the index behind them.
+
+    Raises:
+        ReplyError: the number is not positive, or there are fewer keys.
     """
     count = int(argv[index]) if is_integer(argv[index]) else 0
     if count <= 0:
@@ -255,7 +277,8 @@ def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
 def pop_count(argv: list[bytes], index: int) -> int:
     """Read ``[COUNT count]``, as LMPOP and ZMPOP end in it.
 
-    :returns: 1 if it is not there
+    Returns:
+        1 if it is not there.
     """
     count: int | None = None
     for text in Options(argv, index).values_of(b'COUNT'):

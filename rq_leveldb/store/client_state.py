@@ -13,17 +13,18 @@ from rq_leveldb.store.replies import Push, Status
 class ClientState:
     """One client.
 
-    :ivar number: CLIENT ID
-    :ivar address: how CLIENT LIST shows it
-    :ivar send: deliver a message outside of any reply (pub/sub, MONITOR)
-    :ivar close: disconnect once what was sent has gone out
-    :ivar queue: the commands since MULTI, None outside
-    :ivar queue_bytes: memory that they need beside their own bytes, about
-    :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
-    :ivar watched: database, key and whether it lived, for each WATCH
-    :ivar dirty: a watched key changed
-    :ivar subscribed: whether it listens to anything; asked before every command
-    :ivar slow: the blocking command that goes into the slow log when its waiting ends, and its seconds
+    Attributes:
+        number: CLIENT ID.
+        address: how CLIENT LIST shows it.
+        send: deliver a message outside of any reply (pub/sub, MONITOR).
+        close: disconnect once what was sent has gone out.
+        queue: the commands since MULTI, None outside.
+        queue_bytes: memory that they need beside their own bytes, about.
+        failed: a command since MULTI could not be queued, so EXEC must refuse.
+        watched: database, key and whether it lived, for each WATCH.
+        dirty: a watched key changed.
+        subscribed: whether it listens to anything; asked before every command.
+        slow: the blocking command that goes into the slow log when its waiting ends, and its seconds.
     """
 
     number: int

@@ -42,12 +42,13 @@ OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, M
 class Command:
     """One command.
 
-    :param name: in lower case; that of a subcommand is ``client|list``
-    :param handler: gets the context and all arguments, the name first
-    :param arity: how many arguments with the name; at least so many if negative (COMMAND's arity)
-    :param flags: those of COMMAND, and `OWN_FLAGS`
-    :param keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none
-    :param subcommands: by the word that names them, in lower case; what has any is one of them if a word follows
+    Args:
+        name: in lower case; that of a subcommand is ``client|list``.
+        handler: gets the context and all arguments, the name first.
+        arity: how many arguments with the name; at least so many if negative (COMMAND's arity).
+        flags: those of COMMAND, and `OWN_FLAGS`.
+        keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none.
+        subcommands: by the word that names them, in lower case; what has any is one of them if a word follows.
     """
 
     name: str
@@ -58,12 +59,16 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)
 
     def accepts(self, count: int) -> bool:
-        """:param count: how many arguments with the name"""
+        """Return whether the command may have so many arguments.
+
+        Args:
+            count: how many arguments with the name.
+        """
         return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
 def allows_busy(command: Command, argv: list[bytes]) -> bool:
-    """:returns: whether the command is served while a script runs for too long, or is refused for another reason"""
+    """Return whether the command is served while a script runs for too long, or is refused for another reason."""
     if command.name == 'shutdown':
         words = {word.upper() for word in argv[1:]}
         return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
@@ -71,9 +76,11 @@ def allows_busy(command: Command, argv: list[bytes]) -> bool:
 
 
 def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:
-    """:param commands: by their names in lower case
-    :param argv: what a client sent, or the beginning of it
-    :returns: the command, or the subcommand, that it calls
+    """Return the command, or the subcommand, that it calls.
+
+    Args:
+        commands: by their names in lower case.
+        argv: what a client sent, or the beginning of it.
     """
     command = commands.get(argv[0].lower())
     if command is not None and command.subcommands and len(argv) > 1:
@@ -82,8 +89,10 @@ def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None
 
 
 def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | None:
-    """:param name: as COMMAND INFO takes it: ``get``, ``client|list``
-    :returns: the command of that name
+    """Return the command of that name.
+
+    Args:
+        name: as COMMAND INFO takes it: ``get``, ``client|list``.
     """
     container, bar, word = name.lower().partition(b'|')
     if not bar:

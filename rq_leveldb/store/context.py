@@ -24,8 +24,9 @@ V = TypeVar('V', bound=Value)
 class Services(Protocol):
     """What a command may ask of the rest of the store, which it does not know.
 
-    :ivar commands: every command by its name in lower case
-    :ivar clients: every connected client by its number
+    Attributes:
+        commands: every command by its name in lower case.
+        clients: every connected client by its number.
     """
 
     commands: dict[bytes, Command]
@@ -44,7 +45,8 @@ class Services(Protocol):
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command in the open transaction, as EXEC and scripts do.
 
-        :raises ReplyError: what the client would have got as an error
+        Raises:
+            ReplyError: what the client would have got as an error.
         """
 
     def block(
@@ -57,23 +59,25 @@ class Services(Protocol):
     ) -> Reply:
         """Let the client wait.
 
-        :param attempt: gets the key that changed; see :meth:`Context.block` for the rest
+        Args:
+            attempt: gets the key that changed; see :meth:`Context.block` for the rest.
         """
 
     def unblock(self, client: ClientState, with_error: bool) -> bool:
         """End a client's waiting, as if its time were over or with an error.
 
-        :returns: whether it was waiting
+        Returns:
+            Whether it was waiting.
         """
 
     def blocked_clients(self) -> int:
-        """:returns: how many clients wait for a key"""
+        """Return how many clients wait for a key."""
 
     def blocking_keys(self) -> int:
-        """:returns: how many keys somebody waits for"""
+        """Return how many keys somebody waits for."""
 
     def waited_places(self, db: int) -> list[tuple[int, bytes]]:
-        """:returns: the keys of a database that somebody waits for"""
+        """Return the keys of a database that somebody waits for."""
 
     def monitor(self, client: ClientState, shown: bool) -> None:
         """Show the client every command from now on, or none any more."""
@@ -85,24 +89,31 @@ class Services(Protocol):
         """From now on every acknowledged write is synced."""
 
     def is_synced(self) -> bool:
-        """:returns: whether everything that was written would survive a loss of power"""
+        """Return whether everything that was written would survive a loss of power."""
 
     def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
         """Let the client wait until everything that was written up to now would survive a loss of power.
 
-        :param timeout: seconds, 0 for ever
-        :param timeout_reply: the reply when the time is over
-        :returns: what the command has to return
+        Args:
+            timeout: seconds, 0 for ever.
+            timeout_reply: the reply when the time is over.
+
+        Returns:
+            What the command has to return.
         """
 
     def write_trouble(self) -> str:
-        """:returns: why commands that add data are refused, empty if they are not"""
+        """Return why commands that add data are refused, empty if they are not."""
 
     def swept(self) -> tuple[int, int]:
-        """:returns: of how many removed values records are still there, and of how many they have gone"""
+        """Return how many removed values still have records, and how many have none left."""
 
     def remove_expired(self, wanted: bool) -> None:
-        """:param wanted: whether keys whose time has come are removed though nobody asks for them"""
+        """Set whether keys whose time has come are removed though nobody asks for them.
+
+        Args:
+            wanted: whether keys whose time has come are removed though nobody asks for them.
+        """
 
     def pause(self, milliseconds: int, everything: bool) -> None:
         """Hold the commands of clients back for so long: those that may write, or all."""
@@ -117,12 +128,13 @@ class Services(Protocol):
 class Context:
     """One client's view of the store while a command runs.
 
-    :ivar db: number of the selected database
-    :ivar keys: all databases, with the open transaction
-    :ivar client: who asks
-    :ivar resp3: whether replies may use RESP3's types
-    :ivar in_script: whether a script calls
-    :ivar may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over
+    Attributes:
+        db: number of the selected database.
+        keys: all databases, with the open transaction.
+        client: who asks.
+        resp3: whether replies may use RESP3's types.
+        in_script: whether a script calls.
+        may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over.
     """
 
     __slots__ = ('client', 'db', 'in_script', 'keys', 'may_block', 'resp3', 'services')
@@ -142,16 +154,22 @@ class Context:
         return self.keys.now
 
     def find(self, key: bytes) -> Value | None:
-        """:returns: what lives under `key`, of whatever type"""
+        """Return what lives under `key`, of whatever type."""
         return self.keys.find(self.db, key)
 
     def typed(self, key: bytes, type_: type[V]) -> V | None:
-        """:raises ReplyError: WRONGTYPE"""
+        """Return what lives under `key`, if anything.
+
+        Raises:
+            ReplyError: WRONGTYPE.
+        """
         return self.keys.typed(self.db, key, type_)
 
     def first(self, keys: list[bytes], type_: type[V]) -> tuple[bytes, V] | None:
-        """:returns: the first key that exists, and its value
-        :raises ReplyError: WRONGTYPE
+        """Return the first key that exists, and its value.
+
+        Raises:
+            ReplyError: WRONGTYPE.
         """
         for key in keys:
             value = self.typed(key, type_)
@@ -160,8 +178,10 @@ class Context:
         return None
 
     def typed_or_new(self, key: bytes, type_: type[V]) -> V:
-        """:returns: the key's value, or an empty one that becomes the key's when it is marked as changed
-        :raises ReplyError: WRONGTYPE
+        """Return the key's value, or an empty one that becomes the key's when it is marked as changed.
+
+        Raises:
+            ReplyError: WRONGTYPE.
         """
         return self.keys.typed_or_new(self.db, key, type_)
 
@@ -192,7 +212,7 @@ class Context:
         self.keys.put(self.db, key, value)
 
     def delete(self, key: bytes) -> bool:
-        """:returns: whether there was such a key"""
+        """Return whether there was such a key."""
         return self.keys.delete(self.db, key)
 
     def call(self, argv: list[bytes]) -> Reply:
@@ -209,13 +229,16 @@ class Context:
     ) -> Reply:
         """Wait until `take` succeeds. The command has tried once already, in vain.
 
-        :param keys: `take` is tried again when one of these changed; who waits longest for a key comes first
-        :param type_: only if that key holds this now; None for whatever it holds, if anything
-        :param timeout: seconds, 0 for ever
-        :param take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
-            nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
-        :param timeout_reply: the reply when the time is over, or at once where a command may not block
-        :returns: what the command has to return
+        Args:
+            keys: `take` is tried again when one of these changed; who waits longest for a key comes first.
+            type_: only if that key holds this now; None for whatever it holds, if anything.
+            timeout: seconds, 0 for ever.
+            take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
+                nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
+            timeout_reply: the reply when the time is over, or at once where a command may not block.
+
+        Returns:
+            What the command has to return.
         """
         if not self.may_block:
             return timeout_reply
@@ -232,7 +255,8 @@ class Context:
 
         All as in `block`.
 
-        :raises ReplyError: as `take`
+        Raises:
+            ReplyError: as `take`.
         """
         reply = take()
         return self.block(keys, type_, timeout, take, timeout_reply) if reply is None else reply

@@ -50,7 +50,8 @@ _COMMAND, _ARGUMENT = 64, 48
 class UnitAborted(Exception):
     """Nothing of the open unit may be kept.
 
-    :param error: what its clients are told
+    Args:
+        error: what its clients are told.
     """
 
     def __init__(self, error: ReplyError) -> None:
@@ -77,9 +78,10 @@ class _Row:
 class Dispatcher:
     """Executes commands.
 
-    :param commands: every command there is
-    :param keyspace: the data
-    :param services: what commands may ask for; usually the server
+    Args:
+        commands: every command there is.
+        keyspace: the data.
+        services: what commands may ask for; usually the server.
     """
 
     def __init__(
@@ -136,9 +138,12 @@ class Dispatcher:
     def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute or queue one command that a client sent.
 
-        :returns: its reply, errors included
-        :raises UnitAborted: the open unit has to be rolled back
-        :raises Exception: likewise, for a fault of ours or damaged data
+        Returns:
+            Its reply, errors included.
+
+        Raises:
+            UnitAborted: the open unit has to be rolled back.
+            Exception: likewise, for a fault of ours or damaged data.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
@@ -205,7 +210,8 @@ class Dispatcher:
     def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Answer a command that a client sent while a script of another one runs.
 
-        :returns: BUSY for most of them
+        Returns:
+            BUSY for most of them.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
@@ -229,7 +235,8 @@ class Dispatcher:
     def begin(self, ctx: Context) -> bool:
         """Do what MULTI does, at a fraction of the cost.
 
-        :returns: whether that was done; if not, something is unusual and MULTI has to be executed
+        Returns:
+            Whether that was done; if not, something is unusual and MULTI has to be executed.
         """
         client = ctx.client
         if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
@@ -242,8 +249,11 @@ class Dispatcher:
     def queue_ahead(self, ctx: Context, commands: deque[list[bytes]]) -> int:
         """Queue what has arrived of an open transaction, at a fraction of the cost.
 
-        :param commands: what came next; loses what was queued, which ends before EXEC and before any error
-        :returns: how many commands were queued
+        Args:
+            commands: what came next; loses what was queued, which ends before EXEC and before any error.
+
+        Returns:
+            How many commands were queued.
         """
         client = ctx.client
         queue = client.queue
@@ -266,7 +276,8 @@ class Dispatcher:
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command of a transaction or a script, inside the open unit.
 
-        :raises ReplyError: its error
+        Raises:
+            ReplyError: its error.
         """
         row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None:

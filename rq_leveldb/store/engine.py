@@ -50,7 +50,8 @@ ReadFailed = plyvel.Error
 class WriteRefused(Exception):
     """LevelDB did not take a batch: nothing of it may be acknowledged, nor anything later, until it was reopened.
 
-    :param reason: what LevelDB or the operating system said
+    Args:
+        reason: what LevelDB or the operating system said.
     """
 
     def __init__(self, reason: str) -> None:
@@ -61,8 +62,11 @@ class WriteRefused(Exception):
 class Engine:
     """One open LevelDB.
 
-    :param directory: LevelDB's own directory; a database is created if it is missing or empty
-    :raises errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format
+    Args:
+        directory: LevelDB's own directory; a database is created if it is missing or empty.
+
+    Raises:
+        errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -115,7 +119,8 @@ class Engine:
     def loss(self) -> str:
         """See whether another start would find what was written, and make up for a log that would not be there.
 
-        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        Returns:
+            What became of a file that is needed; '' if all are there, or nobody can tell.
         """
         return '' if not self.is_open else self._files.loss()
 
@@ -126,7 +131,8 @@ class Engine:
     def _look_at_files(self) -> None:
         """See to it that nothing is missing from the files that LevelDB is going to replay.
 
-        :raises errors.CorruptDatabase: something is
+        Raises:
+            errors.CorruptDatabase: something is.
         """
         path = self.directory / 'CURRENT'
         try:
@@ -171,7 +177,8 @@ class Engine:
 
         What it finds in its log it writes to a table and syncs, so that all of it is durable afterwards.
 
-        :raises errors.StoreError: it cannot be opened, or a batch that it took is not there
+        Raises:
+            errors.StoreError: it cannot be opened, or a batch that it took is not there.
         """
         written = self._batches
         self.close()
@@ -187,7 +194,7 @@ class Engine:
             )
 
     def can_grow(self) -> bool:
-        """:returns: whether the disk takes what opening the database anew would write"""
+        """Return whether the disk takes what opening the database anew would write."""
         probe = self.directory.with_name('probe')
         try:
             size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
@@ -206,8 +213,11 @@ class Engine:
     def write(self, records: dict[bytes, bytes | None]) -> None:
         """Write all records or none.
 
-        :param records: keys with their new values, None to delete
-        :raises WriteRefused: LevelDB or the disk refused
+        Args:
+            records: keys with their new values, None to delete.
+
+        Raises:
+            WriteRefused: LevelDB or the disk refused.
         """
         batch = self._db.write_batch()
         put, delete = batch.put, batch.delete
@@ -225,9 +235,10 @@ class Engine:
         self._batches = number
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """
-        :returns: the records with start <= key < stop as they are now, whatever is written meanwhile
-        :raises ReadFailed: LevelDB cannot read one of them, now or when the records are taken
+        """Return the records with start <= key < stop as they are now, whatever is written meanwhile.
+
+        Raises:
+            ReadFailed: LevelDB cannot read one of them, now or when the records are taken.
         """
         if reverse:
             return self._backwards(start, stop)
@@ -289,11 +300,11 @@ class Engine:
         return value
 
     def approximate_size(self, start: bytes, stop: bytes) -> int:
-        """:returns: bytes on disk of the records with start <= key < stop, without those in LevelDB's log"""
+        """Return bytes on disk of the records with start <= key < stop, without those in LevelDB's log."""
         return int(self._db.approximate_size(start, stop))
 
     def size_on_disk(self) -> int:
-        """:returns: bytes"""
+        """Return the bytes of all files."""
         total = 0
         for entry in os.scandir(self.directory):
             try:
@@ -314,7 +325,7 @@ def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:
 
 
 def is_missing(directory: Path) -> bool:
-    """:returns: whether nothing is there: no directory, or an empty one"""
+    """Return whether nothing is there: no directory, or an empty one."""
     try:
         return not os.listdir(directory)
     except FileNotFoundError:
@@ -326,7 +337,8 @@ def is_missing(directory: Path) -> bool:
 def create(directory: Path) -> None:
     """Make an empty database, which is there as a whole or not at all whatever happens meanwhile.
 
-    :raises errors.StoreError: it cannot be made
+    Raises:
+        errors.StoreError: it cannot be made.
     """
     # LevelDB does not sync the first file that CURRENT names.
     new = directory.with_name(directory.name + '.new')
@@ -347,7 +359,7 @@ def create(directory: Path) -> None:
 
 
 def _unreadable(database: Any) -> list[bytes]:
-    """:returns: keys of the store's own records that are not what they have to be, as long as there are any"""
+    """Return keys of the store's own records that are not what they have to be, as long as there are any."""
     found = []
     with database.iterator(prefix=encoding.OWN_PREFIX, verify_checksums=True) as records:
         for key, value in records:
@@ -359,9 +371,14 @@ def _unreadable(database: Any) -> list[bytes]:
 def settle(directory: Path, *, unordered: bool) -> bool:
     """Make ready to be opened what was salvaged of a database.
 
-    :param unordered: of a key that two tables hold, it is not known which is to be asked first
-    :returns: whether what it says of itself can be read; else that is mended as far as it can be here
-    :raises errors.StoreError: LevelDB cannot open it
+    Args:
+        unordered: of a key that two tables hold, it is not known which is to be asked first.
+
+    Returns:
+        Whether what it says of itself can be read; else that is mended as far as it can be here.
+
+    Raises:
+        errors.StoreError: LevelDB cannot open it.
     """
     with _said_clearly(directory):
         database = plyvel.DB(os.fsencode(directory), create_if_missing=False, paranoid_checks=True)
@@ -394,7 +411,7 @@ def _said_clearly(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def contents(path: Path) -> Iterator[Any]:
-    """:returns: what is in a file, which takes no memory"""
+    """Return what is in a file, which takes no memory."""
     with open(path, 'rb') as file:
         if not os.fstat(file.fileno()).st_size:
             yield b''
@@ -404,7 +421,7 @@ def contents(path: Path) -> Iterator[Any]:
 
 
 def words(error: Exception) -> str:
-    """:returns: what LevelDB said, which plyvel passes on as bytes"""
+    """Return what LevelDB said, which plyvel passes on as bytes."""
     said = error.args[0] if error.args else ''
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 

@@ -14,16 +14,17 @@ Found = list[tuple[bytes, list[str]]]
 
 
 def has_keys(specs: list[Spec]) -> bool:
-    """:returns: whether a command can have keys at all; what SPUBLISH and the like name are none"""
+    """Return whether a command can have keys at all; what SPUBLISH and the like name are none."""
     return any('not_key' not in spec['flags'] for spec in specs)
 
 
 def find_keys(name: str, specs: list[Spec], argv: list[bytes]) -> Found:
-    """
-    :param name: the command's, in lower case
-    :param specs: its key specifications, as COMMAND INFO has them
-    :param argv: all of its arguments, the name first
-    :returns: the keys, each with its flags; none if the arguments are such that there cannot be any
+    """Return the keys, each with its flags; none if the arguments are such that there cannot be any.
+
+    Args:
+        name: the command's, in lower case.
+        specs: its key specifications, as COMMAND INFO has them.
+        argv: all of its arguments, the name first.
     """
     found: Found = []
     for spec in specs:

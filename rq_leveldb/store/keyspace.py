@@ -69,9 +69,12 @@ def _number(data: bytes) -> int:
 class Keyspace:
     """All databases of one store, and the one transaction that is open on them.
 
-    :param engine: an open LevelDB
-    :ivar changes: keys that were changed since the last :meth:`note_save`, once for each transaction
-    :ivar keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused
+    Args:
+        engine: an open LevelDB.
+
+    Attributes:
+        changes: keys that were changed since the last :meth:`note_save`, once for each transaction.
+        keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -124,7 +127,7 @@ class Keyspace:
     # -- lookup
 
     def find(self, db: int, key: bytes) -> Value | None:
-        """:returns: what lives under `key`, of whatever type, or None"""
+        """Return what lives under `key`, of whatever type, or None."""
         return self._lookup(self.prefixes[db] + key)
 
     def _lookup(self, meta_key: bytes) -> Value | None:
@@ -151,7 +154,11 @@ class Keyspace:
         return value
 
     def typed(self, db: int, key: bytes, type_: type[V]) -> V | None:
-        """:raises ReplyError: the key holds another type"""
+        """Return what lives under `key`, if anything.
+
+        Raises:
+            ReplyError: the key holds another type.
+        """
         value = self._lookup(self.prefixes[db] + key)
         if value is None:
             return None
@@ -160,8 +167,10 @@ class Keyspace:
         return value
 
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
-        """:returns: the key's value, or an empty one that becomes the key's as soon as it is marked as changed
-        :raises ReplyError: the key holds another type
+        """Return the key's value, or an empty one that becomes the key's as soon as it is marked as changed.
+
+        Raises:
+            ReplyError: the key holds another type.
         """
         meta_key = self.prefixes[db] + key
         value = self._lookup(meta_key)
@@ -178,7 +187,7 @@ class Keyspace:
         return type_(self.overlay, self.overlay.new_version())
 
     def count(self, db: int) -> int:
-        """:returns: how many keys the database holds, those included that expired and were not yet removed"""
+        """Return how many keys the database holds, those included that expired and were not yet removed."""
         self.saw_all = True
         return self._count(self.prefixes[db])
 
@@ -190,7 +199,7 @@ class Keyspace:
         return count
 
     def count_expiring(self) -> dict[int, int]:
-        """:returns: for each database how many keys expire; estimated from the first ones where they are very many"""
+        """Return how many keys of each database expire, estimated from the first ones where they are very many."""
         self.write_changes()
         counts = dict.fromkeys(self.prefixes, 0)
         start, stop = encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)
@@ -209,16 +218,20 @@ class Keyspace:
         return {db: min(int(counts[prefix] * share), self._count(prefix)) for db, prefix in enumerate(self.prefixes)}
 
     def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
-        """:param prefix: only keys that begin with it
-        :param after: only keys behind this one
-        :returns: the keys that live now, in an order that stays
+        """Return the keys that live now, in an order that stays.
+
+        Args:
+            prefix: only keys that begin with it.
+            after: only keys behind this one.
         """
         return (key for key, _ in self.typed_keys(db, after, prefix))
 
     def typed_keys(self, db: int, after: bytes | None = None, prefix: bytes = b'') -> Iterator[tuple[bytes, str]]:
-        """:param after: only keys behind this one
-        :param prefix: only keys that begin with it
-        :returns: the keys that live now and the names of their types, in an order that stays
+        """Return the keys that live now and the names of their types, in an order that stays.
+
+        Args:
+            after: only keys behind this one.
+            prefix: only keys that begin with it.
         """
         self.write_changes()
         whole_prefix = self.prefixes[db] + prefix
@@ -233,7 +246,7 @@ class Keyspace:
                 yield meta_key[encoding.META_PREFIX_SIZE :], names[type_code]
 
     def random_key(self, db: int) -> bytes | None:
-        """:returns: one of the keys, not each equally likely in a large database: one near a random place"""
+        """Return one of the keys, not each equally likely in a large database: one near a random place."""
         self.write_changes()
         first = next(self.keys(db), None)
         if first is None:
@@ -302,7 +315,11 @@ class Keyspace:
         self.changed(value)
 
     def expire_at(self, value: Value, when: int) -> None:
-        """:param when: Unix time in ms, 0 for never; one that has passed removes the key"""
+        """Let a value expire, or not.
+
+        Args:
+            when: Unix time in ms, 0 for never; one that has passed removes the key.
+        """
         if when and when <= self.now:
             self.remove(value)
             return
@@ -320,7 +337,7 @@ class Keyspace:
         self.touched.append(meta_key)
 
     def delete(self, db: int, key: bytes) -> bool:
-        """:returns: whether there was such a key"""
+        """Return whether there was such a key."""
         value = self._lookup(self.prefixes[db] + key)
         if value is None:
             return False
@@ -436,7 +453,7 @@ class Keyspace:
             self._counts_changed.clear()
 
     def place(self, meta_key: bytes) -> tuple[int, bytes] | None:
-        """:returns: database and key of one of `touched`; None if its database was flushed since"""
+        """Return database and key of one of `touched`; None if its database was flushed since."""
         try:
             db = self.prefixes.index(meta_key[: encoding.META_PREFIX_SIZE])
         except ValueError:
@@ -495,7 +512,7 @@ class Keyspace:
         return self.engine.size_on_disk()
 
     def cached(self) -> int:
-        """:returns: how many lookups are remembered"""
+        """Return how many lookups are remembered."""
         return len(self._cache)
 
     def trim(self) -> None:
@@ -514,7 +531,8 @@ class Keyspace:
     def came_due(self, meta_key: bytes, due: int) -> None:
         """The index has, and just lost, an entry for a key: remove the key, or let its entry be written anew.
 
-        :param due: Unix time in ms of the entry
+        Args:
+            due: Unix time in ms of the entry.
         """
         value = self._lookup(meta_key)
         if value is not None and value.indexed == due:

@@ -32,7 +32,7 @@ _SCALE = 10**DECIMALS
 
 
 def parse(text: bytes) -> LongDouble | None:
-    """:returns: the number; None if it is none, or too large or too small to be one"""
+    """Return the number; None if it is none, or too large or too small to be one."""
     if len(text) >= MAX_TEXT:
         return None
     found = _NUMBER.fullmatch(text)
@@ -74,7 +74,11 @@ def _of_hexadecimal(
 
 
 def add(one: LongDouble, other: LongDouble) -> LongDouble:
-    """:param one: either of them may be an infinity, not both"""
+    """Add two numbers.
+
+    Args:
+        one: either of them may be an infinity, not both.
+    """
     if not is_finite(one):
         return one
     if not is_finite(other):
@@ -92,8 +96,10 @@ def is_finite(number: LongDouble) -> bool:
 
 
 def write(number: LongDouble) -> bytes:
-    """:param number: a finite one
-    :returns: the number with at most 17 decimals and without an exponent
+    """Return the number with at most 17 decimals and without an exponent.
+
+    Args:
+        number: a finite one.
     """
     mantissa, exponent = number
     scaled = abs(mantissa) * _SCALE
@@ -111,7 +117,11 @@ def write(number: LongDouble) -> bytes:
 
 
 def _rounded(mantissa: int, exponent: int) -> LongDouble:
-    """:param mantissa: not negative, of any size"""
+    """Round to what the format can hold.
+
+    Args:
+        mantissa: not negative, of any size.
+    """
     if mantissa == 0:
         return ZERO
     excess = max(mantissa.bit_length() - MANTISSA_BITS, LEAST_UNIT - exponent)
@@ -124,7 +134,7 @@ def _rounded(mantissa: int, exponent: int) -> LongDouble:
 
 
 def _shifted(number: int, bits: int) -> int:
-    """:returns: the number without its last bits, rounded half to even, as the processor and printf do"""
+    """Return the number without its last bits, rounded half to even, as the processor and printf do."""
     half = 1 << (bits - 1)
     rest = number & ((half << 1) - 1)
     number >>= bits

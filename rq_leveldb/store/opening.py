@@ -21,9 +21,10 @@ _CLOSED = 'closed'
 
 
 def open_database(directory: DataDirectory) -> Engine:
-    """
-    :returns: the open database; a new one in a data directory that never had one
-    :raises errors.StoreError: it cannot be opened
+    """Return the open database; a new one in a data directory that never had one.
+
+    Raises:
+        errors.StoreError: it cannot be opened.
     """
     database = directory.database
     try:
@@ -64,12 +65,12 @@ def note_good_order(directory: DataDirectory) -> None:
 
 
 def was_opened(directory: DataDirectory) -> bool:
-    """:returns: whether there ever was a database"""
+    """Return whether there ever was a database."""
     return _read(directory.boot_note) is not None
 
 
 def power_may_be_lost(directory: DataDirectory) -> bool:
-    """:returns: whether the database was open when the machine was started the last time"""
+    """Return whether the database was open when the machine was started the last time."""
     return _read(directory.boot_note) not in (boot_id(), _CLOSED)
 
 

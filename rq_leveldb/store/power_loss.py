@@ -29,11 +29,16 @@ KEPT = 86_400.0
 def mend(database: Path, aside: Path) -> list[str]:
     """End what is torn.
 
-    :param database: LevelDB's directory
-    :param aside: where what is cut off is kept for a day
-    :returns: what was done, for people
-    :raises errors.CorruptDatabase: what a loss of power does not explain
-    :raises OSError: a file cannot be read or written
+    Args:
+        database: LevelDB's directory.
+        aside: where what is cut off is kept for a day.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        errors.CorruptDatabase: what a loss of power does not explain.
+        OSError: a file cannot be read or written.
     """
     done: list[str] = []
     stamp = time.strftime('%Y%m%dT%H%M%S')
@@ -85,7 +90,7 @@ def _shorten(path: Path, size: int) -> None:
 
 
 def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
-    """:returns: what is alive, by a MANIFEST whose files are all there"""
+    """Return what is alive, by a MANIFEST whose files are all there."""
     first: errors.CorruptDatabase | None = None
     named: Path | None = None
     try:
@@ -121,9 +126,12 @@ def _read(path: Path, database: Path) -> tuple[manifest.Version, Fault | None]:
     Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
     what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
 
-    :returns: what it says; and why it has to be cut, and where, None if it need not be
-    :raises Fault: it is damaged
-    :raises FileNotFoundError: it is missing, or something that it names
+    Returns:
+        What it says; and why it has to be cut, and where, None if it need not be.
+
+    Raises:
+        Fault: it is damaged.
+        FileNotFoundError: it is missing, or something that it names.
     """
     data = path.read_bytes()
     last = end = 0

@@ -33,7 +33,7 @@ goes through what a command of many arguments holds: 700, the default, makes tha
 
 
 def parser() -> argparse.ArgumentParser:
-    """:returns: the options of ``rq-leveldb store``"""
+    """Return the options of ``rq-leveldb store``."""
     made = argparse.ArgumentParser(
         prog='rq-leveldb store',
         description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
@@ -78,8 +78,11 @@ def _port(text: str) -> int:
 def main(argv: list[str]) -> int:
     """Run a store.
 
-    :param argv: the command line behind ``store``
-    :returns: the exit code
+    Args:
+        argv: the command line behind ``store``.
+
+    Returns:
+        The exit code.
     """
     options = parser().parse_args(argv)
     ready = _Ready(options.ready_fd)

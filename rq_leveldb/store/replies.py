@@ -96,14 +96,18 @@ class Verbatim:
 
 
 class Pieces:
-    """An array of known length whose elements are produced while it is sent, so that a reply of a million elements
-    does not have to be in memory at once.
+    """An array of known length whose elements are produced while it is sent.
 
-    :param count: how many elements `elements` yields (for a map: keys and values counted apart)
-    :param elements: yields the elements; it must not depend on later changes of the database
-    :param kind: ``array``, ``set`` or ``map``
-    :ivar counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has
-        set `count` when it ends
+    A reply of a million elements does not have to be in memory at once.
+
+    Args:
+        count: how many elements `elements` yields (for a map: keys and values counted apart).
+        elements: yields the elements; it must not depend on later changes of the database.
+        kind: ``array``, ``set`` or ``map``.
+
+    Attributes:
+        counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has set
+            `count` when it ends.
     """
 
     __slots__ = ('count', 'counting', 'elements', 'kind')
@@ -118,8 +122,11 @@ class Pieces:
 class ReplyError(Exception):
     """An error that goes to the client: the first word is its code.
 
-    :param text: code and words, without the leading minus and without line ends
-    :ivar counted: whether it is among INFO's errors already
+    Args:
+        text: code and words, without the leading minus and without line ends.
+
+    Attributes:
+        counted: whether it is among INFO's errors already.
     """
 
     def __init__(self, text: str) -> None:
@@ -197,7 +204,11 @@ def not_a_float() -> ReplyError:
 
 
 def wrong_arity(name: str) -> ReplyError:
-    """:param name: the command's name in lower case, with a subcommand as ``client|list``"""
+    """Return the error of a command with too few or too many arguments.
+
+    Args:
+        name: the command's name in lower case, with a subcommand as ``client|list``.
+    """
     return ReplyError(f"ERR wrong number of arguments for '{name}' command")
 
 
@@ -242,7 +253,12 @@ def invalid_cursor() -> ReplyError:
 
 
 def unknown_subcommand(name: str, command: str) -> ReplyError:
-    """:param name: what the client sent; :param command: the container command in upper case"""
+    """Return the error of a container command that has no such subcommand.
+
+    Args:
+        name: what the client sent.
+        command: the container command in upper case.
+    """
     return ReplyError(f"ERR unknown subcommand '{name[:128]}'. Try {command} HELP.")
 
 

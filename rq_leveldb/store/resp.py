@@ -59,14 +59,17 @@ class Parser:
         self._missing: list[bytes] = []  # its parts so far
 
     def buffered(self) -> int:
-        """:returns: bytes of memory that a command needs which has not arrived whole"""
+        """Return bytes of memory that a command needs which has not arrived whole."""
         return len(self._buffer) + sum(map(len, self._missing)) + self._collected
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """
-        :param data: what arrived
-        :returns: the commands that are complete now, name first; an empty one is dropped, as Redis does
-        :raises ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``
+        """Return the commands that are complete now, name first; an empty one is dropped, as Redis does.
+
+        Args:
+            data: what arrived.
+
+        Raises:
+            ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``.
         """
         commands: list[list[bytes]] = []
         odd = 0
@@ -88,8 +91,11 @@ class Parser:
     def _scan(self, data: bytes, commands: list[list[bytes]], one: bool) -> bytes:
         """Go through the bytes with care.
 
-        :param one: stop behind the first command
-        :returns: what is behind it
+        Args:
+            one: stop behind the first command.
+
+        Returns:
+            What is behind it.
         """
         if self._missing:
             # A long argument is collected in parts, so that its bytes are copied once and not at every arrival.
@@ -189,8 +195,11 @@ def _length(digits: bytes) -> int | None:
 
 
 def _split(data: bytes) -> tuple[list[list[bytes]], int]:
-    """:returns: commands from the beginning of `data`, up to the first that is not whole or whose arguments have line
-    ends in them, and how many bytes they take
+    """Split what arrived into commands, as far as that is quick.
+
+    Returns:
+        Commands from the beginning of `data`, up to the first that is not whole or whose arguments have line ends in
+        them, and how many bytes they take.
     """
     parts = data.split(b'\r\n')
     commands = []
@@ -221,7 +230,8 @@ def _large_count(line: bytes) -> int:
 def split_inline(line: bytes) -> list[bytes]:
     """Split a line as typed into telnet: blanks separate, quotes and backslashes work as in Redis.
 
-    :raises ProtocolError: a quote is not closed
+    Raises:
+        ProtocolError: a quote is not closed.
     """
     if b'"' not in line and b"'" not in line:
         return line.split()
@@ -274,9 +284,11 @@ def error_line(text: str) -> bytes:
 
 
 def encode(reply: Any, resp3: bool) -> bytes:
-    """
-    :param reply: a `replies.Reply`; declared as anything, since the branches on its exact type are beyond mypy
-    :param resp3: whether the client said HELLO 3
+    """Return the bytes of a reply.
+
+    Args:
+        reply: a `replies.Reply`; declared as anything, since the branches on its exact type are beyond mypy.
+        resp3: whether the client said HELLO 3.
     """
     kind = type(reply)
     if kind is bytes:
@@ -339,7 +351,7 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """:returns: the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted"""
+    """Return the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted."""
     if reply.counting is not None:
         for _ in reply.counting:
             yield b''

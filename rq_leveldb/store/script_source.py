@@ -18,7 +18,7 @@ class Script:
 
 
 def says_readonly(source: bytes) -> bool:
-    """:returns: whether a script's first line says that it writes nothing; false if it cannot be read"""
+    """Return whether a script's first line says that it writes nothing; false if it cannot be read."""
     try:
         return parse(source).readonly
     except ReplyError:
@@ -28,7 +28,8 @@ def says_readonly(source: bytes) -> bool:
 def parse(source: bytes) -> Script:
     """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
 
-    :raises ReplyError: in Redis' words
+    Raises:
+        ReplyError: in Redis' words.
     """
     if source[:2] != b'#!':
         return Script(source, False)
@@ -63,7 +64,8 @@ def without_tail_calls(bytecode: bytes) -> bytes:
     redis.call is a function in Lua here, and in C in Redis; a tail call to a function in Lua would leave no trace of
     the line, which an error has to name. The outermost function cannot recurse, so nothing else changes.
 
-    :param bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1
+    Args:
+        bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1.
     """
     if bytecode[: len(_HEADER)] != _HEADER:
         return bytecode

@@ -29,7 +29,7 @@ from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetRe
 
 
 def to_lua(reply: Reply, resp3: bool) -> Any:
-    """:returns: the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries"""
+    """Return the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries."""
     kind = type(reply)
     if kind is bytes or kind is int:
         return reply
@@ -68,7 +68,7 @@ def _key(item: Any) -> Any:
 
 
 def size_in_lua(value: Any) -> int:
-    """:returns: bytes that `value` may need in Lua, rather too many"""
+    """Return bytes that `value` may need in Lua, rather too many."""
     if type(value) is bytes:
         return 2 * len(value) + 64
     if type(value) is list:

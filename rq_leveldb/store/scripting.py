@@ -78,8 +78,9 @@ _LOOK_INTERVAL = 0.005
 class Limits:
     """What one script may use.
 
-    :ivar memory: bytes beyond the size of its arguments
-    :ivar command_bytes: size of all large commands that it calls, and of its reply
+    Attributes:
+        memory: bytes beyond the size of its arguments.
+        command_bytes: size of all large commands that it calls, and of its reply.
     """
 
     memory: int = 64 * MIB
@@ -117,7 +118,7 @@ class _Run:
         self.tokens: list[Any] = []
 
     def must_end(self) -> bool:
-        """:returns: whether the script has to end, with `failure`"""
+        """Return whether the script has to end, with `failure`."""
         now = monotonic()
         self.next_look = now + _LOOK_INTERVAL
         try:
@@ -130,8 +131,9 @@ class _Run:
 class Sandbox:
     """All scripts of a store. A runtime is made when the first one comes.
 
-    :param version: the version of Redis that scripts see, such as ``8.2.0``
-    :param limits: what one script may use
+    Args:
+        version: the version of Redis that scripts see, such as ``8.2.0``.
+        limits: what one script may use.
     """
 
     def __init__(self, version: str = '8.2.0', limits: Limits | None = None) -> None:
@@ -144,9 +146,14 @@ class Sandbox:
     def load(self, source: bytes, keep: bool = True) -> bytes:
         """Compile a script and remember it.
 
-        :param keep: whether it stays until :meth:`flush`; else older ones make room for newer ones
-        :returns: its SHA1, hexadecimal
-        :raises ReplyError: it cannot be compiled
+        Args:
+            keep: whether it stays until :meth:`flush`; else older ones make room for newer ones.
+
+        Returns:
+            Its SHA1, hexadecimal.
+
+        Raises:
+            ReplyError: it cannot be compiled.
         """
         sha = hashlib.sha1(source).hexdigest().encode()
         if sha not in self._scripts:
@@ -167,16 +174,22 @@ class Sandbox:
                 self._runtime.forget(oldest)
 
     def count(self) -> int:
-        """:returns: how many scripts are remembered"""
+        """Return how many scripts are remembered."""
         return len(self._scripts)
 
     def knows(self, sha: bytes) -> bool:
-        """:param sha: in lower case"""
+        """Return whether there is a script of this digest.
+
+        Args:
+            sha: in lower case.
+        """
         return sha in self._scripts
 
     def is_readonly(self, sha: bytes) -> bool:
-        """:param sha: of a script that was loaded
-        :returns: whether its first line says that it writes nothing
+        """Return whether its first line says that it writes nothing.
+
+        Args:
+            sha: of a script that was loaded.
         """
         return self._scripts[sha].readonly
 
@@ -195,17 +208,22 @@ class Sandbox:
         is_command: Callable[[bytes], bool] = lambda name: True,
         look: Look = lambda seconds: None,
     ) -> Reply:
-        """
-        :param sha: of a script that was loaded
-        :param keys: KEYS
-        :param arguments: ARGV
-        :param call: executes the commands that the script calls; a ReplyError becomes an error in the script
-        :param is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd()
-        :param look: is asked every few milliseconds whether the script may go on
-        :returns: the script's reply; a ReplyError as a value if the script failed (what it did so far stays, as in
-            Redis), or `look` ended it with one
-        :raises ScriptAborted: it met a limit; what it did must be undone
-        :raises Exception: anything else that `call` raised
+        """Return the script's reply.
+
+        A ReplyError as a value if the script failed (what it did so far stays, as in Redis), or `look` ended it with
+        one.
+
+        Args:
+            sha: of a script that was loaded.
+            keys: KEYS.
+            arguments: ARGV.
+            call: executes the commands that the script calls; a ReplyError becomes an error in the script.
+            is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd().
+            look: is asked every few milliseconds whether the script may go on.
+
+        Raises:
+            ScriptAborted: it met a limit; what it did must be undone.
+            Exception: anything else that `call` raised.
         """
         runtime = self._runtime
         if runtime is None or runtime.spoiled:
@@ -232,7 +250,8 @@ class Sandbox:
 class _Runtime:
     """One Lua state with the sandbox in it.
 
-    :ivar spoiled: it must not be used again
+    Attributes:
+        spoiled: it must not be used again.
     """
 
     def __init__(self, version: str, limits: Limits) -> None:
@@ -279,8 +298,10 @@ class _Runtime:
         return int(self.lua.get_memory_used(total=True))
 
     def function(self, sha: bytes, source: bytes) -> Any:
-        """:returns: the compiled script
-        :raises ReplyError: in Redis' words
+        """Return the compiled script.
+
+        Raises:
+            ReplyError: in Redis' words.
         """
         function = self._functions.get(sha)
         if function is not None:
@@ -368,7 +389,7 @@ class _Runtime:
         return reply
 
     def has_room(self, size: int) -> bool:
-        """:returns: whether values of so many bytes can be handed to the running script"""
+        """Return whether values of so many bytes can be handed to the running script."""
         assert self.current is not None
         if self._used() + size <= self.current.cap - _RESERVE // 2:
             return True
@@ -397,7 +418,7 @@ def _with_script(error: BaseException, sha: bytes) -> BaseException:
 
 
 def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
-    """:returns: what sandbox.lua asks for, in its order"""
+    """Return what sandbox.lua asks for, in its order."""
     # Closures are called a good deal faster than methods.
 
     def call(*arguments: Any) -> Any:

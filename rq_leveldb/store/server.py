@@ -217,7 +217,8 @@ class Server:
     async def listen(self) -> None:
         """Listen at the socket's name.
 
-        :raises errors.StoreError: it cannot be had
+        Raises:
+            errors.StoreError: it cannot be had.
         """
         listener = await self.loop.create_unix_server(lambda: Session(self), sock=self._claim.listen(), backlog=1024)
         self.stop_listening()
@@ -226,7 +227,8 @@ class Server:
     async def listen_on_port(self, port: int) -> None:
         """Listen at a TCP port of the loopback interface as well.
 
-        :raises errors.StoreError: it cannot be had
+        Raises:
+            errors.StoreError: it cannot be had.
         """
         try:
             self._port = await self.loop.create_server(lambda: Session(self), '127.0.0.1', port, backlog=1024)

@@ -231,7 +231,7 @@ class Session(asyncio.Protocol):
     # -- while a script of another client runs
 
     def is_at_rest(self) -> bool:
-        """:returns: whether nothing is under way, so that what arrives next can be answered next"""
+        """Return whether nothing is under way, so that what arrives next can be answered next."""
         return (
             self._execution is _READY
             and self._reading is _OPEN
@@ -240,13 +240,15 @@ class Session(asyncio.Protocol):
         )
 
     def is_closing(self) -> bool:
-        """:returns: whether the client is disconnected once what was answered has been sent"""
+        """Return whether the client is disconnected once what was answered has been sent."""
         return self._execution is _CLOSING
 
     def is_gone(self) -> bool:
-        """
-        :returns: whether the client was disconnected, or has ended its side of the connection, even if the loop has
-            not come to that yet
+        """Return whether nobody would receive a reply, even if the loop has not come to that yet.
+
+        Returns:
+            Whether the client was disconnected, or has ended its side of the connection, even if the loop has not come
+            to that yet.
         """
         # Once closed, the descriptor may be another client's.
         if self._execution is _CLOSING or self.transport.is_closing():
@@ -256,9 +258,10 @@ class Session(asyncio.Protocol):
         return bool(ended.poll(0))
 
     def answer_while_busy(self, data: bytes) -> bytes:
-        """
-        :param data: what arrived
-        :returns: what has to be sent
+        """Return what has to be sent.
+
+        Args:
+            data: what arrived.
         """
         statistics, dispatcher = self._host.statistics, self._host.dispatcher
         statistics.input_bytes += len(data)

@@ -152,7 +152,7 @@ def client_info(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def describe(state: ClientState, asking: ClientState) -> bytes:
-    """:returns: a client's line of CLIENT LIST"""
+    """Return a client's line of CLIENT LIST."""
     now = time.monotonic()
     letters = b''
     if state.blocked:

@@ -119,8 +119,11 @@ def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
-    """:param unit: milliseconds per unit
-    :param base: Unix time in ms that the argument counts from
+    """Do what EXPIRE and its relatives have in common.
+
+    Args:
+        unit: milliseconds per unit.
+        base: Unix time in ms that the argument counts from.
     """
     conditions = _conditions(argv) if len(argv) > 3 else ()
     when = integer(argv[2])

@@ -101,8 +101,10 @@ def _document(one: Command, told: dict[bytes, Entry]) -> dict[bytes, Reply]:
 
 
 def _as_reply(value: Any, name: str = '') -> Any:
-    """:param name: under which it stands
-    :returns: what the catalogue has, in the types that Redis gives it
+    """Return what the catalogue has, in the types that Redis gives it.
+
+    Args:
+        name: under which it stands.
     """
     if isinstance(value, dict):
         return {key.encode(): _as_reply(item, key) for key, item in value.items()}

@@ -285,7 +285,7 @@ def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """:returns: keys, whether from the left, count"""
+    """Return keys, whether from the left, count."""
     keys, index = arguments.counted_keys(argv, start)
     if index >= len(argv):
         raise syntax_error()

@@ -23,11 +23,14 @@ MAX_REPETITIONS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """:param cursor: 0 to begin
-    :param count: about how many elements to look at
-    :param glob: which to return; None for all
-    :param type_name: the type asked for with TYPE, in lower case
-    :param flags: which of the command's own options were given
+    """What a step of a scan is asked for.
+
+    Args:
+        cursor: 0 to begin.
+        count: about how many elements to look at.
+        glob: which to return; None for all.
+        type_name: the type asked for with TYPE, in lower case.
+        flags: which of the command's own options were given.
     """
 
     cursor: int
@@ -40,10 +43,15 @@ class ScanOptions:
     def read(
         cls, argv: list[bytes], cursor_at: int, flags: frozenset[bytes] = frozenset(), with_type: bool = False
     ) -> ScanOptions:
-        """:param cursor_at: index of the cursor in `argv`; the options follow
-        :param flags: options of the command without a value, in upper case
-        :param with_type: whether the command knows TYPE
-        :raises ReplyError: as Redis does
+        """Read the cursor and the options behind it.
+
+        Args:
+            cursor_at: index of the cursor in `argv`; the options follow.
+            flags: options of the command without a value, in upper case.
+            with_type: whether the command knows TYPE.
+
+        Raises:
+            ReplyError: as Redis does.
         """
         cursor = argv[cursor_at]
         check_cursor(cursor)
@@ -110,7 +118,8 @@ def count_out_of_range() -> ReplyError:
 def check_cursor(argument: bytes) -> None:
     """What is wrong with the options, Redis says only where there is a key to scan; a wrong cursor always.
 
-    :raises ReplyError: not a cursor
+    Raises:
+        ReplyError: not a cursor.
     """
     if not _CURSOR.fullmatch(argument) or int(argument) > MAX_CURSOR:
         raise invalid_cursor()

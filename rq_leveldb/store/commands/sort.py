@@ -19,9 +19,12 @@ from rq_leveldb.store.types.string import String
 
 @dataclass(slots=True)
 class _Wanted:
-    """:ivar by: pattern of the keys to sort by, None for the elements themselves
-    :ivar get: patterns of what to return, none for the elements
-    :ivar limit: offset and count, a negative count for all
+    """What SORT is asked for.
+
+    Attributes:
+        by: pattern of the keys to sort by, None for the elements themselves.
+        get: patterns of what to return, none for the elements.
+        limit: offset and count, a negative count for all.
     """
 
     by: bytes | None = None
@@ -133,7 +136,7 @@ def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes
 
 
 def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
-    """:returns: what the key that the pattern makes of the element holds; ``->`` leads to a field of a hash"""
+    """Return what the key that the pattern makes of the element holds; ``->`` leads to a field of a hash."""
     if pattern == b'#':
         return element
     before, star, after = pattern.partition(b'*')

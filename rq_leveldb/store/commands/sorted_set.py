@@ -222,7 +222,7 @@ def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """:returns: keys, whether the highest, count"""
+    """Return keys, whether the highest, count."""
     keys, index = arguments.counted_keys(argv, start)
     end = argv[index].upper() if index < len(argv) else b''
     if end not in (b'MIN', b'MAX'):

@@ -76,7 +76,11 @@ class _Combination:
         start: int,
         operation: Callable[[list[Operand], list[float], Aggregate], dict[bytes, float]],
     ) -> _Combination:
-        """:param start: index of the number of keys: 1, or 2 where the result is stored"""
+        """Read the keys and the options behind them.
+
+        Args:
+            start: index of the number of keys: 1, or 2 where the result is stored.
+        """
         operands, index = _operands(ctx, argv, start)
         weights = [1.0] * len(operands)
         aggregate = b'SUM'
@@ -105,7 +109,7 @@ def _weight(argument: bytes) -> float:
 
 
 def _operands(ctx: Context, argv: list[bytes], index: int) -> tuple[list[Operand], int]:
-    """:returns: what the keys hold, and the index behind them"""
+    """Return what the keys hold, and the index behind them."""
     count = arguments.integer(argv[index])
     if count < 1:
         name = argv[0].decode('latin-1').lower()
@@ -155,7 +159,7 @@ def _union(operands: list[Operand], weights: list[float], aggregate: Aggregate) 
 
 
 def _common(operands: list[Operand]) -> Iterator[bytes]:
-    """:returns: the members that all have"""
+    """Return the members that all have."""
     known = [operand for operand in operands if operand is not None]
     if len(known) < len(operands):
         return

@@ -24,7 +24,8 @@ from rq_leveldb.store.types.sorted_set import MemberBound, SortedSet, members_of
 class _Range:
     """What a range command asks for.
 
-    :ivar find: gives the entries, as often as it is called
+    Attributes:
+        find: gives the entries, as often as it is called.
     """
 
     find: Callable[[SortedSet], Iterator[bytes]]
@@ -39,9 +40,12 @@ class _Range:
         reverse: bool | None = None,
         store: bool = False,
     ) -> _Range:
-        """:param start: index of the first bound
-        :param by: RANK, SCORE or LEX where the command's name says it
-        :param reverse: where the command's name says it
+        """Read the bounds and the options behind them.
+
+        Args:
+            start: index of the first bound.
+            by: RANK, SCORE or LEX where the command's name says it.
+            reverse: where the command's name says it.
         """
         chosen = by
         backwards = bool(reverse)

@@ -145,7 +145,7 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _new_id(text: bytes) -> tuple[int, int | None]:
-    """:returns: milliseconds and sequence number, None for ``*``"""
+    """Return milliseconds and sequence number, None for ``*``."""
     ms, dash, seq = text.partition(b'-')
     if dash and seq == b'*' and len(text) <= 127:
         return number(ms), None
@@ -273,7 +273,11 @@ def _range(ctx: Context, argv: list[bytes], first: bytes, last: bytes, reverse: 
 
 
 def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
-    """:param count: how many at most, not positive for all"""
+    """Make the reply of the first of these entries.
+
+    Args:
+        count: how many at most, not positive for all.
+    """
     return [entry_reply(entry) for entry in (islice(entries, count) if count > 0 else entries)]
 
 
@@ -281,7 +285,8 @@ def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
 class _ReadOptions:
     """What XREAD and XREADGROUP are asked for.
 
-    :param block: milliseconds, None not to wait
+    Args:
+        block: milliseconds, None not to wait.
     """
 
     count: int

@@ -38,7 +38,7 @@ def _no_such_group(key: bytes, group: bytes) -> ReplyError:
 
 
 def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
-    """:returns: the consumer of that name, made if need be"""
+    """Return the consumer of that name, made if need be."""
     consumer = group.consumer(name)
     if consumer is None:
         consumer = group.add_consumer(name, ctx.now)
@@ -47,7 +47,11 @@ def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
 
 
 def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
-    """:raises ReplyError: there is no such key or group"""
+    """Return a stream and a group of it.
+
+    Raises:
+        ReplyError: there is no such key or group.
+    """
     stream = ctx.typed(key, Stream)
     group = None if stream is None else stream.group(name)
     if stream is None or group is None:
@@ -77,7 +81,7 @@ def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
 
 
 def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]:
-    """:returns: MKSTREAM, and ENTRIESREAD if it was given and is not -1"""
+    """Return MKSTREAM, and ENTRIESREAD if it was given and is not -1."""
     make = False
     read: int | None = None
     options = Options(argv, 5)
@@ -262,8 +266,11 @@ def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
 
 @dataclass(slots=True)
 class _ClaimOptions:
-    """:ivar delivered: Unix time in ms
-    :ivar retries: what the number of deliveries is set to, None to count on
+    """What XCLAIM is asked for.
+
+    Attributes:
+        delivered: Unix time in ms.
+        retries: what the number of deliveries is set to, None to count on.
     """
 
     delivered: int
@@ -349,7 +356,7 @@ def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
 
 
 def _lag(stream: Stream, group: Group) -> int | None:
-    """:returns: how many entries the group has not read, None if nobody knows"""
+    """Return how many entries the group has not read, None if nobody knows."""
     first = stream.first_id()
     if first is None:
         return 0

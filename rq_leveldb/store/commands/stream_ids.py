@@ -28,7 +28,11 @@ def number(text: bytes) -> int:
 
 
 def parse_id(text: bytes, missing_seq: int = 0) -> StreamId:
-    """:param missing_seq: the sequence number of an id that is only milliseconds"""
+    """Read an id.
+
+    Args:
+        missing_seq: the sequence number of an id that is only milliseconds.
+    """
     if len(text) > 127:
         raise invalid_id()
     ms, dash, seq = text.partition(b'-')

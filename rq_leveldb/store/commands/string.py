@@ -260,7 +260,7 @@ MAX_LCS_CELLS = 1 << 24
 
 
 def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
-    """:returns: the subsequence, and the ranges it consists of, last first: begin in `a`, begin in `b`, length"""
+    """Return the subsequence, and the ranges it consists of, last first: begin in `a`, begin in `b`, length."""
     lengths = [[0] * (len(b) + 1)]
     for byte in a:
         above = lengths[-1]
