@@ -9,8 +9,13 @@ from typing import Any
 from redis.exceptions import ConnectionError
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return the first true value; what happens in another process' child can only be looked for."""
+def until(condition: Callable[..., Any], seconds: float = 30.0) -> Any:
+    """Return the first true value; what happens in another process' child can only be looked for.
+
+    Args:
+        condition: called without arguments; a lambda's defaults may bind a loop's variable.
+        seconds: how long to wait.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -157,7 +157,8 @@ class Refusals:
 
     def of_growth(self) -> ReplyError | None:
         """Return why a command that adds data is refused, None if it is not."""
-        if self._keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
+        # The clock may have been set back since.
+        if not 0 <= self._keyspace.now - self._free_checked <= FREE_SPACE_INTERVAL:
             try:
                 status = os.statvfs(self._engine.directory)
             except OSError as error:

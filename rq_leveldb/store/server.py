@@ -19,6 +19,7 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.descriptors import is_reserved, most_clients
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import Engine
@@ -40,8 +41,6 @@ from rq_leveldb.store.upkeep import Upkeep
 from rq_leveldb.store.waits import Waits
 
 logger = logging.getLogger(__name__)
-
-MAX_CLIENTS = 10_000
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at whether clients still find this store, and a restart its files, at the path."""
@@ -72,6 +71,7 @@ class Server:
         self._clients: dict[int, ClientState] = {}
         self._sessions: dict[int, Session] = {}
         self._next_number = 0
+        self._full = False  # the last client that came was one too many
         self._idle_timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
         self._port: asyncio.Server | None = None  # the listener at a TCP port
@@ -132,13 +132,22 @@ class Server:
             if uid not in (os.getuid(), 0):
                 logger.warning('refused a client of user %d', uid)
                 raise ReplyError('NOPERM this store belongs to another user')
-        if len(self._clients) >= MAX_CLIENTS:
+        descriptor = sock.fileno() if sock is not None else -1
+        if len(self._clients) >= most_clients() or is_reserved(descriptor):
+            if not self._full:
+                self._full = True
+                logger.warning(
+                    'refused a client: %d are connected, and the limit of open files leaves room for %d',
+                    len(self._clients),
+                    most_clients(),
+                )
             raise ReplyError('ERR max number of clients reached')
+        self._full = False
         self._next_number += 1
         client = ClientState(
             number=self._next_number,
             address=self._address(sock),
-            descriptor=sock.fileno() if sock is not None else -1,
+            descriptor=descriptor,
             send=session.message,
             close=session.close,
             pid=pid,
@@ -172,6 +181,7 @@ class Server:
         self._pubsub.leave(client)
         self._services.monitor(client, False)
         self._waits.forget(client)
+        client.forget_connection()
         if not self._clients:
             self._watch_idleness()
 
@@ -264,7 +274,7 @@ class Server:
     async def _listen_again(self) -> None:
         try:
             await self.listen()
-        except errors.StoreError as error:
+        except (errors.StoreError, OSError) as error:
             if str(error) != self._unreachable:
                 self._unreachable = str(error)
                 logger.error('no client can connect: %s', error)

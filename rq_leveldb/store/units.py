@@ -198,6 +198,9 @@ class Units:
             # Its frames hold what the script used; see Dispatcher.execute.
             error = fault.error.with_traceback(None)
             error.__context__ = error.__cause__ = None
+        elif isinstance(fault, MemoryError):
+            logger.error('out of memory in %s', where)
+            error = ReplyError(f'OOM the store has not enough memory for {where}: nothing of it was done')
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')

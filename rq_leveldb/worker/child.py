@@ -41,6 +41,7 @@ from .green import renew_loops
 from .leftovers import mark_environment
 from .mailbox import Mailbox, Report, Slot
 from .record import format_error
+from .trouble import is_about_the_store
 
 if TYPE_CHECKING:
     from rq.executions import Execution
@@ -192,7 +193,7 @@ def run(
     """
     code = 1
     pid = os.getpid()
-    slot = None
+    slot = task = None
     try:
         die_with_parent(parent)
         with contextlib.suppress(OSError):
@@ -216,8 +217,10 @@ def run(
     except BaseException as error:
         if os.getpid() == pid and slot is not None and worker.record is None:
             # Nothing of RQ's has seen it: an --after-fork function, or a broken record.
+            handles_end = task is not None and task.ending is not None
+            kind = 'away' if handles_end and is_about_the_store(error) else 'tried'
             with contextlib.suppress(BaseException):
-                slot.say(Report('tried', text=format_error(error), ended_at=time.time()))
+                slot.say(Report(kind, text=format_error(error), ended_at=time.time()))
         with contextlib.suppress(BaseException):
             worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
     finally:

@@ -121,13 +121,16 @@ class Settling:
         if missing:
             self._nursery.order(missing, beyond=missing)
 
-    def child_ended(self, child: Child, written: bool, exit_words: str) -> None:
+    def child_ended(self, child: Child, said: str, exit_words: str) -> None:
         """Learn that a child which handled an end has ended.
 
         Args:
             child: which.
-            written: whether it wrote the end down.
+            said: the kind of its report; '' if there is none.
             exit_words: how it ended.
+
+        Raises:
+            RedisError: the store is away, or takes no writes; the end is kept.
         """
         assert child.assignment is not None
         entry = self._open.get(child.assignment.composite_key)
@@ -136,8 +139,14 @@ class Settling:
         entry.child = None
         entry.wants_child = False
         entry.ending.again = True
-        if written:
+        if said == 'written':
             self._done(entry)
+            return
+        if said == 'away' and entry.failures < _MOST_FAILURES:
+            # Another child does it when the store is back. What fails while the store is well is not the store's fault.
+            entry.wants_child = True
+            self._worker.heart.touch()
+            entry.failures += 1
             return
         entry.plainly = f'The code that was to be called then did not come to its end: {exit_words}'
         self._attempt(entry)

@@ -381,7 +381,8 @@ class Supervisor:
 
     def _fill(self) -> None:
         try:
-            self._settling.hand_out()
+            if self._paused is None:
+                self._settling.hand_out()
             if self._left_ready and self._paused is None:
                 self._enqueue_ready(None)
             while self._homeless and (waiting := self._nursery.waiting()):
@@ -476,7 +477,7 @@ class Supervisor:
             if capture is not None:
                 capture.close()
             if child.assignment is not None:
-                self._settling.child_ended(child, report is not None and report.kind == 'written', words)
+                self._settling.child_ended(child, report.kind if report is not None else '', words)
             elif not child.retired:
                 self._worker.log.warning('Worker %s: waiting child %d ended: %s', self._worker.name, child.pid, words)
             return

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rq
@@ -122,7 +123,7 @@ def test_status_starts_nothing(run: Run, store_dir: Path) -> None:
     assert 'not running' in run('status').stdout
 
 
-def test_status_tells_workers_that_live_from_those_that_died(run: Run, redis: Redis) -> None:
+def test_status_tells_workers_that_live_from_those_that_died(run: Run, redis: Any) -> None:
     own = identity_fields(identify(os.getpid()))
     for name, fields in (('lives', own), ('died', {**own, 'started': '1'}), ('rqs-own', {})):
         redis.hset(f'rq:worker:{name}', mapping={'pid': os.getpid(), **fields})

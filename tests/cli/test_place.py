@@ -65,7 +65,7 @@ def test_a_job_that_names_no_connection_enqueues_where_its_worker_looks(
     )
     assert ended.returncode == 0, ended.stderr
     for job in jobs:
-        another = rq.job.Job.fetch(job.return_value(), connection=redis)
+        another = rq.job.Job.fetch(str(job.return_value()), connection=redis)
         assert another.return_value() == 5, ended.stderr
     assert not (tmp_path / 'state').exists()
 
@@ -82,7 +82,7 @@ def test_rqs_own_command_does_the_same_for_our_worker(redis: Redis, store_dir: P
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert rq.job.Job.fetch(job.return_value(), connection=redis).return_value() == 5, ended.stderr
+    assert rq.job.Job.fetch(str(job.return_value()), connection=redis).return_value() == 5, ended.stderr
     assert not (tmp_path / 'state').exists()
 
 

@@ -91,12 +91,12 @@ def prepare(place: Path, seed: int, size: int) -> Original:
         original.state = seen(direct, {})
         for db, key in original.state:
             meta_key = direct.keys.prefixes[db] + key
-            record = direct.engine.get(meta_key)
-            assert record is not None
+            meta = direct.engine.get(meta_key)
+            assert meta is not None
             # Whose it is stands in a record as well.
             name = encoding.namespace_key(db)
             spans = original.spans[db, key] = [(meta_key, meta_key), (name, name)]
-            version = encoding.meta_version(record)
+            version = encoding.meta_version(meta)
             if version:
                 prefix = encoding.members_prefix(version)
                 spans.append((prefix, encoding.after(prefix)))

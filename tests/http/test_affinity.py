@@ -19,7 +19,7 @@ needs_cores = pytest.mark.skipif(
 
 
 def serving(front: FrontProcess) -> list[psutil.Process]:
-    return psutil.Process(front.process.pid).children()
+    return list(psutil.Process(front.process.pid).children())
 
 
 @pytest.mark.parametrize(

@@ -157,14 +157,14 @@ def test_jobs_wait_as_with_rq_alone(api: Api, connection: redis.Redis, work: Cal
     queue = Queue('default', connection=connection)
     done, failed = api.enqueue('add', 1), api.enqueue('fail')
     work()
-    waits = [
+    waits: list[tuple[dict[str, Any], str]] = [
         ({'depends_on': [done]}, 'queued'),
         ({'depends_on': [failed]}, 'deferred'),
         ({'depends_on': {'jobs': [failed, done], 'allow_failure': True}}, 'queued'),
         ({'depends_on': [done, 'mine']}, 'deferred'),
         ({'depends_on': {'jobs': ['mine'], 'at_front': True}, 'ttl': 1000}, 'deferred'),
     ]
-    jobs = [{'function': 'http_tasks.add', 'args': [1], 'job_id': 'mine'}]
+    jobs: list[dict[str, Any]] = [{'function': 'http_tasks.add', 'args': [1], 'job_id': 'mine'}]
     jobs += [
         {'function': 'http_tasks.add', 'args': [1], 'job_id': f'w{number}', **more}
         for number, (more, _) in enumerate(waits)

@@ -52,7 +52,7 @@ def test_kill_under_load(store: Store) -> None:
             writer.acknowledged = last
             if last:
                 # The payload of what is there already.
-                writer.payload = store.client().hget(f'{writer.prefix}:hash:1', 'payload').decode()  # type: ignore[union-attr]
+                writer.payload = store.client().hget(f'{writer.prefix}:hash:1', 'payload').decode()
             writer.start()
         wait_for(crowd, chance.randrange(1, 300))
         store.kill()

@@ -312,10 +312,10 @@ class Storm:
             return worker.pid
         below = family(worker.pid)
         chosen = [one.pid for one in below if (one.ppid() == worker.pid) == (target == 'forker')]
-        running = self._begun().keys() & set(chosen)
-        if running and self._blow_chance.random() < 0.7:
+        begun = self._begun().keys() & set(chosen)
+        if begun and self._blow_chance.random() < 0.7:
             # Among those that wait for a job, and they are most, there is nothing to lose.
-            return self._blow_chance.choice(sorted(running))
+            return self._blow_chance.choice(sorted(begun))
         return self._blow_chance.choice(chosen) if chosen else None
 
     def _kill(self, target: str, pid: int) -> None:

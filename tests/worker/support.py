@@ -44,7 +44,7 @@ def work(queue: Queue, **settings: Any) -> Worker:
 
 def fields_of(job: Job) -> dict[bytes, bytes]:
     """Return what the store has of a job but for the moment at which it was enqueued."""
-    found: dict[bytes, bytes] = job.connection.hgetall(job.key)
+    found: dict[Any, Any] = job.connection.hgetall(job.key)
     assert found.pop(b'enqueued_at')
     return found
 
@@ -114,7 +114,7 @@ class Workers:
 def family(pid: int) -> list[psutil.Process]:
     """Return the processes below one."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 
@@ -122,9 +122,17 @@ def family(pid: int) -> list[psutil.Process]:
 def is_running(pid: int) -> bool:
     """Say whether there is such a process that has not ended."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def stop_again(process: subprocess.Popen[str]) -> bool:
+    """Say whether a worker has ended; if not, send it another SIGTERM."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        return False
+    return True
 
 
 def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:

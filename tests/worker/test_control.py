@@ -160,10 +160,8 @@ def test_a_busy_worker_says_with_how_many(workers: Workers, queue: Queue, tmp_pa
 
     assert workers.state() == 'busy'
     assert workers.running() == 2
-    pids = {
-        int(queue.connection.hget(f'rq:execution:{job.id}:{job.get_executions()[0].id}', 'pid'))
-        for job, _, _ in started
-    }
+    connection: Any = queue.connection
+    pids = {int(connection.hget(f'rq:execution:{job.id}:{job.get_executions()[0].id}', 'pid')) for job, _, _ in started}
     assert pids == {pid for _, _, pid in started}
     for _, gate, _ in started:
         gate.touch()

@@ -466,14 +466,13 @@ def test_a_worker_that_dies_is_followed_at_once(
     first.kill()
     killed = time.time()
     history = 'rq:cron_job:worker_jobs.append:jobs'
-    until(lambda: queue.connection.zcount(history, killed, '+inf') >= 2, 20)
+    connection: Any = queue.connection
+    until(lambda: connection.zcount(history, killed, '+inf') >= 2, 20)
 
-    runs = [score for _, score in queue.connection.zrange(history, 0, -1, withscores=True)]
+    runs = [score for _, score in connection.zrange(history, 0, -1, withscores=True)]
     gaps = [after - before for before, after in itertools.pairwise(runs)]
     assert all(2 <= gap < 4 for gap in gaps), gaps
-    shown = json.loads(
-        queue.connection.hget(f'rq:cron_scheduler:{CronScheduler.all(queue.connection)[0].name}', 'cron_jobs')
-    )
+    shown = json.loads(connection.hget(f'rq:cron_scheduler:{CronScheduler.all(connection)[0].name}', 'cron_jobs'))
     assert [entry['interval'] for entry in shown] == [2]
 
 

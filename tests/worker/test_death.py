@@ -35,7 +35,7 @@ def test_children_die_with_their_worker(workers: Workers, queue: Queue, tmp_path
 def test_a_run_that_ended_takes_nothing_from_the_one_that_goes_on(
     workers: Workers, queue: Queue, tmp_path: Path
 ) -> None:
-    connection = queue.connection
+    connection: Any = queue.connection
     workers.start(name='one')
     job, gate, child = start_job(queue, tmp_path)
     dead = {**identity_fields(identify(), locked=True), 'pid': '1', 'started': '1', 'birth': '2026-01-01T00:00:00Z'}

@@ -26,7 +26,8 @@ PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def schedule(queue: Queue, when: datetime = PAST, **options: Any) -> Job:
-    return queue.enqueue_at(when, worker_jobs.add, 1, 2, **options)
+    job: Job = queue.enqueue_at(when, worker_jobs.add, 1, 2, **options)
+    return job
 
 
 def scheduler(connection: Any, *names: str) -> InProcessScheduler:

@@ -1,7 +1,8 @@
 """Hashes: a small one, as every RQ job is, lives in its meta record.
 
-A large one has a record per field, ordered by checksum. A small hash is rewritten whole when a field changes, which is cheaper than a record per field up to some size and lets
-the many HSETs of one transaction become one put. It turns large when it outgrows the limits below and never turns back.
+A large one has a record per field, ordered by checksum. A small hash is rewritten whole when a field changes, which is
+cheaper than a record per field up to some size and lets the many HSETs of one transaction become one put. It turns
+large when it outgrows the limits below and never turns back.
 """
 
 from __future__ import annotations
