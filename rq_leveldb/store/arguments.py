@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from operator import length_hint
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store.replies import (
     ReplyError,
     db_out_of_range,
@@ -58,14 +59,14 @@ def small_integer(argument: bytes) -> int:
     return number
 
 
-def database(argument: bytes, count: int) -> int:
-    """Read the number of one of so many databases.
+def database(argument: bytes) -> int:
+    """Read the number of a database.
 
     Raises:
         ReplyError: There is no such one.
     """
     number = small_integer(argument)
-    if not 0 <= number < count:
+    if not 0 <= number < DATABASES:
         raise db_out_of_range()
     return number
 
@@ -191,16 +192,12 @@ class Options:
         """Return the argument that was read last, as it was sent."""
         return self._argv[-1 - self.left()]
 
-    def put_back(self) -> None:
-        """Let the argument that was read last come again."""
-        self._rest = iter(self._argv[len(self._argv) - self.left() - 1 :])
-
     def flags(self, names: frozenset[bytes]) -> set[bytes]:
         """Read options as long as they are among these, which stand alone."""
         given: set[bytes] = set()
         for option in self:
             if option not in names:
-                self.put_back()
+                self._rest = iter(self._argv[-1 - self.left() :])
                 break
             given.add(option)
         return given

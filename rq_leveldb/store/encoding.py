@@ -1,4 +1,6 @@
-r"""The byte layout of the database, and its version; pure. No other module knows bytes (docs/format.rst explains it).
+r"""The byte layout of the database, and its version; pure (docs/format.rst explains it).
+
+No other module knows bytes, so all of it is in this one, long as that is.
 
 ::
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sized
 from itertools import islice
 from typing import Protocol, TypeVar
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
 from rq_leveldb.store.cursors import Cursors
 from rq_leveldb.store.engine import Engine
@@ -29,7 +30,6 @@ from rq_leveldb.store.types.stream import Stream
 from rq_leveldb.store.types.string import String
 from rq_leveldb.store.types.value import Value
 
-DATABASES = 16
 MAX_CACHED_VALUES = 2048
 MAX_CACHED_RECORD = 8192
 """Bytes of a meta record above which its value stays in memory no longer than a transaction."""

@@ -2,7 +2,8 @@
 
 The records come in their order, members before the keys that they belong to. What is kept meanwhile is one small object
 for each large value, and nothing for a small one or for a member. Records that have to match in pairs, such as a sorted
-set's member and its entry, are added up as they come: the sums are equal if the pairs are.
+set's member and its entry, are added up as they come: the sums are equal if the pairs are. One pass is one file, with
+a short reader for each type.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class Server:
     def _idle(self) -> None:
         self._idle_timer = None
         if not self._clients:
-            logger.info('no client for %g s', self.settings.idle)
+            logger.info('stopping: no client for %g s', self.settings.idle)
             self.shutdown()
 
     def _sync_failed(self, reason: str) -> bool:

@@ -9,7 +9,6 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import REDIS_VERSION
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     OK,
     PONG,
@@ -44,7 +43,7 @@ def quit_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def select(ctx: Context, argv: list[bytes]) -> Reply:
-    ctx.db = ctx.client.db = database(argv[1], DATABASES)
+    ctx.db = ctx.client.db = database(argv[1])
     return OK
 
 

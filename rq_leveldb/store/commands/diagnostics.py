@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import Options, integer, is_integer
 from rq_leveldb.store.commands.rows import Handler, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import resident_bytes
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,

@@ -12,7 +12,6 @@ from rq_leveldb.store.commands.scanning import ScanOptions
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     OK,
     Pieces,
@@ -76,7 +75,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
         if option == b'REPLACE':
             replace = True
         elif option == b'DB':
-            db = database(options.value(), DATABASES)
+            db = database(options.value())
         else:
             raise syntax_error()
     if db == ctx.db and argv[1] == argv[2]:
@@ -89,7 +88,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def move(ctx: Context, argv: list[bytes]) -> Reply:
-    db = database(argv[2], DATABASES)
+    db = database(argv[2])
     if db == ctx.db:
         raise same_object()
     value = ctx.find(argv[1])

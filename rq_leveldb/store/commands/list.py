@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
@@ -47,14 +48,6 @@ def lpushx(ctx: Context, argv: list[bytes]) -> Reply:
 
 def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
     return 0 if ctx.typed(argv[1], List) is None else rpush(ctx, argv)
-
-
-def lpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, True)
-
-
-def rpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, False)
 
 
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
@@ -231,14 +224,6 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
 # -- blocking
 
 
-def blpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, True)
-
-
-def brpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, False)
-
-
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     keys = argv[1:-1]
 
@@ -306,8 +291,8 @@ COMMANDS = (
     row('rpush', rpush, -3, 'write denyoom fast', 1, 1, 1),
     row('lpushx', lpushx, -3, 'write denyoom fast', 1, 1, 1),
     row('rpushx', rpushx, -3, 'write denyoom fast', 1, 1, 1),
-    row('lpop', lpop, -2, 'write fast', 1, 1, 1),
-    row('rpop', rpop, -2, 'write fast', 1, 1, 1),
+    row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
+    row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
     row('llen', llen, 2, 'readonly fast', 1, 1, 1),
     row('lindex', lindex, 3, 'readonly', 1, 1, 1),
     row('lset', lset, 4, 'write denyoom', 1, 1, 1),
@@ -319,8 +304,8 @@ COMMANDS = (
     row('lmove', lmove, 5, 'write denyoom', 1, 2, 1),
     row('rpoplpush', rpoplpush, 3, 'write denyoom', 1, 2, 1),
     row('lmpop', lmpop, -4, 'write movablekeys'),
-    row('blpop', blpop, -3, 'write blocking', 1, -2, 1),
-    row('brpop', brpop, -3, 'write blocking', 1, -2, 1),
+    row('blpop', partial(_blocking_pop, left=True), -3, 'write blocking', 1, -2, 1),
+    row('brpop', partial(_blocking_pop, left=False), -3, 'write blocking', 1, -2, 1),
     row('blmove', blmove, 6, 'write denyoom blocking', 1, 2, 1),
     row('brpoplpush', brpoplpush, 4, 'write denyoom blocking', 1, 2, 1),
     row('blmpop', blmpop, -5, 'write blocking movablekeys'),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from fnmatch import fnmatchcase
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
 from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
 from rq_leveldb.store.info import REDIS_VERSION, Snapshot, sections
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import is_integer, limit_option, positive
@@ -11,6 +12,8 @@ from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import MAX_WHOLE, Pieces, Reply, SetReply, no_keys, syntax_error, too_many_keys
 from rq_leveldb.store.types.set import Set
+
+Operation = Callable[['list[Set | None]'], Iterable[bytes]]
 
 
 def sadd(ctx: Context, argv: list[bytes]) -> Reply:
@@ -123,14 +126,6 @@ def sscan(ctx: Context, argv: list[bytes]) -> Reply:
     return [b'%d' % end, [member for member in members if options.matches(member)]]
 
 
-def sinter(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_intersection(_sets(ctx, argv[1:])))
-
-
-def sinterstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _intersection(_sets(ctx, argv[2:])))
-
-
 def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
     number = int(argv[1]) if is_integer(argv[1]) else 0
     if number < 1:
@@ -139,22 +134,6 @@ def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
         raise too_many_keys()
     limit = limit_option(argv, 2 + number)
     return sum(1 for _ in islice(_intersection(_sets(ctx, argv[2 : 2 + number])), limit))
-
-
-def sunion(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_union(_sets(ctx, argv[1:])))
-
-
-def sunionstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _union(_sets(ctx, argv[2:])))
-
-
-def sdiff(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_difference(_sets(ctx, argv[1:])))
-
-
-def sdiffstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _difference(_sets(ctx, argv[2:])))
 
 
 def _members_reply(value: Set) -> Reply:
@@ -187,14 +166,18 @@ def _difference(sets: list[Set | None]) -> Iterable[bytes]:
     return (member for member in first if not any(member in other for other in subtracted))
 
 
-def _store(ctx: Context, key: bytes, members: Iterable[bytes]) -> int:
+def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
+    return SetReply(operation(_sets(ctx, argv[1:])))
+
+
+def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
     result = ctx.new(Set)
-    for member in members:
+    for member in operation(_sets(ctx, argv[2:])):
         result.add(member)
     if len(result) == 0:
-        ctx.delete(key)
+        ctx.delete(argv[1])
         return 0
-    ctx.put(key, result)
+    ctx.put(argv[1], result)
     return len(result)
 
 
@@ -209,11 +192,11 @@ COMMANDS = (
     row('spop', spop, -2, 'write fast', 1, 1, 1),
     row('srandmember', srandmember, -2, 'readonly', 1, 1, 1),
     row('sscan', sscan, -3, 'readonly', 1, 1, 1),
-    row('sinter', sinter, -2, 'readonly', 1, -1, 1),
-    row('sinterstore', sinterstore, -3, 'write denyoom', 1, -1, 1),
+    row('sinter', partial(_combine, operation=_intersection), -2, 'readonly', 1, -1, 1),
+    row('sinterstore', partial(_combine_and_store, operation=_intersection), -3, 'write denyoom', 1, -1, 1),
     row('sintercard', sintercard, -3, 'readonly movablekeys'),
-    row('sunion', sunion, -2, 'readonly', 1, -1, 1),
-    row('sunionstore', sunionstore, -3, 'write denyoom', 1, -1, 1),
-    row('sdiff', sdiff, -2, 'readonly', 1, -1, 1),
-    row('sdiffstore', sdiffstore, -3, 'write denyoom', 1, -1, 1),
+    row('sunion', partial(_combine, operation=_union), -2, 'readonly', 1, -1, 1),
+    row('sunionstore', partial(_combine_and_store, operation=_union), -3, 'write denyoom', 1, -1, 1),
+    row('sdiff', partial(_combine, operation=_difference), -2, 'readonly', 1, -1, 1),
+    row('sdiffstore', partial(_combine_and_store, operation=_difference), -3, 'write denyoom', 1, -1, 1),
 )

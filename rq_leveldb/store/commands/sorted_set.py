@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from rq_leveldb.store import arguments
 from rq_leveldb.store.commands.rows import row
@@ -140,14 +141,6 @@ def zmscore(ctx: Context, argv: list[bytes]) -> Reply:
     return [None if value is None else value.score(member) for member in argv[2:]]
 
 
-def zrank(ctx: Context, argv: list[bytes]) -> Reply:
-    return _rank(ctx, argv, False)
-
-
-def zrevrank(ctx: Context, argv: list[bytes]) -> Reply:
-    return _rank(ctx, argv, True)
-
-
 def _rank(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
     if len(argv) > 4:
         raise wrong_arity('zrevrank' if reverse else 'zrank')
@@ -164,14 +157,6 @@ def _rank(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
 # -- the ends
 
 
-def zpopmin(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, False)
-
-
-def zpopmax(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, True)
-
-
 def _pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
@@ -184,14 +169,6 @@ def _pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
     if count is None:
         return list(split(entries[0]))
     return pairs_reply(map(split, entries), True, ctx.resp3)
-
-
-def bzpopmin(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, False)
-
-
-def bzpopmax(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, True)
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
@@ -284,13 +261,13 @@ COMMANDS = (
     row('zcard', zcard, 2, 'readonly fast', 1, 1, 1),
     row('zscore', zscore, 3, 'readonly fast', 1, 1, 1),
     row('zmscore', zmscore, -3, 'readonly fast', 1, 1, 1),
-    row('zrank', zrank, -3, 'readonly fast', 1, 1, 1),
-    row('zrevrank', zrevrank, -3, 'readonly fast', 1, 1, 1),
-    row('zpopmin', zpopmin, -2, 'write fast', 1, 1, 1),
-    row('zpopmax', zpopmax, -2, 'write fast', 1, 1, 1),
+    row('zrank', partial(_rank, reverse=False), -3, 'readonly fast', 1, 1, 1),
+    row('zrevrank', partial(_rank, reverse=True), -3, 'readonly fast', 1, 1, 1),
+    row('zpopmin', partial(_pop, highest=False), -2, 'write fast', 1, 1, 1),
+    row('zpopmax', partial(_pop, highest=True), -2, 'write fast', 1, 1, 1),
     row('zmpop', zmpop, -4, 'write movablekeys'),
-    row('bzpopmin', bzpopmin, -3, 'write blocking fast', 1, -2, 1),
-    row('bzpopmax', bzpopmax, -3, 'write blocking fast', 1, -2, 1),
+    row('bzpopmin', partial(_blocking_pop, highest=False), -3, 'write blocking fast', 1, -2, 1),
+    row('bzpopmax', partial(_blocking_pop, highest=True), -3, 'write blocking fast', 1, -2, 1),
     row('bzmpop', bzmpop, -5, 'write blocking movablekeys'),
     row('zrandmember', zrandmember, -2, 'readonly', 1, 1, 1),
     row('zscan', zscan, -3, 'readonly', 1, 1, 1),

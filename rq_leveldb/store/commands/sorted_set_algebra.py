@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
@@ -16,30 +17,6 @@ from rq_leveldb.store.types.set import Set
 from rq_leveldb.store.types.sorted_set import SortedSet, split
 
 
-def zunion(ctx: Context, argv: list[bytes]) -> Reply:
-    return _combined_reply(ctx, argv, _union)
-
-
-def zinter(ctx: Context, argv: list[bytes]) -> Reply:
-    return _combined_reply(ctx, argv, _intersection)
-
-
-def zdiff(ctx: Context, argv: list[bytes]) -> Reply:
-    return _combined_reply(ctx, argv, _difference)
-
-
-def zunionstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return store_result(ctx, argv[1], _Combination.read(ctx, argv, 2, _union).result().items())
-
-
-def zinterstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return store_result(ctx, argv[1], _Combination.read(ctx, argv, 2, _intersection).result().items())
-
-
-def zdiffstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return store_result(ctx, argv[1], _Combination.read(ctx, argv, 2, _difference).result().items())
-
-
 def zintercard(ctx: Context, argv: list[bytes]) -> Reply:
     operands, index = _operands(ctx, argv, 1)
     return sum(1 for _ in islice(_common(operands), arguments.limit_option(argv, index)))
@@ -47,6 +24,7 @@ def zintercard(ctx: Context, argv: list[bytes]) -> Reply:
 
 Operand = SortedSet | Set | None
 Aggregate = Callable[[float, float], float]
+Operation = Callable[['list[Operand]', 'list[float]', Aggregate], 'dict[bytes, float]']
 
 
 def _add(one: float, other: float) -> float:
@@ -62,7 +40,7 @@ _AGGREGATES: dict[bytes, Aggregate] = {b'SUM': _add, b'MIN': min, b'MAX': max}
 class _Combination:
     """A union, intersection or difference and what it is made of."""
 
-    operation: Callable[[list[Operand], list[float], Aggregate], dict[bytes, float]]
+    operation: Operation
     operands: list[Operand]
     weights: list[float]
     aggregate: Aggregate
@@ -74,7 +52,7 @@ class _Combination:
         ctx: Context,
         argv: list[bytes],
         start: int,
-        operation: Callable[[list[Operand], list[float], Aggregate], dict[bytes, float]],
+        operation: Operation,
     ) -> _Combination:
         """Read the keys and the options behind them.
 
@@ -186,22 +164,22 @@ def _difference(operands: list[Operand], weights: list[float], aggregate: Aggreg
     return {member: score for member, score in _scores(first) if not any(member in operand for operand in subtracted)}
 
 
-def _combined_reply(
-    ctx: Context,
-    argv: list[bytes],
-    operation: Callable[[list[Operand], list[float], Aggregate], dict[bytes, float]],
-) -> Reply:
+def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
     combination = _Combination.read(ctx, argv, 1, operation)
     ordered = sorted(combination.result().items(), key=lambda item: (item[1], item[0]))
     return pairs_reply(ordered, combination.with_scores, ctx.resp3)
 
 
+def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
+    return store_result(ctx, argv[1], _Combination.read(ctx, argv, 2, operation).result().items())
+
+
 COMMANDS = (
-    row('zunion', zunion, -3, 'readonly movablekeys'),
-    row('zinter', zinter, -3, 'readonly movablekeys'),
-    row('zdiff', zdiff, -3, 'readonly movablekeys'),
-    row('zunionstore', zunionstore, -4, 'write denyoom movablekeys', 1, 1, 1),
-    row('zinterstore', zinterstore, -4, 'write denyoom movablekeys', 1, 1, 1),
-    row('zdiffstore', zdiffstore, -4, 'write denyoom movablekeys', 1, 1, 1),
+    row('zunion', partial(_combine, operation=_union), -3, 'readonly movablekeys'),
+    row('zinter', partial(_combine, operation=_intersection), -3, 'readonly movablekeys'),
+    row('zdiff', partial(_combine, operation=_difference), -3, 'readonly movablekeys'),
+    row('zunionstore', partial(_combine_and_store, operation=_union), -4, 'write denyoom movablekeys', 1, 1, 1),
+    row('zinterstore', partial(_combine_and_store, operation=_intersection), -4, 'write denyoom movablekeys', 1, 1, 1),
+    row('zdiffstore', partial(_combine_and_store, operation=_difference), -4, 'write denyoom movablekeys', 1, 1, 1),
     row('zintercard', zintercard, -3, 'readonly movablekeys'),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
@@ -129,33 +130,8 @@ def _limited(
     return limited
 
 
-def zrange(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
-
-
-def zrevrange(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2, b'RANK', True)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
-
-
-def zrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2, b'SCORE', False)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
-
-
-def zrevrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2, b'SCORE', True)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
-
-
-def zrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2, b'LEX', False)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
-
-
-def zrevrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
-    wanted = _Range.read(argv, 2, b'LEX', True)
+def _range(ctx: Context, argv: list[bytes], by: bytes | None = None, reverse: bool | None = None) -> Reply:
+    wanted = _Range.read(argv, 2, by, reverse)
     return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
 
 
@@ -234,13 +210,13 @@ def store_result(ctx: Context, key: bytes, members: Iterable[tuple[bytes, float]
 COMMANDS = (
     row('zcount', zcount, 4, 'readonly fast', 1, 1, 1),
     row('zlexcount', zlexcount, 4, 'readonly fast', 1, 1, 1),
-    row('zrange', zrange, -4, 'readonly', 1, 1, 1),
+    row('zrange', _range, -4, 'readonly', 1, 1, 1),
     row('zrangestore', zrangestore, -5, 'write denyoom', 1, 2, 1),
-    row('zrevrange', zrevrange, -4, 'readonly', 1, 1, 1),
-    row('zrangebyscore', zrangebyscore, -4, 'readonly', 1, 1, 1),
-    row('zrevrangebyscore', zrevrangebyscore, -4, 'readonly', 1, 1, 1),
-    row('zrangebylex', zrangebylex, -4, 'readonly', 1, 1, 1),
-    row('zrevrangebylex', zrevrangebylex, -4, 'readonly', 1, 1, 1),
+    row('zrevrange', partial(_range, by=b'RANK', reverse=True), -4, 'readonly', 1, 1, 1),
+    row('zrangebyscore', partial(_range, by=b'SCORE', reverse=False), -4, 'readonly', 1, 1, 1),
+    row('zrevrangebyscore', partial(_range, by=b'SCORE', reverse=True), -4, 'readonly', 1, 1, 1),
+    row('zrangebylex', partial(_range, by=b'LEX', reverse=False), -4, 'readonly', 1, 1, 1),
+    row('zrevrangebylex', partial(_range, by=b'LEX', reverse=True), -4, 'readonly', 1, 1, 1),
     row('zremrangebyrank', zremrangebyrank, 4, 'write', 1, 1, 1),
     row('zremrangebyscore', zremrangebyscore, 4, 'write', 1, 1, 1),
     row('zremrangebylex', zremrangebylex, 4, 'write', 1, 1, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import Options, integer, milliseconds
@@ -74,15 +75,17 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
     limit: int | None = None
     approximate = False
     create = True
+    at = len(argv)
     options = Options(argv, 2)
     for option in options:
         if option in (b'MAXLEN', b'MINID') and options.left():
             if strategy:
                 raise ReplyError('ERR syntax error, MAXLEN and MINID options at the same time are not compatible')
             strategy = option
+            approximate = False
             value = options.value()
-            approximate = value == b'~' and options.left() > 0
             if value in (b'~', b'=') and options.left():
+                approximate = value == b'~'
                 value = options.value()
             if option == b'MAXLEN':
                 length = integer(value)
@@ -99,7 +102,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         elif option == b'KEEPREF':
             pass
         elif adding:
-            options.put_back()
+            at = len(argv) - options.left() - 1
             break
         else:
             raise syntax_error()
@@ -112,7 +115,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
     trimming = Trimming(length, id_, limit) if strategy else None
-    return _AddOptions(trimming, create, len(argv) - options.left())
+    return _AddOptions(trimming, create, at)
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
@@ -247,15 +250,8 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
 # -- XRANGE, XREAD
 
 
-def xrange(ctx: Context, argv: list[bytes]) -> Reply:
-    return _range(ctx, argv, argv[2], argv[3], False)
-
-
-def xrevrange(ctx: Context, argv: list[bytes]) -> Reply:
-    return _range(ctx, argv, argv[3], argv[2], True)
-
-
-def _range(ctx: Context, argv: list[bytes], first: bytes, last: bytes, reverse: bool) -> Reply:
+def _range(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
+    first, last = (argv[3], argv[2]) if reverse else (argv[2], argv[3])
     start, stop = range_start(first), range_stop(last)
     count = -1
     for text in Options(argv, 4).values_of(b'COUNT'):
@@ -506,8 +502,8 @@ COMMANDS = (
     row('xlen', xlen, 2, 'readonly fast', 1, 1, 1),
     row('xdel', xdel, -3, 'write fast', 1, 1, 1),
     row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
-    row('xrange', xrange, -4, 'readonly', 1, 1, 1),
-    row('xrevrange', xrevrange, -4, 'readonly', 1, 1, 1),
+    row('xrange', partial(_range, reverse=False), -4, 'readonly', 1, 1, 1),
+    row('xrevrange', partial(_range, reverse=True), -4, 'readonly', 1, 1, 1),
     row('xread', xread, -4, 'readonly blocking movablekeys'),
     row('xreadgroup', xreadgroup, -7, 'write blocking movablekeys'),
     *GROUP_COMMANDS,

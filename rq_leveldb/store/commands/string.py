@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
 from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
@@ -69,13 +71,8 @@ def setnx(ctx: Context, argv: list[bytes]) -> Reply:
     return 1
 
 
-def setex(ctx: Context, argv: list[bytes]) -> Reply:
-    ctx.assign(argv[1], argv[3], positive_time(argv[2], 1000, True, ctx.now, 'setex'))
-    return OK
-
-
-def psetex(ctx: Context, argv: list[bytes]) -> Reply:
-    ctx.assign(argv[1], argv[3], positive_time(argv[2], 1, True, ctx.now, 'psetex'))
+def _set_with_time(ctx: Context, argv: list[bytes], unit: int) -> Reply:
+    ctx.assign(argv[1], argv[3], positive_time(argv[2], unit, True, ctx.now, argv[0].decode('latin-1').lower()))
     return OK
 
 
@@ -308,8 +305,8 @@ COMMANDS = (
     row('get', get, 2, 'readonly fast', 1, 1, 1),
     row('set', set_, -3, 'write denyoom', 1, 1, 1),
     row('setnx', setnx, 3, 'write denyoom fast', 1, 1, 1),
-    row('setex', setex, 4, 'write denyoom', 1, 1, 1),
-    row('psetex', psetex, 4, 'write denyoom', 1, 1, 1),
+    row('setex', partial(_set_with_time, unit=1000), 4, 'write denyoom', 1, 1, 1),
+    row('psetex', partial(_set_with_time, unit=1), 4, 'write denyoom', 1, 1, 1),
     row('getset', getset, 3, 'write denyoom fast', 1, 1, 1),
     row('getdel', getdel, 2, 'write fast', 1, 1, 1),
     row('getex', getex, -2, 'write fast', 1, 1, 1),
