@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import Reply
@@ -21,12 +22,37 @@ if TYPE_CHECKING:
 V = TypeVar('V', bound=Value)
 
 
-class Services(Protocol):
+@dataclass(frozen=True)
+class Services:
     """What a command may ask of the rest of the store, which it does not know.
 
     Attributes:
         commands: every command by its name in lower case.
         clients: every connected client by its number.
+        watches: all WATCHes.
+        pubsub: all subscriptions.
+        sandbox: all scripts.
+        script_time: of the script that runs.
+        settings: what the store was told.
+        statistics: what it counts.
+        call: executes one command in the open transaction, as EXEC and scripts do; raises its error.
+        block: lets the client wait. Its attempt gets the key that changed; see :meth:`Context.block` for the rest.
+        unblock: ends a client's waiting, as if its time were over or with an error; says whether it was waiting.
+        blocked_clients: how many clients wait.
+        blocking_keys: how many keys somebody waits for.
+        waited_places: the keys of a database that somebody waits for.
+        monitor: shows a client every command from now on, or none any more.
+        forget_statistics: says that the counters were reset.
+        demand_fsync: from now on every acknowledged write is synced.
+        is_synced: whether everything that was written would survive a loss of power.
+        wait_for_sync: lets the client wait until that is so: seconds (0 for ever), the reply, and that of a time-out.
+        refused: why the database takes no writes, empty while it does.
+        write_trouble: why commands that add data are refused, empty while they are not.
+        swept: how many removed values still have records, and how many have none left.
+        remove_expired: sets whether keys whose time has come are removed though nobody asks for them.
+        pause: holds the commands of clients back for so many ms: those that may write, or all.
+        unpause: lets them go on.
+        shutdown: stops the store once the commands that have arrived are answered.
     """
 
     commands: dict[bytes, Command]
@@ -37,92 +63,24 @@ class Services(Protocol):
     script_time: ScriptTime
     settings: Settings
     statistics: Statistics
-
-    @property
-    def refused(self) -> str:
-        """Why the database takes no writes, empty while it does."""
-
-    def call(self, ctx: Context, argv: list[bytes]) -> Reply:
-        """Execute one command in the open transaction, as EXEC and scripts do.
-
-        Raises:
-            ReplyError: what the client would have got as an error.
-        """
-
-    def block(
-        self,
-        ctx: Context,
-        keys: list[bytes],
-        timeout: float,
-        attempt: Callable[[bytes], Reply],
-        timeout_reply: Reply,
-    ) -> Reply:
-        """Let the client wait.
-
-        Args:
-            attempt: gets the key that changed; see :meth:`Context.block` for the rest.
-        """
-
-    def unblock(self, client: ClientState, with_error: bool) -> bool:
-        """End a client's waiting, as if its time were over or with an error.
-
-        Returns:
-            Whether it was waiting.
-        """
-
-    def blocked_clients(self) -> int:
-        """Return how many clients wait for a key."""
-
-    def blocking_keys(self) -> int:
-        """Return how many keys somebody waits for."""
-
-    def waited_places(self, db: int) -> list[tuple[int, bytes]]:
-        """Return the keys of a database that somebody waits for."""
-
-    def monitor(self, client: ClientState, shown: bool) -> None:
-        """Show the client every command from now on, or none any more."""
-
-    def forget_statistics(self) -> None:
-        """The counters were reset."""
-
-    def demand_fsync(self) -> None:
-        """From now on every acknowledged write is synced."""
-
-    def is_synced(self) -> bool:
-        """Return whether everything that was written would survive a loss of power."""
-
-    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        """Let the client wait until everything that was written up to now would survive a loss of power.
-
-        Args:
-            timeout: seconds, 0 for ever.
-            timeout_reply: the reply when the time is over.
-
-        Returns:
-            What the command has to return.
-        """
-
-    def write_trouble(self) -> str:
-        """Return why commands that add data are refused, empty if they are not."""
-
-    def swept(self) -> tuple[int, int]:
-        """Return how many removed values still have records, and how many have none left."""
-
-    def remove_expired(self, wanted: bool) -> None:
-        """Set whether keys whose time has come are removed though nobody asks for them.
-
-        Args:
-            wanted: whether keys whose time has come are removed though nobody asks for them.
-        """
-
-    def pause(self, milliseconds: int, everything: bool) -> None:
-        """Hold the commands of clients back for so long: those that may write, or all."""
-
-    def unpause(self) -> None:
-        """Let them go on."""
-
-    def shutdown(self) -> None:
-        """Stop the store once the commands that have arrived are answered."""
+    call: Callable[[Context, list[bytes]], Reply]
+    block: Callable[[Context, list[bytes], float, Callable[[bytes], Reply], Reply], Reply]
+    unblock: Callable[[ClientState, bool], bool]
+    blocked_clients: Callable[[], int]
+    blocking_keys: Callable[[], int]
+    waited_places: Callable[[int], list[tuple[int, bytes]]]
+    monitor: Callable[[ClientState, bool], None]
+    forget_statistics: Callable[[], None]
+    demand_fsync: Callable[[], None]
+    is_synced: Callable[[], bool]
+    wait_for_sync: Callable[[Context, float, Reply, Reply], Reply]
+    refused: Callable[[], str]
+    write_trouble: Callable[[], str]
+    swept: Callable[[], tuple[int, int]]
+    remove_expired: Callable[[bool], None]
+    pause: Callable[[int, bool], None]
+    unpause: Callable[[], None]
+    shutdown: Callable[[], None]
 
 
 class Context:

@@ -326,6 +326,13 @@ class Dispatcher:
             for client in list(self.monitors.values()):
                 client.send(shown)
 
+    def monitor(self, client: ClientState, shown: bool) -> None:
+        """Show a client every command from now on, or none any more."""
+        if shown:
+            self.monitors[client.number] = client
+        else:
+            self.monitors.pop(client.number, None)
+
     def waited(self, client: ClientState, reply: Reply) -> None:
         """A client's waiting has ended, with this reply."""
         if isinstance(reply, ReplyError):

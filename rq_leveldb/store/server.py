@@ -18,7 +18,7 @@ from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.table import all_commands
-from rq_leveldb.store.context import Context
+from rq_leveldb.store.context import Context, Services
 from rq_leveldb.store.descriptors import is_reserved, most_clients
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.durability import Durability
@@ -33,7 +33,6 @@ from rq_leveldb.store.refusals import Refusals
 from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.script_time import ScriptTime
 from rq_leveldb.store.scripting import Sandbox
-from rq_leveldb.store.services import StoreServices
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.store.units import Units
@@ -82,7 +81,7 @@ class Server:
         self._watches = watches = Watches()
         self._pubsub = PubSub()
         waiting = WaitingRoom()
-        sweeper = Sweeper(keyspace)
+        self._sweeper = sweeper = Sweeper(keyspace)
         sandbox = Sandbox()
         self.dispatcher = Dispatcher(all_commands(), keyspace, settings, self.statistics, watches, waiting)
         self.refusals = Refusals(keyspace, claim, settings, self.statistics, self.shutdown)
@@ -99,7 +98,7 @@ class Server:
         self._pausing = Pausing(
             loop, keyspace, self.dispatcher, sandbox, self.units, self._sessions, self._upkeep.schedule
         )
-        self._services = StoreServices(
+        self._services = Services(
             commands=self.dispatcher.commands,
             clients=self._clients,
             watches=watches,
@@ -108,14 +107,24 @@ class Server:
             script_time=self._script_time,
             settings=settings,
             statistics=self.statistics,
-            keyspace=keyspace,
-            dispatcher=self.dispatcher,
-            units=self.units,
-            waits=self._waits,
-            pausing=self._pausing,
-            sweeper=sweeper,
-            upkeep=self._upkeep,
-            stop=self.shutdown,
+            call=self.dispatcher.call,
+            block=self._waits.block,
+            unblock=self._waits.unblock,
+            blocked_clients=lambda: len(self._waits) + len(self._pausing),
+            blocking_keys=lambda: len(waiting.lines),
+            waited_places=waiting.places,
+            monitor=self.dispatcher.monitor,
+            forget_statistics=self._forget_statistics,
+            demand_fsync=self.units.demand_fsync,
+            is_synced=self.units.is_synced,
+            wait_for_sync=self._waits.for_sync,
+            refused=lambda: self.refusals.reason,
+            write_trouble=self.refusals.trouble,
+            swept=sweeper.counts,
+            remove_expired=self._upkeep.remove_expired,
+            pause=self._pausing.begin,
+            unpause=self._pausing.end,
+            shutdown=self.shutdown,
         )
 
     # -- clients
@@ -179,7 +188,7 @@ class Server:
         del self._sessions[client.number]
         self._watches.unwatch(client)
         self._pubsub.leave(client)
-        self._services.monitor(client, False)
+        self.dispatcher.monitor(client, False)
         self._waits.forget(client)
         client.forget_connection()
         if not self._clients:
@@ -194,6 +203,10 @@ class Server:
         if not self._clients:
             logger.info('stopping: no client for %g s', self.settings.idle)
             self.shutdown()
+
+    def _forget_statistics(self) -> None:
+        self.dispatcher.forget_statistics()
+        self._sweeper.forget_statistics()
 
     def _sync_failed(self, reason: str) -> bool:
         # What was written may not be durable, now or ever: those who wait for it must not be told that it is, unless

@@ -45,53 +45,31 @@ class Reading(IntEnum):
     FAULTY = 3
 
 
-BEGIN: dict[Execution, Execution] = {Execution.READY: Execution.RUNNING}
+# What may happen: for each state in which it may, the state afterwards.
+
+BEGIN = {Execution.READY: Execution.RUNNING}
 """A run begins: commands are executed."""
 
-END: dict[Execution, Execution] = {
-    Execution.RUNNING: Execution.READY,
-    # The reply in pieces that ended the run may have left as a whole meanwhile.
-    Execution.READY: Execution.READY,
-    Execution.STREAMING: Execution.STREAMING,
-    Execution.CLOSING: Execution.CLOSING,
-}
-"""The run is over."""
+END = {state: state for state in Execution} | {Execution.RUNNING: Execution.READY}
+"""The run is over. The reply in pieces that ended it may have left as a whole meanwhile."""
 
-STREAM: dict[Execution, Execution] = {
-    Execution.RUNNING: Execution.STREAMING,
-    Execution.CLOSING: Execution.CLOSING,
-}
+STREAM = {Execution.RUNNING: Execution.STREAMING, Execution.CLOSING: Execution.CLOSING}
 """The reply is one that is sent in pieces."""
 
-STREAMED: dict[Execution, Execution] = {
-    Execution.STREAMING: Execution.READY,
-    Execution.CLOSING: Execution.CLOSING,
-}
+STREAMED = {Execution.STREAMING: Execution.READY, Execution.CLOSING: Execution.CLOSING}
 """Its last piece was handed over."""
 
-CLOSE: dict[Execution, Execution] = dict.fromkeys(Execution, Execution.CLOSING)
+CLOSE = dict.fromkeys(Execution, Execution.CLOSING)
 """The client is to be disconnected, or has gone."""
 
-HOLD: dict[Reading, Reading] = {
-    Reading.OPEN: Reading.HELD,
-    Reading.HELD: Reading.HELD,
-    Reading.ENDED: Reading.ENDED,
-    Reading.FAULTY: Reading.FAULTY,
-}
+HOLD = {state: state for state in Reading} | {Reading.OPEN: Reading.HELD}
 """No more bytes are wanted for now."""
 
-RESUME: dict[Reading, Reading] = {
-    Reading.HELD: Reading.OPEN,
-}
+RESUME = {Reading.HELD: Reading.OPEN}
 """They are again."""
 
-FAIL: dict[Reading, Reading] = dict.fromkeys(Reading, Reading.FAULTY)
+FAIL = dict.fromkeys(Reading, Reading.FAULTY)
 """A fault was found in what the client sent."""
 
-FINISH: dict[Reading, Reading] = {
-    Reading.OPEN: Reading.ENDED,
-    Reading.HELD: Reading.ENDED,
-    Reading.ENDED: Reading.ENDED,
-    Reading.FAULTY: Reading.FAULTY,
-}
+FINISH = dict.fromkeys(Reading, Reading.ENDED) | {Reading.FAULTY: Reading.FAULTY}
 """The client has ended its side of the connection."""

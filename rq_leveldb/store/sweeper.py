@@ -34,9 +34,9 @@ class Sweeper:
         self._rollbacks = -1
         self.swept = 0
 
-    def unswept(self) -> int:
-        """Return how many values and databases without an owner are known whose records are still there."""
-        return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned)
+    def counts(self) -> tuple[int, int]:
+        """Return how many values and databases without an owner still have records, and how many have none left."""
+        return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned), self.swept
 
     def forget_statistics(self) -> None:
         self.swept = 0

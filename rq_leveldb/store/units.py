@@ -176,6 +176,16 @@ class Units:
             return False
         return not any(member.unreleased for member in self.members)
 
+    def demand_fsync(self) -> None:
+        """From now on acknowledge no write before it is synced."""
+        self._settings.fsync = 'always'
+        self._keyspace.track()
+        self.durability.demand()
+
+    def is_synced(self) -> bool:
+        """Return whether everything that was written would survive a loss of power."""
+        return self.durability.is_synced() and not self._keyspace.has_changes()
+
     def after_replies(self, action: Callable[[], None]) -> None:
         """Do something behind the replies of the unit that was just committed."""
         self.durability.committed(False, action)

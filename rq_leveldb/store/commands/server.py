@@ -33,7 +33,7 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
     # Counted only for those who want to know it: RQ asks for other sections again and again.
     wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
     databases: list[tuple[int, int, int]] = []
-    if wanted and not services.refused:
+    if wanted and not services.refused():
         expiring = ctx.keys.count_expiring()
         databases = [(db, count, expiring[db]) for db in range(DATABASES) if (count := ctx.keys.count(db))]
     unswept, swept = services.swept()
