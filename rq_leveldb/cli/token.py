@@ -15,7 +15,7 @@ __all__ = ['token']
 @click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
 def token(url: str | None) -> None:
     """Print the bearer token of the HTTP front; it is made now where there is none yet."""
-    from rq_leveldb.http.place import Place
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.serving.place import Place
+    from rq_leveldb.http.settings import HttpSettings
 
-    click.echo(Place.find(url).token(Settings.from_environment(open=False)))
+    click.echo(Place.find(url).token(HttpSettings.from_environment(open=False)))

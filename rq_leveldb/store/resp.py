@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from rq_leveldb.store.encoding import DamagedRecord
 from rq_leveldb.store.number_text import score_text
 from rq_leveldb.store.replies import (
     NullArray,
@@ -351,7 +352,11 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """Return the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted."""
+    """Return the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted.
+
+    Raises:
+        DamagedRecord: there are fewer elements than was said.
+    """
     if reply.counting is not None:
         for _ in reply.counting:
             yield b''
@@ -359,8 +364,12 @@ def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
         yield b'%%%d\r\n' % (reply.count // 2)
     else:
         yield b'%b%d\r\n' % (b'~' if resp3 and reply.kind == 'set' else b'*', reply.count)
+    left = reply.count
     while True:
         piece = [encode(item, resp3) for item in islice(reply.elements, _PIECE)]
+        left -= len(piece)
         if not piece:
+            if left:
+                raise DamagedRecord(f'{left} of its {reply.count} elements are missing')
             return
         yield b''.join(piece)

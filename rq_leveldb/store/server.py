@@ -18,6 +18,7 @@ from rq_leveldb.store.busy_polling import BusyPolling
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.table import all_commands
+from rq_leveldb.store.compaction import Compaction
 from rq_leveldb.store.context import Context, Services
 from rq_leveldb.store.descriptors import is_reserved, most_clients
 from rq_leveldb.store.dispatch import Dispatcher
@@ -91,6 +92,7 @@ class Server:
         self.units.durability = Durability(engine, always, loop, self.statistics, self._sync_failed)
         if always:
             keyspace.track()
+        self._compaction = Compaction(engine, loop, self.statistics)
         self._attendance = Attendance(loop, self._sessions.values, lambda: Session(self), self._sockets)
         self._script_time = ScriptTime(settings, self._attendance.attend, self._attendance.over)
         self._upkeep = Upkeep(loop, keyspace, sweeper, self.dispatcher, self.units, self.is_stopping)
@@ -234,6 +236,7 @@ class Server:
     def start_timers(self) -> None:
         """Begin with everything that happens by itself."""
         self._upkeep.start()
+        self._compaction.start()
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
         self._watch_idleness()
 
@@ -298,6 +301,7 @@ class Server:
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
+        self._compaction.stop()
         synced = not self.refusals.lost
         if not self.refusals.lost:
             for session in list(self._sessions.values()):

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from rq_leveldb.store import encoding
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import find
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
+from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Settings, Statistics
@@ -103,6 +104,21 @@ class Units:
             return self._dispatcher.execute(member.ctx, argv)
         except Exception as fault:
             return self.undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
+
+    def undo_reply(self, member: Member, argv: list[bytes], fault: Exception) -> ReplyError:
+        """Undo the open unit, since a reply could not be made.
+
+        Args:
+            member: whose reply.
+            argv: what it was to answer.
+            fault: what happened.
+
+        Returns:
+            The error that takes its place.
+        """
+        if isinstance(fault, encoding.UNREADABLE):
+            fault = self._dispatcher.damage(member.ctx, None, argv, fault)
+        return self.undo(fault, f"the reply to '{argv[0][:64].decode('latin-1').lower()}'")
 
     def _refusal_of(self, client: ClientState, argv: list[bytes]) -> ReplyError | None:
         self._reopen()
@@ -211,15 +227,13 @@ class Units:
         elif isinstance(fault, MemoryError):
             logger.error('out of memory in %s', where)
             error = ReplyError(f'OOM the store has not enough memory for {where}: nothing of it was done')
+        elif isinstance(fault, (ReadFailed, *encoding.UNREADABLE)):
+            reason = words(fault) if isinstance(fault, ReadFailed) else words_of(encoding.of_keys(fault, ()))
+            logger.error('damaged data in %s: %s', where, reason, exc_info=fault)
+            error = damaged(self._settings.directory.path, reason)
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
-            if isinstance(fault, ReadFailed):
-                error = ReplyError(
-                    f'MISCONF the database in {self._settings.directory.path} is damaged or cannot be read '
-                    f'({words(fault)}). Other keys can be used; rq-leveldb check says what is damaged, and with '
-                    '--fix saves what can be read'
-                )
         self._rollback()
         self._refuse_replies(error)
         return error

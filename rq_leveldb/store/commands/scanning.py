@@ -107,8 +107,8 @@ def drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
     """
     if count > MAX_REPETITIONS:
         raise out_of_range()
-    known = list(elements)
-    return (random.choice(known) for _ in range(count))
+    known = list(iter(elements))  # whatever number of them a damaged record says
+    return (random.choice(known) for _ in range(count if known else 0))
 
 
 def count_out_of_range() -> ReplyError:

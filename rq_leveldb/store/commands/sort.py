@@ -72,7 +72,7 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
     elif isinstance(value, List):
         elements = value.range(0, len(value))
     elif isinstance(value, Set):
-        elements = list(value)
+        elements = list(iter(value))
     elif isinstance(value, SortedSet):
         elements = members_of(value.entries())
     else:
