@@ -66,7 +66,7 @@ class Server:
         self.busy_polling = BusyPolling(loop)
         self.stopped: asyncio.Future[None] = loop.create_future()
         self.arriving = 0
-        self._engine = engine
+        self.engine = engine
         self._claim = claim
         self._clients: dict[int, ClientState] = {}
         self._sessions: dict[int, Session] = {}
@@ -78,7 +78,7 @@ class Server:
         self._listening: asyncio.Task[None] | None = None
         self._unreachable = ''
 
-        self._keyspace = keyspace = Keyspace(engine)
+        self.keyspace = keyspace = Keyspace(engine)
         self._watches = watches = Watches()
         self._pubsub = PubSub()
         waiting = WaitingRoom()
@@ -95,10 +95,10 @@ class Server:
         self._compaction = Compaction(engine, loop, self.statistics)
         self._attendance = Attendance(loop, self._sessions.values, lambda: Session(self), self._sockets)
         self._script_time = ScriptTime(settings, self._attendance.attend, self._attendance.over)
-        self._upkeep = Upkeep(loop, keyspace, sweeper, self.dispatcher, self.units, self.is_stopping)
+        self.upkeep = Upkeep(loop, keyspace, sweeper, self.dispatcher, self.units, self.is_stopping)
         self._waits = Waits(loop, waiting, self.dispatcher, self.units, self._sessions)
         self._pausing = Pausing(
-            loop, keyspace, self.dispatcher, sandbox, self.units, self._sessions, self._upkeep.schedule
+            loop, keyspace, self.dispatcher, sandbox, self.units, self._sessions, self.upkeep.schedule
         )
         self._services = Services(
             commands=self.dispatcher.commands,
@@ -123,7 +123,7 @@ class Server:
             refused=lambda: self.refusals.reason,
             write_trouble=self.refusals.trouble,
             swept=sweeper.counts,
-            remove_expired=self._upkeep.remove_expired,
+            remove_expired=self.upkeep.remove_expired,
             pause=self._pausing.begin,
             unpause=self._pausing.end,
             shutdown=self.shutdown,
@@ -171,7 +171,7 @@ class Server:
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
-        return Context(self._keyspace, client, self._services)
+        return Context(self.keyspace, client, self._services)
 
     def _address(self, sock: socket.socket | None) -> str:
         if sock is not None and sock.family != socket.AF_UNIX:
@@ -235,7 +235,7 @@ class Server:
 
     def start_timers(self) -> None:
         """Begin with everything that happens by itself."""
-        self._upkeep.start()
+        self.upkeep.start()
         self._compaction.start()
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
         self._watch_idleness()
@@ -316,6 +316,6 @@ class Server:
             session.finish()
         await asyncio.sleep(0)
         if synced and not self.refusals.reason:
-            close_database(self.settings.directory, self._engine)
+            close_database(self.settings.directory, self.engine)
         else:
-            self._engine.close()
+            self.engine.close()

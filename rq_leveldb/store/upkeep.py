@@ -55,7 +55,7 @@ class Upkeep:
     def start(self) -> None:
         """Begin with what an earlier run left."""
         self.schedule()
-        self._loop.call_soon(self._sweep)
+        self._loop.call_soon(self.sweep)
 
     def remove_expired(self, wanted: bool) -> None:
         """Set whether keys whose time has come are removed though nobody asks for them."""
@@ -75,7 +75,7 @@ class Upkeep:
         if self._due:
             delay = max(self._due / 1000 - time.time(), 0.0)
             # A timer's delay is bounded, and the wall clock may be set meanwhile.
-            self._timer = self._loop.call_later(min(delay + 0.001, 60.0), self._expire)
+            self._timer = self._loop.call_later(min(delay + 0.001, 60.0), self.expire)
 
     def _cancel(self) -> None:
         if self._timer is not None:
@@ -84,9 +84,10 @@ class Upkeep:
 
     def _retry(self) -> None:
         self._cancel()
-        self._timer = self._loop.call_later(_RETRY, self._expire)
+        self._timer = self._loop.call_later(_RETRY, self.expire)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Remove a slice of the keys whose time has come."""
         self._timer = None
         if self._is_stopping() or self._dispatcher.pause is not None or not self._removes_expired:
             return  # whoever ends that looks again
@@ -114,13 +115,14 @@ class Upkeep:
     def _sweep_soon(self) -> None:
         if not self._sweeping:
             self._sweeping = True
-            self._loop.call_later(0.05, self._sweep)
+            self._loop.call_later(0.05, self.sweep)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Remove a slice of what has no owner."""
         if self._is_stopping():
             return  # another start goes on
         if self._units.refusals.reason:
-            self._loop.call_later(_RETRY, self._sweep)
+            self._loop.call_later(_RETRY, self.sweep)
             return
         try:
             self._sweeper.sweep(SLICE)
@@ -131,6 +133,6 @@ class Upkeep:
             return
         self._units.commit()
         if self._sweeper.has_work():
-            self._loop.call_later(0.005, self._sweep)
+            self._loop.call_later(0.005, self.sweep)
         else:
             self._sweeping = False
