@@ -1,4 +1,4 @@
-"""rq-leveldb: the table of commands, and what every command does with an error that is a user's to mend."""
+"""rq-leveldb: the table of commands, and how errors are shown that a user can fix."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
-        render.complain(f'{error.object!r} is not UTF-8, as names and texts in the store are')
+        render.complain(f'{error.object!r} is not UTF-8, which names and texts in the store must be')
         return 2
     except Exception as error:
         if _is_one_of(error, 'ConnectionError', 'TimeoutError'):

@@ -34,7 +34,7 @@ class _Command(click.Command):
         url = ctx.params.get('url')
         if http_client.is_http_url(url):
             if self.name != 'enqueue':
-                raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
+                raise click.BadParameter('only enqueue works over HTTP', param_hint='--url')
             return http_client.enqueue(ctx.params)
         place.extend_path(ctx.params.get('path') or ())
         checks.check(self, ctx.params)
@@ -77,7 +77,6 @@ def _adopt(
         params=parameters,
         help=original.help,
         epilog=original.epilog,
-        context_settings={'help_option_names': ['-h', '--help']},
     )
 
 

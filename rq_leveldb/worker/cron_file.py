@@ -29,6 +29,7 @@ from rq_leveldb.errors import BadCronFile
 from rq_leveldb.process import die_with_parent
 
 from . import limits
+from .claim import raw_fields
 
 __all__ = ['MISSED', 'CronFile', 'Entry', 'load', 'normalize']
 
@@ -116,7 +117,7 @@ def load(path: str, *, serializer: Any = None, log_level: str | int = 'INFO', pa
         os.close(ours)
         status = _end(pid)
     if text is None:
-        raise _bad(path, f'it was not loaded after {patience:g} seconds')
+        raise _bad(path, f'loading it took longer than {patience:g} seconds')
     if not text:
         raise _bad(path, f'the process that loaded it ended without a word: {limits.explain_exit(status)}')
     said = json.loads(text)
@@ -205,7 +206,7 @@ def _be_the_child(parent: int, descriptor: int, path: str, serializer: Any, log_
 def _load_here(path: str, serializer: Any, log_level: str | int) -> dict[str, Any]:
     # RQ's objects want a connection and do not use it for what they do here.
     nowhere: Any = Redis(host='nowhere.invalid')
-    scheduler = _Reader(nowhere, logging_level=log_level, name='reader')
+    scheduler = _DefinitionReader(nowhere, logging_level=log_level, name='reader')
     scheduler.load_config_from_file(normalize(path))
     entries: dict[str, Entry] = {}
     faults = scheduler.refused
@@ -222,7 +223,7 @@ def _load_here(path: str, serializer: Any, log_level: str | int) -> dict[str, An
     return {'entries': [asdict(entry) for entry in entries.values()], 'faults': faults}
 
 
-class _Reader(CronScheduler):
+class _DefinitionReader(CronScheduler):
     """RQ's scheduler, which also says which definitions it has logged and left out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -248,7 +249,7 @@ def _describe(definition: CronJob, connection: Any, serializer: Any) -> Entry:
     assert definition.func is not None
     job = queue.create_job(definition.func, args=definition.args, kwargs=definition.kwargs, **options)
     job._status = JobStatus.QUEUED
-    fields = {name: _bytes(value).decode('latin-1') for name, value in job.to_dict().items()}
+    fields = {name.decode(): value.decode('latin-1') for name, value in raw_fields(job).items()}
     for moment in ('created_at', 'enqueued_at'):
         fields.pop(moment, None)
     return Entry(
@@ -300,10 +301,6 @@ def _canonical(value: Any) -> str:
         pairs = sorted(f'{_canonical(key)}:{_canonical(entry)}' for key, entry in value.items())
         return f'dict[{",".join(pairs)}]'
     return f'pickle {hashlib.sha256(pickle.dumps(value, protocol=4)).hexdigest()}'
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(getattr(value, 'value', value)).encode()
 
 
 def _words(error: BaseException) -> str:

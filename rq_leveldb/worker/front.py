@@ -135,9 +135,9 @@ class Front:
             self._backoff.reset()
             self._told = ''
         if error is not None:
-            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs run all the same.'
+            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs still run.'
         else:
-            text = f'The HTTP front ended (exit code {self._process.returncode}) and is started again.'
+            text = f'The HTTP front exited with code {self._process.returncode}; restarting it.'
         if text != self._told:
             self._log.warning('%s', text)
             self._told = text

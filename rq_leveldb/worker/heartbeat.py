@@ -8,34 +8,21 @@ reads it stumbles. Here is written only what exists; what is gone and still true
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.client import Pipeline
 from redis.exceptions import ResponseError
 from rq import worker_registration
-from rq.executions import ExecutionRegistry
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job
 from rq.utils import current_timestamp, now, utcformat
+from rq.worker.base import BaseWorker
 
+from rq_leveldb.process import Identity
+from rq_leveldb.records import BEAT_FIELD, PID_STARTED_FIELD
 from rq_leveldb.unreadable import is_wrong_type, list_aside
 
-from .liveness import BEAT_FIELD
-
-if TYPE_CHECKING:
-    from redis.client import Pipeline
-    from rq.executions import Execution
-    from rq.job import Job
-
-    from rq_leveldb.process import Identity
-
-    from .worker import Worker
-
-__all__ = ['LEASE', 'Heartbeat']
-
-LEASE = 86400
-"""Seconds for which a store keeps an execution of which it hears nothing.
-
-Nobody waits for them there: whether a worker lives is asked of the kernel. They only have to be longer than any pause,
-since RQ's own code in applications (`get_job_ids` of a registry) fails what has expired without asking.
-"""
+__all__ = ['Heartbeat', 'new_beat']
 
 # KEYS: worker, its executions
 # ARGV: time, beat, time to live
@@ -98,7 +85,7 @@ class Heartbeat:
         worker: whose they are.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: BaseWorker) -> None:
         self._worker = worker
         self._beat = worker.connection.register_script(_BEAT)
         self._maintain = worker.connection.register_script(_MAINTAIN)
@@ -136,7 +123,7 @@ class Heartbeat:
                 raise
             # Its own record, overwritten by somebody.
             worker.connection.delete(worker.key)
-        worker.log.info('Worker %s: its record is gone, registering again', worker.name)
+        worker.log.info('Worker %s: its record is gone from the store, registering again', worker.name)
         fields: dict[Any, Any] = worker.serialize()
         with worker.connection.pipeline() as pipeline:
             pipeline.hset(worker.key, mapping={**fields, 'state': worker.get_state(), BEAT_FIELD: new_beat()})
@@ -163,7 +150,7 @@ class Heartbeat:
         execution.last_heartbeat = job.last_heartbeat = moment
         fields = execution.serialize()
         if process is not None:
-            fields.update(pid=process.pid, pid_started=process.started)
+            fields.update({'pid': process.pid, PID_STARTED_FIELD: process.started})
         arguments: list[Any] = [utcformat(moment), moment.timestamp(), score, score + 60, ttl, worker.name]
         arguments += [execution.composite_key, execution.id]
         for name, value in fields.items():

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 
 from rq_leveldb.process import EXECUTION_VARIABLE, Identity, boot_id, is_alive
 
-__all__ = ['Remains', 'end_leftovers', 'mark_environment']
+__all__ = ['Remains', 'end_leftovers', 'mark_environment', 'wait_until_gone']
 
 # Between two looks a program may have started another one, and a killed one takes a moment to be gone.
 _LOOKS = 100
 _PAUSE = 0.01
 _LONG_PAUSE = 0.05
+_SHORT_PAUSE = 0.002
 _DEAD = (b'Z', b'X', b'x')
 
 
@@ -86,6 +87,24 @@ def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int
         killed.update(process for process in found if _send(process, signal.SIGKILL))
         time.sleep(_PAUSE)
     return len(killed)
+
+
+def wait_until_gone(process: Identity, patience: float) -> bool:
+    """Wait for a process that is about to end, and that somebody else reaps.
+
+    Args:
+        process: which.
+        patience: seconds.
+
+    Returns:
+        Whether it has ended.
+    """
+    end = time.monotonic() + patience
+    while is_alive(process):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_SHORT_PAUSE)
+    return True
 
 
 def _ask_to_end(marks: _Marks, patience: float) -> None:

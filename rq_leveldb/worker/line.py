@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
-if TYPE_CHECKING:
-    from redis.connection import ConnectionPool
-
-    from .loop import Loop
+from .loop import Loop
 
 __all__ = ['Line', 'Replies']
 

@@ -20,24 +20,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
+from redis import Redis
 from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
-from rq.defaults import RQ_KEY_PREFIX
 
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.records import BEAT_FIELD, LOCK_FIELD, WORKER_KEY_TEMPLATE
 
 from .found import read_many
 from .name_lock import NameLocks
 
-if TYPE_CHECKING:
-    from redis import Redis
-
 __all__ = [
-    'BEAT_FIELD',
     'IDENTITY_FIELDS',
-    'LOCK_FIELD',
     'Life',
     'Watcher',
     'identity_fields',
@@ -48,8 +43,6 @@ __all__ = [
     'subscribed',
 ]
 
-BEAT_FIELD = 'beat'
-LOCK_FIELD = 'locked'
 IDENTITY_FIELDS = ('pid', 'started', 'boot_id', 'pid_namespace', LOCK_FIELD, BEAT_FIELD)
 """Fields of a worker's hash that `judge` and `Watcher` look at."""
 
@@ -178,7 +171,7 @@ class Watcher:
             For each ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for
             too long.
         """
-        keys = [f'{RQ_KEY_PREFIX}:worker:{name}' for name in names]
+        keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
         beats = [fields.get(BEAT_FIELD) for fields in read_many(self._connection, keys, [BEAT_FIELD])]
         connected = subscribed(self._connection, names)
         clock = self._clock()

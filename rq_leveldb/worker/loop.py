@@ -9,7 +9,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -84,18 +84,16 @@ class Loop:
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
         return timer
 
-    def catch(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
-        """Queue these signals for the loop: the handler itself does nothing else, so it can interrupt anything."""
+    def catch(self, number: int, callback: Callable[[int], None]) -> None:
+        """Queue a signal for the loop: the handler itself does nothing else, so it can interrupt anything."""
         if self._wakeup_read < 0:
             self._wakeup_read, self._wakeup_write = os.pipe()
             os.set_blocking(self._wakeup_read, False)
             os.set_blocking(self._wakeup_write, False)
             self._previous_wakeup = signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
             self.watch(self._wakeup_read, self._drain_wakeups)
-        for number in numbers:
-            self._on_signal[number] = callback
-            previous = signal.signal(number, self._queue_signal)
-            self._previous_handlers.setdefault(number, previous)
+        self._on_signal[number] = callback
+        self._previous_handlers.setdefault(number, signal.signal(number, self._queue_signal))
 
     def _queue_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)

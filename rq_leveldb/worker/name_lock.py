@@ -19,12 +19,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from redis import Redis
 
 from rq_leveldb.client.connection import SocketPath
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 __all__ = ['NameLocks']
 

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
-from rq.defaults import RQ_KEY_PREFIX
+from redis import Redis
 
-if TYPE_CHECKING:
-    from redis import Redis
+from rq_leveldb.records import output_key
 
-__all__ = ['Capture', 'output_key', 'read_output']
+__all__ = ['Capture']
 
 # While a job runs, its output must outlive the pauses between two writes of it, and not much more.
 _RUNNING_TTL = 24 * 3600
-
-
-def output_key(job_id: str) -> str:
-    """Return the store's key of a job's output, a string."""
-    return f'{RQ_KEY_PREFIX}:output:{job_id}'
-
-
-def read_output(connection: Redis, job_id: str) -> bytes | None:
-    """Return what is kept of a job's output, also while it runs; None if nothing is kept."""
-    data: bytes | None = connection.get(output_key(job_id))  # type: ignore[assignment]
-    return data
 
 
 class Capture:

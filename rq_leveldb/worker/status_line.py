@@ -6,12 +6,11 @@ import collections
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from .worker import Worker
+from .site import Site
 
-__all__ = ['StatusLine']
+__all__ = ['ClearingHandler', 'StatusLine']
 
 _CLEAR = '\r\x1b[K'
 _MINUTE = 60.0
@@ -38,9 +37,9 @@ class StatusLine:
         """
         self._ends.append((time.monotonic(), finished))
 
-    def show(self, worker: Worker, running: int, limit: int) -> None:
+    def show(self, site: Site, running: int, limit: int) -> None:
         """Draw the line anew."""
-        queued = sum(queue.count for queue in worker.queues)
+        queued = sum(queue.count for queue in site.queues)
         self._stream.write(_CLEAR + self.text(running, limit, queued))
         self._stream.flush()
 

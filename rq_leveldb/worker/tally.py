@@ -13,18 +13,16 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rq.utils import utcparse
 
-if TYPE_CHECKING:
-    from rq_leveldb.worker.worker import Worker
+from rq_leveldb.records import TALLY_BOUNDS as BOUNDS
+from rq_leveldb.records import TALLY_KEY
 
-__all__ = ['BOUNDS', 'TALLY_KEY', 'Tally']
+from .site import Site
 
-TALLY_KEY = 'rq-leveldb:tally'
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
-"""Upper ends of the buckets, seconds."""
+__all__ = ['Tally']
 
 _PAUSE = 2.0
 _COUNTED_BY_RQ = (('finished', 'successful_job_count'), ('failed', 'failed_job_count'))
@@ -34,11 +32,11 @@ class Tally:
     """Counts one worker's jobs.
 
     Args:
-        worker: the worker.
+        site: whose jobs.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._counts: Counter[str] = Counter()
         self._sums: dict[str, float] = {}
         self._told = {name: 0 for name, _ in _COUNTED_BY_RQ}
@@ -78,9 +76,9 @@ class Tally:
         if not self._counts or (clock < self._due and not now):
             return
         self._due = clock + _PAUSE
-        worker = self._worker
-        stored: Any = worker.connection.hmget(worker.key, [field for _, field in _COUNTED_BY_RQ])
-        pipe = worker.connection.pipeline()
+        site = self._site
+        stored: Any = site.connection.hmget(site.key, [field for _, field in _COUNTED_BY_RQ])
+        pipe = site.connection.pipeline()
         for (name, _), value in zip(_COUNTED_BY_RQ, stored, strict=True):
             total = int(value or 0)
             if total > self._told[name]:

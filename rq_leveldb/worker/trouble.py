@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeout
 
-if TYPE_CHECKING:
-    from .worker import Worker
+from .site import Site
 
-__all__ = ['LOST', 'guarded', 'is_about_the_store', 'is_lost', 'refuses']
+__all__ = ['LOST', 'NotWritten', 'guarded', 'is_about_the_store', 'is_lost', 'refuses']
 
 LOST = (LostConnection, StoreTimeout)
 
 # Redis' error codes for a server that takes no commands for now, whatever the command.
 _CODES = ('MISCONF', 'OOM', 'READONLY', 'BUSY', 'NOREPLICAS', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'EXECABORT')
+
+
+class NotWritten(LostConnection):
+    """RQ could not carry out its transaction, and said why in the log only; the store may have been away."""
 
 
 def is_lost(error: BaseException) -> bool:
@@ -41,11 +43,11 @@ def is_about_the_store(error: BaseException) -> bool:
     return is_lost(error) or refuses(error)
 
 
-def guarded(worker: Worker, what: str, step: Callable[[], object]) -> None:
+def guarded(site: Site, what: str, step: Callable[[], object]) -> None:
     """Do one step of many; if it fails that is logged, and the next one is done.
 
     Args:
-        worker: in whose log.
+        site: in whose log.
         what: what the step does, to stand before "failed".
         step: does it.
 
@@ -59,4 +61,4 @@ def guarded(worker: Worker, what: str, step: Callable[[], object]) -> None:
             raise
         # A reply of the store says what is wrong; where in the code it was asked adds nothing.
         trace = not isinstance(error, ResponseError)
-        worker.log.error('Worker %s: %s failed: %s', worker.name, what, error, exc_info=trace)
+        site.log.error('Worker %s: %s failed: %s', site.name, what, error, exc_info=trace)

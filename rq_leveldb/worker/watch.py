@@ -6,8 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis import Redis
+from redis.client import PubSub
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
 from rq.utils import as_text
@@ -15,12 +17,7 @@ from rq.utils import as_text
 from rq_leveldb.unreadable import is_wrong_type
 
 from .line import Line
-
-if TYPE_CHECKING:
-    from redis import Redis
-    from redis.client import PubSub
-
-    from .loop import Loop, Timer
+from .loop import Loop, Timer
 
 __all__ = ['CommandWatch', 'QueueWatch']
 
