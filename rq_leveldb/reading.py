@@ -21,7 +21,7 @@ _LONGEST_REPR = 20_000
 _LONGEST_INTEGER = 8192
 _DEEPEST = 100
 _DEEPEST_PLAIN = 200
-# A list that holds another one twenty times, which holds another one twenty times, is small until it is written.
+# A list that contains another one twenty times, which contains a third twenty times, is small until it is written.
 _MOST_PARTS = 300_000
 _MOST_CHARACTERS = 8_000_000
 

@@ -37,7 +37,7 @@ def children(number: int | None, url: str | None, name: str | None) -> int:
     changed = 0
     for worker, raw, busy in zip(found, answers[::2], answers[1::2], strict=True):
         if not is_refused(raw) and not raw:
-            # It has gone, and its name is left.
+            # The worker is gone; only its name is left.
             continue
         fields = Fields(raw, WORKER_KEY_TEMPLATE.format(worker))
         limit: int | str | None = fields.whole(MAX_CHILDREN_FIELD)

@@ -62,7 +62,7 @@ def requeue(**options: Any) -> int:
     )
     job_ids = list(options['job_ids'])
     if options['all']:
-        # Not RQ's get_job_ids, which reads them all, to clean up.
+        # Not RQ's get_job_ids, which cleans up first and reads every job for that.
         pipe = connection.pipeline(transaction=False)
         pipe.zrange(registry.key, 0, -1)
         (members,) = replies(pipe)
@@ -184,7 +184,7 @@ class _EachWorker:
                     as_text(member), connection=connection, job_class=job_class, queue_class=queue_class, **options
                 )
                 if worker is not None:
-                    # What is going to be shown.
+                    # These read what is shown.
                     worker.get_state()
                     worker.queue_names()
                     found.append(worker)

@@ -74,6 +74,6 @@ def http(
     except StoreError as error:
         if ready_fd is None:
             raise
-        # The worker that started this process tells its user.
+        # The worker that started this process shows the error.
         os.write(ready_fd, b'error ' + error.to_json().encode() + b'\n')
         raise SystemExit(1) from None

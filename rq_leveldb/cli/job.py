@@ -42,7 +42,7 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
 
     checks.check(click.get_current_context().command, {'serializer': serializer})
     connection: Any = Redis.from_url(url) if url is not None else Redis()
-    # RQ's own would run what is stored.
+    # RQ's own serializer would run code in what is stored.
     reader = Reader(serializer or 'pickle')
     (found,) = see_jobs(connection, [job_id], Looking(reader))
     if found is None:
@@ -74,7 +74,7 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
             render.complain(f'the key {output_key(job.id)} is not a string but holds another type of value')
             return 1
         if text is not None:
-            # The beginning goes when the output grows over its limit: then all is shown anew.
+            # Output over the limit loses its beginning; then all of it is shown again.
             sys.stdout.buffer.write(text[len(shown) :] if text.startswith(shown) else text)
             sys.stdout.buffer.flush()
             shown = text
@@ -111,7 +111,7 @@ def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
     found, broken = see_results(connection, job.id, job.serializer, 1)
     faults += broken
     is_failure = bool(found) and found[0].type is Result.Type.FAILED
-    # Before it kept results, RQ wrote it into the job.
+    # Older versions of RQ keep the error in the job.
     error = found[0].exc_string if is_failure else job._exc_info
     return {
         'id': job.id,

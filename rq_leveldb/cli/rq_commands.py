@@ -42,10 +42,10 @@ class _Command(click.Command):
         if url is not None:
             ctx.params['url'] = url
             if self.name in ('worker-pool', 'cron'):
-                # For the jobs that it runs, and the modules of the application that it imports.
+                # Also for the jobs that it runs and the application's modules that it imports.
                 place.adopt(url)
         if url is not None and not is_redis_url(url):
-            # Before RQ's own code, which answers whatever happens with a traceback.
+            # Before RQ's code runs, which would show a traceback.
             autostart.connect(parse(url)).close()
         if self.name == 'enqueue':
             guarded.check_dependencies(ctx.params)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ['status']
 
-# The last one is shown only where there are such jobs: it is the state of a moment.
+# The last state is brief, and shown only if there are such jobs.
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
@@ -95,7 +95,7 @@ def _contents(url: str) -> dict[str, Any]:
             'version': info.get('rq_leveldb_version') or info.get('redis_version'),
             'uptime_seconds': info.get('uptime_in_seconds'),
             'fsync': fsync,
-            # Without this command's own connection.
+            # Not counting this command's own connection.
             'clients': max(0, int(info.get('connected_clients', 1)) - 1),
             'memory_bytes': info.get('used_memory_rss'),
             'workers': workers,

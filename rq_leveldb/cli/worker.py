@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     _SizeBase = click.ParamType[int]
     _FunctionBase = click.ParamType[str]
 else:
-    # Before click 8.2 it could not be subscripted.
+    # Before click 8.2 the class could not be subscripted.
     _SizeBase = _FunctionBase = click.ParamType
 
 
@@ -170,7 +170,7 @@ def _work(**options: Any) -> int:
         options['url'] = url
         place.adopt(url)
         if not is_redis_url(url):
-            # So that what is wrong with the store is told in words before anything else is tried.
+            # Report what is wrong with the store before anything else is tried.
             autostart.connect(parse(url)).close()
     elif not options['no_http']:
         _warn('With Sentinels there is no HTTP front, and jobs that enqueue others must name their connection.')
@@ -196,7 +196,7 @@ def _work(**options: Any) -> int:
     if is_suspended(config.connection):
         click.secho('RQ is currently suspended, to resume job execution run "rq resume"', fg='red', err=True)
         return 1
-    # Ours imports them in the process that forks.
+    # Our worker imports them in the process that forks.
     for module in () if issubclass(config.worker_class, Worker) else options['imports']:
         _import(module)
     worker = _make_worker(config, settings, options)
@@ -241,7 +241,7 @@ def _refuse_ours(worker_class: type) -> None:
     context = click.get_current_context()
     given: dict[ParameterSource | None, list[str]] = {}
     for option in _OURS:
-        # Importing is done for any worker, and no front is what it has.
+        # These two work with any worker class.
         if option.name and option.name not in ('imports', 'no_http'):
             given.setdefault(context.get_parameter_source(option.name), []).append(option.opts[0])
     class_name = f'{worker_class.__module__}.{worker_class.__qualname__}'
@@ -309,7 +309,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _services(options: dict[str, Any]) -> list[Service]:
     if options['no_http'] or (options['burst'] and options['http'] is None):
-        # A burst is over in a moment, and whoever runs one looks at what comes out of it.
+        # A burst ends soon, so it gets a front only if one is asked for.
         return []
     try:
         from rq_leveldb.worker.front import Front

@@ -105,6 +105,6 @@ def _receive(channel: _socket.socket, size: int) -> bytes | None:
 def state_of(job: Job) -> dict[str, Any] | None:
     """Return what of a job's attributes can be sent to a child; None if the child has to read the job itself."""
     if type(job) is not Job or job.meta:
-        # May hold objects of the application, which the parent should not have to know.
+        # May hold objects of the application, which the parent should not need.
         return None
     return {name: value for name, value in job.__dict__.items() if type(value) in _SIMPLE}

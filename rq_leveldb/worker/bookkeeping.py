@@ -40,7 +40,7 @@ _LARGEST_FIELD = 4096
 # A script's memory is bounded, by 64 MiB in the store; it holds its arguments more than once.
 _LARGEST_WRITTEN = 1 << 20
 
-# Where ARGV of the script that starts a job says so.
+# Index of the longest data in the ARGV of _START.
 _LONGEST_DATA = 14
 
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
@@ -52,8 +52,8 @@ _LONGEST_DATA = 14
 #       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
 #       execution ids...
 # Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
-# nil}; where a key holds
-# another type of value {queue, job id or '', '', words}: that job is set aside, or that queue passed over.
+# nil}. Where a key holds another type of value it is {queue, job id or '', '', words}: that job is set aside, or that
+# queue passed over.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -270,7 +270,7 @@ class Bookkeeper:
         except ResponseError as error:
             if is_about_the_store(error):
                 raise
-            # A field that is short in every job of RQ's may be too long for a script here.
+            # Some field that is short in all of RQ's jobs is too long for the script in this one.
             arguments[_LONGEST_DATA] = '0'
             return self._taken(self._start.run(keys, arguments), at)
 

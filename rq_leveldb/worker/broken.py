@@ -101,7 +101,7 @@ def fail_unreadable(
     with connection.pipeline() as pipeline:
         if isinstance(fault, UnreadableJob) and (broken := [entry.field for entry in fault.faults if entry.field]):
             pipeline.hdel(key, *broken)
-        # After that: the status itself may be what cannot be read.
+        # After the removal: the status itself may be unreadable.
         pipeline.hset(key, mapping=fields)
         pipeline.expire(key, DEFAULT_FAILURE_TTL)
         pipeline.zadd(failed, {job_id: current_timestamp() + DEFAULT_FAILURE_TTL})
@@ -112,12 +112,12 @@ def fail_unreadable(
             for entry in fault.faults if isinstance(fault, UnreadableJob) else ():
                 if entry.field == 'origin':
                     pipeline.zrem(StartedJobRegistry.key_template.format('').encode() + entry.value, composite)
-        # Any of these keys may hold another type of value; the others are written all the same.
+        # Any of these keys may hold another type of value; the others are still written.
         replies = pipeline.execute(raise_on_error=False)
     refused = next((reply for reply in replies[:2] if isinstance(reply, Exception)), None)
     if refused is not None:
         with connection.pipeline() as pipeline:
-            # It would be an entry for a job that nobody can look at.
+            # Otherwise there would be entries for a job that cannot be shown.
             pipeline.zrem(failed, job_id)
             pipeline.delete(Result.get_key(job_id))
             pipeline.execute(raise_on_error=False)

@@ -104,10 +104,10 @@ class Child:
             Whether there was somebody to send it to.
         """
         if not is_alive(self.identity):
-            # Its number may be another process' by now: it is the forker that reaps.
+            # The forker has reaped it, so its process id may belong to another process now.
             return False
         try:
-            # A job can join another group, the forker's for example, which must not suffer for it.
+            # A job can join another process group, such as the forker's, which must not be killed with it.
             if os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, number)
             else:

@@ -36,16 +36,16 @@ from .trouble import is_about_the_store
 
 __all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
 
-# Whoever calls may do so as often as it likes.
+# Seconds between two looks, however often `step` is called.
 _LOOK = 0.5
-# A run that is later than this was missed: nobody was there at its time.
+# A run that is later than this was missed: no worker was running when it was due.
 _LATE = 60.0
-# Where the clock was set back to less before the last run, that is waited for, so that nothing runs a second time at
-# the same time of day; one that was set back by more was wrong before, and may have been wrong by years.
+# If the clock was set back by no more than this, the time of the last run is waited for, so that nothing runs twice at
+# the same time of day. A clock that was set back by more was wrong before, perhaps by years.
 _CORRECTION = 4 * 3600.0
-# How long after its due time an entry that is in no file is remembered.
+# Seconds after its due time for which an entry is kept that is no longer in any file.
 _MEMORY = 30 * 86400
-# The last moment that Python can show.
+# The latest time that Python's datetime can hold.
 _NEVER = 253402300799.0
 
 
@@ -106,12 +106,12 @@ def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
     """
     due = Due.decode(text) if text is not None else None
     if due is None:
-        # A new one with an interval is due at once, as in RQ; one that cannot be read may have run just now.
+        # A new entry with an interval is due at once, as in RQ. One that cannot be read may have just run.
         if text is None and entry.interval:
             return Step(True, Due(moment + entry.interval, moment, moment))
         return Step(False, Due(_after(entry, moment), moment, None))
     if due.written - moment > _LATE:
-        # The clock was set back. An interval is counted anew: that repeats nothing.
+        # The clock was set back. Intervals start again from now, which repeats no run.
         return Step(False, Due(_after(entry, _after_a_correction(entry, due, moment)), moment, due.last))
     if moment < due.at:
         return None
@@ -188,7 +188,7 @@ class WorkerCron:
             self._show(changed)
             self._complaint = ''
         except ResponseError as error:
-            # Said once, and tried again: a full disk, or a key of RQ's that is of another type.
+            # Logged once, and tried again: the disk may be full, or one of RQ's keys may hold another type.
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 self._site.log.error('Worker %s: cron: the store refused a command: %s', self._site.name, error)
@@ -210,7 +210,7 @@ class WorkerCron:
                 set_aside(self._site, _due_key(entry), f'{_due_key(entry)} is no string; {entry.label} does not run')
                 continue
             except (ValueError, OverflowError) as error:
-                # Such as a date that never comes again.
+                # For example, a date that never comes again.
                 self._site.log.error(
                     'Worker %s: cron entry %s will not run again: %s', self._site.name, entry.label, error
                 )
@@ -240,7 +240,7 @@ class WorkerCron:
                 pipeline.multi()
                 pipeline.set(key, step.due.encode(), ex=int(max(step.due.at - moment, 0)) + _MEMORY)
                 job_id = _enqueue(pipeline, entry, moment) if step.enqueue else ''
-                # What RQ's lists hold besides may be of another type; the job is in its queue all the same.
+                # RQ's other keys may hold another type; the job is in its queue anyway.
                 for reply in pipeline.execute(raise_on_error=False):
                     if isinstance(reply, Exception):
                         if is_about_the_store(reply):

@@ -33,7 +33,7 @@ from .claim import raw_fields
 
 __all__ = ['MISSED', 'CronFile', 'Entry', 'load', 'normalize']
 
-# What becomes of a run at whose time nobody was there.
+# What happens to a run that was missed because no worker was running.
 MISSED = 'cron_missed'
 _SKIP, _ONCE = 'skip', 'once'
 
@@ -109,7 +109,7 @@ def load(path: str, *, serializer: Any = None, log_level: str | int = 'INFO', pa
         _be_the_child(parent, its, path, serializer, log_level)
     os.close(its)
     with contextlib.suppress(OSError):
-        # Done on both sides: whoever comes first, the group exists.
+        # Both sides do this, so that the group exists whichever runs first.
         os.setpgid(pid, pid)
     try:
         text = _read(ours, time.monotonic() + patience)
@@ -142,7 +142,7 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
     """Return what the child says, b'' if it ended without, None if it takes too long."""
     received = b''
     while True:
-        # Whatever it has started may hold the other end open.
+        # Processes that it started may keep the other end open.
         if len(received) >= _LENGTH_BYTES:
             length = int.from_bytes(received[:_LENGTH_BYTES], 'big')
             if len(received) >= _LENGTH_BYTES + length:
@@ -162,7 +162,7 @@ def _end(pid: int) -> int:
     status = 0
     ended = False
     with contextlib.suppress(OSError):
-        # It may have ended by itself, and then how it did so is of interest.
+        # If it ended by itself, its status says how.
         ended_pid, status = os.waitpid(pid, os.WNOHANG)
         ended = ended_pid == pid
     with contextlib.suppress(OSError):
@@ -204,7 +204,7 @@ def _be_the_child(parent: int, descriptor: int, path: str, serializer: Any, log_
 
 
 def _load_here(path: str, serializer: Any, log_level: str | int) -> dict[str, Any]:
-    # RQ's objects want a connection and do not use it for what they do here.
+    # RQ's objects require a connection, but do not use it here.
     nowhere: Any = Redis(host='nowhere.invalid')
     scheduler = _DefinitionReader(nowhere, logging_level=log_level, name='reader')
     scheduler.load_config_from_file(normalize(path))
@@ -273,8 +273,8 @@ def _label(definition: CronJob) -> str:
 
 
 def _identity(definition: CronJob, meta: dict[str, Any]) -> str:
-    # How long something is kept, or what is done about a run that was missed, does not make it another entry, and
-    # so does not make it run again.
+    # Times to live, and what is done about missed runs, are not part of the identity: changing them must not make the
+    # entry run again.
     what = (
         definition.func_name,
         definition.name,

@@ -23,7 +23,7 @@ def drop_execution(site: Site, job_id: str, queue_name: str, execution: Executio
     """
     with site.connection.pipeline() as pipeline:
         forget(pipeline, StartedJobRegistry.key_template.format(queue_name), job_id, execution)
-        # Any of these keys may hold another type of value; that is no reason to keep the others.
+        # Any of these keys may hold another type of value; the others are still deleted.
         pipeline.execute(raise_on_error=False)
 
 
@@ -39,5 +39,5 @@ def forget(pipeline: Any, started_key: str, job_id: str, execution: Execution) -
     pipeline.delete(execution.key)
     pipeline.zrem(started_key, execution.composite_key)
     pipeline.zrem(ExecutionRegistry.key_template.format(job_id), execution.id)
-    # Of the worker that had it, which need not be the one that writes this.
+    # Of the worker that ran it, which may not be the one that writes this.
     pipeline.srem(execution.worker_executions_key, execution.composite_key)

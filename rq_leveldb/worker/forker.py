@@ -72,7 +72,7 @@ class Forker:
     """
 
     def __init__(self, site: Site, template: Template, leave: Callable[[], None]) -> None:
-        # No descriptors left, no memory: OSError, and the caller waits.
+        # OSError without descriptors or memory: the caller waits and tries again.
         mine, its = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         _flush()
@@ -137,7 +137,7 @@ class Forker:
             except BlockingIOError:
                 return found
             except ConnectionResetError:
-                # It ended without having read all: that is told first and once, and what it had said comes after it.
+                # It ended with unread data. This error comes first and once; its last messages follow.
                 continue
             except OSError:
                 message = b''
@@ -173,7 +173,7 @@ def _wait(pid: int) -> int | None:
 
 
 def _flush() -> None:
-    # What stands in a buffer now would be written by every child again.
+    # Otherwise every child would write the buffered text again.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -191,10 +191,10 @@ def _serve(
     code = 1
     try:
         die_with_parent(parent)
-        # Out of the terminal's process group: the supervisor decides when this ends.
+        # Outside the terminal's process group: the supervisor decides when this process ends.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        # Whoever started the worker may have had signals blocked, SIGCHLD among them; a mask survives fork and exec.
+        # The worker's parent may have blocked signals such as SIGCHLD, and a signal mask survives fork and exec.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         theirs.close()
         leave()
@@ -253,7 +253,7 @@ class _ForkServer:
         return True
 
     def run(self) -> None:
-        # Collecting would write to pages of the whole heap, and there is nothing to collect.
+        # A collection would write to pages all over the heap, and there is nothing to collect.
         gc.disable()
         while True:
             for descriptor, _ in self._poll.poll():
@@ -269,7 +269,7 @@ class _ForkServer:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 3)  # type: ignore[arg-type]
         except ConnectionResetError:
-            # The supervisor closed its end and had not read everything.
+            # The supervisor closed its end without reading everything.
             return False
         if not data:
             return False
@@ -326,7 +326,7 @@ class _ForkServer:
 
     def _tell_of_threads(self) -> None:
         """Name the threads that a fork leaves behind, with whatever locks they hold; once."""
-        # Asked of C, in every fork: `threading` copies pages for it.
+        # The C function, since this runs at every fork and `threading` would copy pages.
         if self._threads_told or not _thread._count():
             return
         self._threads_told = True
@@ -363,7 +363,7 @@ class _ForkServer:
             self._send(('ended', pid, status, tuple(usage)))
 
     def _send(self, message: tuple[Any, ...]) -> None:
-        # The supervisor may have gone: then this process is about to be killed.
+        # The supervisor may be gone; then this process is about to be killed.
         with contextlib.suppress(OSError):
             self._control.send(pickle.dumps(message))
 

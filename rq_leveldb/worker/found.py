@@ -129,7 +129,7 @@ def find(site: Site, composite: str, name: str = '', queue_name: str = '') -> Fo
     raw: dict[bytes, bytes] = read_as(connection, 'hash', execution.key, connection.hgetall, {})
     with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError, OSError):
         execution.restore(raw)
-    # Whatever its fields say, this is how it was found.
+    # The key under which it was found counts, whatever its fields say.
     execution.job_id = job_id
     fields = {text_of(field): text_of(value) for field, value in raw.items()}
     job: Job | None = None

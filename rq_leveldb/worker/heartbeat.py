@@ -38,7 +38,7 @@ return 1
 # KEYS: job, execution, started registry, execution registry, the worker's executions
 # ARGV: time, time in seconds, score of the started registry, of the execution registry, time to live, worker's name,
 #       composite key, execution id, fields of the whole execution...
-# An execution that has expired is written again only if the job still is this worker's and was not started anew.
+# An expired execution is written again only if the job still belongs to this worker and was not started again.
 _MAINTAIN = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end
@@ -121,7 +121,7 @@ class Heartbeat:
         except ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            # Its own record, overwritten by somebody.
+            # Somebody overwrote its own record.
             worker.connection.delete(worker.key)
         worker.log.info('Worker %s: its record is gone from the store, registering again', worker.name)
         fields: dict[Any, Any] = worker.serialize()

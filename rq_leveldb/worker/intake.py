@@ -76,7 +76,7 @@ class Intake:
                 self._set_aside(found)
             else:
                 self._dispatch(found)
-        # A queue that cannot be used is met again and again: it is not a reason to look at once.
+        # An unusable queue would be found again and again, so it is no reason to look again at once.
         more = any(isinstance(found, Claim) or found.job_id for found in taken)
         return self._found, more
 
@@ -191,7 +191,7 @@ class Intake:
     def _assign(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
         worker = self._worker
         if claim.whole and b'data' not in claim.raw:
-            # Deleted since it was taken.
+            # The job was deleted after it was taken.
             drop_execution(self._site, claim.job_id, queue.name, execution)
             return
         try:

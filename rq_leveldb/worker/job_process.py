@@ -95,7 +95,7 @@ def run(
             code = 0 if said else 1
     except BaseException as error:
         if os.getpid() == pid and slot is not None and worker.record is None:
-            # Nothing of RQ's has seen it: an --after-fork function, or a broken record.
+            # RQ has not seen the error: it comes from an --after-fork function or a broken record.
             with contextlib.suppress(BaseException):
                 slot.say(Report('tried', text=''.join(traceback.format_exception(error)), ended_at=time.time()))
         with contextlib.suppress(BaseException):
@@ -155,7 +155,7 @@ def _perform(worker: PerformingWorker, task: Task, slot: Slot) -> int:
         return _end_without_job(worker.site, task, fault)
     if record.memory_limit is not None:
         limits.limit_memory(record.memory_limit)
-    # A job may close what the log writes to; that must not be what it fails with.
+    # A job may close the stream that the log writes to; it must not fail because of that.
     logging.raiseExceptions = False
     try:
         worker.main_work_horse(job, queue)

@@ -48,9 +48,9 @@ IDENTITY_FIELDS = ('pid', 'started', 'boot_id', 'pid_namespace', LOCK_FIELD, BEA
 
 # Seconds without a beat and without a connection. Our workers beat every five.
 _SILENCE = 20.0
-# A host that lost its power leaves connections that Redis may keep for ever.
+# After a host loses power, Redis may keep its connections for ever.
 _LONGEST_SILENCE = 600.0
-# However long a look is away from the one before, the watcher may have been stopped meanwhile: it counts this much.
+# The most that one pause between two looks counts: the watcher itself may have been stopped meanwhile.
 _LONGEST_LOOK = 2.0
 
 
@@ -135,7 +135,7 @@ def subscribed(connection: Redis, names: Sequence[str]) -> set[str]:
     try:
         numbers = connection.pubsub_numsub(*(PUBSUB_CHANNEL_TEMPLATE % name for name in names))
     except ResponseError:
-        # Not permitted there: then the beats alone count.
+        # The command is not permitted there, so only the beats count.
         return set()
     return {name for name, (_, number) in zip(names, numbers, strict=True) if number}
 
@@ -191,7 +191,7 @@ class Watcher:
             seen.beat, seen.silent, seen.absent = beat, 0.0, 0.0
             return Life.ALIVE
         if connected:
-            # A server that was started again sees its workers come back, one after the other.
+            # After a server restarts, its workers come back one after the other.
             seen.absent = 0.0
             return Life.DEAD if seen.silent >= _LONGEST_SILENCE else Life.ALIVE
         return Life.DEAD if seen.absent >= _SILENCE else Life.UNKNOWN

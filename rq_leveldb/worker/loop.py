@@ -112,7 +112,7 @@ class Loop:
             longest: seconds to wait at most; None to wait for as long as the timers allow.
         """
         for key, _ in self._selector.select(self._timeout(longest)):
-            # An earlier callback of the same round may have closed this one.
+            # An earlier callback of this round may have closed it.
             if self._is_watched(key):
                 self._call(key.data)
         while self._signals:
@@ -152,7 +152,7 @@ class Loop:
             if timer.cancelled:
                 continue
             if timer.interval is not None:
-                # Counted from now: a machine that slept must not make up for every call that it missed.
+                # Counted from now, so that a machine that slept does not make up for every missed call.
                 timer.due = now + timer.interval
                 self._add(timer)
             self._call(timer.callback)

@@ -12,7 +12,6 @@ from rq_leveldb.unreadable import list_aside
 
 from .broken import fail_unreadable
 from .found import Found, find, read_as, read_members, text_of
-from .performing import PerformingWorker
 from .sealed import sealed_queue
 from .site import Site
 
@@ -50,17 +49,16 @@ def return_claims(site: Site, name: str, known: Collection[str] = ()) -> int:
     return returned
 
 
-def return_executions(worker: PerformingWorker, known: Collection[str]) -> int:
+def return_executions(site: Site, known: Collection[str]) -> int:
     """Put jobs back that this worker marked as started but never gave to a process.
 
     Args:
-        worker: the worker.
+        site: of the worker.
         known: composite keys of the executions that are in hand.
 
     Returns:
         How many were put back.
     """
-    site = worker.site
     returned = 0
     for composite in read_members(site.connection, site.executions_key):
         if composite in known:
@@ -69,21 +67,21 @@ def return_executions(worker: PerformingWorker, known: Collection[str]) -> int:
         if found.fault is not None:
             fail_unreadable(site, found.job_id, found.queue_name, found.fault, found.execution)
         elif found.job is not None:
-            requeue(worker, found)
+            requeue(site, found)
             returned += 1
     return returned
 
 
-def requeue(worker: PerformingWorker, found: Found) -> None:
+def requeue(site: Site, found: Found) -> None:
     """Put a job back at the front of its queue, and forget its execution.
 
     Args:
-        worker: the worker that does it.
+        site: of the worker that does it.
         found: the job, which can be read, and the execution.
     """
     assert found.job is not None
-    queue = sealed_queue(worker.site, found.queue_name)
-    with worker.connection.pipeline() as pipeline:
-        worker.cleanup_execution(found.job, pipeline=pipeline, execution=found.execution)
+    queue = sealed_queue(site, found.queue_name)
+    with site.connection.pipeline() as pipeline:
+        site.cleanup_execution(found.job, pipeline=pipeline, execution=found.execution)
         queue._enqueue_job(found.job, pipeline=pipeline, at_front=True)
         pipeline.execute()

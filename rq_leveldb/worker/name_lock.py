@@ -31,7 +31,7 @@ _LIFE, _RECOVERY = 0, 1
 _LINUX = sys.platform == 'linux'
 _FLOCK = '@hhqqi4x' if _LINUX else '@qqihhi'
 
-# What this process holds: path to its own process id and descriptor. A forked child inherits the table, not the locks.
+# What this process holds: path to process id and descriptor. A forked child inherits these tables but not the locks.
 _held: dict[Path, tuple[int, int]] = {}
 _recovering: dict[Path, tuple[int, int]] = {}
 
@@ -134,7 +134,7 @@ class NameLocks:
                 self._directory.mkdir(mode=0o700, exist_ok=True)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
-            # A full disk, for one: others are told by the state of the records.
+            # For example, the disk is full. Other workers can tell from the records.
             yield True
             return
         try:
@@ -144,7 +144,7 @@ class NameLocks:
                 return
             _recovering[path] = (os.getpid(), descriptor)
             yield True
-            # A new worker of this name may have the file by now, and then it stays.
+            # The file stays if a new worker of this name has it by now.
             if not own and _lock(descriptor, _LIFE):
                 path.unlink(missing_ok=True)
         finally:

@@ -224,7 +224,7 @@ class Nursery:
         try:
             identity = identify(pid)
         except ProcessLookupError:
-            # It ended already; that message comes next.
+            # It has already ended; that message comes next.
             identity = Identity(pid, '', '')
         child = self._children[pid] = Child(identity, channel, mailbox, capture=capture)
         if capture is not None:

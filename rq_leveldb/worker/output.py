@@ -11,7 +11,7 @@ from rq_leveldb.records import output_key
 
 __all__ = ['Capture']
 
-# While a job runs, its output must outlive the pauses between two writes of it, and not much more.
+# Seconds for which the output of a running job is kept: longer than the pauses between two writes.
 _RUNNING_TTL = 24 * 3600
 
 

@@ -48,7 +48,7 @@ class PerformingWorker(rq.worker.Worker):
     status_line: StatusLine | None = None
     _site: Site | None = None
     record: Record | None = None
-    # What the execution has used whose end is being written, and the job's fields as they were when it began.
+    # What the execution used whose end is being written, and the job's fields as they were when it started.
     _used: tuple[dict[str, Any], dict[bytes, bytes]] | None = None
 
     def settle_in(self, site: Site, *, dry: bool = False) -> None:
@@ -91,7 +91,7 @@ class PerformingWorker(rq.worker.Worker):
         """Return for how many seconds an execution is kept without a heartbeat."""
         if self._site is None:
             return int(super().get_heartbeat_ttl(job, working_time))
-        # How long it has worked is told by a clock that may have been set; a minute more does no harm.
+        # `working_time` comes from a clock that may have been set; a minute more does no harm.
         return max(self._site.shortest_lease, int(super().get_heartbeat_ttl(job)))
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
@@ -112,7 +112,7 @@ class PerformingWorker(rq.worker.Worker):
         if self.record is None:
             super().main_work_horse(job, queue)
             return
-        # Python gives `random` a seed of its own in every fork.
+        # Unlike RQ's, this does not seed `random`: Python does so after every fork.
         if self.site.touched is None:
             signals.reset_in_child()
         else:
@@ -131,7 +131,7 @@ class PerformingWorker(rq.worker.Worker):
         if self.record is None:
             super().prepare_job_execution(job, remove_from_intermediate_queue)
         elif not self.record.task.prepared:
-            # The job was moved there whatever the number of queues.
+            # The job went through the intermediate queue, however many queues there are.
             super().prepare_job_execution(job, remove_from_intermediate_queue=True)
         elif self.site.touched is not None:
             super().prepare_job_execution(job, remove_from_intermediate_queue)
@@ -146,13 +146,13 @@ class PerformingWorker(rq.worker.Worker):
             return
         self.record.end_if_copied()
         if job._status != JobStatus.FAILED and not job._success_callback_name and self.site.touched is None:
-            # The next thing written is the success itself, with this time in it.
+            # The success itself is written next, and contains this time.
             job.ended_at = job.last_heartbeat = now()
             return
         try:
             super().handle_execution_ended(job, queue, heartbeat_ttl)
         except Exception as error:
-            # How the job ended is written next, and does not depend on this.
+            # The end of the job is written next, and does not depend on this.
             self.log.debug('Worker %s: no heartbeat at the end of job %s: %s', self.name, job.id, error)
 
     def _finalize_failure(self, job: Job, queue: Queue, execution: Execution, exc_info: limits.ExcInfo) -> None:
@@ -239,18 +239,18 @@ class PerformingWorker(rq.worker.Worker):
         if report.result is None:
             job._result = None
         else:
-            # Opened only in a child, where the application's code is called with it.
+            # Deserialized only in a child, where the application's code receives it.
             sealed = isinstance(job.serializer, SealedSerializer)
             job._result = Sealed(report.result) if sealed else job.serializer.loads(report.result)
         if self._write_in_one_step(job, execution, again=again):
             return
         if again and not self.connection.exists(execution.key):
-            # The transaction was carried out, only its answer was lost: what follows it is still to be done.
+            # The transaction was carried out and its reply lost. What follows it must still be done.
             enqueue_ready(self.site)
             self._release_slot_safely(job)
             return
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
-        # It has dependents, and RQ may have left some of them.
+        # The job has dependents, and RQ may not have enqueued all of them.
         enqueue_ready(self.site)
 
     def is_simple(self, job: Job) -> bool:
@@ -294,7 +294,7 @@ class PerformingWorker(rq.worker.Worker):
         if used is None or execution is None or used[0].get('execution') != execution.id:
             return
         if job._status == JobStatus.FINISHED and job.get_result_ttl(self.default_result_ttl) == 0:
-            # The job was deleted in this very pipeline.
+            # The job is deleted in this same pipeline.
             return
         fields: dict[Any, Any] = usage_fields(*used)
         pipeline.hset(job.key, mapping=fields)

@@ -13,7 +13,7 @@ __all__ = ['Recess']
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
-# A store that refuses is there to be asked again: its disk may have room at any moment.
+# A store that refuses writes can be asked often: its disk may have room again at any moment.
 _LONGEST_REFUSAL = 2.0
 
 

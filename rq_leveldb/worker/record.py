@@ -29,7 +29,7 @@ from .usage import RSS_UNIT
 
 __all__ = ['Record']
 
-# A success beyond this is written by the child: the supervisor should not have to carry it.
+# A child writes a larger success itself, so that the supervisor does not carry the result.
 _LARGEST_LEFT = 60 * 1024
 
 
@@ -64,7 +64,7 @@ class Record:
         self._slot = slot
         self._loaded = _saved_attributes(job) if type(job) is Job else None
         self._pid = os.getpid()
-        # Looked at again when the job is done: its module may have brought an agent that replaces them.
+        # Compared when the job is done: importing its module may have loaded an agent that replaces them.
         self._methods = on_the_way_out(worker_class)
         self._began = time.monotonic()
         self._base: dict[str, Any] = {'execution': execution.id, 'worker': site.name, 'started': time.time()}
@@ -82,7 +82,7 @@ class Record:
             try:
                 self._module = (job.func_name or '').rpartition('.')[0]
             except Exception:
-                # Its arguments cannot be read; the job will say so itself.
+                # Its arguments cannot be read; running the job will report that.
                 self._module = ''
 
     def usage(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Record:
 
         def checked() -> None:
             write()
-            # RQ logs a transaction that could not be carried out, and goes on.
+            # If the transaction fails, RQ logs that and continues.
             if self._site.connection.exists(self.execution.key):
                 raise NotWritten('the store did not accept it')
 
@@ -195,7 +195,7 @@ class Record:
         )
 
 
-# What RQ writes again of a job when it has succeeded: if a job changed one of them in itself, that has to be kept.
+# The attributes that RQ writes again when a job succeeds: a job may have changed its own, and that must be kept.
 _saved_attributes = operator.attrgetter(
     'created_at',
     '_data',

@@ -53,7 +53,6 @@ from .liveness import (
     subscribed,
 )
 from .lost import requeue, return_claims
-from .performing import PerformingWorker
 from .ready import enqueue_ready
 from .site import LEASE, Site
 from .trouble import guarded
@@ -61,13 +60,13 @@ from .trouble import guarded
 __all__ = ['Recovery', 'clean_rate_limits']
 
 _WORKER_PREFIX = WORKER_KEY_TEMPLATE.format('')
-# A recoverer that dies leaves its lock; whoever finds it looks whether its owner lives, this is only the last resort.
+# A worker that dies while it recovers leaves its lock. Others check whether the owner lives; this is the last resort.
 _LOCK_TTL = 60
 _PATIENCE = 1.0
 _BETWEEN_LOOKS = 1.0
-# The kernel kills a job's process with its worker; where its process ids mean nothing, it has this long for it.
+# The kernel kills a job's process with its worker. Where that cannot be seen from here, it gets this many seconds.
 _OUT_OF_SIGHT = 0.2
-# For a worker whose death is not known at once: longer than the watcher takes.
+# Seconds; longer than the watcher needs to declare a worker dead.
 _LONGEST_WAIT_FOR_A_NAME = 30.0
 _WANTED = (*IDENTITY_FIELDS, 'queues')
 
@@ -86,17 +85,16 @@ class Recovery:
     """Finds workers on the same store that died, and takes over their jobs.
 
     Args:
-        worker: the live worker.
+        site: of the live worker.
         settle: called with a job whose process has ended, and how it ended, to write that down.
     """
 
-    def __init__(self, worker: PerformingWorker, settle: Callable[[Assignment, Ending], None]) -> None:
-        self._worker = worker
-        self._site = worker.site
+    def __init__(self, site: Site, settle: Callable[[Assignment, Ending], None]) -> None:
+        self._site = site
         self._settle_end = settle
-        self._connection = worker.connection
-        self._locks = worker.site.locks
-        self._watcher = Watcher(worker.connection)
+        self._connection = site.connection
+        self._locks = site.locks
+        self._watcher = Watcher(site.connection)
         self._records: dict[str, _Record] = {}
         self._next_look = 0.0
 
@@ -145,7 +143,7 @@ class Recovery:
             if life is Life.UNKNOWN and self._is_watched(record):
                 (life,) = self._watcher.look([record.name]).values()
             return life
-        # The lock is this process's: whoever held it is dead. RQ's own workers, for one, hold none.
+        # This process holds the lock, so whoever held it is dead. RQ's own workers hold none.
         if record.fields.get(LOCK_FIELD) or not record.fields.get('birth'):
             return Life.DEAD
         if record.fields.get('started') and record.fields.get('boot_id') != boot_id():
@@ -161,10 +159,10 @@ class Recovery:
         site = self._site
         if not name:
             return Life.UNKNOWN
-        if name == site.name and self._is_born:
+        if name == site.name and site.registered:
             return Life.ALIVE
         fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
-        # What it said before its hash expired still holds.
+        # What its hash said before it expired still counts.
         record = _Record(name, fields) if fields else self._records.get(name, _Record(name, {}))
         life = judge(name, record.fields, self._locks)
         if life is Life.UNKNOWN and self._is_watched(record) and subscribed(self._connection, [name]):
@@ -173,12 +171,8 @@ class Recovery:
 
     @staticmethod
     def _is_watched(record: _Record) -> bool:
-        # RQ's own workers do not beat: for them RQ's time-outs hold, until their hash has expired.
+        # RQ's own workers do not count beats: RQ's time-outs apply until their hash has expired.
         return not record.fields or BEAT_FIELD in record.fields
-
-    @property
-    def _is_born(self) -> bool:
-        return self._worker.birth_date is not None
 
     def _names(self) -> list[str]:
         keys = read_members(self._connection, REDIS_WORKER_KEYS)
@@ -193,7 +187,7 @@ class Recovery:
         for name, fields in zip(unknown, read, strict=True):
             record = _Record(name, fields)
             found.append(record)
-            # One that is just being registered, or RQ's own, may say more the next time.
+            # A worker that is just being registered may say more the next time.
             if fields.get('started'):
                 records[name] = record
         self._records = records
@@ -211,7 +205,7 @@ class Recovery:
             self._records.pop(record.name, None)
             fields = read_fields(self._connection, _WORKER_PREFIX + record.name, _WANTED)
             if fields and fields.get('started') != record.fields.get('started'):
-                # Another has been born with this name meanwhile.
+                # Another worker has taken this name meanwhile.
                 return False
             self._recover(record, ours)
         return True
@@ -244,7 +238,7 @@ class Recovery:
         except (ResponseError, ValueError):
             return
         if gone:
-            # The next look, a moment later, takes it.
+            # The next look, a moment later, gets the lock.
             release_lock(self._connection, key, text_of(holder))
 
     def _recover(self, record: _Record, ours: bool) -> None:
@@ -315,11 +309,11 @@ class Recovery:
     def _recover_execution(self, composite: str, record: _Record, ours: bool) -> None:
         found = find(self._site, composite, record.name)
         if not ours and 'pid' not in found.fields:
-            # Of RQ's own worker, as far as can be seen: its time-outs hold.
+            # This seems to be RQ's own worker, for which RQ's time-outs apply.
             return
         self._wait_for_child(found, record)
         reason = f'Worker {record.name} died while the job was running, and its process with it'
-        # Looked up again: the child may have written down its end while it was waited for.
+        # Read again: the child may have written its end meanwhile.
         self._settle(find(self._site, composite, record.name), reason)
 
     def _settle(self, found: Found, reason: str) -> None:
@@ -333,7 +327,7 @@ class Recovery:
             job.ended_at = now()
             self._take_over(found, job, reason)
         elif found.fields and job.get_status(refresh=False) == JobStatus.QUEUED:
-            requeue(self._worker, found)
+            requeue(self._site, found)
         else:
             self._forget_execution(found)
 
@@ -344,13 +338,13 @@ class Recovery:
         queue = site.queue_for(site.queue_class.redis_queue_namespace_prefix + found.queue_name)
         claim = Claim(queue.key, job.id, execution.id, raw, execution.created_at.timestamp())
         with self._connection.pipeline() as pipeline:
-            # Whoever looks meanwhile sees that it is in good hands; should this worker die too, the next one finds it.
+            # Others see that this worker has the job; should it die too, the next one finds the job here.
             pipeline.hset(job.key, 'worker_name', site.name)
             if self._connection.exists(execution.key):
                 pipeline.sadd(site.executions_key, execution.composite_key)
                 pipeline.hset(execution.key, 'worker_name', site.name)
             pipeline.execute(raise_on_error=False)
-        # RQ takes it off the list of the worker that it names.
+        # RQ removes it from the list of the worker named here.
         execution.worker_name = site.name
         assignment = Assignment(claim, queue, execution, claim.sealed_job(site), Task(claim, execution.id, True))
         assignment.job.started_at = execution.created_at
@@ -364,7 +358,7 @@ class Recovery:
         with contextlib.suppress(ResponseError):
             if self._connection.exists(key):
                 return self._connection.zscore(key, found.execution.id) is None
-        # All that is known of it has expired.
+        # Everything known about it has expired.
         return bool(job.worker_name) and job.worker_name != found.execution.worker_name
 
     def _is_about_to_be_scheduled(self, found: Found, job: Job) -> bool:
@@ -426,7 +420,7 @@ class Recovery:
             try:
                 found.append((as_text(raw), score))
             except UnicodeDecodeError:
-                # It means nothing to anybody, and whoever reads the registry would stumble over it.
+                # No job has such an id, and anybody who reads the registry would fail on it.
                 list_aside(self._connection, key, f'a member was no text and was removed: {text_of(raw)}')
                 self._connection.zrem(key, raw)
         return found
@@ -440,10 +434,10 @@ class Recovery:
         site = self._site
         found = find(self._site, composite, queue_name=queue_name)
         name = found.execution.worker_name
-        if name == site.name and not self._is_born and self._locks is not None and self._locks.is_own(name):
+        if name == site.name and not site.registered and self._locks is not None and self._locks.is_own(name):
             life = Life.DEAD
-        elif name == site.name and self._is_born:
-            # It says so itself, with every heartbeat; what is no longer running leaves with RQ's cleanup.
+        elif name == site.name and site.registered:
+            # This worker renews it with every heartbeat; RQ's cleanup removes what no longer runs.
             life = Life.ALIVE if composite in self._own_executions() else Life.UNKNOWN
             late = late and life is Life.ALIVE
         else:
@@ -468,7 +462,7 @@ class Recovery:
             else:
                 reason = 'The worker went away while the job was running, and did not come back in time'
             self._wait_for_child(found, _Record(name, {}))
-            # Nothing is known of the process any more, but its programs may be on this machine.
+            # Nothing is known about its process, but programs that it started may run on this machine.
             end_leftovers([Remains(found.execution.id)])
             found = find(self._site, composite, name, queue_name)
             self._settle(found, reason)
@@ -476,7 +470,7 @@ class Recovery:
                 self._connection.zrem(key, composite)
 
     def _own_executions(self) -> set[str]:
-        return {execution.composite_key for execution in self._worker.executions.values()}
+        return {execution.composite_key for execution in self._site.executions.values()}
 
     def _was_ours(self, found: Found, name: str) -> bool:
         """Say whether an execution is of one of our workers of which there is no trace left, not even a live process.

@@ -27,11 +27,11 @@ from .trouble import is_about_the_store
 
 __all__ = ['Source', 'release_due']
 
-# So many ids at once are read and given to the script, which keeps the store for itself meanwhile.
+# Ids that are read and passed to the script at once; the store does nothing else meanwhile.
 _PAGE = 100
-# So many at once; who calls has other things to do, and comes again.
+# Pages of ids in one call; the caller has other things to do, and calls again.
 _PAGES = 20
-# Somebody who writes to a job between our reading and writing it does not do so for ever.
+# Attempts, since somebody else may write to the job between our read and our write.
 _ATTEMPTS = 50
 _FOR_EVER = 1e300
 
@@ -110,7 +110,7 @@ class Source:
         self.name = name
         self.key = key
         self.status = status
-        # RQ enqueues with its own class here, whatever the worker's is.
+        # RQ uses its own queue class here, not the worker's.
         self.queue_key = Queue.redis_queue_namespace_prefix + name
         self.deferred_key = DeferredJobRegistry.key_template.format(name)
 
@@ -150,7 +150,7 @@ def _release(site: Site, source: Source, ids: Sequence[bytes], highest: float) -
     odd = [job_id for job_id, outcome in zip(ids, outcomes, strict=True) if outcome < 0]
     done = len(ids) - len(odd)
     if odd and site.connection.type(source.queue_key) not in (b'none', b'list'):
-        # Nothing is wrong with the jobs.
+        # The queue is to blame, not the jobs.
         set_aside(site, source.queue_key, f'{source.queue_key} is no list; nothing can be enqueued there')
         return done
     return done + sum(_release_as_rq(site, source, job_id, highest) for job_id in odd)
@@ -178,7 +178,7 @@ def _run(site: Site, source: Source, ids: Sequence[bytes], highest: float) -> li
             raise
         if len(ids) == 1:
             return [-1]
-    # One of them has something that a script cannot hold.
+    # One of them has a field that is too large for a script.
     return [outcome for job_id in ids for outcome in _run(site, source, [job_id], highest)]
 
 
@@ -197,7 +197,7 @@ def _release_as_rq(site: Site, source: Source, raw_id: bytes, highest: float) ->
         if is_about_the_store(error):
             raise
         fault = f'Job {job_id} could not be enqueued: {type(error).__name__}: {error}'
-    # The entry goes first: two of us may have found it.
+    # The entry is removed first: two workers may have found it.
     if site.connection.zrem(source.key, job_id):
         fail_unreadable(site, job_id, source.name, fault)
     return True
@@ -211,7 +211,7 @@ def _watched(site: Site, source: Source, job_id: str, highest: float) -> bool:
     for _ in range(_ATTEMPTS):
         try:
             with connection.pipeline() as pipeline:
-                # Whoever enqueues it writes to the job: its registry, which everybody writes to, need not be watched.
+                # Whoever enqueues the job writes to it, so its busy registry need not be watched.
                 pipeline.watch(key)
                 score: Any = pipeline.zscore(source.key, job_id)
                 if score is None or score > highest:

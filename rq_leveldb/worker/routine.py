@@ -24,9 +24,9 @@ from .tally import Tally
 __all__ = ['Routine']
 
 _HEARTBEAT = 5.0
-# RQ's rule: what does not heed its time-out is killed a minute after it.
+# RQ's rule: a job that ignores its time-out is killed a minute later.
 _DEAF = 60.0
-# A thousand queues at rest are to cost less than half of a percent of a core.
+# A thousand idle queues must cost less than half a percent of a core.
 _SMALL_SHARE = 0.0005
 
 
@@ -149,7 +149,7 @@ class Routine:
 
     def _heartbeat(self) -> None:
         if self._worker.heart.beat():
-            # What it said of its jobs has gone with it.
+            # What it said about its jobs is gone too.
             for child in self._nursery.running:
                 child.next_heartbeat = 0.0
 

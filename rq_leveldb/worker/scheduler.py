@@ -18,7 +18,7 @@ __all__ = ['InProcessScheduler']
 
 # The locks live a minute longer than RQ's interval, and are refreshed in half of that.
 _LIFE = 60
-# To refresh one takes 0.1 ms of worker and store: with a thousand queues it is done every three minutes.
+# Refreshing a lock takes 0.1 ms of worker and store: with a thousand queues it is done every three minutes.
 _QUEUES_A_SECOND = 3
 
 
@@ -61,7 +61,7 @@ class InProcessScheduler(RQScheduler):
 
     def _take_locks(self) -> None:
         if not self._bear(self.acquire_locks):
-            # One of the keys is something else than a lock. Who else schedules these queues does no harm.
+            # One of the keys is not a lock. It does no harm if others schedule these queues too.
             self._acquired_locks = set(self._queue_names)
             self._scheduled_job_registries = []
 

@@ -72,7 +72,7 @@ def run_bare(client: Redis, *command: Any) -> Any:
         return connection.read_response()
     except BaseException as error:
         if not isinstance(error, ResponseError):
-            # The answer may come later, and would be taken for that of another command.
+            # The reply may still come, and would be taken for that of the next command.
             connection.disconnect()
         raise
     finally:

@@ -123,7 +123,7 @@ class Services:
             self._loop.unwatch(descriptor)
             os.close(descriptor)
         if self._stops():
-            # As it was asked to.
+            # It was asked to end.
             return
         delay = service.on_exit(status)
         if delay is not None:
@@ -148,7 +148,7 @@ class Services:
             self.reap()
         for pid in list(self._running):
             os.kill(pid, signal.SIGKILL)
-        # What even that does not end (a dead disk) must not keep the worker.
+        # A process that cannot even be killed (a dead disk) must not keep the worker from ending.
         end = time.monotonic() + _PATIENCE
         while self._running and time.monotonic() < end:
             self._loop.run_once(0.1)

@@ -77,7 +77,7 @@ def _is_open(site: Site, job: Job, execution: Execution) -> bool:
             return True
         raise status
     if status is None:
-        # RQ deletes jobs whose result is not wanted.
+        # RQ deletes jobs whose result is not to be kept.
         return False
     if isinstance(running, Exception):
         raise running

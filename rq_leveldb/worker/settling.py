@@ -28,7 +28,7 @@ from .usage import usage_of
 __all__ = ['Settling']
 
 _MOST_FAILURES = 5
-# Beyond the time-outs of the callbacks; exception handlers have none.
+# Seconds beyond the time-outs of the callbacks; exception handlers have no time-out.
 _PATIENCE = 60.0
 
 
@@ -162,7 +162,7 @@ class Settling:
             if not self._write(entry):
                 return
             if entry.capture is not None:
-                # Now it is known for how long the job is kept.
+                # Only now is it known how long the job is kept.
                 self._save_output(entry.assignment, entry.capture, last=True)
         except Exception as error:
             if is_about_the_store(error) and not self._is_hopeless(entry, error):
@@ -195,7 +195,7 @@ class Settling:
         except Exception as error:
             if is_about_the_store(error):
                 raise
-            # Its own record may be what holds something else: that is written anew.
+            # The worker's own record may hold another type of value; then it is written again.
             mended = is_wrong_type(error) and self._worker.heart.beat()
             if not set_aside_dependents(self._worker.site, assignment.job) and not mended:
                 raise
@@ -207,7 +207,7 @@ class Settling:
         worker = self._worker
         assignment, ending = entry.assignment, entry.ending
         if not assignment.claim.whole:
-            # Only the application's code could have handled it, and did not; RQ's would write what is not there.
+            # Only a child could have handled it: the supervisor does not have all of the job's fields.
             raise ValueError(f'{ending.reason or ending.exit}. {entry.plainly}')
         name = assignment.queue.name
         queue = self._queues.get(name)

@@ -41,7 +41,7 @@ def catch_in_supervisor(loop: Loop, stop: Callable[[int], None], reap: Callable[
         stop: called with the number of SIGINT or SIGTERM.
         reap: called when a child has ended that is watched by nothing else.
     """
-    # Whoever started the worker may have had them blocked, and a mask survives fork and exec.
+    # The worker's parent may have blocked them, and a signal mask survives fork and exec.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
     handlers: dict[signal.Signals, Callable[[int], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if not _HAS_PIDFD:

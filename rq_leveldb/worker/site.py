@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis
+from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
 from rq.worker.base import BaseWorker
@@ -43,10 +44,12 @@ class Site:
         death_penalty_class: how its jobs are ended by their time-outs.
         worker_ttl: seconds for which its record is kept without a heartbeat.
         job_monitoring_interval: seconds between two heartbeats of a job.
+        executions: what it has in hand, by their ids.
         exponential_backoff_factor: by how much each pause after trouble is longer than the one before.
-        increment_failed_job_count: counts a failed job; the worker's own method, which may be overridden.
+        cleanup_execution, increment_failed_job_count: the worker's own methods, which may be overridden.
         touched: what somebody has subclassed or replaced, so that RQ's own way is taken; None if nothing. Found out
             in the supervisor, and in the forker once more when it has imported the application.
+        registered: whether the store knows the worker; before that it recovers what others left.
     """
 
     name: str
@@ -62,9 +65,12 @@ class Site:
     death_penalty_class: Any
     worker_ttl: int
     job_monitoring_interval: int
+    executions: dict[str, Execution]
     exponential_backoff_factor: float
+    cleanup_execution: Callable[..., None]
     increment_failed_job_count: Callable[..., None]
     touched: str | None = None
+    registered: bool = False
     locks: NameLocks | None = field(init=False)
     _blank_job: Job | None = field(init=False, default=None)
     _queues_by_key: dict[str, Queue] = field(init=False, default_factory=dict)
@@ -94,7 +100,9 @@ class Site:
             death_penalty_class=worker.death_penalty_class,
             worker_ttl=worker.worker_ttl,
             job_monitoring_interval=worker.job_monitoring_interval,
+            executions=worker.executions,
             exponential_backoff_factor=worker.exponential_backoff_factor,
+            cleanup_execution=worker.cleanup_execution,
             increment_failed_job_count=worker.increment_failed_job_count,
         )
 

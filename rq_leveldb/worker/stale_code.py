@@ -61,7 +61,7 @@ class StaleCode:
         module = sys.modules.get(name)
         if name == '__main__' or not isinstance(module, ModuleType):
             return None
-        # Not by getattr: asking a lazy module for anything may import it.
+        # Not getattr, which may make a lazy module import itself.
         path = object.__getattribute__(module, '__dict__').get('__file__')
         if not isinstance(path, str):
             return None
@@ -75,6 +75,6 @@ def _stamp(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
     except OSError:
-        # In the middle of being replaced, or gone: nothing to compare with.
+        # Being replaced, or gone: there is nothing to compare with.
         return None
     return status.st_mtime_ns, status.st_size

@@ -17,9 +17,9 @@ from .settling import Settling
 
 __all__ = ['Stopping']
 
-# Seconds after which a forker that says nothing of the children's end is killed, when they have to go.
+# Seconds after which a forker is killed that does not report the end of killed children.
 _SILENCE = 2.0
-# Seconds that the application's code gets for the ends of jobs when everything has to stop at once.
+# Seconds that callbacks get for the ends of jobs when everything has to stop at once.
 _LAST_WORDS = 10.0
 
 
@@ -104,7 +104,7 @@ class Stopping:
         for child in self._nursery.running:
             child.stop_reason = child.stop_reason or reason
             child.kill(signal.SIGTERM)
-        # What the jobs started has as long to end as they have, whether or not they wait for it.
+        # Programs that the jobs started get as long to end as the jobs.
         patience = self._site.settings.kill_after
         self._kill_at = time.monotonic() + patience
         kill = self._loop.after(patience, self._kill_running)
@@ -116,7 +116,7 @@ class Stopping:
     def _kill_running(self) -> None:
         for child in self._nursery.running:
             child.kill(signal.SIGKILL)
-        # A forker that was stopped does not say that they have ended.
+        # A forker that was stopped (SIGSTOP) does not report that they have ended.
         self._loop.after(_SILENCE, self._kill_silent_forker)
 
     def _kill_silent_forker(self) -> None:

@@ -34,7 +34,7 @@ from .trouble import guarded
 
 __all__ = ['SupervisedWorker']
 
-# Seconds for the last worker of the same name to be gone.
+# Seconds that the last worker of the same name gets to end.
 _NAME_PATIENCE = 1.0
 
 Class = TypeVar('Class', bound=type)
@@ -94,7 +94,7 @@ class SupervisedWorker(PerformingWorker):
         if not self._take_name():
             raise ValueError(f'There exists an active worker named {self.name!r} already')
         if self._is_own_record():
-            # An earlier attempt was carried out and not answered.
+            # An earlier attempt was carried out, but its reply was lost.
             self.connection.delete(self.key)
         recovery = self.supervisor.recovery
         recovery.free_name()
@@ -104,10 +104,11 @@ class SupervisedWorker(PerformingWorker):
             # Half a record, which RQ would take for a live worker.
             self.connection.delete(self.key)
         super().register_birth()
+        self.site.registered = True
 
     def _is_own_record(self) -> bool:
         me = identify()
-        # With a `death` it is what an earlier `work` of this process left, in good order.
+        # With a `death` it is the record of an earlier `work` of this process, which ended normally.
         fields = read_fields(self.connection, self.key, ('pid', 'started', 'boot_id', 'death')) or {}
         return fields == {'pid': str(me.pid), 'started': me.started, 'boot_id': me.boot_id}
 
@@ -116,7 +117,7 @@ class SupervisedWorker(PerformingWorker):
         locks = self.site.locks
         if locks is None:
             return True
-        # Whoever had it may be at its very end.
+        # The worker that had it may be just about to end.
         end = time.monotonic() + _NAME_PATIENCE
         try:
             while not locks.hold(self.name):
@@ -159,12 +160,12 @@ class SupervisedWorker(PerformingWorker):
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
         """Count a failed job; what is recovered before this worker is registered is nobody's."""
-        if self.birth_date is not None:
+        if self.site.registered:
             super().increment_failed_job_count(pipeline)
 
     def increment_total_working_time(self, job_execution_time: timedelta, pipeline: Pipeline) -> None:
         """Add to the time that this worker has worked, once it is registered."""
-        if self.birth_date is not None:
+        if self.site.registered:
             super().increment_total_working_time(job_execution_time, pipeline)
 
     # Jobs

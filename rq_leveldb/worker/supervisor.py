@@ -64,7 +64,7 @@ __all__ = ['Supervisor']
 
 _TICK = 1.0
 _RECOVERY = 0.5
-# Children that wait for a job cost memory; this many are kept when there is nothing to do.
+# Children that are kept while there is nothing to do; each costs memory.
 _SPARE = 4
 
 
@@ -97,12 +97,12 @@ class Supervisor:
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
         self._tally = Tally(site)
         self._intake = Intake(worker, state_is_stored)
-        self.recovery = Recovery(worker, self._settling.add)
+        self.recovery = Recovery(site, self._settling.add)
         self.maintenance = Maintenance(worker, self.recovery)
         self.broken = False
         self._cron: WorkerCron | None = None
         self._pid = os.getpid()
-        # Jobs that were taken and have no process yet.
+        # Jobs that were taken and have no process.
         self._homeless: list[Assignment] = []
         # Whether to look at the queues, and whether there was more when they were looked at last.
         self._look = True
@@ -120,7 +120,7 @@ class Supervisor:
         self._error: BaseException | None = None
 
     def __enter__(self) -> Supervisor:
-        # Before the worker is registered: a signal that comes now must find somebody who unregisters it.
+        # Before the worker is registered, so that a signal that comes then still has it unregistered.
         signals.catch_in_supervisor(self._loop, self._stopping.on_signal, self._services.reap)
         return self
 
@@ -253,7 +253,7 @@ class Supervisor:
                 status_line.interval,
                 lambda: status_line.show(self._site, len(self.running), self._site.settings.max_children),
             )
-        # Forked while RQ's maintenance runs, if they are likely to be needed.
+        # The first children are forked while RQ's maintenance runs, if they are likely to be needed.
         self._bravely(self._order_first)
         self._bravely(self._routine.maintain)
         self._services.start()
@@ -368,7 +368,7 @@ class Supervisor:
 
     def _begin_job(self, child: Child, assignment: Assignment) -> None:
         if not child.give(assignment, assignment.task, None, self._site.job_monitoring_interval):
-            # Its end is still to be seen, but not as the end of this job.
+            # The child was killed while it waited. Its end will be noticed, but not as the end of this job.
             self._homeless.append(assignment)
 
     # Children
@@ -387,7 +387,7 @@ class Supervisor:
 
     def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         if self._look and self._work_seen and not self._stopping.has_begun:
-            # While the end of this job is written down here, the next child is forked there.
+            # The forker forks the next child while the end of this job is written here.
             self._nursery.order(self._capacity())
         self._ended.add(child, status, values)
 
@@ -396,11 +396,11 @@ class Supervisor:
         enqueued_at = assignment.claim.raw.get(b'enqueued_at')
         self._tally.ended(assignment.queue.name, enqueued_at, assignment.claim.at, ending.seconds)
         self._idle_since = time.monotonic()
-        # RQ's methods have written its end, and moved what depends on it.
+        # RQ's methods have moved its dependents, and may not have enqueued all of them.
         self._left_ready = self._left_ready or ending.verdict is not Verdict.SUCCESS
         if self._worker.status_line is not None:
             self._worker.status_line.ended(ending.report is not None)
-        # In a burst, what has ended may have enqueued more; else the queues say so themselves.
+        # In a burst, the job may have enqueued others; otherwise the watched queues report them.
         if self._burst or not self._queues.armed:
             self._look = True
 
@@ -440,7 +440,7 @@ class Supervisor:
         known = {child.assignment.composite_key for child in self._nursery.busy if child.assignment is not None}
         known |= self._settling.composite_keys
         known |= {assignment.composite_key for assignment in self._homeless}
-        if returned + return_executions(self._worker, known):
+        if returned + return_executions(self._site, known):
             self._look = True
         self._unsure = False
 
@@ -470,12 +470,12 @@ class Supervisor:
     def _resume(self) -> None:
         connection, key = self._site.connection, self._site.key
         if connection.exists(key):
-            # A write that changes nothing: a store whose disk is full answers everything else.
+            # A write that changes nothing, since a store whose disk is full still answers reads.
             connection.hset(key, 'state', self._worker.get_state())
         self._routine.run()
 
     def _give_up(self, error: BaseException) -> None:
-        # The first one says why.
+        # The first error says why.
         self._error = self._error or error
 
     # The end

@@ -57,7 +57,7 @@ class Tally:
             try:
                 self._add('wait', queue, max(0.0, started - utcparse(enqueued_at.decode()).timestamp()))
             except ValueError:
-                # Not a time that RQ wrote; the job ran all the same.
+                # Not a time that RQ wrote; the job is still counted.
                 pass
 
     def _add(self, kind: str, queue: str, seconds: float) -> None:
@@ -88,7 +88,7 @@ class Tally:
             pipe.hincrby(TALLY_KEY, name, number)
         for name, seconds in self._sums.items():
             pipe.hincrbyfloat(TALLY_KEY, name, round(seconds, 6))
-        # Forgotten before it is sent: after a lost answer, counting twice would be worse than missing two seconds.
+        # Cleared before sending: if a reply is lost, missing two seconds is better than counting them twice.
         self._counts.clear()
         self._sums.clear()
         pipe.execute()

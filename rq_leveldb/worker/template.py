@@ -52,7 +52,7 @@ class Template:
         os.environ['RQ_WORKER_ID'] = site.name
         if site.touched is None:
             site.blank_job()
-        # The collector writes to what it visits; what it does not visit stays shared with the children.
+        # The collector writes to the objects that it visits; the others stay shared with the children.
         gc.freeze()
 
     def warm_up(self) -> None:

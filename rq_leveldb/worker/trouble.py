@@ -33,7 +33,7 @@ def refuses(error: BaseException) -> bool:
         return True
     if not isinstance(error, ResponseError):
         return False
-    # redis-py puts words of its own before the code of an error in a pipeline, and takes the code off some.
+    # In a pipeline redis-py puts its own text before the error code, and it removes some codes.
     text = str(error)
     return any(text.startswith(f'{code} ') or f': {code} ' in text for code in _CODES) or 'because of previous' in text
 
@@ -59,6 +59,6 @@ def guarded(site: Site, what: str, step: Callable[[], object]) -> None:
     except Exception as error:
         if is_about_the_store(error):
             raise
-        # A reply of the store says what is wrong; where in the code it was asked adds nothing.
+        # A reply of the store says what is wrong; a traceback would add nothing.
         trace = not isinstance(error, ResponseError)
         site.log.error('Worker %s: %s failed: %s', site.name, what, error, exc_info=trace)

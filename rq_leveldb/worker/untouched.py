@@ -27,7 +27,7 @@ _SHIPPED = (
     # RQ's classes are ordered by functools.total_ordering, which adds methods of its own.
     functools.__file__,
 )
-# Where one of these was replaced by a subclass, a test or an agent, RQ's own way is taken, in which all are called.
+# If a subclass, a test or an agent replaces one of these, jobs start in RQ's own way, in which all of them are called.
 _STARTING = ('execute_job', 'perform_job', 'prepare_execution', 'prepare_job_execution', 'get_heartbeat_ttl')
 _CLASSES = (Execution, Result, BaseRegistry, FinishedJobRegistry, StartedJobRegistry)
 
@@ -57,7 +57,7 @@ def methods_of(cls: type) -> list[str]:
     return [name for name, value in cls.__dict__.items() if isinstance(value, kinds)]
 
 
-# Taken when this is imported, so that a method which somebody replaces later by anything else is still looked at.
+# Collected at import, so that methods are still checked which somebody replaces later.
 _METHODS = {cls: methods_of(cls) for cls in (*_CLASSES, Job, Queue, BaseWorker, Worker)}
 
 

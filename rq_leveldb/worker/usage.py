@@ -45,7 +45,7 @@ def usage_of(execution: Execution, ending: Ending) -> dict[str, Any] | None:
     if ending.report is not None and ending.report.usage:
         return ending.report.usage
     if not ending.pid:
-        # Another worker's process: nobody has seen its end.
+        # It was another worker's process, whose end nobody has seen.
         return None
     user, system, memory = ending.usage[:3]
     return {
@@ -68,6 +68,6 @@ def usage_fields(usage: dict[str, Any], raw: Mapping[bytes, bytes]) -> dict[str,
     """
     fields = {USAGE_FIELD: encode_list([*decode_list(raw.get(USAGE_FIELD.encode())), usage])}
     if raw.get(CRASHES_FIELD.encode()) and usage['exit'] == 0:
-        # What is counted is how often in a row it took its process down.
+        # Only crashes in a row count.
         fields[CRASHES_FIELD] = '[]'
     return fields

@@ -21,16 +21,16 @@ from .loop import Loop, Timer
 
 __all__ = ['CommandWatch', 'QueueWatch']
 
-# Each costs a descriptor here and one of the clients that the store accepts, and these are shared with all workers
-# and the application. Few workers have more queues than this.
+# Each costs a descriptor here and one of the clients that the store accepts, which all workers and the application
+# share. Few workers have more queues than this.
 _MOST_LINES = 32
-# Keys in one command, so that the store comes round to others in between.
+# Keys in one command, so that the store can serve others in between.
 _BATCH = 1000
-# A look takes a share of 1/600 of a core, the store's part included: there is time when nothing is to do, but a
-# laptop's battery and a small machine's neighbours notice what is always there.
+# Looking takes 1/600 of a core, including the store's part: an idle machine has the time, but a laptop's battery
+# and a small machine's neighbours notice a constant load.
 _SHARE = 600
 _SHORTEST_INTERVAL = 0.1
-# A look that took long because the machine was busy must not make the next ones rare.
+# Seconds; a look that took long because the machine was busy must not make the next ones rare.
 _LONGEST_INTERVAL = 5.0
 _WRONG_TYPE_INTERVAL = 1.0
 
@@ -123,7 +123,7 @@ class QueueWatch:
         if not found:
             return
         if again and time.monotonic() - self._examined >= _WRONG_TYPE_INTERVAL:
-            # A queue that is there and gives nothing: EXISTS does not say of what type it is.
+            # The key exists but yields no job: EXISTS does not tell its type.
             self._examine(self._keys[_MOST_LINES:])
         self._ready()
 
@@ -227,7 +227,7 @@ class _Round:
             self.line.lost(error)
 
     def _heard(self, begun: float, replies: list[Any]) -> None:
-        # At most twice the last one: something else may have had the processor meanwhile.
+        # At most twice the last cost: something else may have used the processor meanwhile.
         self._cost = min(time.perf_counter() - begun, 2 * self._cost)
         found = any(not isinstance(reply, int) or reply for reply in replies)
         again, self._found = self._found, found
@@ -294,7 +294,7 @@ class CommandWatch:
         self._loop.watch(self._descriptor, self._readable)
 
     def _handle_safely(self, message: dict[str, Any]) -> None:
-        # Anybody may publish anything, and the method that handles it may be an application's.
+        # Anybody may publish anything, and the handler may be the application's.
         try:
             self._handle(message)
         except BaseException as error:

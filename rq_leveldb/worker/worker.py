@@ -35,7 +35,7 @@ from .trouble import LOST
 
 __all__ = ['Worker']
 
-# Seconds for a store that is killed while a worker starts; it was there a moment before.
+# Seconds for which a worker that starts waits for a store that was killed meanwhile.
 _START_PATIENCE = 10.0
 
 
@@ -126,7 +126,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         try:
             with default_place(self.connection), supervisor:
                 if self._cron_path is not None:
-                    # First, so that a worker whose definitions cannot be used was never there.
+                    # First, so that a worker whose definitions cannot be loaded is never registered.
                     supervisor.load_cron(
                         self._cron_path, logging_level if logging_level is not None else self.log.level
                     )
@@ -158,6 +158,6 @@ class Worker(DefaultConnection, SupervisedWorker):
                 pause = backoff.next()
                 if time.monotonic() + pause > end:
                     raise
-                self.birth_date = None
+                self.site.registered = False
                 self.log.warning('Worker %s: lost the store while starting, trying again: %s', self.name, error)
                 time.sleep(pause)
