@@ -167,7 +167,7 @@ def show(value: Any) -> Shown:
 
 
 class _Plain:
-    """Makes values that JSON has, with tuples as lists; raises TypeError or ValueError where one is not to be had."""
+    """Makes JSON values, tuples as lists; raises TypeError or ValueError for what JSON cannot hold."""
 
     def __init__(self) -> None:
         self._parts = _MOST_PARTS

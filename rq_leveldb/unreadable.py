@@ -193,7 +193,7 @@ def list_aside(connection: Redis, key: str, reason: str) -> bool:
 
 
 def read_aside(connection: Redis) -> list[Aside]:
-    """Return what was set aside and is still there; what is gone is forgotten."""
+    """Return what was set aside and still exists; forget the rest."""
     try:
         listed: dict[bytes, bytes] = connection.hgetall(UNREADABLE_KEY)  # type: ignore[assignment]
     except ResponseError:

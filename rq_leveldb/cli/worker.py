@@ -233,7 +233,7 @@ def _warn(text: str) -> None:
 
 
 def _refuse_ours(worker_class: type) -> None:
-    """Refuse options that another worker class has no use for; say so of those that come from the environment."""
+    """Refuse our options for other worker classes; warn about those set in the environment."""
     from rq_leveldb.worker import Worker
 
     if issubclass(worker_class, Worker):

@@ -33,7 +33,7 @@ def set_aside(site: Site, key: str, reason: str) -> None:
 
 
 def set_aside_dependents(site: Site, job: Job) -> bool:
-    """Fail those of a job's dependents whose records cannot be read: RQ reads all of them or none.
+    """Fail a job's unreadable dependents: RQ reads all of them or none.
 
     Args:
         site: whose connection and classes count.
@@ -68,7 +68,7 @@ def set_aside_dependents(site: Site, job: Job) -> bool:
 def fail_unreadable(
     site: Site, job_id: str, queue_name: str, fault: UnreadableJob | str, execution: Execution | None = None
 ) -> None:
-    """Fail a job of which nothing but its id can be relied on; set it aside where even that cannot be written.
+    """Fail a job of which only the id is reliable; set it aside if even that cannot be written.
 
     Does what RQ does when a job fails, without RQ's object for it. The fields that could not be read are removed: the
     reason says what stood there, and the job can be looked at and requeued like any other that failed.

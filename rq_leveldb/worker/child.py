@@ -93,7 +93,7 @@ class Child:
         self.mailbox.close()
 
     def stop(self) -> None:
-        """Kill it, since somebody wants its job stopped."""
+        """Kill the child, since its job is to be stopped."""
         self.stop_reason = STOPPED
         self.kill(signal.SIGKILL)
 

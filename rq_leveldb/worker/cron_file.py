@@ -117,7 +117,7 @@ def load(path: str, *, serializer: Any = None, log_level: str | int = 'INFO', pa
         os.close(ours)
         status = _end(pid)
     if text is None:
-        raise _bad(path, f'loading it took longer than {patience:g} seconds')
+        raise _bad(path, f'it was not loaded after {patience:g} seconds')
     if not text:
         raise _bad(path, f'the process that loaded it ended without a word: {limits.explain_exit(status)}')
     said = json.loads(text)

@@ -37,7 +37,7 @@ class EndedChildren:
         self._out_of_memory = limits.OutOfMemoryWatch()
 
     def add(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
-        """Learn that a child has ended.
+        """Handle the end of a child.
 
         Args:
             child: which; it is closed.

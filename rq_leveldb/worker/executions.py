@@ -13,7 +13,7 @@ __all__ = ['drop_execution', 'forget']
 
 
 def drop_execution(site: Site, job_id: str, queue_name: str, execution: Execution) -> None:
-    """Forget an execution whose job is gone, or whose end somebody has written.
+    """Forget an execution whose job is gone or whose end is already written.
 
     Args:
         site: whose connection counts.

@@ -187,7 +187,7 @@ def _serve(
     leave: Callable[[], None],
     theirs: _socket.socket,
 ) -> None:
-    """Be the forker; never returns."""
+    """Run as the forker; never returns."""
     code = 1
     try:
         die_with_parent(parent)
@@ -325,7 +325,7 @@ class _ForkServer:
             self._template.warm_up()
 
     def _tell_of_threads(self) -> None:
-        """Name the threads that a fork leaves behind, with whatever locks they hold; once."""
+        """Log, once, which threads a fork leaves behind with the locks that they hold."""
         # The C function, since this runs at every fork and `threading` would copy pages.
         if self._threads_told or not _thread._count():
             return

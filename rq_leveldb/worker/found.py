@@ -24,7 +24,7 @@ __all__ = ['Found', 'all_queue_names', 'find', 'read_as', 'read_fields', 'read_m
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text; what is not UTF-8 shows as escapes, and so means nothing."""
+    """Return a value as text; bytes that are not UTF-8 show as escapes."""
     return value.decode('utf-8', 'backslashreplace') if isinstance(value, bytes) else str(value)
 
 

@@ -144,7 +144,7 @@ class Front:
         return self._backoff.next()
 
     def is_misplaced(self) -> bool:
-        """Say whether its lock, by which it is found, is no longer at its path."""
+        """Say whether the lock file, by which it is found, is no longer at its path."""
         if self._lock is None:
             return False
         path, status = self._lock

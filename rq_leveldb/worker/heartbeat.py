@@ -91,7 +91,7 @@ class Heartbeat:
         self._maintain = worker.connection.register_script(_MAINTAIN)
 
     def touch(self, pipeline: Pipeline | None = None) -> Any:
-        """Say that the worker lives, if it is registered.
+        """Write that the worker lives, if it is registered.
 
         Args:
             pipeline: where to put the command; None to run it.
@@ -106,7 +106,7 @@ class Heartbeat:
         return self._beat(keys=[worker.key, worker.executions_key], args=arguments, client=pipeline)
 
     def beat(self) -> bool:
-        """Say that the worker lives; register it again if its record has expired, or somebody emptied the store.
+        """Write that the worker lives; register it again if its record has expired or the store was emptied.
 
         Returns:
             Whether it had to be registered again: then its jobs' heartbeats are due as well.
@@ -133,7 +133,7 @@ class Heartbeat:
         return True
 
     def maintain(self, job: Job, execution: Execution, process: Identity | None) -> None:
-        """Say that a job is still being run.
+        """Write that a job is still running.
 
         Args:
             job: which one.

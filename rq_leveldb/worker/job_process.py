@@ -60,7 +60,7 @@ def run(
     leave: Callable[[], None],
     output: int | None = None,
 ) -> None:
-    """Be the child; never returns.
+    """Run as the child; never returns.
 
     Args:
         worker: the parent's worker, of which this is now a copy.

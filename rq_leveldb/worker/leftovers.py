@@ -53,12 +53,12 @@ class _Process:
 
 
 def mark_environment(execution_id: str) -> None:
-    """Have whatever the calling process starts from now on known as this execution's."""
+    """Mark the programs that the calling process starts from now on as this execution's."""
     os.environ[EXECUTION_VARIABLE] = execution_id
 
 
 def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int:
-    """Kill what is left of executions, and return when it is gone.
+    """Kill what is left of executions, and wait until it is gone.
 
     Seen are processes on this machine of the calling user, of all users for root; never the caller nor those above it.
 
@@ -210,7 +210,7 @@ def _processes() -> dict[int, _Process]:
 
 
 def _above(processes: dict[int, _Process]) -> set[int]:
-    """Return the calling process and those above it."""
+    """Return the calling process and its ancestors."""
     above = {0, 1}
     pid = os.getpid()
     while pid not in above:

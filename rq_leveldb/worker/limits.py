@@ -94,7 +94,7 @@ def limit_memory(size: int) -> None:
 
 
 def _unlimit_memory() -> None:
-    """Lift the limit again, so that what went wrong can be written down."""
+    """Remove the limit, so that the failure can be written down."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 

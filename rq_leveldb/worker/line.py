@@ -108,7 +108,7 @@ class Line:
             self._descriptor = -1
 
     def abandon(self) -> None:
-        """Close the socket in a forked child; the parent goes on."""
+        """Close the socket in a forked child; the parent keeps it."""
         if self._connection is not None and self._connection._sock is not None:
             self._connection._sock.close()
 

@@ -113,7 +113,7 @@ def judge(name: str, fields: Mapping[str, str], locks: NameLocks | None) -> Life
 
 
 def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> bool:
-    """Answer the single question; False means that it lives or that nobody can tell at once.
+    """Say whether a worker is certainly dead. False: it lives, or that cannot be told at once.
 
     Args:
         connection: the store or server that it is registered in.
@@ -124,7 +124,7 @@ def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> b
 
 
 def subscribed(connection: Redis, names: Sequence[str]) -> set[str]:
-    """Return those workers to whose commands somebody listens: the worker, as long as it has a connection.
+    """Return the workers whose channel has a subscriber, as it has while the worker has a connection.
 
     Args:
         connection: the server.

@@ -69,7 +69,7 @@ class Loop:
         self._selector.register(descriptor, selectors.EVENT_READ, callback)
 
     def unwatch(self, descriptor: int) -> None:
-        """Forget a descriptor; to be called before it is closed."""
+        """Stop watching a descriptor; must be called before it is closed."""
         self._selector.unregister(descriptor)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
@@ -158,7 +158,7 @@ class Loop:
             self._call(timer.callback)
 
     def abandon(self) -> None:
-        """Close the loop's own descriptors in a forked child; the parent's loop goes on."""
+        """Close the loop's own descriptors in a forked child; the parent's loop keeps running."""
         self._selector.close()
         for descriptor in (self._wakeup_read, self._wakeup_write):
             if descriptor >= 0:

@@ -124,10 +124,10 @@ class Slot:
 
 
 class _Plain(pickle.Unpickler):
-    """Reads numbers, texts, bytes and what is made of them."""
+    """Reads numbers, text, bytes and containers of them."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse: nobody is called here, and nothing imported."""
+        """Refuse: nothing is called or imported here."""
         raise pickle.UnpicklingError(f'{module}.{name} is no plain value')
 
 

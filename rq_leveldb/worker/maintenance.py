@@ -121,7 +121,7 @@ class Maintenance:
                 pipeline.execute()
 
     def _clean_intermediate(self, queue: Queue) -> None:
-        """Fail what is stuck there, by RQ's rule; not what a worker that may live is about to start."""
+        """Fail jobs that are stuck there, by RQ's rule, but not those that a live worker is about to start."""
         intermediate = queue.intermediate_queue
         waiting: list[Any] = self._connection.lrange(intermediate.key, 0, -1)
         if not waiting:

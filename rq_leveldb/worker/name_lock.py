@@ -50,7 +50,7 @@ class NameLocks:
 
     @classmethod
     def of(cls, connection: Redis) -> NameLocks | None:
-        """Return those of the store that a connection leads to; None for a Redis server."""
+        """Return the locks of the store of a connection; None for a Redis server."""
         options = connection.connection_pool.connection_kwargs
         path = options.get('path')
         if not isinstance(path, SocketPath):
@@ -120,7 +120,7 @@ class NameLocks:
 
     @contextlib.contextmanager
     def recovering(self, name: str) -> Iterator[bool]:
-        """Be the only one that recovers what a dead worker left; the file goes afterwards.
+        """Recover what a dead worker left, as the only one; the file is removed afterwards.
 
         Returns:
             Whether it is this process's turn; False while another is at it, or if the worker lives after all.
@@ -155,7 +155,7 @@ class NameLocks:
                 os.close(descriptor)
 
     def tidy(self, known: set[str]) -> None:
-        """Remove files that nobody holds.
+        """Remove files whose lock nobody holds.
 
         Args:
             known: names of which there are records still; their files stay.

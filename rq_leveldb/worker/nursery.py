@@ -183,7 +183,7 @@ class Nursery:
         child.channel.shutdown(socket.SHUT_RDWR)
 
     def preload(self, module: str) -> None:
-        """Have a module imported for the children to come, once; those that wait have not got it and end."""
+        """Have a module imported for future children, once; the waiting ones lack it and are ended."""
         if module in self._imported or self._forker is None or self._importing is not None:
             return
         self._imported.add(module)
@@ -249,7 +249,7 @@ class Nursery:
             capture.close()
 
     def _forking_failed(self) -> None:
-        """Wait longer each time: whatever it is (a hook that raises, no memory), it will not be better at once."""
+        """Pause, longer each time: the cause (a hook that raises, no memory) will not go away at once."""
         self._on_failure(self._backoff.next())
 
     def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
@@ -258,7 +258,7 @@ class Nursery:
             self._on_end(child, status, values)
 
     def _forker_died(self) -> None:
-        """Somebody killed it: its children go with it, and there will be another."""
+        """Clean up after a forker that was killed: its children die with it, and a new one will be started."""
         site = self._site
         assert self._forker is not None
         self._loop.unwatch(self._forker.fileno())
@@ -289,7 +289,7 @@ class Nursery:
             self._child_ended(child.pid, int(signal.SIGKILL), (0,) * 16)
 
     def _leave(self) -> None:
-        """Close in the forker what is the supervisor's."""
+        """Close in the forker what belongs to the supervisor."""
         self._leave_supervisor()
         for child in self._children.values():
             child.close()
@@ -299,16 +299,16 @@ class Nursery:
     # The end
 
     def expect_the_end(self) -> None:
-        """From now on it is no surprise when the forker goes."""
+        """Expect the forker to end from now on."""
         self._closing = True
 
     def kill_forker(self) -> None:
-        """Kill the forker, and with it all children: it does not say how they end, and nobody can wait any longer."""
+        """Kill the forker, and with it all children: it no longer reports how they end."""
         if self._forker is not None:
             self._forker.kill()
 
     def close(self) -> None:
-        """End the forker, and with it whatever waits."""
+        """End the forker and the waiting children."""
         self.retire_waiting()
         if self._forker is None:
             return

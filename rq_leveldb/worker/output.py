@@ -58,14 +58,14 @@ class Capture:
                 del self._tail[:excess]
 
     def save(self, connection: Redis, job_id: str) -> None:
-        """Write what is new to the store while the job runs."""
+        """Write new output to the store while the job runs."""
         if not self._changed:
             return
         connection.set(output_key(job_id), self._text(), ex=_RUNNING_TTL)
         self._changed = False
 
     def finish(self, connection: Redis, job_id: str, job_key: str) -> None:
-        """Write the rest, to be kept for as long as the job itself."""
+        """Write the remaining output, to be kept as long as the job."""
         self.drain()
         if not self._tail:
             return

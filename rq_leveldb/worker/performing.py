@@ -52,7 +52,7 @@ class PerformingWorker(rq.worker.Worker):
     _used: tuple[dict[str, Any], dict[bytes, bytes]] | None = None
 
     def settle_in(self, site: Site, *, dry: bool = False) -> None:
-        """Be at a site, from now until `work` ends, in this process and those that it forks.
+        """Use a site until `work` ends, in this process and in those that it forks.
 
         Args:
             site: what the worker's parts share.
@@ -69,13 +69,13 @@ class PerformingWorker(rq.worker.Worker):
         return self._site
 
     def look_for_changes(self) -> None:
-        """Find out what somebody has subclassed or replaced of RQ's and ours, so that no short cut is taken past it."""
+        """Find out which methods have been overridden or replaced, so that no short cut bypasses them."""
         touched = self.site.touched = first_touched(self)
         if touched is not None:
             self.log.debug("Worker %s: %s is not RQ's own; jobs end by RQ's methods", self.name, touched)
 
     def become_child(self, *executions: Execution, record: Record | None = None) -> None:
-        """Be the child that has these executions and nothing else.
+        """Become the child that has only these executions.
 
         Args:
             executions: that of the job which it runs; none if it handles the end of another's.
@@ -88,14 +88,14 @@ class PerformingWorker(rq.worker.Worker):
     # Heartbeats, in the supervisor as well
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        """Return for how many seconds an execution is kept without a heartbeat."""
+        """Return how many seconds an execution is kept without a heartbeat."""
         if self._site is None:
             return int(super().get_heartbeat_ttl(job, working_time))
         # `working_time` comes from a clock that may have been set; a minute more does no harm.
         return max(self._site.shortest_lease, int(super().get_heartbeat_ttl(job)))
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Say that this worker lives; while `work` runs only if its record is there, which a beat writes again."""
+        """Write that this worker lives; while `work` runs, only if its record exists."""
         if self._site is None:
             super().heartbeat(timeout, pipeline)
         else:

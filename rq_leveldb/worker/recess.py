@@ -51,7 +51,7 @@ class Recess:
         return self._timer is not None
 
     def bear(self, error: BaseException) -> None:
-        """Bear an error that nobody has handled: say so once, take nothing for a while, and go on."""
+        """Survive an unhandled error: log it once, take nothing for a while, and continue."""
         if is_lost(error):
             self.store_lost(error)
             return

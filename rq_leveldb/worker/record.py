@@ -144,7 +144,7 @@ class Record:
         self._write(checked, lambda: self._report('failure', job, text=text, unsure=True))
 
     def finish(self) -> bool:
-        """Say the last word; returns whether the end is known to somebody."""
+        """Write the final report; returns whether the end of the job is known."""
         if self._left is not None:
             return self._slot.say(self._left)
         return self._slot.say(Report('written', module=self._module))

@@ -101,7 +101,7 @@ class Recovery:
     # Who is dead
 
     def run(self) -> int:
-        """Look at every other worker that is registered, and recover those that died.
+        """Check every other registered worker, and recover those that died.
 
         Returns:
             How many workers were dead.
@@ -117,7 +117,7 @@ class Recovery:
         return sum(self._bury(record) for record in records if lives[record.name] is Life.DEAD)
 
     def free_name(self) -> None:
-        """Bury a dead worker that had the name of the own one, which is about to be born.
+        """Recover a dead worker that had the name of this one, which is about to register.
 
         Returns also when that one lives, or when nobody can tell: then it is for RQ's rule to refuse the name.
         """
@@ -151,7 +151,7 @@ class Recovery:
         return judge(record.name, record.fields, None)
 
     def life(self, name: str) -> Life:
-        """Say what is known of the worker with a name.
+        """Return what is known about the worker of a name.
 
         Args:
             name: any worker's; '' is nobody's.
@@ -196,7 +196,7 @@ class Recovery:
     # What it had
 
     def _bury(self, record: _Record) -> bool:
-        """Recover what a dead worker left, unless somebody else does so; returns whether it was done here."""
+        """Recover what a dead worker left, unless another worker does; returns whether it was done here."""
         is_own = self._locks is not None and self._locks.is_own(record.name)
         ours = is_own or bool(record.fields.get('started')) or judge(record.name, {}, self._locks) is Life.DEAD
         with self._exclusively(record.name) as mine:
@@ -374,7 +374,7 @@ class Recovery:
     # What is marked as started
 
     def recover_started(self, queue_names: Iterable[str]) -> int:
-        """Look at the jobs that are marked as started; to be called before RQ's own maintenance, which asks nobody.
+        """Check the jobs that are marked as started; must run before RQ's maintenance, which checks no worker.
 
         What a live worker has is kept for as long again, whatever the clock says. What a dead one had is recovered,
         even if nothing else is left of that worker. For what nobody can tell, the time-outs hold.
@@ -426,7 +426,7 @@ class Recovery:
         return found
 
     def recover_everything_started(self) -> None:
-        """Look at what is marked as started in all queues: before this worker has any."""
+        """Check the jobs marked as started in all queues, before this worker has any."""
         self.recover_started(all_queue_names(self._site))
         self._tidy()
 
@@ -473,7 +473,7 @@ class Recovery:
         return {execution.composite_key for execution in self._site.executions.values()}
 
     def _was_ours(self, found: Found, name: str) -> bool:
-        """Say whether an execution is of one of our workers of which there is no trace left, not even a live process.
+        """Say whether an execution belongs to one of our workers of which nothing is left, not even a live process.
 
         Only on a store: there each of them holds a lock for as long as it lives.
         """

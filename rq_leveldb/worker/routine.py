@@ -161,7 +161,7 @@ class Routine:
                 self._worker.maintain_heartbeats(child.assignment.job, child.assignment.execution)
 
     def _reap_strangers(self) -> None:
-        """Reap what the kernel gave to process 1 of a container; what is ours is reaped by its owner."""
+        """Reap orphans that the kernel gave to process 1 of a container; our own processes have their owners."""
         own = {self._nursery.forker_pid, *self._services.pids}
         while True:
             try:

@@ -44,7 +44,7 @@ class InProcessScheduler(RQScheduler):
         self._take_locks()
 
     def step(self) -> None:
-        """Enqueue what is due. Takes over queues whose scheduler went away.
+        """Enqueue what is due, and take over queues whose scheduler went away.
 
         Raises:
             ConnectionError: the store went away.
@@ -77,7 +77,7 @@ class InProcessScheduler(RQScheduler):
         return True
 
     def enqueue_scheduled_jobs(self) -> None:
-        """Enqueue jobs whose time has come, each in one step, and whatever state the others are in."""
+        """Enqueue the jobs that are due, each in one step, whatever state the others are in."""
         self._status = SchedulerStatus.WORKING
         try:
             if not self._scheduled_job_registries and self._acquired_locks:

@@ -37,7 +37,7 @@ class Service(Protocol):
         """
 
     def on_exit(self, status: int) -> float | None:
-        """Learn that the process ended; it has been reaped.
+        """Handle the end of the process, which has been reaped.
 
         Args:
             status: what waitpid(2) returned.
@@ -47,7 +47,7 @@ class Service(Protocol):
         """
 
     def is_misplaced(self) -> bool:
-        """Say whether what the process holds is no longer where others look for it, so that it is to start anew."""
+        """Say whether the process must be restarted, since its lock is no longer where others look for it."""
 
     def stop(self) -> None:
         """Ask the process to end; after five seconds it is killed."""
@@ -97,7 +97,7 @@ class Services:
             self._loop.watch(descriptor, lambda: self._ended(pid))
 
     def look(self) -> None:
-        """Have those start anew whose data directory was removed or replaced."""
+        """Restart services whose data directory was removed or replaced."""
         for service, _ in self._running.values():
             if service.is_misplaced():
                 self._site.log.warning(

@@ -61,7 +61,7 @@ def needs_application(worker: PerformingWorker, assignment: Assignment, ending: 
 
 
 def _is_open(site: Site, job: Job, execution: Execution) -> bool:
-    """Say whether an end is still to be written down, or whether somebody has done it.
+    """Say whether an end must still be written, or has been.
 
     Args:
         site: whose connection counts.

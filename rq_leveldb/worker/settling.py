@@ -118,7 +118,7 @@ class Settling:
             self._nursery.order(missing, beyond=missing)
 
     def child_ended(self, assignment: Assignment, written: bool, exit_words: str) -> None:
-        """Learn that a child which handled an end has ended.
+        """Handle the end of a child that handled the end of another's job.
 
         Args:
             assignment: the job whose end it handled.

@@ -16,7 +16,7 @@ _INSTALLED = (f'{os.sep}site-packages{os.sep}', f'{os.sep}dist-packages{os.sep}'
 
 
 class StaleCode:
-    """Says once that jobs run older code than the files have; to be asked in the process that forks.
+    """Reports once that jobs run older code than is in the files; used in the process that forks.
 
     What is installed is not looked at: that is many files, and nobody edits them.
 

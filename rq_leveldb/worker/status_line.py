@@ -38,7 +38,7 @@ class StatusLine:
         self._ends.append((time.monotonic(), finished))
 
     def show(self, site: Site, running: int, limit: int) -> None:
-        """Draw the line anew."""
+        """Draw the line again."""
         queued = sum(queue.count for queue in site.queues)
         self._stream.write(_CLEAR + self.text(running, limit, queued))
         self._stream.flush()
@@ -63,7 +63,7 @@ class StatusLine:
 
 
 class ClearingHandler(logging.Handler):
-    """Clears the line before the log writes to the same terminal; to be the first of a logger's handlers."""
+    """Clears the line before the log writes to the same terminal; must be the first of a logger's handlers."""
 
     def __init__(self, line: StatusLine) -> None:
         super().__init__()

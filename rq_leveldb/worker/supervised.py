@@ -79,7 +79,7 @@ class SupervisedWorker(PerformingWorker):
         return self._supervisor
 
     def become_child(self, *executions: Execution, record: Record | None = None) -> None:
-        """Be the child that has these executions and nothing else; arguments as for the base class."""
+        """Become the child that has only these executions; arguments as for the base class."""
         self._supervisor = None
         super().become_child(*executions, record=record)
 
@@ -155,11 +155,11 @@ class SupervisedWorker(PerformingWorker):
         super().set_state(state, pipeline=pipeline)
 
     def state_is_stored(self, state: str) -> None:
-        """Learn that the store has this state already."""
+        """Note that the store already has this state."""
         self._state = self._stored_state = state
 
     def increment_failed_job_count(self, pipeline: Pipeline | None = None) -> None:
-        """Count a failed job; what is recovered before this worker is registered is nobody's."""
+        """Count a failed job; those recovered before this worker is registered do not count."""
         if self.site.registered:
             super().increment_failed_job_count(pipeline)
 
@@ -175,7 +175,7 @@ class SupervisedWorker(PerformingWorker):
         self.supervisor.start_job(job, queue)
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
-        """Say that this worker lives and runs the job."""
+        """Write that this worker lives and runs the job."""
         self.heart.maintain(job, execution, self.supervisor.process_of(execution))
 
     @property
@@ -200,7 +200,7 @@ class SupervisedWorker(PerformingWorker):
         return self._supervisor.maintenance.is_due(self.maintenance_interval)
 
     def clean_registries(self) -> None:
-        """Run RQ's maintenance of each queue; whoever has a job is asked first."""
+        """Run RQ's maintenance of each queue, after checking which workers live."""
         self.supervisor.maintenance.clean_queues(self._exc_handlers)
         self.last_cleaned_at = now()  # type: ignore[assignment]
 

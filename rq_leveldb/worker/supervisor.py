@@ -20,9 +20,9 @@ Nothing that goes wrong ends the loop: it says so once, takes nothing for a whil
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -68,6 +68,15 @@ _RECOVERY = 0.5
 _SPARE = 4
 
 
+@dataclass(frozen=True)
+class _Until:
+    """When to stop without being told to; as for RQ's `work`."""
+
+    burst: bool = False
+    max_jobs: int | None = None
+    max_idle_time: int | None = None
+
+
 class Supervisor:
     """Runs the loop of one worker; to be used as a context.
 
@@ -101,7 +110,6 @@ class Supervisor:
         self.maintenance = Maintenance(worker, self.recovery)
         self.broken = False
         self._cron: WorkerCron | None = None
-        self._pid = os.getpid()
         # Jobs that were taken and have no process.
         self._homeless: list[Assignment] = []
         # Whether to look at the queues, and whether there was more when they were looked at last.
@@ -112,9 +120,7 @@ class Supervisor:
         # Whether a job ended whose dependents may not have been enqueued.
         self._left_ready = False
         self._suspended = False
-        self._burst = False
-        self._max_jobs: int | None = None
-        self._max_idle_time: int | None = None
+        self._until = _Until()
         self._started = 0
         self._idle_since = time.monotonic()
         self._error: BaseException | None = None
@@ -127,10 +133,9 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if os.getpid() == self._pid:
-            self._queues.close()
-            self.stop_listening()
-            self._loop.close()
+        self._queues.close()
+        self.stop_listening()
+        self._loop.close()
 
     # What the worker asks
 
@@ -180,7 +185,7 @@ class Supervisor:
             self._commands = None
 
     def set_max_children(self, number: int) -> None:
-        """Change how many jobs may run at once; what runs goes on."""
+        """Change how many jobs may run at once; running jobs continue."""
         site = self._site
         site.log.info('Worker %s: at most %d children from now on', site.name, number)
         site.settings.max_children = number
@@ -205,7 +210,7 @@ class Supervisor:
             SystemExit: it was told to stop at once.
             ImportFailed: what was to be imported before forking cannot be.
         """
-        self._burst, self._max_jobs, self._max_idle_time = burst, max_jobs, max_idle_time
+        self._until = _Until(burst, max_jobs, max_idle_time)
         worker = self._worker
         self._begin()
         try:
@@ -266,7 +271,7 @@ class Supervisor:
 
     def _order_first(self) -> None:
         site = self._site
-        if not self._burst or site.connection.exists(*(queue.key for queue in site.queues)):
+        if not self._until.burst or site.connection.exists(*(queue.key for queue in site.queues)):
             self._nursery.order(min(self._capacity(), _SPARE))
 
     def _await_imports(self) -> None:
@@ -288,15 +293,15 @@ class Supervisor:
         if worker._stop_requested:
             worker.log.info('Worker %s: stopping on request', worker.name)
             return True
-        if self._max_jobs is not None and self._started >= self._max_jobs:
+        if self._until.max_jobs is not None and self._started >= self._until.max_jobs:
             worker.log.info('Worker %s: finished executing %d jobs, quitting', worker.name, self._started)
             return True
-        if self._burst and not self._look and (self._suspended or not self._more_is_ready()):
+        if self._until.burst and not self._look and (self._suspended or not self._more_is_ready()):
             worker.log.info('Worker %s: done, quitting', worker.name)
             return True
         idle = time.monotonic() - self._idle_since
-        if self._max_idle_time is not None and not self._look and idle >= self._max_idle_time:
-            worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._max_idle_time)
+        if self._until.max_idle_time is not None and not self._look and idle >= self._until.max_idle_time:
+            worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._until.max_idle_time)
             return True
         return False
 
@@ -313,8 +318,8 @@ class Supervisor:
         if self._stopping.has_begun or self._suspended or self._recess.is_on:
             return 0
         free = self._site.settings.max_children - len(self.running) - len(self._homeless)
-        if self._max_jobs is not None:
-            free = min(free, self._max_jobs - self._started)
+        if self._until.max_jobs is not None:
+            free = min(free, self._until.max_jobs - self._started)
         return max(0, free)
 
     def _fill(self) -> None:
@@ -334,7 +339,7 @@ class Supervisor:
                 return
             if not self.running:
                 self._worker.set_state(WorkerStatus.IDLE)
-            if not self._burst and self._capacity():
+            if not self._until.burst and self._capacity():
                 self._nursery.order(min(self._capacity(), _SPARE))
                 self._queues.arm([queue.key for queue in site.queues], self._worker.dequeue_timeout)
         except Suspended:
@@ -374,7 +379,7 @@ class Supervisor:
     # Children
 
     def _leave(self) -> None:
-        """Close in the forker what is the supervisor's."""
+        """Close in the forker what belongs to the supervisor."""
         self._loop.abandon()
         self._queues.abandon()
         if self._commands is not None:
@@ -401,7 +406,7 @@ class Supervisor:
         if self._worker.status_line is not None:
             self._worker.status_line.ended(ending.report is not None)
         # In a burst, the job may have enqueued others; otherwise the watched queues report them.
-        if self._burst or not self._queues.armed:
+        if self._until.burst or not self._queues.armed:
             self._look = True
 
     # Once in a while
@@ -424,7 +429,7 @@ class Supervisor:
             self._look = True
             worker.set_state(WorkerStatus.BUSY if self.running else WorkerStatus.IDLE)
             return
-        if self._burst:
+        if self._until.burst:
             worker.log.info('Worker %s: suspended in burst mode, exiting', worker.name)
             worker.log.info('Worker %s: note: there could still be unfinished jobs on the queue', worker.name)
             self._look = False

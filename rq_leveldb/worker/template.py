@@ -62,7 +62,7 @@ class Template:
         gc.freeze()
 
     def preload(self, module: str) -> str:
-        """Import a module that jobs need, so that the children need not.
+        """Import a module that jobs need, so that children need not.
 
         Returns:
             Why it could not be imported; '' if it could.

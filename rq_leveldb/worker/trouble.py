@@ -39,7 +39,7 @@ def refuses(error: BaseException) -> bool:
 
 
 def is_about_the_store(error: BaseException) -> bool:
-    """Say whether the store is to blame, so that trying again later is right; else it is what was to be done."""
+    """Say whether the store is to blame, so that it is right to try again later."""
     return is_lost(error) or refuses(error)
 
 

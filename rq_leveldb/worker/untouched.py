@@ -83,7 +83,7 @@ def first_touched(worker: Any) -> str | None:
 
 
 def starts_as_shipped(worker: Any) -> bool:
-    """Say whether jobs start as our class starts them, so that it can be done in one step.
+    """Say whether jobs start in the shipped way, so that it can be done in one step.
 
     Args:
         worker: the worker.
@@ -92,7 +92,7 @@ def starts_as_shipped(worker: Any) -> bool:
 
 
 def on_the_way_out(worker_class: type[Any]) -> tuple[Any, ...]:
-    """Return the methods that a job which succeeds goes through, to be compared by a child: cheaper than asking again.
+    """Return the methods that a successful job goes through. Comparing them is cheaper than checking them again.
 
     Args:
         worker_class: the worker's class.

@@ -166,7 +166,7 @@ class QueueWatch:
         self._examine(list(self._wrong))
 
     def abandon(self) -> None:
-        """Close its sockets in a forked child; the parent goes on."""
+        """Close the sockets in a forked child; the parent keeps them."""
         for line in (*self._lines.values(), self._others.line, self._types):
             line.abandon()
 
@@ -236,7 +236,7 @@ class _Round:
         self._answered(found, again)
 
     def cancel(self) -> None:
-        """Ask no more until told anew."""
+        """Stop asking until armed again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -344,7 +344,7 @@ class CommandWatch:
         self._forget()
 
     def abandon(self) -> None:
-        """Close its socket in a forked child; the parent goes on."""
+        """Close the socket in a forked child; the parent keeps it."""
         connection: Any = self.pubsub.connection if self.pubsub is not None else None
         if connection is not None and connection._sock is not None:
             connection._sock.close()

@@ -81,7 +81,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         super().__init__(queues, *args, **kwargs)
 
     def serialize(self) -> dict[str, Any]:
-        """Return what stands in the store about this worker; RQ's fields, and by which its death can be told."""
+        """Return this worker's record: RQ's fields, and those by which others can tell whether it lives."""
         fields: dict[str, Any] = super().serialize()
         if self.pid == os.getpid():
             locks = self._site.locks if self._site is not None else None
