@@ -28,7 +28,7 @@ from rq.queue import Queue
 from rq_leveldb.errors import BadCronFile
 from rq_leveldb.process import die_with_parent
 
-from . import limits
+from . import limits, signals
 from .claim import raw_fields
 
 __all__ = ['MISSED', 'CronFile', 'Entry', 'load', 'normalize']
@@ -181,9 +181,7 @@ def _be_the_child(parent: int, descriptor: int, path: str, serializer: Any, log_
         die_with_parent(parent)
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):
-                signal.signal(number, signal.SIG_DFL)
+        signals.restore_in_cron_reader()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         try:

@@ -13,6 +13,8 @@ SIGCHLD    where there is no pidfd: look which        wakes it up, to reap      
            services have ended (`Services.reap`)
 =========  =========================================  ===============================  ==========================
 
+SIGINT and SIGTERM end the process that reads cron definitions.
+
 Handlers of Python run between two instructions of whatever is being done. So none of them does anything but queue the
 signal for the loop, wake up a poll, or pass the signal on.
 """
@@ -28,7 +30,7 @@ from collections.abc import Callable
 from .green import original
 from .loop import Loop
 
-__all__ = ['catch_in_supervisor', 'handle_in_forker', 'reset_in_child']
+__all__ = ['catch_in_supervisor', 'handle_in_forker', 'reset_in_child', 'restore_in_cron_reader']
 
 _HAS_PIDFD = hasattr(os, 'pidfd_open')
 
@@ -84,3 +86,11 @@ def reset_in_child() -> None:
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+
+def restore_in_cron_reader() -> None:
+    """Have SIGINT and SIGTERM end the process."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # ValueError: this is not the main thread.
+        with contextlib.suppress(ValueError):
+            signal.signal(number, signal.SIG_DFL)
