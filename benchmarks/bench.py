@@ -36,15 +36,15 @@ class Rate(NamedTuple):
 
 
 class Scenario(Protocol):
-    """Something that can be measured; modules offer theirs in a list `SCENARIOS`.
+    """Something that can be measured; modules offer theirs in a list `SCENARIOS`."""
 
-    Args:
-        name: the word by which it is selected.
-        about: a line for the list of scenarios.
-    """
+    @property
+    def name(self) -> str:
+        """The word by which it is selected."""
 
-    name: str
-    about: str
+    @property
+    def about(self) -> str:
+        """A line for the list of scenarios."""
 
     def run(self, bench: Bench) -> list[Row]:
         """Measure all peers, in turns, and return the lines of the table."""

@@ -28,7 +28,7 @@ from benchmarks.report import OURS, WORDS, Goal, Row, number
 TOKEN = 'a-token-for-the-benchmark'
 CONNECTIONS = 8
 BATCH = 100
-JOB = {'function': 'benchmarks.jobs.nothing', 'args': [1]}
+JOB: dict[str, Any] = {'function': 'benchmarks.jobs.nothing', 'args': [1]}
 
 
 def request(path: str, document: Any) -> str:
@@ -74,13 +74,13 @@ def own_batches(url: str, seconds: float) -> float:
 def processor_time(pid: int) -> float:
     """Seconds of processor time that a service's processes have used."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(process.cpu_times().user + process.cpu_times().system for process in processes)
+    return float(sum(process.cpu_times().user + process.cpu_times().system for process in processes))
 
 
 def proportional_memory(pid: int) -> float:
     """MB that a service's processes use, what they share counted once."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(process.memory_full_info().pss for process in processes) / 1e6
+    return float(sum(process.memory_full_info().pss for process in processes)) / 1e6
 
 
 def measure(directory: Path, runs: int, seconds: float, judged: bool) -> list[Row]:

@@ -169,8 +169,9 @@ def recovery(peer: Peer, directory: Path) -> float:
     with _worker(OURS, peer.url) as first, _worker(OURS, peer.url) as second:
         _until(lambda: job.get_status() == 'started' and queue.connection.scard('rq:workers') == 2)
         job.refresh()
-        pid = int(queue.connection.hget(f'rq:worker:{job.worker_name}', 'pid'))
-        victim = first if pid == first.pid else second
+        pid = queue.connection.hget(f'rq:worker:{job.worker_name}', 'pid')
+        assert pid is not None
+        victim = first if int(pid) == first.pid else second
         victim.kill()
         began = time.perf_counter()
         _until(lambda: job.retries_left == 0 or job.refresh() or False)

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 BEGIN = 'begin_ahead'
 

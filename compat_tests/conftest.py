@@ -37,7 +37,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         for item in session.items:
             if hasattr(getattr(item, 'module', None), BEGIN):
-                session.config.stash[_AHEAD].begin(item.module)  # type: ignore[attr-defined]
+                session.config.stash[_AHEAD].begin(item.module)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

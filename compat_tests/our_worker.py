@@ -13,4 +13,4 @@ if 'OUR_WORKER_CHILDREN' in os.environ:
 
 from rq_leveldb.worker import Worker
 
-rq.Worker = rq.worker.Worker = rq.worker_pool.Worker = Worker
+rq.Worker = rq.worker.Worker = rq.worker_pool.Worker = Worker  # type: ignore[misc]

@@ -92,7 +92,8 @@ def run(against: str, arguments: list[str]) -> Outcome:
             raise SuiteUnavailableError(f"redis-py's tests need a private network: {done.stdout.strip()}")
         if not report.exists():
             raise RuntimeError(f'pytest wrote no report:\n{done.stdout[-5000:]}')
-        passed, failed = set(), set()
+        passed: set[str] = set()
+        failed: set[str] = set()
         for case in ElementTree.parse(report).iter('testcase'):
             kinds = {child.tag for child in case}
             place = (case.get('classname') or '').removeprefix('tests.').replace('.', '::')

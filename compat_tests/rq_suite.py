@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from compat_tests import download, private_network, suite_process
 from compat_tests.real_redis import RealRedis

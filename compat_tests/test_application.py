@@ -88,7 +88,7 @@ def run_in(tmp_path_factory: pytest.TempPathFactory, real_redis: RealRedis) -> C
             assert done.returncode == 0, done.stderr
         return remembered[place, worker]
 
-    run.environment = environment  # type: ignore[attr-defined]
+    run.environment = environment
     return run
 
 

@@ -47,7 +47,7 @@ class Queue(rq.Queue):
         return super().all(default_connection() if connection is None else connection, *args, **options)
 
 
-class job(rq.decorators.job):
+class job(rq.decorators.job):  # noqa: N801 - it is named as what it stands in for
     """rq.decorators.job whose connection may be left out, as in `@job('default')`.
 
     Args:

@@ -117,7 +117,10 @@ class UnwritableDirectory(StoreError):
     """The data directory cannot be made or written to."""
 
     default_title = 'The data directory cannot be written'
-    default_advice = 'Give its owner write permission, or name another directory in RQ_LEVELDB_URL.'
+    default_advice = (
+        'Give its owner write permission, mount its file system for writing, or name another directory in '
+        'RQ_LEVELDB_URL.'
+    )
 
 
 class NotAStore(StoreError):

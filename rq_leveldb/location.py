@@ -239,7 +239,9 @@ class DataDirectory:
             if not is_store:
                 self._write_marker()
             elif not os.access(self.path, os.W_OK | os.X_OK):
-                raise UnwritableDirectory(str(self.path))
+                read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+                number = errno.EROFS if read_only else errno.EACCES
+                raise OSError(number, os.strerror(number))
         except OSError as error:
             raise UnwritableDirectory(
                 str(self.path), title=f'The data directory cannot be written ({_reason(error)})'

@@ -102,6 +102,9 @@ def restore_job(make: Callable[[], Job], raw: Mapping[bytes, bytes]) -> Job:
         job.restore(raw)
     except NoSuchJobError:
         raise
+    except MemoryError as error:
+        # Whoever has more can read it: no field is to blame, or it would be removed.
+        raise UnreadableJob(job.id, [Fault('', b'', _words(error))]) from error
     except Exception as error:
         raise UnreadableJob(job.id, find_faults(make, raw) or [Fault('', b'', _words(error))]) from error
     faults = _misshapen(job, raw)

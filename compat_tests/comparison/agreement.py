@@ -55,7 +55,7 @@ def _same_scan(theirs: Reply, ours: Reply, same: Judge) -> bool:
     if theirs.value[0] != ours.value[0]:
         # How much a step gives is left to the server: it goes by buckets, and what has expired there counts as well.
         # `Contest` goes on to the end where it can, so this is a step inside of EXEC or a script.
-        return theirs.value[1].kind == ours.value[1].kind
+        return bool(theirs.value[1].kind == ours.value[1].kind)
     return same(theirs.value[1], ours.value[1])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_leveldb.cli import options, render
-from rq_leveldb.errors import mask_password
+from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import Location, is_redis_url, parse
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ['status']
 
+# Seconds in which the store has to answer.
+_PATIENCE = 5.0
 # The last state is brief, and shown only if there are such jobs.
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
@@ -58,7 +60,17 @@ def _store(location: Location) -> dict[str, Any]:
         'database_bytes': _tree_size(directory.database) if exists else 0,
     }
     if running is not None:
-        report.update(_contents(location.url))
+        from redis.exceptions import TimeoutError as StoreTimeout
+
+        try:
+            report.update(_contents(location.url))
+        except StoreTimeout as error:
+            pid = running[0].pid
+            raise StoreError(
+                str(directory.path),
+                title=f'The store (process {pid}) runs and does not answer',
+                advice=f'It may be stopped (kill -CONT {pid} lets it go on), or its disk hangs; see store.log there.',
+            ) from error
     return report
 
 
@@ -74,7 +86,7 @@ def _contents(url: str) -> dict[str, Any]:
     from rq_leveldb.lookup import count_jobs, find_queues, find_workers, registry_key
     from rq_leveldb.unreadable import read_aside
 
-    with Redis.from_url(url) as connection:
+    with Redis.from_url(url, socket_timeout=_PATIENCE) as connection:
         info = connection.info()
         registered = find_workers(connection)
         unreadable: list[dict[str, str]] = []

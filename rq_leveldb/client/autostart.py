@@ -233,8 +233,11 @@ def _open(directory: DataDirectory, path: Path, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        kind = DiskFull if error.errno in _NO_ROOM else UnwritableDirectory
-        raise kind(str(directory.path)) from error
+        if error.errno in _NO_ROOM:
+            raise DiskFull(str(directory.path)) from error
+        raise UnwritableDirectory(
+            str(directory.path), title=f'{UnwritableDirectory.default_title} ({error.strerror})'
+        ) from error
 
 
 def _ends(identity: process.Identity, seconds: float) -> bool:
@@ -267,7 +270,11 @@ def _spawn(location: Location, deadline: float) -> bool:
     """
     directory = location.directory
     log = _open(directory, directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    told, tell = os.pipe()
+    try:
+        told, tell = os.pipe()
+    except OSError:
+        os.close(log)
+        raise
     try:
         try:
             size = os.fstat(log).st_size

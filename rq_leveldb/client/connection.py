@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from socket import socket
+from socket import MSG_DONTWAIT, socket
 from typing import Any, TypeVar, cast
 
 import redis
@@ -69,6 +70,7 @@ class StoreConnection(UnixConnection):
         self._progress = Progress()
         self.retry = UnsentRetry(self._progress)
         self._is_readable: Callable[[], bool] = lambda: False
+        self._is_introduced = False  # over the present socket
 
     def has_news(self) -> bool:
         """Say whether the store has gone, or has said what nobody waits for; only while connected."""
@@ -85,6 +87,7 @@ class StoreConnection(UnixConnection):
             raise TimeoutError(str(error)) from error
         sock.settimeout(self.socket_timeout)
         self._is_readable = watch(sock)
+        self._is_introduced = False
         return sock
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
@@ -115,6 +118,7 @@ class StoreConnection(UnixConnection):
                 # handshake, that would be noticed by the user's command, which must not be sent twice.
                 self.send_command('PING', check_health=False)
                 self.read_response()
+            self._is_introduced = True
         finally:
             # The handshake may be repeated on another socket: nothing of the user's was sent.
             self._progress.sent = sent
@@ -150,12 +154,24 @@ class StoreConnection(UnixConnection):
             self.disconnect()
             raise RedisTimeoutError('Timeout writing to socket') from None
         except OSError as error:
+            words = '' if self._is_introduced else _last_words(sock)
             self.disconnect()
-            raise RedisConnectionError(f'Error {error.errno} while writing to socket. {error.strerror}.') from error
+            raise RedisConnectionError(
+                words or f'Error {error.errno} while writing to socket. {error.strerror}.'
+            ) from error
         except BaseException:
             # A signal may have come between two pieces, and the rest would be taken for the next command.
             self.disconnect()
             raise
+
+
+def _last_words(sock: socket) -> str:
+    """Return why the store has hung up on a new connection, if it said so."""
+    with contextlib.suppress(OSError):
+        said = sock.recv(4096, MSG_DONTWAIT)
+        if said.startswith(b'-'):
+            return said[1:].partition(b'\r\n')[0].removeprefix(b'ERR ').decode('utf-8', 'replace')
+    return ''
 
 
 class Redis(redis.Redis):

@@ -55,8 +55,9 @@ class Claim:
         :raises errors.StoreError: it cannot be had
         """
         path = self._socket_path
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = None
         try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             path.unlink(missing_ok=True)
             mask = os.umask(0o177)
             try:
@@ -67,7 +68,8 @@ class Claim:
             sock.setblocking(False)
             self._socket = identity_of(os.stat(path))
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             raise errors.StoreError(
                 str(path),
                 title=f'The store cannot listen at its socket ({error.strerror or error})',

@@ -64,6 +64,12 @@ class ClientState:
         self.queue_bytes = 0
         self.failed = False
 
+    def forget_connection(self) -> None:
+        """It has gone. What its session holds, which may be much, is freed at once: neither refers to the other now."""
+        self.send = lambda message: None
+        self.close = lambda: None
+        self.unsent_bytes = lambda: 0
+
     def note_subscriptions(self) -> None:
         """Channels or patterns were removed."""
         self.subscribed = bool(self.channels or self.patterns or self.shard_channels)

@@ -78,6 +78,7 @@ class Durability:
         self._statistics = statistics
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
+        self._thread.submit(int)  # so that it is there before memory, or the number of threads, comes to an end
         self._unsynced_since = 0.0  # when the oldest write was made that no sync has begun for, 0 if there is none
         self._running = False
         self._due = False  # at the end of the loop's turn
@@ -210,7 +211,13 @@ class Durability:
         self._running = True
         self._changed, self._in_sync = self._in_sync, self._changed
         since, released = self._begin()
-        future = self._loop.run_in_executor(self._thread, self._sync)
+        try:
+            future = self._loop.run_in_executor(self._thread, self._sync)
+        except Exception as error:
+            # There was no memory for it.
+            self._running = False
+            self._failed(error, released)
+            return
         future.add_done_callback(lambda done: self._finished(done, since, released))
 
     def _finished(self, done: asyncio.Future[None], since: float, released: list[Release]) -> None:

@@ -40,6 +40,10 @@ MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
 
+LARGE_BATCH = 1 << 20
+BATCH_COPIES = 4
+"""A larger one is held so many times while it is written: as it grows, in the batch and in the memtable."""
+
 PROBE_BYTES = 1 << 20
 """More than a new table's index and a new MANIFEST take."""
 
@@ -208,7 +212,11 @@ class Engine:
 
         :param records: keys with their new values, None to delete
         :raises WriteRefused: LevelDB or the disk refused
+        :raises MemoryError: there is not enough for it; nothing was written
         """
+        size = sum(map(len, filter(None, records.values())))
+        if size > LARGE_BATCH:
+            _find_memory(BATCH_COPIES * size)
         batch = self._db.write_batch()
         put, delete = batch.put, batch.delete
         for key, value in records.items():
@@ -292,14 +300,24 @@ class Engine:
         return int(self._db.approximate_size(start, stop))
 
     def size_on_disk(self) -> int:
-        """:returns: bytes"""
+        """:returns: bytes; those of the files that can be looked at"""
         total = 0
-        for entry in os.scandir(self.directory):
-            try:
-                total += entry.stat().st_size
-            except FileNotFoundError:
-                continue
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.directory):
+                with contextlib.suppress(OSError):
+                    total += entry.stat().st_size
         return total
+
+
+def _find_memory(size: int) -> None:
+    """See that memory can be had, since LevelDB ends the process where it finds none.
+
+    :raises MemoryError: it cannot
+    """
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as error:
+        raise MemoryError from error
 
 
 def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:

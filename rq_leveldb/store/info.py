@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.store.descriptors import most_clients
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.version import __version__
 
@@ -84,7 +85,7 @@ class Statistics:
     :ivar saved: Unix time in seconds of the last SAVE or BGSAVE
     """
 
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)  # the time of day may be set meanwhile
     connections: int = 0
     commands: int = 0
     commits: int = 0
@@ -156,7 +157,7 @@ class Snapshot:
 def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
     """:returns: INFO's sections in order, each with its lines"""
     now = time.time()
-    uptime = int(now - statistics.started)
+    uptime = int(time.monotonic() - statistics.started)
     resident = resident_bytes()
     usage = os.times()
     return {
@@ -177,7 +178,7 @@ def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> 
         },
         'clients': {
             'connected_clients': snapshot.clients,
-            'maxclients': 10000,
+            'maxclients': most_clients(),
             'blocked_clients': snapshot.blocked_clients,
             'pubsub_clients': snapshot.subscribers,
             'watching_clients': snapshot.watching_clients,

@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from rq_leveldb import errors, location, systemd
 from rq_leveldb.store.claim import Claim
+from rq_leveldb.store.descriptors import raise_limit
 from rq_leveldb.store.engine import ReadFailed, words
 from rq_leveldb.store.info import Settings
 from rq_leveldb.store.opening import open_database
@@ -88,6 +90,7 @@ def main(argv: list[str]) -> int:
         return ready.fail(error)
     directory = place.directory
     try:
+        raise_limit()
         directory.create()
         claim = Claim(directory)
     except errors.StoreInUse as error:
@@ -141,6 +144,7 @@ class _Ready:
 
 async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say_clearly)
     engine = open_database(settings.directory)
     server = Server(settings, engine, claim, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -171,6 +175,14 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     return 0
 
 
+def _say_clearly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if isinstance(context.get('exception'), MemoryError):
+        # Where it happened says nothing, and the client that it happened to is disconnected by the loop.
+        logger.error('out of memory: %s', context['message'])
+    else:
+        loop.default_exception_handler(context)
+
+
 def _place(options: argparse.Namespace) -> location.Location:
     if options.dir is not None:
         if not options.dir or '\0' in options.dir:
@@ -181,6 +193,8 @@ def _place(options: argparse.Namespace) -> location.Location:
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
+    # Where the log cannot be written, as on a full disk, a traceback about that would be the next thing to be written.
+    logging.raiseExceptions = False
     handler: logging.Handler
     if foreground:
         handler = logging.StreamHandler()

@@ -24,6 +24,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.descriptors import is_reserved, most_clients
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
@@ -41,7 +42,6 @@ from rq_leveldb.store.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
 
-MAX_CLIENTS = 10_000
 SWEEP_SLICE = 500
 """Records that the sweeper removes before others get their turn."""
 
@@ -114,6 +114,7 @@ class Server:
         self._free_checked = 0
         self._low_space = ''
         self._next_number = 0
+        self._full = False  # the last client that came was one too many
         self._waiters: dict[int, Waiter] = {}
         self._held: dict[Session, None] = {}  # by a pause, in the order in which they came
         self._pause_timer: asyncio.TimerHandle | None = None
@@ -144,14 +145,23 @@ class Server:
                 logger.warning('refused a client of user %d', uid)
                 session.transport.write(b'-NOPERM this store belongs to another user\r\n')
                 return False
-        if len(self.clients) >= MAX_CLIENTS:
+        descriptor = sock.fileno() if sock is not None else -1
+        if len(self.clients) >= most_clients() or is_reserved(descriptor):
+            if not self._full:
+                self._full = True
+                logger.warning(
+                    'refused a client: %d are connected, and the limit of open files leaves room for %d',
+                    len(self.clients),
+                    most_clients(),
+                )
             session.transport.write(b'-ERR max number of clients reached\r\n')
             return False
+        self._full = False
         self._next_number += 1
         session.client = ClientState(
             number=self._next_number,
             address=address,
-            descriptor=sock.fileno() if sock is not None else -1,
+            descriptor=descriptor,
             send=session.message,
             close=session.close,
             pid=pid,
@@ -189,6 +199,7 @@ class Server:
         waiter = self._waiters.pop(client.number, None)
         if waiter is not None:
             self.waiting.leave(waiter)
+        client.forget_connection()
         if not self.clients:
             self._watch_idleness()
 
@@ -247,6 +258,9 @@ class Server:
             # Its frames hold what the script used; see Dispatcher.execute.
             error = fault.error.with_traceback(None)
             error.__context__ = error.__cause__ = None
+        elif isinstance(fault, MemoryError):
+            logger.error('out of memory in %s', where)
+            error = ReplyError(f'OOM the store has not enough memory for {where}: nothing of it was done')
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
@@ -387,7 +401,8 @@ class Server:
         return False
 
     def _refuse_growth(self) -> ReplyError | None:
-        if self.keyspace.now - self._free_checked > FREE_SPACE_INTERVAL:
+        # The clock may have been set back since.
+        if not 0 <= self.keyspace.now - self._free_checked <= FREE_SPACE_INTERVAL:
             try:
                 status = os.statvfs(self.engine.directory)
             except OSError as error:
@@ -675,7 +690,7 @@ class Server:
     async def _listen_again(self) -> None:
         try:
             await self.listen()
-        except errors.StoreError as error:
+        except (errors.StoreError, OSError) as error:
             if str(error) != self._unreachable:
                 self._unreachable = str(error)
                 logger.error('no client can connect: %s', error)

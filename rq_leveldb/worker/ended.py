@@ -56,7 +56,7 @@ class EndedChildren:
             if capture is not None:
                 capture.close()
             if assignment is not None:
-                self._settling.child_ended(assignment, report is not None and report.kind == 'written', words)
+                self._settling.child_ended(assignment, report.kind if report is not None else '', words)
             elif not child.retired:
                 self._site.log.warning('Worker %s: waiting child %d ended: %s', self._site.name, child.pid, words)
             return

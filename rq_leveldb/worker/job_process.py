@@ -45,6 +45,7 @@ from .performing import PerformingWorker
 from .record import Record
 from .site import Site
 from .status_line import StatusLine
+from .trouble import is_about_the_store
 from .usage import usage_of
 
 __all__ = ['become', 'run']
@@ -72,7 +73,7 @@ def run(
     """
     code = 1
     pid = os.getpid()
-    slot = None
+    slot = task = None
     try:
         die_with_parent(parent)
         with contextlib.suppress(OSError):
@@ -96,8 +97,10 @@ def run(
     except BaseException as error:
         if os.getpid() == pid and slot is not None and worker.record is None:
             # RQ has not seen the error: it comes from an --after-fork function or a broken record.
+            handles_end = task is not None and task.ending is not None
+            kind = 'away' if handles_end and is_about_the_store(error) else 'tried'
             with contextlib.suppress(BaseException):
-                slot.say(Report('tried', text=''.join(traceback.format_exception(error)), ended_at=time.time()))
+                slot.say(Report(kind, text=''.join(traceback.format_exception(error)), ended_at=time.time()))
         with contextlib.suppress(BaseException):
             worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
     finally:

@@ -34,7 +34,8 @@ class Report:
 
     Args:
         kind: `written`: all is in the store; else what is still to be written: `success`, `retry` (the job returned
-            one), `failure`, or `tried`: a failure that the child is about to write down itself.
+            one), `failure`, or `tried`: a failure that the child is about to write down itself; of a child that
+            handles an end also `away`: the store kept it from that.
         started_at: when the job began, seconds since the epoch.
         ended_at: when it ended.
         text: the failure's traceback.

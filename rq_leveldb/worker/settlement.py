@@ -157,7 +157,11 @@ def settle_plainly(
         drop_execution(worker.site, job.id, job.origin, execution)
         return
     report = ending.report
-    reason = report.text if report is not None and report.text else ending.reason or 'Job stopped by user'
+    reason = report.text if report is not None and report.text else ending.reason
+    if not reason:
+        reason = (
+            'Job stopped by user' if ending.verdict is Verdict.STOPPED else f'The job ended: {ending.verdict.value}'
+        )
     job.ended_at = now()
     if ending.verdict is Verdict.STOPPED:
         worker._stopped_job_id = job.id

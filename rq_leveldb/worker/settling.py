@@ -117,13 +117,16 @@ class Settling:
         if missing:
             self._nursery.order(missing, beyond=missing)
 
-    def child_ended(self, assignment: Assignment, written: bool, exit_words: str) -> None:
+    def child_ended(self, assignment: Assignment, said: str, exit_words: str) -> None:
         """Handle the end of a child that handled the end of another's job.
 
         Args:
             assignment: the job whose end it handled.
-            written: whether it wrote the end down.
+            said: the kind of its report; '' if there is none.
             exit_words: how it ended.
+
+        Raises:
+            RedisError: the store is away, or takes no writes; the end is kept.
         """
         entry = self._open.get(assignment.composite_key)
         if entry is None:
@@ -131,8 +134,14 @@ class Settling:
         entry.child = None
         entry.wants_child = False
         entry.ending.again = True
-        if written:
+        if said == 'written':
             self._done(entry)
+            return
+        if said == 'away' and entry.failures < _MOST_FAILURES:
+            # Another child does it when the store is back. What fails while the store is well is not the store's fault.
+            entry.wants_child = True
+            self._worker.heart.touch()
+            entry.failures += 1
             return
         entry.plainly = f'The callbacks did not finish: {exit_words}'
         self._attempt(entry)

@@ -325,9 +325,10 @@ class Supervisor:
     def _fill(self) -> None:
         site = self._site
         try:
-            self._settling.hand_out()
-            if self._left_ready and not self._recess.is_on:
-                self._enqueue_ready()
+            if not self._recess.is_on:
+                self._settling.hand_out()
+                if self._left_ready:
+                    self._enqueue_ready()
             while self._homeless and (waiting := self._nursery.waiting()):
                 self._begin_job(waiting[0], self._homeless.pop(0))
             while self._look and self._capacity():

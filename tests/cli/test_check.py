@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -27,14 +28,14 @@ EXPIRING = 300
 TOTAL = COUNT + EXPIRING + 1
 
 
-def start(directory: DataDirectory, *arguments: str, **options: object) -> subprocess.Popen[str]:
+def start(directory: DataDirectory, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, '-m', 'rq_leveldb', *arguments],
         env={**os.environ, 'RQ_LEVELDB_URL': f'leveldb://{directory.path}'},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
+        **options,
     )
 
 

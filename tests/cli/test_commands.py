@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rq
@@ -20,6 +21,7 @@ from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.process import identify
 from rq_leveldb.worker.liveness import identity_fields
+from tests.places import APPLICATIONS, ROOT
 
 Run = Callable[..., 'subprocess.CompletedProcess[str]']
 
@@ -34,7 +36,7 @@ def run(store_dir: Path) -> Run:
         return subprocess.run(
             [sys.executable, '-m', program, *arguments],
             env={**os.environ, 'RQ_LEVELDB_URL': url, **environ},
-            cwd=Path(__file__).parent,
+            cwd=APPLICATIONS,
             capture_output=True,
             text=True,
             check=False,
@@ -89,7 +91,7 @@ def test_scheduled_jobs_run_without_asking_for_a_scheduler(run: Run, redis: Redi
 def test_cron(run: Run, redis: Redis, store_dir: Path) -> None:
     with subprocess.Popen(
         [sys.executable, '-m', 'rq_leveldb', 'cron', '-u', f'leveldb://{store_dir}', 'cron_config.py'],
-        cwd=Path(__file__).parent,
+        cwd=APPLICATIONS,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as cron:
@@ -121,7 +123,7 @@ def test_status_starts_nothing(run: Run, store_dir: Path) -> None:
     assert 'not running' in run('status').stdout
 
 
-def test_status_tells_workers_that_live_from_those_that_died(run: Run, redis: Redis) -> None:
+def test_status_tells_workers_that_live_from_those_that_died(run: Run, redis: Any) -> None:
     own = identity_fields(identify(os.getpid()))
     for name, fields in (('lives', own), ('died', {**own, 'started': '1'}), ('rqs-own', {})):
         redis.hset(f'rq:worker:{name}', mapping={'pid': os.getpid(), **fields})
@@ -237,7 +239,7 @@ def test_rqs_own_command(run: Run, redis: Redis, store_dir: Path) -> None:
 
 
 def test_the_quick_start(run: Run) -> None:
-    script = Path(__file__).parents[2] / 'examples' / 'quickstart.py'
+    script = ROOT / 'examples' / 'quickstart.py'
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert 'tasks.primes_below(1000000) -> 78498' in ended.stdout

@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,8 +17,8 @@ import redis as redis_py
 
 from compat_tests.real_redis import NoRedisError, RealRedis
 from rq_leveldb.location import front_directory
+from tests.places import APPLICATIONS
 
-HERE = Path(__file__).parent
 SECRET = 'correct-horse'
 
 
@@ -39,7 +38,7 @@ def run(url: str, *arguments: str) -> tuple[int, str]:
     """Run a command to its end, and return its exit code and what it said."""
     ended = subprocess.run(
         [sys.executable, '-m', 'rq_leveldb', *arguments],
-        cwd=HERE,
+        cwd=APPLICATIONS,
         env={**os.environ, 'RQ_LEVELDB_URL': url, 'RQ_LEVELDB_NO_HTTP': '1'},
         capture_output=True,
         text=True,
@@ -78,7 +77,7 @@ def test_no_error_shows_it(url: str, command: str) -> None:
 def test_no_command_line_shows_it(url: str) -> None:
     worker = subprocess.Popen(
         [sys.executable, '-m', 'rq_leveldb', 'worker', '--http', '127.0.0.1:0', '-m', '1'],
-        cwd=HERE,
+        cwd=APPLICATIONS,
         env={**os.environ, 'RQ_LEVELDB_URL': url, 'RQ_LEVELDB_HTTP_TOKEN': 'token'},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

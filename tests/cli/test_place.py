@@ -20,8 +20,7 @@ from rq_leveldb import Redis
 from rq_leveldb.cli.place import resolve
 from rq_leveldb.errors import BadAddress, StoreError, mask_password
 from rq_leveldb.location import front_directory
-
-HERE = Path(__file__).parent
+from tests.places import APPLICATIONS
 
 
 @pytest.fixture(params=['option', 'settings'])
@@ -39,7 +38,7 @@ def worker(named: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Return a worker with its front, named in either way."""
     process = subprocess.Popen(
         [sys.executable, '-m', 'rq_leveldb', 'worker', '--http', '127.0.0.1:0', '-m', '1', *named],
-        cwd=HERE,
+        cwd=APPLICATIONS,
         env={**os.environ, 'RQ_LEVELDB_HTTP_TOKEN': 'token'},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -58,7 +57,7 @@ def test_a_job_that_names_no_connection_enqueues_where_its_worker_looks(
     jobs = [queue.enqueue('cli_jobs.delay_another'), queue.enqueue('cli_jobs.enqueue_another')]
     ended = subprocess.run(
         [sys.executable, '-m', 'rq_leveldb', 'worker', '--burst', *named],
-        cwd=HERE,
+        cwd=APPLICATIONS,
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,7 +65,7 @@ def test_a_job_that_names_no_connection_enqueues_where_its_worker_looks(
     )
     assert ended.returncode == 0, ended.stderr
     for job in jobs:
-        another = rq.job.Job.fetch(job.return_value(), connection=redis)
+        another = rq.job.Job.fetch(str(job.return_value()), connection=redis)
         assert another.return_value() == 5, ended.stderr
     assert not (tmp_path / 'state').exists()
 
@@ -76,14 +75,14 @@ def test_rqs_own_command_does_the_same_for_our_worker(redis: Redis, store_dir: P
     options = ('--connection-class', 'rq_leveldb.Redis', '--worker-class', 'rq_leveldb.Worker', '--burst')
     ended = subprocess.run(
         [sys.executable, '-m', 'rq.cli', 'worker', '--url', f'leveldb://{store_dir}', *options],
-        cwd=HERE,
+        cwd=APPLICATIONS,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert rq.job.Job.fetch(job.return_value(), connection=redis).return_value() == 5, ended.stderr
+    assert rq.job.Job.fetch(str(job.return_value()), connection=redis).return_value() == 5, ended.stderr
     assert not (tmp_path / 'state').exists()
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from client.test_autostart import kill, pid_of
 
 from rq_leveldb import AsyncRedis, Redis, StoreUnavailable, errors
+from tests.client.support import kill, pid_of
 
 
 def test_commands_pipelines_and_subscriptions(store_dir: Path, redis: Redis) -> None:

@@ -21,18 +21,7 @@ import rq_leveldb
 from rq_leveldb import Redis, StoreError, StoreUnavailable, errors, process
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
-
-
-def pid_of(client: Redis) -> int:
-    return int(client.info('server')['process_id'])
-
-
-def kill(client: Redis) -> None:
-    """Kill the store of a client, and wait until it has ended."""
-    pid = pid_of(client)
-    identity = process.identify(pid)
-    os.kill(pid, signal.SIGKILL)
-    assert autostart._ends(identity, 10)
+from tests.client.support import kill, pid_of
 
 
 def race(url: str, barrier: Barrier, answers: SimpleQueue[tuple[int, int]]) -> None:

@@ -17,15 +17,15 @@ from urllib.parse import unquote
 import pytest
 import redis as redis_py
 import rq
-from client.jobs import add
-from client.test_autostart import kill, pid_of
 from rq.cli.helpers import get_redis_from_config
 from rq.connections import parse_connection
 from rq.scheduler import RQScheduler
+from worker_jobs import add
 
 from rq_leveldb import AsyncRedis, Queue, Redis, UnusedSettingWarning, Worker, default_connection, errors, job
 from rq_leveldb.client.connection import StoreConnection
 from rq_leveldb.location import DataDirectory, Location
+from tests.client.support import kill, pid_of
 
 
 def test_the_everyday_things_of_redis_py(redis: Redis) -> None:
@@ -38,7 +38,12 @@ def test_the_everyday_things_of_redis_py(redis: Redis) -> None:
         assert redis.exists('lock')
     script = redis.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     assert script(keys=['number'], args=[5]) == 5
-    assert redis.transaction(lambda pipe: (pipe.multi(), pipe.incr('number')), 'number') == [6]
+
+    def increase(pipe: redis_py.client.Pipeline) -> None:
+        pipe.multi()
+        pipe.incr('number')
+
+    assert redis.transaction(increase, 'number') == [6]
 
 
 def test_decoded_responses_and_databases(store_dir: Path, redis: Redis) -> None:
@@ -108,7 +113,7 @@ def test_every_option_of_redis_py_is_taken(
     monkeypatch.setenv('RQ_LEVELDB_URL', url)
     options = {
         name: parameter.default
-        for name, parameter in signature(kind.__mro__[1].__init__).parameters.items()
+        for name, parameter in signature(kind.__mro__[1]).parameters.items()
         if parameter.default is not Parameter.empty and name != 'from_pool'
     }
     with warnings.catch_warnings():

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
-from client.test_autostart import kill
 
 from rq_leveldb import Redis
+from tests.client.support import kill
 
 KILLS = 12
 WRITERS = 4
 
 
-def write(url: str, writer: int, report: SimpleQueue[tuple[set[bytes], set[bytes]]], stop: object) -> None:
+def write(url: str, writer: int, report: SimpleQueue[tuple[set[bytes], set[bytes]]], stop: Event) -> None:
     """Push values, each once, until told to stop; report which were acknowledged and which are in doubt."""
     acknowledged, in_doubt = set(), set()
     number = 0
     with Redis.from_url(url) as client:
-        while not stop.is_set():  # type: ignore[attr-defined]
+        while not stop.is_set():
             value = b'%d:%d' % (writer, number)
             number += 1
             try:
@@ -69,10 +71,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_written_twice(store_dir: Pa
         writer.join()
     acknowledged = set().union(*(known for known, _ in reports))
     in_doubt = set().union(*(doubted for _, doubted in reports))
-    found = redis.lrange('list', 0, -1)
+    found: list[Any] = redis.lrange('list', 0, -1)
     assert len(found) == len(set(found))
     assert acknowledged <= set(found) <= acknowledged | in_doubt
     assert len(in_doubt) <= KILLS * WRITERS
-    for writer in range(WRITERS):
-        own = [int(value.split(b':')[1]) for value in found if value.startswith(b'%d:' % writer)]
+    for number in range(WRITERS):
+        own = [int(value.split(b':')[1]) for value in found if value.startswith(b'%d:' % number)]
         assert own == sorted(own)

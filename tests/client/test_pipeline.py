@@ -96,7 +96,7 @@ def unusual_arguments(client: redis.Redis, transaction: bool) -> Any:
 
 def what_cannot_be_sent(client: redis.Redis, transaction: bool) -> Any:
     with client.pipeline(transaction=transaction) as pipe:
-        return pipe.set('fine', 1).set('wrong', None).execute()  # type: ignore[arg-type]
+        return pipe.set('fine', 1).set('wrong', None).execute()
 
 
 def values_of_a_megabyte(client: redis.Redis, transaction: bool) -> Any:
@@ -139,7 +139,7 @@ def watch_that_holds(client: redis.Redis, transaction: bool) -> Any:
 def transaction_with_a_function(client: redis.Redis, transaction: bool) -> Any:
     client.set('n', 4)
 
-    def double(pipe: Any) -> int:
+    def double(pipe: Any) -> Any:
         number = int(pipe.get('n'))
         pipe.multi()
         pipe.set('n', 2 * number)

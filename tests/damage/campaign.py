@@ -1,6 +1,6 @@
 """Damages to a closed database: none may be served as truth, and mending must leave all that was not damaged.
 
-Five thousand of them: `PYTHONPATH=.:tests/store:tests/damage python tests/damage/campaign.py 5000 [seed]`
+Five thousand of them: `python -m tests.damage.campaign 5000 [seed]`
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data import DAMAGED, State, fill, opened, seen
-
 from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store import encoding
@@ -26,6 +24,7 @@ from rq_leveldb.store.check import Report, check
 from rq_leveldb.store.engine import ReadFailed
 from rq_leveldb.store.finding import Finding
 from rq_leveldb.store.log_file import changed_keys, records
+from tests.damage.data import DAMAGED, State, fill, opened, seen
 
 Damage = Callable[[random.Random, bytearray], None]
 
@@ -92,12 +91,12 @@ def prepare(place: Path, seed: int, size: int) -> Original:
         original.state = seen(direct, {})
         for db, key in original.state:
             meta_key = direct.keys.prefixes[db] + key
-            record = direct.engine.get(meta_key)
-            assert record is not None
+            meta = direct.engine.get(meta_key)
+            assert meta is not None
             # Whose it is stands in a record as well.
             name = encoding.namespace_key(db)
             spans = original.spans[db, key] = [(meta_key, meta_key), (name, name)]
-            version = encoding.meta_version(record)
+            version = encoding.meta_version(meta)
             if version:
                 prefix = encoding.members_prefix(version)
                 spans.append((prefix, encoding.after(prefix)))

@@ -6,14 +6,13 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from direct import Direct
-
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.engine import ReadFailed
 from rq_leveldb.store.opening import note_good_order, open_database
 from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.sweeper import Sweeper
+from tests.store.direct import Direct
 
 FAR = 4_000_000_000_000
 """Unix time in ms at which keys expire that do."""

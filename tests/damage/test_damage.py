@@ -7,8 +7,6 @@ import random
 from pathlib import Path
 
 import pytest
-from campaign import Original, duplicate, play, prepare
-from data import opened, seen
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import DataDirectory
@@ -16,6 +14,8 @@ from rq_leveldb.store import encoding, manifest
 from rq_leveldb.store.check import Report, check
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.opening import note_good_order
+from tests.damage.campaign import Original, duplicate, play, prepare
+from tests.damage.data import opened, seen
 
 ROUNDS = 25
 RECORDS = 60

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import redis
-from http_support import TOKEN, Api, FrontProcess
 from rq import Queue, SimpleWorker
 
 from rq_leveldb import Redis
 from rq_leveldb.http.application import Front, build
 from rq_leveldb.http.settings import Settings
+from tests.http.support import TOKEN, Api, FrontProcess
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 
-@schemathesis.hook  # type: ignore[misc]
+@schemathesis.hook
 def before_load_schema(context: Any, schema: dict[str, Any]) -> None:
     for path in schema['paths'].values():
         for operation in path.values():

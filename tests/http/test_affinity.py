@@ -8,9 +8,10 @@ from typing import Any
 
 import psutil
 import pytest
-from http_support import FrontProcess, ask, until
 
 from rq_leveldb.http.affinity import choose_core
+from tests.http.support import FrontProcess, ask
+from tests.until import until
 
 needs_cores = pytest.mark.skipif(
     not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2, reason='one core, or no way to ask'
@@ -18,7 +19,7 @@ needs_cores = pytest.mark.skipif(
 
 
 def serving(front: FrontProcess) -> list[psutil.Process]:
-    return psutil.Process(front.process.pid).children()
+    return list(psutil.Process(front.process.pid).children())
 
 
 @pytest.mark.parametrize(

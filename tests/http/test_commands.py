@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from http_support import HERE, TOKEN, FrontProcess
-from test_front import until
-
 from rq_leveldb.location import front_directory
+from tests.http.support import TOKEN, FrontProcess
+from tests.places import APPLICATIONS
+from tests.until import until
 
 
 def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
     return subprocess.run(
         [sys.executable, '-m', 'rq_leveldb', *arguments],
         env={**os.environ, 'PYTHONPATH': path, **environ},
@@ -63,7 +63,7 @@ def test_the_token_is_printed(url: str) -> None:
 
 
 def test_a_worker_brings_its_front(url: str) -> None:
-    path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
     options = ('--url', url, '--http', '127.0.0.1:0', '--import', 'http_tasks', '--no-status-line')
     worker = subprocess.Popen(
         [sys.executable, '-m', 'rq_leveldb', 'worker', *options],

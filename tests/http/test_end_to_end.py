@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import Api, FrontProcess, ask
+
+from tests.http.support import Api, FrontProcess, ask
 
 
 def test_a_job_goes_in_and_its_result_comes_out(

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import HERE, TOKEN, until
 
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import front_directory
 from rq_leveldb.worker.front import Front
+from tests.http.support import TOKEN
+from tests.places import APPLICATIONS
+from tests.until import until
 
 SCRIPT = """
 import sys
@@ -39,7 +41,7 @@ class Places:
         self.started: list[subprocess.Popen[str]] = []
 
     def worker(self, address: str = '127.0.0.1:0') -> subprocess.Popen[str]:
-        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
         process = subprocess.Popen(
             [sys.executable, '-c', SCRIPT, self.url, address],
             env={**os.environ, 'PYTHONPATH': path, 'RQ_LEVELDB_HTTP_TOKEN': TOKEN},
@@ -159,7 +161,8 @@ def test_it_moves_to_the_directory_that_is_there_now(places: Places, store_dir: 
 def test_a_packed_application_has_one(packed: Callable[..., subprocess.CompletedProcess[str]], url: str) -> None:
     ended = packed(
         'from rq_leveldb.__main__ import main; sys.exit(main())',
-        *('worker', '--burst', '--http', '127.0.0.1:0', '--import', 'http_tasks', '--path', str(HERE), '--url', url),
+        *('worker', '--burst', '--http', '127.0.0.1:0', '--url', url),
+        *('--import', 'http_tasks', '--path', str(APPLICATIONS)),
     )
     assert ended.returncode == 0, ended.stderr
     assert 'serving on' in ended.stderr

@@ -10,10 +10,10 @@ from gunicorn.http import get_parser
 from gunicorn.http.errors import NoMoreData, ParseException
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fuzz import REQUESTS, mutate
 
 from rq_leveldb.http.inbox import Inbox, Stage
 from rq_leveldb.http.problems import Problem
+from tests.http.nonsense import REQUESTS, mutate
 
 CONFIG = Config()
 

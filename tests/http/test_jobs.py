@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from http_support import Api
 from rq import Queue
 from rq.job import Job
 
 from rq_leveldb.http.application import Front
+from tests.http.support import Api
 
 
 def test_every_option_reaches_rq(api: Api, connection: Any) -> None:

@@ -15,10 +15,12 @@ import psutil
 import pytest
 import redis
 from falcon.testing import Result
-from http_support import TOKEN, Api, FrontProcess, until
 from rq import Queue
 from rq.job import Job
 from rq.registry import DeferredJobRegistry
+
+from tests.http.support import TOKEN, Api, FrontProcess
+from tests.until import until
 
 POINTS = int(os.environ.get('RQ_LEVELDB_TEST_KILLS', '6'))
 REAL = pytest.mark.skipif('RQ_LEVELDB_TEST_URL' in os.environ, reason='it kills the store')
@@ -155,14 +157,14 @@ def test_jobs_wait_as_with_rq_alone(api: Api, connection: redis.Redis, work: Cal
     queue = Queue('default', connection=connection)
     done, failed = api.enqueue('add', 1), api.enqueue('fail')
     work()
-    waits = [
+    waits: list[tuple[dict[str, Any], str]] = [
         ({'depends_on': [done]}, 'queued'),
         ({'depends_on': [failed]}, 'deferred'),
         ({'depends_on': {'jobs': [failed, done], 'allow_failure': True}}, 'queued'),
         ({'depends_on': [done, 'mine']}, 'deferred'),
         ({'depends_on': {'jobs': ['mine'], 'at_front': True}, 'ttl': 1000}, 'deferred'),
     ]
-    jobs = [{'function': 'http_tasks.add', 'args': [1], 'job_id': 'mine'}]
+    jobs: list[dict[str, Any]] = [{'function': 'http_tasks.add', 'args': [1], 'job_id': 'mine'}]
     jobs += [
         {'function': 'http_tasks.add', 'args': [1], 'job_id': f'w{number}', **more}
         for number, (more, _) in enumerate(waits)

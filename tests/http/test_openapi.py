@@ -8,10 +8,10 @@ from typing import Any
 import falcon
 import falcon.inspect
 import pytest
-from http_support import Api
 
 from rq_leveldb.http import job_request
 from rq_leveldb.http.application import Front
+from tests.http.support import Api
 
 METHODS = ('get', 'post', 'put', 'patch', 'delete')
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from http_support import TOKEN, FrontProcess
+
+from tests.http.support import TOKEN, FrontProcess
 
 playwright = pytest.importorskip('playwright.sync_api')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
@@ -45,14 +46,18 @@ def open_page(browser: Any, start_front: Callable[..., FrontProcess], complaints
     front = start_front()
     contexts = []
 
+    def complain(wrong: bool, text: str) -> None:
+        if wrong:
+            complaints.append(text)
+
     def open_(**options: Any) -> Any:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on('pageerror', lambda error: complaints.append(str(error)))
-        page.on('console', lambda message: message.type == 'error' and complaints.append(message.text))
-        page.on('request', lambda request: request.url.startswith(front.url) or complaints.append(request.url))
+        page.on('console', lambda message: complain(message.type == 'error', message.text))
+        page.on('request', lambda request: complain(not request.url.startswith(front.url), request.url))
         page.on('dialog', lambda dialog: dialog.accept())
         page.goto(front.url)
         return page

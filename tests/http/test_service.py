@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import redis
 from falcon.testing import TestClient
-from http_support import TOKEN, Api
 from rq import Queue, Worker
 
 from rq_leveldb.errors import StoreError
@@ -20,6 +19,7 @@ from rq_leveldb.http.auth import SESSION_SECONDS
 from rq_leveldb.http.token import load_token
 from rq_leveldb.http.tries import Tries
 from rq_leveldb.unreadable import list_aside
+from tests.http.support import TOKEN, Api
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 import redis
-from http_support import TOKEN, FrontProcess, ask, until
+
+from tests.http.support import TOKEN, FrontProcess, ask
+from tests.until import until
 
 AUTHORIZED = f'Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n'
 BODY = json.dumps({'function': 'http_tasks.add', 'args': [1, 2]})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from http_support import Api
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue
 
 from rq_leveldb.http import metrics
 from rq_leveldb.worker import tally
 from rq_leveldb.worker.worker import Worker
+from tests.http.support import Api
 
 
 def test_both_mean_the_same() -> None:

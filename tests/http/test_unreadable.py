@@ -7,13 +7,13 @@ from typing import Any
 
 import redis
 from broken_records import STATES, Damage, Records, damages
-from http_support import Api
 from hypothesis import HealthCheck, given, settings
 from rq import Queue, Retry
 
 from rq_leveldb.http.application import Front
 from rq_leveldb.http.observer import _Look
 from rq_leveldb.unreadable import list_aside
+from tests.http.support import Api
 
 # What the names of the sound queue or worker are kept in: broken, they can only be found by those who know them.
 INDEXES = (b'rq:queues', b'rq:workers')

@@ -13,9 +13,10 @@ from random import Random
 from rq_leveldb.location import FSYNC_POLICIES
 from tests.power import campaign, damage, injected, kills
 from tests.power.faulty import BUGS
-from tests.power.load import STORE, Load, Recording
+from tests.power.load import Load, Recording
 from tests.power.models import MODELS
 from tests.power.recorder import compiled, missing
+from tests.power.server import Server
 
 _CUTS_A_LOAD = 250
 _SHOWN = 20
@@ -63,7 +64,7 @@ def _damage(rounds: int, seed: int) -> int:
 def _inject(rounds: int, seed: int) -> int:
     print(f'seed {seed}, {rounds} rounds of errors', flush=True)
     with tempfile.TemporaryDirectory(prefix='errors-') as place:
-        report = injected.run(Path(place), compiled(Path(place)), rounds, seed)
+        report = injected.run(Path(place), compiled(Path(place)), rounds, seed, Server())
     _show(report.faults)
     print(report)
     return 1 if report.faults else 0
@@ -73,7 +74,7 @@ def _kill(times: int, settings: Sequence[str], seed: int) -> int:
     faults = 0
     for fsync in settings:
         with tempfile.TemporaryDirectory(prefix='kills-') as place:
-            summary = kills.run(Path(place), times, fsync, seed)
+            summary = kills.run(kills.Autostarted(Path(place), fsync), times, seed)
         print(f'{fsync}, seed {seed}: {summary}', flush=True)
         faults += len(summary.faults)
     return 1 if faults else 0
@@ -84,7 +85,7 @@ def _cut(
 ) -> None:
     place.mkdir()
     library = compiled(place)
-    store = (sys.executable, '-m', 'tests.power.faulty', bug) if bug else STORE
+    server = Server((sys.executable, '-m', 'tests.power.faulty', bug)) if bug else Server()
     chance = Random(f'{seed}:{fsync}')
     left = max(cuts // len(models), 1)
     recording: Recording | None = None
@@ -99,7 +100,7 @@ def _cut(
             place / str(number),
             recording.seed if kept and recording is not None else seed + number,
             fsync,
-            store,
+            server,
             base if kept else None,
             kept,
             fresh=number % 4 == 2,

@@ -19,17 +19,15 @@ from random import Random
 
 from tests.power.apart import Ended, apart
 from tests.power.disk import Disk
-from tests.power.judge import FAULTS, judge, started_anew, units
-from tests.power.load import DATA, IDLE, STARTED, STOPPED, Recording
+from tests.power.judge import FAULTS, Judgement, judge, started_anew, units
+from tests.power.load import DATA, HOLDS, IDLE, STARTED, STOPPED, Recording
 from tests.power.models import MODELS, rebuild
 from tests.power.recorder import TICK, Kind, Note, read
+from tests.power.server import Server
 from tests.power.units import TAG, History
 
-EVERY = 1.0
-"""Seconds after which an acknowledged write is about to be synced with everysec; see docs/internals.rst."""
-
 SLACK = 0.25
-"""Seconds by which it may be late. Time is counted in ticks of the store's own, which is late on a busy machine."""
+"""Seconds by which everysec may be late: time is counted in a store's own ticks, which are late on a busy machine."""
 
 _PAUSE = 0.005
 _FIRST_LOG = '000003.log'
@@ -43,24 +41,35 @@ class Verdict:
 
     :param cut: the number of the note behind which the power went
     :param faults: kinds of faults and an example of each
+    :param age: seconds since the first acknowledgement of what is missing, promised or not; 0 if nothing is
+    :param mended: whether what could not be opened was mended by a tool of the store's own, None if not tried
     """
 
     model: str
     cut: int
     faults: dict[str, str]
+    age: float = 0.0
+    mended: bool | None = None
 
 
 @dataclass
 class Table:
-    """Verdicts, counted for each setting and model."""
+    """Verdicts, counted for each setting and model.
+
+    :ivar ages: seconds, the longest for each setting and model
+    """
 
     rows: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    ages: dict[tuple[str, str], float] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
     def add(self, recording: Recording, verdict: Verdict) -> None:
-        row = self.rows.setdefault((recording.fsync, verdict.model), Counter())
+        place = recording.fsync, verdict.model
+        row = self.rows.setdefault(place, Counter())
         row['cuts'] += 1
+        row['mended'] += verdict.mended is True
         row.update(verdict.faults.keys())
+        self.ages[place] = max(self.ages.get(place, 0.0), verdict.age)
         where = f'{recording.fsync} {verdict.model}, seed {recording.seed}, cut {verdict.cut}'
         self.examples += [f'{where}: {kind}: {text}' for kind, text in verdict.faults.items()]
 
@@ -76,24 +85,54 @@ class Table:
         return '\n'.join(lines)
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a record says as a whole, known before it is followed.
+
+    :param longest: seconds of the longest sync
+    :param limits: for each start of a store in turn, how many units those after it have of what it had; None: all
+    """
+
+    longest: float
+    limits: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, notes: Sequence[Note]) -> Course:
+        limits: list[int | None] = []
+        open_from = 0
+        for note in notes:
+            if note.kind is Kind.MARK and note.path == STARTED:
+                limits.append(None)
+            elif note.kind is Kind.MARK and note.path.startswith(HOLDS):
+                limits[open_from:-1] = [int(note.path[len(HOLDS) :])] * (len(limits) - 1 - open_from)
+                open_from = len(limits) - 1
+        return cls(longest_sync(notes), tuple(limits))
+
+
 class Due:
     """How much of a history must be there whenever the power goes, by what its store has promised so far.
 
     :param fsync: always or everysec
-    :param longest: seconds of the longest sync
     :param kept: how many units there were on the disk at first
+    :ivar acknowledged: how many units were
+    :ivar broken: units that were acknowledged and lost without a loss of power, against the promise
     """
 
-    def __init__(self, history: History, fsync: str, longest: float, kept: int) -> None:
+    def __init__(self, history: History, fsync: str, server: Server, course: Course, kept: int) -> None:
         self.acknowledged = kept
-        self.unknown: list[str] = []  # units that were acknowledged and are not in the history
+        self.broken: list[str] = []
         self._history = history
-        self._bound = 0.0 if fsync == 'always' else EVERY + longest + SLACK
+        self._server = server
+        self._limits = iter(course.limits)
+        self._limit: int | None = None
+        self._bound = 0.0 if fsync == 'always' else server.everysec + course.longest + SLACK
         self._times: list[float] = []
         self._counts: list[int] = []
+        self._first = 0  # earlier ones are no matter of time: they were settled by a start
         self._floor = self._earlier = kept
         self._now = 0.0
         self._streams: dict[int, bytes] = {}
+        self._gone: list[tuple[float, str]] = []  # acknowledged by this store, unknown to the next
 
     def follow(self, note: Note) -> None:
         if note.kind is Kind.TICK:
@@ -101,8 +140,9 @@ class Due:
         elif note.kind is Kind.MARK:
             self._mark(note.path)
         elif note.kind is Kind.SENT:
-            # A store that answers has brought into tables what those before it left.
-            self._floor = max(self._floor, self._earlier)
+            if self._server.settled_at_start:
+                # A store that answers has brought into tables what those before it left.
+                self._floor = max(self._floor, self._earlier)
             text = self._streams.get(note.position, b'') + note.data
             end = 0
             for tag in TAG.finditer(text):
@@ -114,25 +154,50 @@ class Due:
         if text == STOPPED:
             self._floor = self.acknowledged
         elif text == STARTED:
-            self._floor = self.count()
-            self._earlier = self.acknowledged
-            self._times.clear()
-            self._counts.clear()
+            if self._gone and (self._server.kept_at_kill or self._overdue(self._gone[0][0])):
+                self.broken += [name for _, name in self._gone]
+            self._gone.clear()
+            self._limit = next(self._limits)
             self._streams.clear()
+            if self._server.settled_at_start:
+                self._floor = self.count()
+                self._earlier = self.acknowledged
+                self._first = len(self._times)
 
     def _acknowledge(self, name: str, when: float) -> None:
         position = self._history.position.get(name)
-        if position is None:
-            self.unknown.append(name)
+        if position is None or (self._limit is not None and position >= self._limit):
+            self._gone.append((when, name))
         elif position >= self.acknowledged:
             self.acknowledged = position + 1
             self._times.append(when)
             self._counts.append(self.acknowledged)
 
+    def _overdue(self, when: float) -> bool:
+        return self._now - when >= self._bound
+
     def count(self) -> int:
         """:returns: how many units must be there if the power goes now"""
         index = bisect_right(self._times, self._now - self._bound)
-        return max(self._floor, self._counts[index - 1] if index else 0)
+        return max(self._floor, self._counts[index - 1] if index > self._first else 0)
+
+    def lost(self, loses_power: bool) -> str:
+        """:returns: a unit that is lost whatever the disk holds, against the promise; empty if there is none
+
+        :param loses_power: whether the machine stops, or only the process
+        """
+        if self._gone and (self._overdue(self._gone[0][0]) or (self._server.kept_at_kill and not loses_power)):
+            return self._gone[0][1]
+        return ''
+
+    def age(self, there: int) -> float:
+        """:returns: seconds since something was acknowledged that is missing
+
+        :param there: how many units are there
+        """
+        index = bisect_right(self._counts, there)
+        times = [*self._times[index : index + 1], *(when for when, _ in self._gone[:1])]
+        return self._now - min(times, default=self._now)
 
 
 def longest_sync(notes: Sequence[Note]) -> float:
@@ -188,7 +253,7 @@ def choose(notes: Sequence[Note], count: int, chance: Random, where: Where | Non
 
 
 def examine(
-    recording: Recording, cuts: Sequence[int], models: Sequence[str], longest: float, where: Path
+    recording: Recording, cuts: Sequence[int], models: Sequence[str], course: Course, where: Path
 ) -> list[Verdict]:
     """Rebuild and judge; runs in a process of its own.
 
@@ -198,22 +263,49 @@ def examine(
     verdicts = []
     history = History(recording.seed, recording.history)
     history.contents(len(history.names))  # once, and not in each of the processes that judge
-    for cut, disk, due in follow(recording, history, cuts, longest):
-        if due.unknown:
+    for cut, disk, due in follow(recording, history, cuts, course):
+        if due.broken:
             # The store lost it although the power never went: it was killed or stopped.
-            verdicts.append(Verdict('killed', cut, {'lost': f'{due.unknown[0]} was acknowledged and is nowhere'}))
+            verdicts.append(Verdict('killed', cut, {'lost': f'{due.broken[0]} was acknowledged and is nowhere'}))
+            due.broken.clear()
         for name in models:
             model = MODELS[name](disk, Random(f'{recording.seed}:{cut}:{name}'))
-            at_least = due.count() if model.loses_power else due.acknowledged
             with scratch(where) as target:
                 rebuild(model, target)
                 started_anew(target / DATA, model.loses_power)
-                try:
-                    faults = apart(partial(judge, target / DATA, history, at_least))
-                except Ended as error:
-                    faults = {'unopenable': str(error)}
-                verdicts.append(Verdict(name, cut, faults))
+                verdicts.append(_verdict(recording, history, name, cut, due, target / DATA))
     return verdicts
+
+
+def _verdict(recording: Recording, history: History, model: str, cut: int, due: Due, data: Path) -> Verdict:
+    server = recording.server
+    loses_power = MODELS[model].loses_power
+    at_least = due.count() if loses_power or not server.kept_at_kill else due.acknowledged
+    work = partial(judge, data, history, at_least, server)
+    try:
+        judgement = apart(work)
+    except Ended as error:
+        judgement = Judgement(faults={'unopenable': str(error)})
+    mended: bool | None = None
+    if judgement.there is None and 'unopenable' in judgement.faults:
+        mended = server.mend(data)
+        if mended:
+            after = apart(work)
+            mended = after.there is not None
+            judgement.faults |= {f'{kind}': f'when mended: {text}' for kind, text in after.faults.items() if mended}
+            judgement.there = after.there
+    gone = due.lost(loses_power)
+    if gone:
+        judgement.faults.setdefault('lost', f'{gone} was acknowledged and never written')
+    age = 0.0 if judgement.there is None else due.age(judgement.there)
+    return Verdict(model, cut, judgement.faults, age, mended)
+
+
+def ended(recording: Recording) -> Verdict:
+    """:returns: what became of a load's store without any loss of power, at the end of the record"""
+    notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]
+    with scratch() as place:
+        return examine(recording, [len(notes) - 1], ['killed'], Course.of(notes), place)[-1]
 
 
 def leave(recording: Recording, model: str, chance: Random, target: Path) -> int:
@@ -225,25 +317,26 @@ def leave(recording: Recording, model: str, chance: Random, target: Path) -> int
     notes = list(read(recording.record))
     cut = chance.randrange(len(notes))
     history = History(recording.seed, recording.history)
-    for _, disk, due in follow(recording, history, [cut], longest_sync(notes)):
+    server = recording.server
+    for _, disk, due in follow(recording, history, [cut], Course.of(notes)):
         left = MODELS[model](disk, chance)
         target.mkdir(mode=0o700)
         rebuild(left, target)
         started_anew(target / DATA, left.loses_power)
         with scratch() as copy:
             shutil.copytree(target, copy, dirs_exist_ok=True)
-            return 0 if judge(copy / DATA, history, due.count()) else units(copy / DATA)
+            faulty = judge(copy / DATA, history, due.count(), server).faults
+            return 0 if faulty else units(copy / DATA, server)
     raise AssertionError('the record is shorter than it was')
 
 
 def follow(
-    recording: Recording, history: History, cuts: Sequence[int], longest: float
+    recording: Recording, history: History, cuts: Sequence[int], course: Course
 ) -> Iterator[tuple[int, Disk, Due]]:
     """:returns: for each cut its number, the disk at that moment, and what is due"""
     disk = Disk(str(recording.root))
-    if recording.base is not None:
-        disk.adopt(recording.base, recording.inodes)
-    due = Due(history, recording.fsync, longest, recording.kept)
+    disk.adopt(recording.base, recording.inodes)
+    due = Due(history, recording.fsync, recording.server, course, recording.kept)
     left = iter(cuts)
     cut = next(left, -1)
     for index, note in enumerate(read(recording.record)):
@@ -287,7 +380,7 @@ def run(
     table = table or Table()
     notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]
     chosen = choose(notes, cuts, Random(f'{recording.seed}:{recording.fsync}'), where)
-    longest = longest_sync(notes)
+    course = Course.of(notes)
     slices = [chosen[start : start + _SLICE] for start in range(0, len(chosen), _SLICE)]
     with scratch() as place, ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('spawn')) as pool:
         for verdicts in pool.map(
@@ -295,7 +388,7 @@ def run(
             [recording] * len(slices),
             slices,
             [models] * len(slices),
-            [longest] * len(slices),
+            [course] * len(slices),
             [place] * len(slices),
         ):
             for verdict in verdicts:

@@ -21,8 +21,9 @@ from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.engine import ReadFailed
 from tests.power.apart import Ended, apart
 from tests.power.campaign import PROCESSES, scratch
-from tests.power.judge import opened, told
+from tests.power.judge import told
 from tests.power.load import DATA
+from tests.power.server import opened
 from tests.power.units import payload
 
 KEYS = 5_000

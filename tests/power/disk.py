@@ -193,8 +193,11 @@ class Disk:
         node = old_directory.names.get(old_name)
         if node is None:
             return
-        assert directory is old_directory, 'nothing moves between directories'
-        directory.change(Change(self.changes, name, node, '' if keep else old_name))
+        moves = directory is not old_directory
+        directory.change(Change(self.changes, name, node, '' if keep or moves else old_name))
+        if moves and not keep:
+            # One change to a journal, and two to whoever syncs one of the directories.
+            old_directory.change(Change(self.changes, old_name, None))
         self.changes += 1
 
     def _sync(self, note: Note) -> None:

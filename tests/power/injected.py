@@ -1,6 +1,6 @@
 """Errors of the system while a store works: what was acknowledged stays, clients are told in words, and it goes on.
 
-A store runs with `fsync=always` under clients. Again and again some of its calls on the data directory fail, from one
+A store runs under clients. Again and again some of its calls on the data directory fail, from one
 of them on: the n-th write, sync, creation, rename or removal. Then everything works again, and the store has to, too.
 """
 
@@ -24,8 +24,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.power.judge import judge
-from tests.power.load import CLIENTS, DATA, STORE, send
+from tests.power.load import CLIENTS, DATA, send
 from tests.power.recorder import Recorder
+from tests.power.server import SOCKET, Server
 from tests.power.units import History, unit
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
@@ -62,6 +63,7 @@ class _Client(threading.Thread):
     """Sends its units, again where they were refused.
 
     :ivar last: its last acknowledged unit
+    :ivar lost: acknowledged units that the store did not have any more when it was there again
     :ivar refusals: how many were refused
     :ivar fault: an error that is no refusal in words
     """
@@ -69,6 +71,7 @@ class _Client(threading.Thread):
     def __init__(self, connect: Callable[[], redis.Redis], seed: int, number: int, ending: threading.Event) -> None:
         super().__init__(daemon=True)
         self.last = 0
+        self.lost = 0
         self.refusals = 0
         self.fault = ''
         self._connect = connect
@@ -88,6 +91,8 @@ class _Client(threading.Thread):
 
     def _work(self, client: redis.Redis) -> None:
         done = int(client.get(f'count:{self._number}') or 0)
+        self.lost += max(self.last - done, 0)
+        self.last = min(self.last, done)
         while not self._ending.is_set():
             try:
                 send(client, unit(self._seed, self._number, done + 1))
@@ -96,12 +101,12 @@ class _Client(threading.Thread):
                 self._refused(error)
                 continue
             done += 1
-            self.last = max(self.last, done)
+            self.last = done
             self._ending.wait(0.1 if self._number == CLIENTS - 2 else 0.002)
 
     def _refused(self, error: redis.ResponseError) -> None:
         self.refusals += 1
-        if not str(error).startswith('MISCONF'):
+        if 'MISCONF' not in str(error):  # redis-py may name the command first
             self.fault = f'a client was told: {error}'
         self._ending.wait(0.02)
 
@@ -111,16 +116,23 @@ class Batch:
 
     :param place: a new directory whose path is short enough for a socket
     :param report: where it is told what became of them
+    :param server: what runs
+    :param fsync: always or everysec
     """
 
-    def __init__(self, place: Path, seed: int, library: Path, report: Report) -> None:
+    def __init__(
+        self, place: Path, seed: int, library: Path, report: Report, server: Server, fsync: str = 'always'
+    ) -> None:
         place.mkdir(mode=0o700)
         self._place = place
         self._root = place / 'disk'
         self._root.mkdir(mode=0o700)
+        server.prepare(self._root / DATA, fresh=True)
+        self._server = server
+        self._fsync = fsync
         self._seed = seed
         self._chance = Random(seed)
-        self._recorder = Recorder(place, self._root, library)
+        self._recorder = Recorder(place, self._root, library, server.streams)
         self._report = report
         self._ending = threading.Event()
         self._clients = [_Client(self._connect, seed, number, self._ending) for number in range(CLIENTS)]
@@ -147,7 +159,7 @@ class Batch:
                     self._fault('raw', client.fault)
 
     def _connect(self) -> redis.Redis:
-        path = str(self._root / DATA / 'store.sock')
+        path = str(self._root / DATA / SOCKET)
         return redis.Redis(unix_socket_path=path, retry=Retry(NoBackoff(), 0), socket_timeout=_SOON)
 
     def _fault(self, kind: str, text: str) -> None:
@@ -169,33 +181,37 @@ class Batch:
         while time.monotonic() < deadline and self._process.poll() is None:
             time.sleep(0.02)
         self._recorder.fail_no_more()
+        serves = self._serves()
         if self._process.poll() is not None:
+            # Perhaps it took its time to end after an error.
             self._report.counts['not started' if at_start else 'ended'] += 1
             self._start()
+            serves = self._serves()
         elif [client.refusals for client in self._clients] != before:
             self._report.counts['refused'] += 1
         else:
             self._report.counts['not refused'] += 1
-        if not self._serves():
+        if not serves:
             self._fault('dead', f'the store does not serve again, though nothing fails any more: {self._said()[-600:]}')
             return False
-        if 'Traceback' in self._said():
+        if self._server.raw in self._said():
             self._fault('raw', f'the store says: {self._said()[-600:]}')
             return False
         return True
 
     def _serves(self) -> bool:
-        """Wait until every client goes on."""
+        """Wait until every client goes on, or the store has ended."""
         goals = [client.last + 1 for client in self._clients]
         deadline = time.monotonic() + _SOON
+        assert self._process is not None
         while any(client.last < goal for client, goal in zip(self._clients, goals, strict=True)):
-            if time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True
 
     def _launch(self) -> None:
-        command = [*STORE, '--dir', str(self._root / DATA), '--fsync', 'always']
+        command = self._server.command(self._root / DATA, self._fsync)
         with open(self._place / 'out', 'ab') as out:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self._recorder.environment()
@@ -232,20 +248,27 @@ class Batch:
             there = sum(name.startswith(f'{number}:') for name in names)
             if there < client.last:
                 self._fault('lost', f'client {number} was told of {client.last} units, {there} are there')
-        for kind, text in judge(self._root / DATA, History(self._seed, names), len(names)).items():
+            elif client.lost:
+                self._fault('lost', f'client {number} found {client.lost} units missing that it was told of')
+        judgement = judge(self._root / DATA, History(self._seed, names), len(names), self._server)
+        for kind, text in judgement.faults.items():
             self._fault('lost', f'{kind}: {text}')
 
 
-def run(place: Path, library: Path, rounds: int, seed: int, batch: int = 10) -> Report:
+def run(
+    place: Path, library: Path, rounds: int, seed: int, server: Server, fsync: str = 'always', batch: int = 10
+) -> Report:
     """
     :param place: an existing directory whose path is short enough for a socket
     :param library: the compiled recorder
     :param rounds: how often errors are injected
+    :param server: what runs
+    :param fsync: always or everysec
     :param batch: how often into one store
     :returns: what became of it
     """
     report = Report()
     for start in range(0, rounds, batch):
-        Batch(place / str(start), seed + start, library, report).run(min(batch, rounds - start))
+        Batch(place / str(start), seed + start, library, report, server, fsync).run(min(batch, rounds - start))
         shutil.rmtree(place / str(start))
     return report

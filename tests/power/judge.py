@@ -1,22 +1,16 @@
-"""Whether a disk that is left holds a beginning of what its store did, as long as was promised, and nothing else.
-
-The database is opened in this process, by the store's own engine and commands: thousands of disks are judged, and the
-start of a process each time would be most of the work.
-"""
+"""Whether a disk that is left holds a beginning of what its store did, as long as was promised, and nothing else."""
 
 from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rq_leveldb.location import DATABASES, DataDirectory
-from rq_leveldb.store.commands.table import all_commands
-from rq_leveldb.store.opening import open_database
-from rq_leveldb.store.sweeper import Sweeper
+from rq_leveldb.location import DATABASES
+from tests.power.server import Left, Server
 from tests.power.units import History, Place, Value
-from tests.store.direct import Direct
 
 FAULTS = {
     'lost': 'units are missing that had to be there',
@@ -24,9 +18,21 @@ FAULTS = {
     'holes': 'units are there that came later than one that is missing',
     'halves': 'some of a unit is there, and some not',
     'mismatched': 'counts are unlike what is counted',
+    'forgotten': 'what is written after the first opening is gone at the second',
 }
 OTHER_BOOT = '00000000-0000-0000-0000-000000000000'
-_SLICE = 1000
+
+
+@dataclass
+class Judgement:
+    """What was found.
+
+    :ivar there: how many units; None if nothing could be read
+    :ivar faults: kinds of faults and for each an example in words
+    """
+
+    there: int | None = None
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 def started_anew(data: Path, machine: bool) -> None:
@@ -39,16 +45,9 @@ def started_anew(data: Path, machine: bool) -> None:
         boot.write_text(OTHER_BOOT)
 
 
-def opened(data: Path) -> Direct:
-    """:returns: the commands of a store that has just been started there"""
-    directory = DataDirectory(data)
-    directory.create()
-    return Direct(directory.database, all_commands(), open_database(directory))
-
-
-def units(data: Path) -> int:
+def units(data: Path, server: Server) -> int:
     """:returns: how many units a database holds"""
-    left = opened(data)
+    left = server.open(data)
     try:
         count: int = left.call('LLEN', 'history')
         return count
@@ -56,39 +55,46 @@ def units(data: Path) -> int:
         left.close()
 
 
-def judge(data: Path, history: History, due: int) -> dict[str, str]:
+def judge(data: Path, history: History, due: int, server: Server) -> Judgement:
     """Open what is left and compare.
 
     :param data: the data directory, which is changed
     :param history: what the store did
     :param due: how many units of it must be there at least
-    :returns: the faults, and for each an example in words
     """
-    faults: dict[str, str] = {}
+    judgement = Judgement()
+    faults = judgement.faults
     try:
-        left = opened(data)
+        left = server.open(data)
     except Exception as error:
-        return {'unopenable': told(error)}
+        faults['unopenable'] = told(error)
+        return judgement
     try:
-        found = _Left(left)
+        found = _Left(left, faults)
         found.read()
-        faults = found.faults
         _compare(found, history, due, faults)
         before = left.call('LLEN', 'history')
-        left.run('SET', 'afterwards', due)
-        left.close()
+        judgement.there = before
+        reply = left.call('SET', 'afterwards', due)
+        if reply != b'OK':
+            faults['mismatched'] = f'a write is answered by {reply}'
     except Exception as error:
         faults.setdefault('mismatched', told(error))
-        return faults
+        return judgement
+    finally:
+        left.close()
     try:
-        left = opened(data)
+        left = server.open(data)
         count = left.call('LLEN', 'history')
-        if count != before or left.call('GET', 'afterwards') != b'%d' % due:
+        if count != before:
             faults.setdefault('lost', f'{before} units were there, {count} at the second opening')
+        value = left.call('GET', 'afterwards')
+        if value != b'%d' % due:
+            faults['forgotten'] = f'{due} was written after {before} units, {value} is there at the second opening'
         left.close()
     except Exception as error:
         faults.setdefault('unopenable', f'at the second time: {told(error)}')
-    return faults
+    return judgement
 
 
 def told(error: Exception) -> str:
@@ -132,23 +138,22 @@ def _short(value: Any) -> str:
 class _Left:
     """What is read from a database.
 
+    :param faults: where counts that are wrong are told
     :ivar values: by database and key, what it holds and when it expires (Unix time in ms, None for never)
     :ivar names: those of the units in its history
-    :ivar faults: counts that are wrong
     """
 
-    def __init__(self, left: Direct) -> None:
+    def __init__(self, left: Left, faults: dict[str, str]) -> None:
         self._left = left
         self.values: dict[Place, tuple[Value, int | None]] = {}
         self.names: list[str] = []
-        self.faults: dict[str, str] = {}
+        self.faults = faults
 
     def read(self) -> None:
-        self._sweep()
         left = self._left
         for db in range(DATABASES):
-            left.ctx.db = db
-            keys = list(left.keys.typed_keys(db))
+            left.select(db)
+            keys = left.keys()
             self._count('DBSIZE', left.call('DBSIZE'), len(keys), f'database {db}')
             for key, kind in keys:
                 value = self._value(key, kind)
@@ -156,24 +161,13 @@ class _Left:
                 if expires == -2:
                     continue  # it came due meanwhile
                 self.values[db, key.decode()] = value, None if expires == -1 else expires
-        left.ctx.db = 0
+        left.select(0)
         history = self.values.get((0, 'history'), ([], None))[0]
         assert isinstance(history, list)
         self.names = [name.decode() for name in history]
         order = self.values.get((0, 'order'), (b'0', None))[0]
         if order != b'%d' % len(self.names):
             self.faults['halves'] = f'order is {order!r}, history has {len(self.names)} units'
-
-    def _sweep(self) -> None:
-        """Remove what is due or has no owner, as a store does after its start."""
-        keys = self._left.keys
-        sweeper = Sweeper(keys)
-        keys.tick()
-        while sweeper.take_due(_SLICE):
-            keys.commit()
-        while sweeper.has_work():
-            sweeper.sweep(_SLICE)
-            keys.commit()
 
     def _value(self, key: bytes, kind: str) -> Value:
         call = self._left.call

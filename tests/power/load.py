@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,16 +18,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.power.recorder import Recorder
+from tests.power.server import SOCKET, Server
 from tests.power.units import SCRIPT, SHOW, Unit, unit
 
 CLIENTS = 8
 PATIENCE = 60.0
-STORE = (sys.executable, '-m', 'rq_leveldb', 'store')
 DATA = 'jobs'
 """The data directory's name on the disk."""
 
 STARTED, STOPPED, IDLE = 'started', 'stopped', 'idle'
 """Marks in the record: a store is about to start, has stopped by itself, has had nothing to do for a while."""
+
+HOLDS = 'holds '
+"""Another: how many units a store has that has just started; the number follows."""
 
 _PHASES = ('kill', 'stop', 'kill', 'kill while starting', 'stop')
 _PHASE_NOTES = 1500
@@ -45,8 +47,9 @@ _IDLE = 2.0
 class Recording:
     """What a load leaves.
 
+    :param server: what was recorded
     :param root: where the disk was; notes name it
-    :param base: what was on the disk at first, if anything
+    :param base: what was on the disk at first
     :param inodes: those that its files had, as notes name them
     :param kept: how many units that were
     :param record: the notes
@@ -55,8 +58,9 @@ class Recording:
 
     seed: int
     fsync: str
+    server: Server
     root: Path
-    base: Path | None
+    base: Path
     inodes: dict[str, int]
     kept: int
     record: Path
@@ -119,8 +123,8 @@ def send(client: redis.Redis, one: Unit) -> None:
         return
     with client.pipeline() as pipe:
         for command in one.commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipe.execute_command('ECHO', one.tag)  # type: ignore[no-untyped-call]
+            pipe.execute_command(*command)
+        pipe.execute_command('ECHO', one.tag)
         pipe.execute()
 
 
@@ -129,10 +133,10 @@ class Load:
     :param place: a new directory for everything; its path is short enough for a socket
     :param seed: decides what is sent, and in part when the store is struck
     :param fsync: everysec or always
-    :param store: the command that runs a store, without its options
-    :param base: a disk to begin with, else an empty one
+    :param server: what runs
+    :param base: a disk to begin with, else one that the server prepares
     :param kept: how many units are on it
-    :param fresh: whether the store makes the data directory itself; else it has been there for long
+    :param fresh: whether the store is the first in its data directory; else that has been there for long
     :param struck: whether the store is killed and stopped meanwhile; if not, more is written
     :param library: the recorder, if it was compiled before
     """
@@ -142,7 +146,7 @@ class Load:
         place: Path,
         seed: int,
         fsync: str,
-        store: Sequence[str] = STORE,
+        server: Server,
         base: Path | None = None,
         kept: int = 0,
         fresh: bool = True,
@@ -158,26 +162,25 @@ class Load:
         self._kept = kept
         self._place = place
         self._root = place / 'disk'
-        self._store = store
+        self._server = server
+        self._compaction = Random(f'{seed}:compaction').randrange(_PHASES.count('kill') + _PHASES.count('stop') + 1)
         self._phases = list(_PHASES) if struck else []
         self._chance = Random(seed)
         self._chance.shuffle(self._phases)
         self._process: subprocess.Popen[bytes] | None = None
-        if base is None and not fresh:
-            base = place / 'base'
-            (base / DATA).mkdir(mode=0o700, parents=True)
-        self.base = base
         if base is None:
-            self._root.mkdir(mode=0o700)
-        else:
-            shutil.copytree(base, self._root)
+            base = place / 'base'
+            base.mkdir(mode=0o700)
+            server.prepare(base / DATA, fresh)
+        self.base = base
+        shutil.copytree(base, self._root)
         found = (path for path in self._root.rglob('*') if path.is_file())
         self._inodes = {str(path.relative_to(self._root)): path.stat().st_ino for path in found}
-        self._recorder = Recorder(place, self._root, library)
+        self._recorder = Recorder(place, self._root, library, server.streams)
 
     def client(self) -> redis.Redis:
         """:returns: a client that sends nothing twice"""
-        return redis.Redis(unix_socket_path=str(self._root / DATA / 'store.sock'), retry=Retry(NoBackoff(), 0))
+        return redis.Redis(unix_socket_path=str(self._root / DATA / SOCKET), retry=Retry(NoBackoff(), 0))
 
     def run(self) -> Recording:
         clients = [Client(self, number, 0.1 if number % CLIENTS == 6 else 0.002) for number in range(CLIENTS)]
@@ -211,6 +214,7 @@ class Load:
         return Recording(
             seed=self.seed,
             fsync=self.fsync,
+            server=self._server,
             root=self._root,
             base=self.base,
             inodes=self._inodes,
@@ -240,7 +244,7 @@ class Load:
 
     def _launch(self) -> None:
         self._recorder.mark(STARTED)
-        command = [*self._store, '--dir', str(self._root / DATA), '--fsync', self.fsync]
+        command = self._server.command(self._root / DATA, self.fsync)
         with open(self._place / 'out', 'ab') as out:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self._recorder.environment()
@@ -251,7 +255,7 @@ class Load:
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(redis.ConnectionError), self.client() as client:
-                client.ping()
+                self._recorder.mark(f'{HOLDS}{client.llen("history")}')
                 break
             assert self._process.poll() is None, self._said()
             assert time.monotonic() < deadline, 'the store does not answer'
@@ -260,6 +264,10 @@ class Load:
 
     def _write(self, clients: Sequence[Client]) -> None:
         """Let clients write for a while, the one with much data now and then without a pause."""
+        if self._compaction == 0 and self._server.compaction:
+            with self.client() as client:
+                client.execute_command(self._server.compaction)
+        self._compaction -= 1
         self.hurry = self._chance.random() < 0.4
         goal = self._recorder.count() + _PHASE_NOTES
         deadline = time.monotonic() + _PHASE_SECONDS

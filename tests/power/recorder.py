@@ -83,10 +83,12 @@ class Recorder:
     :param place: an existing directory for the library, the notes and the control page
     :param root: the directory below which files are noted
     :param library: one that was compiled before
+    :param streams: whether what the processes write by fwrite(3) is noted as well
     """
 
-    def __init__(self, place: Path, root: Path, library: Path | None = None) -> None:
+    def __init__(self, place: Path, root: Path, library: Path | None = None, streams: bool = False) -> None:
         self.root = root
+        self._streams = {'RQ_LEVELDB_TEST_STREAMS': '1'} if streams else {}
         self.path = place / 'record'
         self.path.touch()
         self._library = library or compiled(place)
@@ -103,6 +105,7 @@ class Recorder:
             'RQ_LEVELDB_TEST_RECORD': str(self.path),
             'RQ_LEVELDB_TEST_CONTROL': str(self._page_path),
             'RQ_LEVELDB_TEST_ROOT': str(self.root),
+            **self._streams,
         }
 
     def count(self) -> int:
@@ -156,7 +159,7 @@ class Recorder:
 def compiled(place: Path) -> Path:
     """:returns: the library, compiled into `place`"""
     library = place / 'recorder.so'
-    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-pthread', '-o', library, SOURCE], check=True)
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-pthread', '-o', library, SOURCE, '-ldl'], check=True)
     return library
 
 

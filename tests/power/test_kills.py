@@ -12,7 +12,7 @@ from tests.power import kills
 
 @pytest.mark.parametrize('fsync', FSYNC_POLICIES)
 def test_kills(tmp_path: Path, fsync: str) -> None:
-    summary = kills.run(tmp_path, 3, fsync, 1)
+    summary = kills.run(kills.Autostarted(tmp_path, fsync), 3, 1)
     print(f'\n{summary}')
     assert not summary.faults, str(summary)
     assert summary.interruptions

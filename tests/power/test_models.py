@@ -27,6 +27,9 @@ class Story:
         self.inodes[name] = len(self.inodes) + 1
         self._note(Kind.CREATED, name, self.inodes[name])
 
+    def make(self, name: str) -> None:
+        self._note(Kind.DIRECTORY, name)
+
     def write(self, name: str, position: int, data: bytes) -> None:
         self._note(Kind.WRITTEN, '', self.inodes[name], position, data)
 
@@ -57,7 +60,8 @@ class Story:
             place = target / f'{model} {seed}'
             place.mkdir()
             rebuild(MODELS[model](self.disk, Random(seed)), place)
-            found.append({path.name: path.read_bytes() for path in place.iterdir()})
+            files = (path for path in place.rglob('*') if path.is_file())
+            found.append({str(path.relative_to(place)): path.read_bytes() for path in files})
         return found
 
 
@@ -126,6 +130,21 @@ def test_a_rename_is_there_as_a_whole_or_not(tmp_path: Path) -> None:
         assert {left['CURRENT'] for left in lefts} == {b'old', b'new'}
         assert all(('aside' in left) == (left['CURRENT'] == b'old') for left in lefts)
     assert story.left('strict', tmp_path, [0]) == [{'CURRENT': b'old', 'aside': b'new'}]
+
+
+def test_a_file_that_moves_between_directories_has_one_name_in_a_journal(tmp_path: Path) -> None:
+    story = Story()
+    story.make('there')
+    story.create('file')
+    story.write('file', 0, b'data')
+    story.sync('file')
+    story.sync()
+    story.rename('file', 'there/file')
+    assert story.left('strict', tmp_path, [0]) == [{'file': b'data'}]
+    story.sync('there')
+    # Whoever synced the new directory only has both names.
+    assert story.left('strict', tmp_path, [1]) == [{'file': b'data', 'there/file': b'data'}]
+    assert story.left('ordered', tmp_path, range(20)) == [{'there/file': b'data'}] * 20
 
 
 def test_what_was_not_synced_is_shorter_or_zeroed_or_in_pieces(tmp_path: Path) -> None:

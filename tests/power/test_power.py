@@ -16,9 +16,10 @@ from rq_leveldb.location import FSYNC_POLICIES
 from tests.power import campaign
 from tests.power.campaign import Where
 from tests.power.faulty import BUGS
-from tests.power.load import STORE, Load, Recording
+from tests.power.load import Load, Recording
 from tests.power.models import MODELS
 from tests.power.recorder import compiled, missing
+from tests.power.server import Server
 
 SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
 CUTS = 50
@@ -47,10 +48,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     place = tmp_path_factory.mktemp('power')
     library = compiled(place)
     # Which of them are wanted is not known here, but each is short.
-    loads = {fsync: Load(place / fsync, SEED, fsync, library=library) for fsync in FSYNC_POLICIES}
+    loads = {fsync: Load(place / fsync, SEED, fsync, Server(), library=library) for fsync in FSYNC_POLICIES}
     for name in ('sound', *BUGS):
-        store = STORE if name == 'sound' else (sys.executable, '-m', 'tests.power.faulty', name)
-        loads[name] = Load(place / name, SEED, 'always', store, fresh=False, struck=False, library=library)
+        server = Server() if name == 'sound' else Server((sys.executable, '-m', 'tests.power.faulty', name))
+        loads[name] = Load(place / name, SEED, 'always', server, fresh=False, struck=False, library=library)
     pool = ThreadPoolExecutor(3)
     running: dict[str, Future[Recording]] = {name: pool.submit(load.run) for name, load in loads.items()}
     yield lambda name: running[name].result()

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.power.disk import Disk
+from tests.power.disk import Disk, File
 from tests.power.models import Killed, rebuild
 from tests.power.recorder import Kind, Recorder, Unrecorded, missing, read
 
@@ -38,6 +38,7 @@ os.chdir(f'{root}/one')
 os.unlink('gone')
 os.rename('moved', 'kept')
 os.link('linked', 'again')
+os.rename('again', 'two/again')
 with open('kept', 'w') as file:
     file.write('anew')
 os.mkdir('empty')
@@ -49,10 +50,33 @@ here.sendmsg([b'in ', b'parts'])
 """
 
 
-def record(tmp_path: Path, program: str) -> Recorder:
+_STREAMS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+def write(name, mode, data):
+    stream = ctypes.c_void_p(libc.fopen(os.fsencode(name), mode))
+    assert libc.fwrite(data, 1, len(data), stream) == len(data)
+    assert libc.fflush(stream) == 0
+    assert libc.fsync(libc.fileno(stream)) == 0
+    assert libc.fclose(stream) == 0
+os.chdir(sys.argv[1])
+write('file', b'w', b'x' * 100_000)
+write('file', b'a', b'appended')
+os.truncate('file', 99_000)
+child = os.fork()
+if child == 0:
+    write('of the child', b'wb', b'y' * 10_000)
+    os._exit(0)
+os.waitpid(child, 0)
+os.rename('of the child', 'taken over')
+"""
+
+
+def record(tmp_path: Path, program: str, streams: bool = False) -> Recorder:
     root = tmp_path / 'disk'
     root.mkdir()
-    recorder = Recorder(tmp_path, root)
+    recorder = Recorder(tmp_path, root, streams=streams)
     subprocess.run([sys.executable, '-c', program, root], env=recorder.environment(), check=True)
     return recorder
 
@@ -74,6 +98,22 @@ def test_what_is_noted_is_what_happened(tmp_path: Path) -> None:
     rebuild(Killed(disk, Random(0)), rebuilt)
     assert contents(rebuilt) == contents(recorder.root)
     assert [note.data for note in notes if note.kind is Kind.SENT] == [b'a message', b'in parts']
+
+
+def test_streams_and_children_are_noted(tmp_path: Path) -> None:
+    recorder = record(tmp_path, _STREAMS, streams=True)
+    disk = Disk(str(recorder.root))
+    for note in read(recorder.path):
+        disk.follow(note)
+    rebuilt = tmp_path / 'rebuilt'
+    rebuilt.mkdir()
+    # All but the cut was synced, and the names were not.
+    rebuild(Killed(disk, Random(0)), rebuilt)
+    assert contents(rebuilt) == contents(recorder.root) == {'file': b'x' * 99_000, 'taken over': b'y' * 10_000}
+    assert {name: bytes(node.durable) for name, node in disk.root.names.items() if isinstance(node, File)} == {
+        'file': b'x' * 100_000 + b'appended',
+        'taken over': b'y' * 10_000,
+    }
 
 
 def test_what_cannot_be_noted_is_refused(tmp_path: Path) -> None:

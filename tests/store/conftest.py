@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from direct import Direct
 
 from rq_leveldb.store.commands.table import all_commands
+from tests.store.direct import Direct
 
 
 @pytest.fixture

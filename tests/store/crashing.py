@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -118,7 +119,7 @@ class Writer(threading.Thread):
             pipe.lrem(f'{name}:taken', 1, str(number))
             pipe.execute()
 
-    def check(self, client: redis.Redis, at_least: int, at_most: int) -> int:
+    def check(self, client: Any, at_least: int, at_most: int) -> int:
         """See that every number up to some last one is there, in everything, and nothing of a later one.
 
         :returns: that last number

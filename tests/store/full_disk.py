@@ -1,4 +1,4 @@
-"""A store on a file system that runs full; to be run in a mount namespace: `full_disk.py MOUNT-POINT`."""
+"""A store on a file system that runs full; `python -m tests.store.full_disk MOUNT-POINT`, in a mount namespace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from crashing import PATIENCE, Store, Writer, wait_for
+from tests.store.crashing import PATIENCE, Store, Writer, wait_for
 
 mount = Path(sys.argv[1])
 subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=120m,mode=0700', 'tmpfs', str(mount)], check=True)

@@ -1,6 +1,6 @@
 """Send nonsense to a store for some seconds, and measure how long a neighbour waits meanwhile. Run as a program:
 
-``python tests/store/fuzz_resp.py 600`` starts a store of its own, prints the seed, what was sent, the store's memory,
+``python -m tests.store.fuzz_resp 600`` starts a store of its own, prints the seed, what was sent, the store's memory,
 and the neighbour's median and worst time for a PING. It ends with 1 if the store died or met a fault of its own.
 """
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import faulthandler
 import resource
-import sys
 
 from rq_leveldb.store.replies import OK, Reply, ReplyError
 from rq_leveldb.store.script_time import ScriptAborted
@@ -286,4 +285,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""A store whose file system is taken away; to be run in a mount namespace: `lost_mount.py MOUNT-POINT`."""
+"""A store whose file system is taken away; `python -m tests.store.lost_mount MOUNT-POINT`, in a mount namespace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crashing import Store
+from tests.store.crashing import Store
 
 
 def mount(*arguments: str) -> None:

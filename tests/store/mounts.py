@@ -9,16 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
+
 
 def run_with_mounts_of_its_own(name: str, mount: Path) -> None:
     """
-    :param name: of a script beside this module; it has to succeed
+    :param name: of a module beside this one, run as a program; it has to succeed
     :param mount: a directory that is made for it
     """
     mount.mkdir()
     inside = ['unshare', '--user', '--map-root-user', '--mount']
     if shutil.which('unshare') is None or subprocess.run([*inside, 'true'], capture_output=True).returncode:
         pytest.skip('needs a mount namespace')
-    script = Path(__file__).with_name(name)
-    done = subprocess.run([*inside, sys.executable, script, mount], capture_output=True, text=True, timeout=110)
+    done = subprocess.run(
+        [*inside, sys.executable, '-m', f'tests.store.{name}', mount],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

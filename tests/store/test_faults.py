@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from crashing import PATIENCE, Store, Writer, wait_for
-from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb.location import FSYNC_POLICIES
+from tests.store.crashing import PATIENCE, Store, Writer, wait_for
+from tests.store.mounts import run_with_mounts_of_its_own
 
 WRITERS = 4
 
@@ -52,7 +52,7 @@ def test_kill_under_load(store: Store) -> None:
             writer.acknowledged = last
             if last:
                 # The payload of what is there already.
-                writer.payload = store.client().hget(f'{writer.prefix}:hash:1', 'payload').decode()  # type: ignore[union-attr]
+                writer.payload = store.client().hget(f'{writer.prefix}:hash:1', 'payload').decode()
             writer.start()
         wait_for(crowd, chance.randrange(1, 300))
         store.kill()
@@ -139,4 +139,4 @@ def test_a_transaction_stays_one_when_the_disk_has_room_again(store: Store) -> N
 
 def test_full_disk(tmp_path: Path) -> None:
     """The same on a small file system that is really full."""
-    run_with_mounts_of_its_own('full_disk.py', tmp_path / 'disk')
+    run_with_mounts_of_its_own('full_disk', tmp_path / 'disk')

@@ -11,8 +11,9 @@ from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.keyspace import Keyspace
+from tests.places import ROOT
 
-PAGE = Path(__file__).parents[2] / 'docs' / 'format.rst'
+PAGE = ROOT / 'docs' / 'format.rst'
 
 
 def parts(text: str, version: bytes) -> bytes:

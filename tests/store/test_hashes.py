@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from direct import Direct
 
 from rq_leveldb.store.types.hash import MAX_SMALL_FIELDS
+from tests.store.direct import Direct
 
 
 def fill(direct: Direct, count: int) -> dict[bytes, bytes]:

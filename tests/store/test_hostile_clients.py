@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from rq_leveldb import Redis
+from tests.places import ROOT
 
-HERE = Path(__file__).parent
 PIECE = 1 << 18
 
 
@@ -89,10 +90,64 @@ def test_a_transaction_may_not_need_more_memory_than_fits(redis: Redis, store_di
     assert any(b'too many commands in a transaction' in reply for reply in replies)
 
 
+@pytest.mark.parametrize(
+    'data',
+    [
+        pytest.param(b'*2\r\n$4\r\nECHO\r\n$500000000\r\n' + bytes(80 << 20), id='a value that does not end'),
+        pytest.param(
+            b'MULTI\r\n' + (b'*2\r\n$4\r\nECHO\r\n$%d\r\n' % PIECE + bytes(PIECE) + b'\r\n') * 300, id='a queue'
+        ),
+        pytest.param(b'GET large\r\n' * 100 + b'PING\r\n' * (12 << 20), id='commands that wait'),
+    ],
+)
+def test_what_a_client_sent_that_has_gone_takes_no_memory(redis: Redis, store_dir: Path, data: bytes) -> None:
+    redis.set('large', bytes(1 << 20))
+    before = resident(redis)
+    for _ in range(4):
+        with client(store_dir) as sock:
+            sock.sendall(data)
+            while resident(redis) - before < 60 << 20:
+                pass
+        while len(redis.client_list()) > 1:
+            pass
+    # The system's allocator keeps some of it.
+    assert resident(redis) - before < 160 << 20
+
+
+@pytest.mark.parametrize('command', [b'SUBSCRIBE channel', b'PSUBSCRIBE *', b'SSUBSCRIBE channel', b'MONITOR'])
+def test_who_listens_and_never_reads_is_disconnected_before_its_messages_take_much_memory(
+    redis: Redis, store_dir: Path, command: bytes
+) -> None:
+    payload = os.urandom(1 << 20)
+    redis.set('key', payload)
+    most = before = resident(redis)
+    publish = redis.spublish if command.startswith(b'SS') else redis.publish
+    with contextlib.ExitStack() as crowd:
+        for _ in range(4):
+            sock = crowd.enter_context(client(store_dir))
+            sock.sendall(command + b'\r\n')
+            assert sock.recv(4)
+        assert len(redis.client_list()) == 5
+        for _ in range(100):
+            # Who waits meanwhile is answered, and what is told to those who do not read is told to them alone.
+            publish('channel', payload)
+            assert redis.get('key') == payload
+            most = max(most, resident(redis))
+        while len(redis.client_list()) > 1:
+            pass
+    assert most - before < 220 << 20
+
+
 def test_nonsense_harms_nobody() -> None:
     """For some seconds; for longer by hand, see fuzz_resp.py."""
+    program = [sys.executable, '-m', 'tests.store.fuzz_resp', '8']
     done = subprocess.run(
-        [sys.executable, str(HERE / 'fuzz_resp.py'), '8'], capture_output=True, text=True, timeout=100, check=False
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
 

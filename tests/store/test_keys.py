@@ -7,12 +7,12 @@ import random
 import time
 
 import pytest
-from direct import Direct
 
 from rq_leveldb.store import cursors
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.replies import Pieces
 from rq_leveldb.store.resp import encode_pieces
+from tests.store.direct import Direct
 
 
 def test_an_expired_key_is_gone(direct: Direct) -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from crashing import PATIENCE, Store
-from mounts import run_with_mounts_of_its_own
 
 from rq_leveldb import Redis, StoreError
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
+from tests.store.crashing import PATIENCE, Store
+from tests.store.mounts import run_with_mounts_of_its_own
 
 Change = Callable[[Path], None]
 
@@ -323,7 +323,7 @@ def test_a_working_store_does_not_take_its_own_changes_for_others(tmp_path: Path
 
 
 def test_a_file_system_that_is_unmounted_or_covered_by_another(tmp_path: Path) -> None:
-    run_with_mounts_of_its_own('lost_mount.py', tmp_path / 'disk')
+    run_with_mounts_of_its_own('lost_mount', tmp_path / 'disk')
 
 
 NOBODY = 54_321

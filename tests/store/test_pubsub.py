@@ -8,14 +8,14 @@ import redis as redis_py
 from rq_leveldb import Redis
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.pubsub import PubSub
-from rq_leveldb.store.replies import Push
+from rq_leveldb.store.replies import Push, Status
 
 
 class Listener:
     """A client that keeps what it is sent."""
 
     def __init__(self, number: int) -> None:
-        self.got: list[Push] = []
+        self.got: list[Push | Status] = []
         self.state = ClientState(number, '', -1, send=self.got.append, close=lambda: None)
 
 

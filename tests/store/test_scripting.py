@@ -16,6 +16,7 @@ from rq_leveldb import Redis
 from rq_leveldb.store.replies import OK, Reply, ReplyError, Status
 from rq_leveldb.store.script_time import ScriptAborted
 from rq_leveldb.store.scripting import Limits, Sandbox
+from tests.places import ROOT
 
 HERE = Path(__file__).parent
 
@@ -71,8 +72,14 @@ def test_replies_are_those_of_redis(redis: Redis, store_dir: Path, protocol: int
 
 def test_no_script_harms_the_process_or_the_scripts_after_it() -> None:
     """Each of the hostile scripts is run in one process of its own, which checks a harmless one after each."""
+    program = [sys.executable, '-m', 'tests.store.hostile_scripts']
     done = subprocess.run(
-        [sys.executable, str(HERE / 'hostile_scripts.py')], capture_output=True, text=True, timeout=110, check=False
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert done.stdout.splitlines()[-1] == 'survived'

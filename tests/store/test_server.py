@@ -238,7 +238,7 @@ def test_a_client_that_was_killed_while_waiting_takes_nothing_along(redis: Redis
             pass
         # One transaction, so that the store cannot see the end in between.
         with redis.pipeline() as pipeline:
-            pipeline.client_kill_filter(_id=number).rpush('queue', 'job')
+            pipeline.client_kill_filter(_id=str(number)).rpush('queue', 'job')
             pipeline.execute()
         assert sock.recv(100) == b''
     assert redis.lrange('queue', 0, -1) == [b'job']

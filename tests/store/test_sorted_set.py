@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from direct import Direct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from rq_leveldb.store.commands import set as set_commands
 from rq_leveldb.store.commands import sorted_set as sorted_set_commands
 from rq_leveldb.store.replies import NO_REPLY, ReplyError
 from rq_leveldb.store.sweeper import Sweeper
+from tests.store.direct import Direct
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from direct import Direct
 
 from rq_leveldb.store.replies import NO_REPLY
 from rq_leveldb.store.types.stream import MAX_SMALL_ENTRIES
+from tests.store.direct import Direct
 
 SIZES = [3, MAX_SMALL_ENTRIES, MAX_SMALL_ENTRIES + 1, 1500]
 

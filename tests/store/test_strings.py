@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from direct import Direct
 
 from rq_leveldb.store import long_double
+from tests.store.direct import Direct
 
 
 def test_set_with_conditions(direct: Direct) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from redis import Redis
 from rq import Queue
-from worker_support import Workers
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.worker.support import Workers
 
 
 @pytest.fixture

@@ -29,10 +29,11 @@ from rq.command import send_stop_job_command
 from rq.exceptions import NoSuchJobError
 from rq.group import Group
 from rq.job import Dependency, Job, JobStatus
-from worker_support import Workers, family, patiently, until
 
 from rq_leveldb.client.autostart import running_store
 from rq_leveldb.location import DataDirectory
+from tests.until import until
+from tests.worker.support import Workers, family, patiently
 
 FINAL = (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED)
 _WORKERS = 3
@@ -311,10 +312,10 @@ class Storm:
             return worker.pid
         below = family(worker.pid)
         chosen = [one.pid for one in below if (one.ppid() == worker.pid) == (target == 'forker')]
-        running = self._begun().keys() & set(chosen)
-        if running and self._blow_chance.random() < 0.7:
+        begun = self._begun().keys() & set(chosen)
+        if begun and self._blow_chance.random() < 0.7:
             # Among those that wait for a job, and they are most, there is nothing to lose.
-            return self._blow_chance.choice(sorted(running))
+            return self._blow_chance.choice(sorted(begun))
         return self._blow_chance.choice(chosen) if chosen else None
 
     def _kill(self, target: str, pid: int) -> None:

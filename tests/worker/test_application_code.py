@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import application
 import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import JobStatus
-from worker_support import Workers, until, work
 
 from rq_leveldb.worker import Settings, Worker
 from rq_leveldb.worker.untouched import first_touched, is_shipped
+from tests.until import until
+from tests.worker.support import Workers, work
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_nothing_of_the_application_is_called_for_a_job_that_nobody_enqueued(
     burst(workers, '-w', 'application.Tenants', '--max-children', '2')
 
     assert sorted(notes.read_text().splitlines()) == [f'tenant t{number}' for number in range(4)]
-    made = [job.return_value() for job in jobs]
+    made: list[Any] = [job.return_value() for job in jobs]
     # Each job has the connection that was made in its own process.
     assert all(connection[1] == pid for connection, pid in made)
     assert len({connection[0] for connection, _ in made}) == 4
@@ -166,4 +168,4 @@ def test_jobs_see_which_execution_they_are(queue: Queue) -> None:
 
     work(queue)
 
-    assert len(job.return_value()) == 32
+    assert len(cast(str, job.return_value())) == 32

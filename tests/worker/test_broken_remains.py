@@ -10,37 +10,38 @@ import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.unreadable import read_aside
+from tests.until import until
+from tests.worker.support import Workers
 
 NOT_TEXT = b'\xff\xfe'
 
-# What is broken: R is the store, J the job's key, E its execution's, W the worker's.
+# What is broken: r is the store, j the job's key, e its execution's, w the worker's.
 BREAK: dict[str, Callable[[Any, str, str, str], object]] = {
-    'half an execution': lambda R, J, E, W: (R.delete(E), R.hset(E, 'last_heartbeat', 1)),
-    'an execution without a date': lambda R, J, E, W: R.hset(E, 'created_at', 'yesterday'),
-    'an execution that is not text': lambda R, J, E, W: R.hset(E, mapping={'worker_name': NOT_TEXT, 'pid': NOT_TEXT}),
-    'an execution of another type': lambda R, J, E, W: (R.delete(E), R.set(E, 'x')),
-    'an execution with a broken pid': lambda R, J, E, W: R.hset(E, mapping={'pid': '-1', 'pid_started': NOT_TEXT}),
-    'no execution': lambda R, J, E, W: R.delete(E),
-    'a job with an unknown status': lambda R, J, E, W: R.hset(J, 'status', 'dancing'),
-    'a job with a broken date': lambda R, J, E, W: R.hset(J, 'started_at', 'yesterday'),
-    'a job with a broken time-out': lambda R, J, E, W: R.hset(J, 'timeout', '1.5'),
-    'a job whose queue is not text': lambda R, J, E, W: R.hset(J, 'origin', NOT_TEXT),
-    'a job of another type': lambda R, J, E, W: (R.delete(J), R.set(J, 'x')),
-    'no job': lambda R, J, E, W: R.delete(J),
-    'a worker with a broken pid': lambda R, J, E, W: R.hset(W, 'pid', NOT_TEXT),
-    'a worker with a broken start': lambda R, J, E, W: R.hset(W, mapping={'started': NOT_TEXT, 'boot_id': NOT_TEXT}),
-    'a worker whose queues are not text': lambda R, J, E, W: R.hset(W, mapping={'queues': NOT_TEXT, 'cron': NOT_TEXT}),
-    'half a worker': lambda R, J, E, W: (R.delete(W), R.hset(W, 'last_heartbeat', 'x')),
-    'a worker of another type': lambda R, J, E, W: (R.delete(W), R.set(W, 'x')),
-    'executions of another type': lambda R, J, E, W: (R.delete(f'{W}:executions'), R.set(f'{W}:executions', 'x')),
-    'an execution with a strange name': lambda R, J, E, W: R.sadd(f'{W}:executions', NOT_TEXT, 'x', ':', 'a:b:c'),
-    'claims of another type': lambda R, J, E, W: R.set(f'{W}:claims', 'x'),
-    'a claim that is not text': lambda R, J, E, W: R.hset(f'{W}:claims', NOT_TEXT, NOT_TEXT),
-    'a started entry that is not text': lambda R, J, E, W: R.zadd('rq:wip:default', {NOT_TEXT: 1, 'x': 1, ':': 1}),
-    'a worker whose name is not text': lambda R, J, E, W: R.sadd('rq:workers', NOT_TEXT, 'x', 'rq:worker:'),
+    'half an execution': lambda r, j, e, w: (r.delete(e), r.hset(e, 'last_heartbeat', 1)),
+    'an execution without a date': lambda r, j, e, w: r.hset(e, 'created_at', 'yesterday'),
+    'an execution that is not text': lambda r, j, e, w: r.hset(e, mapping={'worker_name': NOT_TEXT, 'pid': NOT_TEXT}),
+    'an execution of another type': lambda r, j, e, w: (r.delete(e), r.set(e, 'x')),
+    'an execution with a broken pid': lambda r, j, e, w: r.hset(e, mapping={'pid': '-1', 'pid_started': NOT_TEXT}),
+    'no execution': lambda r, j, e, w: r.delete(e),
+    'a job with an unknown status': lambda r, j, e, w: r.hset(j, 'status', 'dancing'),
+    'a job with a broken date': lambda r, j, e, w: r.hset(j, 'started_at', 'yesterday'),
+    'a job with a broken time-out': lambda r, j, e, w: r.hset(j, 'timeout', '1.5'),
+    'a job whose queue is not text': lambda r, j, e, w: r.hset(j, 'origin', NOT_TEXT),
+    'a job of another type': lambda r, j, e, w: (r.delete(j), r.set(j, 'x')),
+    'no job': lambda r, j, e, w: r.delete(j),
+    'a worker with a broken pid': lambda r, j, e, w: r.hset(w, 'pid', NOT_TEXT),
+    'a worker with a broken start': lambda r, j, e, w: r.hset(w, mapping={'started': NOT_TEXT, 'boot_id': NOT_TEXT}),
+    'a worker whose queues are not text': lambda r, j, e, w: r.hset(w, mapping={'queues': NOT_TEXT, 'cron': NOT_TEXT}),
+    'half a worker': lambda r, j, e, w: (r.delete(w), r.hset(w, 'last_heartbeat', 'x')),
+    'a worker of another type': lambda r, j, e, w: (r.delete(w), r.set(w, 'x')),
+    'executions of another type': lambda r, j, e, w: (r.delete(f'{w}:executions'), r.set(f'{w}:executions', 'x')),
+    'an execution with a strange name': lambda r, j, e, w: r.sadd(f'{w}:executions', NOT_TEXT, 'x', ':', 'a:b:c'),
+    'claims of another type': lambda r, j, e, w: r.set(f'{w}:claims', 'x'),
+    'a claim that is not text': lambda r, j, e, w: r.hset(f'{w}:claims', NOT_TEXT, NOT_TEXT),
+    'a started entry that is not text': lambda r, j, e, w: r.zadd('rq:wip:default', {NOT_TEXT: 1, 'x': 1, ':': 1}),
+    'a worker whose name is not text': lambda r, j, e, w: r.sadd('rq:workers', NOT_TEXT, 'x', 'rq:worker:'),
 }
 
 
@@ -77,7 +78,7 @@ def test_the_rest_is_recovered(workers: Workers, queue: Queue, tmp_path: Path, w
 
 
 def test_maintenance_goes_on_after_what_cannot_be_read(workers: Workers, queue: Queue) -> None:
-    connection = queue.connection
+    connection: Any = queue.connection
     ready, broken, between = (queue.enqueue(worker_jobs.add, number, 1) for number in range(3))
     connection.delete(queue.key)
     connection.hset(ready.key, 'status', 'ready_to_enqueue')

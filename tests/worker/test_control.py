@@ -23,11 +23,11 @@ from rq.command import (
 )
 from rq.job import JobStatus
 from rq.suspension import resume, suspend
-from test_death import start_job
-from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.worker.limits import parse_size
 from rq_leveldb.worker.status_line import StatusLine
+from tests.until import until
+from tests.worker.support import Workers, family, is_running, start_job
 
 
 def command(workers: Workers, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -160,10 +160,8 @@ def test_a_busy_worker_says_with_how_many(workers: Workers, queue: Queue, tmp_pa
 
     assert workers.state() == 'busy'
     assert workers.running() == 2
-    pids = {
-        int(queue.connection.hget(f'rq:execution:{job.id}:{job.get_executions()[0].id}', 'pid'))
-        for job, _, _ in started
-    }
+    connection: Any = queue.connection
+    pids = {int(connection.hget(f'rq:execution:{job.id}:{job.get_executions()[0].id}', 'pid')) for job, _, _ in started}
     assert pids == {pid for _, _, pid in started}
     for _, gate, _ in started:
         gate.touch()

@@ -22,7 +22,6 @@ import worker_jobs
 from rq import Queue
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
-from worker_support import HERE, Workers, until
 
 from rq_leveldb.client import autostart
 from rq_leveldb.errors import BadCronFile
@@ -31,6 +30,9 @@ from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.cron import DUE_KEY_TEMPLATE, Due, WorkerCron, next_step
 from rq_leveldb.worker.cron_file import CronFile, Entry, load
+from tests.places import APPLICATIONS, ROOT
+from tests.until import until
+from tests.worker.support import Workers, site_of
 
 HEAD = 'import worker_jobs\nfrom rq import cron\n'
 EVERY_HOUR = "cron.register(worker_jobs.nothing, 'default', interval=3600)\n"
@@ -41,7 +43,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
     """Return what writes a file of definitions and returns its path; its directory is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.syspath_prepend(str(APPLICATIONS))
 
     def write_file(*lines: str, name: str = 'config.py') -> str:
         path = tmp_path / name
@@ -53,7 +55,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
 
 
 def cron(connection: Any, path: str) -> WorkerCron:
-    return WorkerCron(Worker(['default'], connection=connection), path, 'WARNING')
+    return WorkerCron(site_of(Worker(['default'], connection=connection)), path, 'WARNING')
 
 
 def set_due(connection: Any, entry: Entry, seconds: float, written: float = -7200) -> None:
@@ -182,13 +184,13 @@ def test_an_entry_that_is_there_twice_runs_once_and_is_named(write: Callable[...
 def test_an_entry_is_the_same_in_every_process(write: Callable[..., str]) -> None:
     path = write("cron.register(worker_jobs.add, 'default', interval=60, args=({'a', 'b', 'c', 'd'}, 1.5))\n")
     program = f'from rq_leveldb.worker.cron_file import load; print(load({path!r}).entries[0].id)'
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '.')])}
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '.')])}
 
     ids = {
         subprocess.run(
             [sys.executable, '-c', program],
             env={**environment, 'PYTHONHASHSEED': seed},
-            cwd=HERE.parent.parent,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
@@ -464,14 +466,13 @@ def test_a_worker_that_dies_is_followed_at_once(
     first.kill()
     killed = time.time()
     history = 'rq:cron_job:worker_jobs.append:jobs'
-    until(lambda: queue.connection.zcount(history, killed, '+inf') >= 2, 20)
+    connection: Any = queue.connection
+    until(lambda: connection.zcount(history, killed, '+inf') >= 2, 20)
 
-    runs = [score for _, score in queue.connection.zrange(history, 0, -1, withscores=True)]
+    runs = [score for _, score in connection.zrange(history, 0, -1, withscores=True)]
     gaps = [after - before for before, after in itertools.pairwise(runs)]
     assert all(2 <= gap < 4 for gap in gaps), gaps
-    shown = json.loads(
-        queue.connection.hget(f'rq:cron_scheduler:{CronScheduler.all(queue.connection)[0].name}', 'cron_jobs')
-    )
+    shown = json.loads(connection.hget(f'rq:cron_scheduler:{CronScheduler.all(connection)[0].name}', 'cron_jobs'))
     assert [entry['interval'] for entry in shown] == [2]
 
 

@@ -12,19 +12,13 @@ import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, is_running, until
 
 from rq_leveldb.process import identify
 from rq_leveldb.worker.ending import Fate, decide
 from rq_leveldb.worker.liveness import Life, identity_fields, judge
 from rq_leveldb.worker.name_lock import NameLocks
-
-
-def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:
-    """Enqueue a job that waits; return it, the file that it waits for, and its process id, once it runs."""
-    started, gate = tmp_path / f'started{time.monotonic_ns()}', tmp_path / f'gate{time.monotonic_ns()}'
-    job = queue.enqueue(worker_jobs.wait_for, str(gate), str(started), **options)
-    return job, gate, int(until(lambda: started.exists() and started.read_text()))
+from tests.until import until
+from tests.worker.support import Workers, family, is_running, start_job
 
 
 def test_children_die_with_their_worker(workers: Workers, queue: Queue, tmp_path: Path) -> None:
@@ -41,7 +35,7 @@ def test_children_die_with_their_worker(workers: Workers, queue: Queue, tmp_path
 def test_a_run_that_ended_takes_nothing_from_the_one_that_goes_on(
     workers: Workers, queue: Queue, tmp_path: Path
 ) -> None:
-    connection = queue.connection
+    connection: Any = queue.connection
     workers.start(name='one')
     job, gate, child = start_job(queue, tmp_path)
     dead = {**identity_fields(identify(), locked=True), 'pid': '1', 'started': '1', 'birth': '2026-01-01T00:00:00Z'}

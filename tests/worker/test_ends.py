@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import process_jobs
 import pytest
@@ -12,9 +14,10 @@ import worker_jobs
 from rq import Callback, Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, until, work
 
 from rq_leveldb.worker.mailbox import Mailbox, Report, Slot
+from tests.until import until
+from tests.worker.support import Workers, family, stop_again, work
 
 _NEEDS_ROOT = {'drops its rights', 'changes its root'}
 
@@ -128,7 +131,7 @@ def test_who_waits_for_an_abandoned_job_is_told(how: str, workers: Workers, queu
     else:
         first.send_signal(signal.SIGTERM)
         until(lambda: queue.connection.hget('rq:worker:one', 'shutdown_requested_date'))
-        until(lambda: first.poll() is not None or first.send_signal(signal.SIGTERM))
+        until(lambda: stop_again(first))
         second = first
 
     until(lambda: job.get_status() == JobStatus.FAILED)
@@ -140,7 +143,9 @@ def test_who_waits_for_an_abandoned_job_is_told(how: str, workers: Workers, queu
 
 
 @pytest.mark.parametrize('callback', [process_jobs.stopped_and_exits, process_jobs.stopped_and_sleeps])
-def test_a_stopped_callback_holds_up_nobody(callback: object, workers: Workers, queue: Queue, tmp_path: Path) -> None:
+def test_a_stopped_callback_holds_up_nobody(
+    callback: Callable[..., Any], workers: Workers, queue: Queue, tmp_path: Path
+) -> None:
     notes, started = tmp_path / 'notes', tmp_path / 'started'
     worker = workers.start('--max-children', '2')
     job = queue.enqueue(
@@ -201,7 +206,7 @@ def test_a_job_of_any_size_ends_and_so_do_the_others(megabytes: int, queue: Queu
     work(queue, max_children=2)
 
     assert large.return_value() == megabytes * 1_000_000
-    assert len(result.return_value()) == megabytes * 1_000_000
+    assert len(cast(bytes, result.return_value())) == megabytes * 1_000_000
     assert {first.get_status(), last.get_status()} == {JobStatus.FINISHED}
 
 

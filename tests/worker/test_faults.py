@@ -19,7 +19,9 @@ import worker_jobs
 from redis.exceptions import ConnectionError
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, family, patiently, until
+
+from tests.until import until
+from tests.worker.support import Workers, family, patiently
 
 KILLS = int(os.environ.get('RQ_LEVELDB_TEST_KILLS', '20'))
 JOBS = int(os.environ.get('RQ_LEVELDB_TEST_JOBS', '300'))

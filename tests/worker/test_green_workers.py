@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, until
+
+from tests.until import until
+from tests.worker.support import Workers
 
 _MODULES = {
     'gevent': """

@@ -19,9 +19,11 @@ import redis as redis_py
 import worker_jobs
 from rq import Queue
 from rq.job import Job, JobStatus
-from worker_support import HERE, Workers, is_running, until
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.places import APPLICATIONS
+from tests.until import until
+from tests.worker.support import Workers, is_running
 
 
 def can_unshare() -> str:
@@ -73,7 +75,7 @@ class Machines:
             script = f'hostname {name} && mount --bind {boot} /proc/sys/kernel/random/boot_id && {script}'
         worker = [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self._url, '--no-http', '-n', name, *options]
         command = ['unshare', '--pid', '--uts', '--mount', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script]
-        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
         with self._log(name).open('wb') as log:
             shell = subprocess.Popen(
                 [*command, 'sh', *worker],

@@ -6,7 +6,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import worker_jobs
@@ -17,9 +17,10 @@ from rq.job import Dependency, Job, JobStatus
 from rq.rate_limit import RateLimit
 from rq.results import Result
 from rq.serializers import JSONSerializer
-from worker_support import work
+from rq.worker import DequeueStrategy
 
 from rq_leveldb.worker import Worker
+from tests.worker.support import work
 
 
 def test_as_many_jobs_at_once_as_there_may_be_children(queue: Queue, tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_as_many_jobs_at_once_as_there_may_be_children(queue: Queue, tmp_path: P
 
     work(queue, max_children=3)
 
-    assert max(job.return_value() for job in jobs) == 3
+    assert max(cast(int, job.return_value()) for job in jobs) == 3
 
 
 def test_each_job_has_a_process_of_its_own(queue: Queue) -> None:
@@ -49,9 +50,9 @@ def test_a_process_leads_its_group_and_shares_no_socket(queue: Queue) -> None:
 
     work(queue)
 
-    pid, pgrp = group.return_value()
+    pid, pgrp = cast(Any, group.return_value())
     assert pid == pgrp
-    found = [name for name in opened.return_value() if name not in inherited]
+    found = [name for name in cast(Any, opened.return_value()) if name not in inherited]
     assert [name for name in found if name.startswith('socket:')] == []
     assert not [name for name in found if 'eventpoll' in name or 'pidfd' in name]
 
@@ -96,7 +97,7 @@ def test_large_and_unserializable_results(queue: Queue) -> None:
 
     work(queue)
 
-    assert len(large.return_value()) == 500_000
+    assert len(cast(Any, large.return_value())) == 500_000
     assert strange.get_status() == JobStatus.FINISHED
     assert strange.return_value() == 'Unserializable return value'
 
@@ -236,7 +237,9 @@ def test_round_robin(redis: Any, tmp_path: Path) -> None:
             queue.enqueue(worker_jobs.append, str(tmp_path / 'trace'), f'{queue.name} {number}')
 
     worker = Worker(queues, connection=redis, max_children=1)
-    worker.work(burst=True, logging_level='WARNING', dequeue_strategy='round_robin')
+    # A string, as RQ's own command passes it.
+    strategy = cast(DequeueStrategy, 'round_robin')
+    worker.work(burst=True, logging_level='WARNING', dequeue_strategy=strategy)
 
     assert (tmp_path / 'trace').read_text().split() == ['a', '0', 'b', '0', 'a', '1', 'b', '1']
 
@@ -337,7 +340,7 @@ def test_hooks(queue: Queue) -> None:
         after_fork=[worker_jobs.after_fork],
     )
 
-    seen = [job.return_value() for job in jobs]
+    seen: list[Any] = [job.return_value() for job in jobs]
     assert len({hook['WORKER_TEST_FIRST'] for hook in seen}) == 1
     assert [hook['WORKER_TEST_FORKS'] for hook in seen] == ['1', '2', '3']
     assert all(hook['WORKER_TEST_AFTER'] == hook['pid'] for hook in seen)

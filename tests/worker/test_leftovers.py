@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from worker_support import is_running, until
 
 from rq_leveldb.process import identify
 from rq_leveldb.worker.leftovers import Remains, end_leftovers
+from tests.until import until
+from tests.worker.support import is_running
 
 needs_proc = pytest.mark.skipif(sys.platform != 'linux', reason='only process groups are known elsewhere')
 
@@ -29,11 +31,11 @@ class Job:
     def __init__(self, directory: Path, script: str, execution_id: str, environment: dict[str, str]) -> None:
         self.pids = directory / 'pids'
         self.pids.touch()
+        group: dict[str, Any] = {'process_group': 0} if sys.version_info >= (3, 11) else {'preexec_fn': os.setpgrp}
         self.process = subprocess.Popen(
             ['bash', '-c', script.replace('SAY', 'echo $$ >> $PIDS')],
             env={**os.environ, **environment, 'PIDS': str(self.pids)},
-            process_group=0 if sys.version_info >= (3, 11) else None,
-            preexec_fn=None if sys.version_info >= (3, 11) else os.setpgrp,
+            **group,
         )
         self.remains = Remains(execution_id, identify(self.process.pid))
 

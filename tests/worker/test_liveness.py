@@ -14,11 +14,12 @@ import pytest
 import worker_jobs
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.process import identify
 from rq_leveldb.worker.liveness import Life, Watcher, identity_fields, is_surely_dead, judge
 from rq_leveldb.worker.name_lock import NameLocks
+from tests.until import until
+from tests.worker.support import Workers
 
 HOLD = """
 import sys

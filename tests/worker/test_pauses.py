@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
 import worker_jobs
-from jumping_clock import HOURS, JumpingClock
 from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
-from worker_support import Workers, family, is_running, until
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from rq_leveldb import Redis
+from tests.until import until
+from tests.worker.jumping_clock import HOURS, JumpingClock
+from tests.worker.support import Workers, family, is_running
 
 
 @pytest.fixture
@@ -151,10 +156,69 @@ def test_a_store_that_is_stopped_for_long(
     assert [worker.poll() for worker in workers.started] == [None] * 3
 
 
+def test_a_store_that_is_stopped_for_longer_than_every_time_out(queue: Queue, tmp_path: Path, store_dir: Path) -> None:
+    connection = queue.connection
+    url = f'leveldb://{store_dir}?socket_timeout=1'
+    workers = Workers(url, connection)
+    log, gate = tmp_path / 'log', tmp_path / 'gate'
+    try:
+        worker = workers.launch(
+            *('--worker-class', 'impatient.ImpatientWorker', '--job-monitoring-interval', '1'),
+            *('--maintenance-interval', '1', '--max-children', '3', '--verbose'),
+            log=log,
+        )
+        until(lambda: workers.state() == 'idle')
+        goes_on, ends = (
+            queue.enqueue(worker_jobs.trace_and_wait, str(tmp_path / name), str(tmp_path / f'gate-{name}'))
+            for name in ('goes_on', 'ends')
+        )
+        times_out = queue.enqueue(worker_jobs.trace_and_wait, str(tmp_path / 'late'), str(gate), job_timeout=2)
+        jobs = [goes_on, ends, times_out]
+        until(lambda: all(job.get_status() == JobStatus.STARTED for job in jobs))
+        until(lambda: all((tmp_path / name).exists() for name in ('goes_on', 'ends', 'late')))
+        store = connection.info('server')['process_id']
+        os.kill(store, signal.SIGSTOP)
+        try:
+            (tmp_path / 'gate-ends').touch()
+            until(lambda: 'Timeout reading from socket' in log.read_text())
+            until(lambda: 'raised an exception' in log.read_text())
+            with Redis.from_url(url) as other, pytest.raises(redis_py.TimeoutError):
+                other.get('key')
+            # Whoever comes meanwhile starts no other store beside it, and says which one it is that does not answer.
+            second = ours('store', '--dir', str(store_dir))
+            assert second.returncode == 3
+            assert 'Another store already runs' in second.stderr
+            status = ours('status', '--url', url)
+            assert status.returncode == 1
+            assert f'The store (process {store}) runs and does not answer' in status.stderr
+        finally:
+            os.kill(store, signal.SIGCONT)
+
+        until(lambda: ends.get_status() == JobStatus.FINISHED)
+        until(lambda: times_out.get_status() == JobStatus.FAILED)
+        assert 'JobTimeoutException' in times_out.latest_result().exc_string
+        assert goes_on.get_status() == JobStatus.STARTED
+        (tmp_path / 'gate-goes_on').touch()
+        until(lambda: goes_on.get_status() == JobStatus.FINISHED)
+        later = queue.enqueue(worker_jobs.add, 1, 2)
+        until(lambda: later.get_status() == JobStatus.FINISHED)
+        assert all(len((tmp_path / name).read_text().split()) == 1 for name in ('goes_on', 'ends', 'late'))
+        assert connection.info('server')['process_id'] == store
+        assert worker.poll() is None
+    finally:
+        workers.close()
+
+
+def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'rq_leveldb', *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
 def test_what_expired_is_written_again_as_a_whole(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     workers.start('--job-monitoring-interval', '1', name='one')
     running = Running(queue, tmp_path)
-    connection = queue.connection
+    connection: Any = queue.connection
     executions = [execution for job in running.jobs for execution in job.get_executions()]
     before = {execution.key: connection.hgetall(execution.key) for execution in executions}
     worker = connection.hgetall('rq:worker:one')

@@ -10,7 +10,9 @@ import pytest
 import worker_jobs
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, is_running, until
+
+from tests.until import until
+from tests.worker.support import Workers, is_running
 
 
 def move(path: Path) -> None:

@@ -14,7 +14,9 @@ import worker_jobs
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
-from worker_support import Workers, is_running, until
+
+from tests.until import until
+from tests.worker.support import Workers, is_running, stop_again
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='only process groups are known elsewhere')
 
@@ -49,7 +51,7 @@ def second_signal(workers: Workers, queue: Queue, job: Job) -> None:
     until(lambda: queue.connection.hget('rq:worker:one', 'shutdown_requested_date'))
     # Within a second of the first it would be taken for its echo.
     for process in workers.started:
-        until(lambda process=process: process.poll() is not None or process.send_signal(signal.SIGTERM))
+        until(lambda process=process: stop_again(process))
 
 
 def grace(workers: Workers, queue: Queue, job: Job) -> None:
@@ -64,7 +66,9 @@ def stop_job(workers: Workers, queue: Queue, job: Job) -> None:
 
 def kill_child(workers: Workers, queue: Queue, job: Job) -> None:
     (execution,) = job.get_executions()
-    os.kill(int(queue.connection.hget(execution.key, 'pid')), signal.SIGKILL)
+    pid = queue.connection.hget(execution.key, 'pid')
+    assert pid is not None
+    os.kill(int(pid), signal.SIGKILL)
 
 
 @pytest.mark.parametrize('script', [STUBBORN, FAR], ids=['in the group', 'in a session of its own'])

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.worker.stale_code import StaleCode
+from tests.until import until
+from tests.worker.support import Workers
 
 
 @pytest.fixture

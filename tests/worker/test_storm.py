@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from jumping_clock import JumpingClock
 from rq import Queue
-from storm import Storm
-from worker_support import Workers
+
+from tests.worker.jumping_clock import JumpingClock
+from tests.worker.storm import Storm
+from tests.worker.support import Workers
 
 SECONDS = float(os.environ.get('RQ_LEVELDB_TEST_STORM', '12'))
 SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))

@@ -14,13 +14,15 @@ import pytest
 import worker_jobs
 from rq import Queue, Retry
 from rq.job import JobStatus
-from worker_support import HERE, Workers, until
 
 from rq_leveldb.worker.backoff import Backoff
 from rq_leveldb.worker.duties import Duties
 from rq_leveldb.worker.ending import Verdict, judge, pause_before_rerun
 from rq_leveldb.worker.loop import Loop
 from rq_leveldb.worker.mailbox import Report
+from tests.places import APPLICATIONS
+from tests.until import until
+from tests.worker.support import Workers
 
 
 def address_of(client: Any) -> str:
@@ -82,7 +84,7 @@ def test_process_1_reaps_what_is_not_its_own(queue: Queue, store_dir: Path) -> N
     zombies = queue.enqueue(worker_jobs.zombies_of_process_1, 2.5)
     worker = [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', f'leveldb://{store_dir}', '--no-http']
     command = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child', *worker, '-n', 'one', '-m', '1']
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])}
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])}
 
     done = subprocess.run([*command, '--max-jobs', '2'], env=environment, capture_output=True, text=True, timeout=60)
 

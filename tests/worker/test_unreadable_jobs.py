@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rq import Callback, Queue, Repeat, Retry
 from rq.job import Job, JobStatus
-from worker_support import Workers, until, work
 
 from rq_leveldb.unreadable import read_aside
+from tests.until import until
+from tests.worker.support import Workers, work
 
 FIELDS = (
     *('created_at', 'data', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'started_at'),
@@ -36,12 +37,13 @@ def status_of(job: Job) -> str:
 
 def is_left_over(queue: Queue, job: Job) -> bool:
     """Say whether a job is still taken for running."""
-    members = queue.connection.zrange(queue.started_job_registry.key, 0, -1)
+    members: Any = queue.connection.zrange(queue.started_job_registry.key, 0, -1)
     return any(member.startswith(job.id.encode()) for member in members)
 
 
 def test_any_field_may_hold_anything(queue: Queue) -> None:
-    broken, neighbours = [], []
+    broken: list[tuple[Job, str, bytes]] = []
+    neighbours: list[Job] = []
     for field in FIELDS:
         for value in VALUES:
             function = worker_jobs.nothing if len(broken) % 2 else worker_jobs.fail
@@ -83,7 +85,7 @@ def test_what_rqs_own_interface_writes_and_cannot_read(queue: Queue) -> None:
     jobs = [
         queue.enqueue(worker_jobs.fail, retry=Retry(max=2.0)),  # type: ignore[arg-type]
         queue.enqueue(worker_jobs.nothing, repeat=Repeat(times=2.0)),  # type: ignore[arg-type]
-        queue.enqueue(worker_jobs.nothing, description=b'\xff'),  # type: ignore[arg-type]
+        queue.enqueue(worker_jobs.nothing, description=b'\xff'),
     ]
     timed = queue.enqueue(worker_jobs.nothing)
     timed.timeout = 1.5

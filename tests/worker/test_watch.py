@@ -12,10 +12,11 @@ import pytest
 import worker_jobs
 from rq import Queue
 from rq.job import JobStatus
-from worker_support import Workers, until
 
 from rq_leveldb.worker.loop import Loop
 from rq_leveldb.worker.watch import CommandWatch, QueueWatch
+from tests.until import until
+from tests.worker.support import Workers
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_whatever_a_handler_raises_the_next_message_is_handled(redis: Any, loop:
             raise SystemExit(1)
         seen.append(json.loads(message['data']))
 
-    watch = CommandWatch(redis, loop, 'channel', handle, pytest.fail, failed.append)
+    watch = CommandWatch(redis, loop, 'channel', handle, lambda error: pytest.fail(repr(error)), failed.append)
     watch.open()
     for text in ('[' * 100_000, 'exit', '{}', '"the last"'):
         redis.publish('channel', text)
@@ -161,7 +162,9 @@ def test_a_worker_with_many_queues(workers: Workers, redis: Any) -> None:
     jobs = [Queue(names[number], connection=redis).enqueue(worker_jobs.add, number, 1) for number in (299, 0, 150)]
 
     until(lambda: all(job.get_status() == JobStatus.FINISHED for job in jobs))
-    scheduled = Queue(names[200], connection=redis).enqueue_at(jobs[0].enqueued_at, worker_jobs.add, 1, 1)
+    past = jobs[0].enqueued_at
+    assert past is not None
+    scheduled = Queue(names[200], connection=redis).enqueue_at(past, worker_jobs.add, 1, 1)
     until(lambda: scheduled.get_status() == JobStatus.FINISHED)
     output = workers.stop(worker)
     assert 'could not connect' not in output

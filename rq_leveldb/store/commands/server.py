@@ -9,6 +9,7 @@ from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, millise
 from rq_leveldb.store.command import row
 from rq_leveldb.store.commands.containers import container
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.descriptors import most_clients
 from rq_leveldb.store.info import REDIS_VERSION, Snapshot, sections
 from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
@@ -198,7 +199,7 @@ def _settings(ctx: Context) -> dict[str, str]:
         'latency-monitor-threshold': '0',
         'latency-tracking': 'no',
         'lua-time-limit': str(settings.busy_reply_threshold),
-        'maxclients': '10000',
+        'maxclients': str(most_clients()),
         'maxmemory': '0',
         'maxmemory-policy': 'noeviction',
         'notify-keyspace-events': '',

@@ -77,7 +77,7 @@ class Records:
         connection.hset(
             'rq-leveldb:tally', mapping={'started|sound': 3, 'bucket|wait|0.1|sound': 2, 'sum|wait|sound': 1}
         )
-        keys = sorted(connection.keys())
+        keys: list[Any] = sorted(connection.keys())
         for key in keys:
             # However long the test takes.
             connection.persist(key)
@@ -168,6 +168,6 @@ class Records:
         elif kind == b'zset':
             connection.zadd(key, {damage.value: float('inf') if damage.part % 2 else time.time() + 100})
         else:
-            fields = dict(connection.xrange(key)[-1][1])
-            name = sorted(fields)[damage.part % len(fields)]
-            connection.xadd(key, {**fields, name: damage.value})
+            entry = dict(connection.xrange(key)[-1][1])
+            name = sorted(entry)[damage.part % len(entry)]
+            connection.xadd(key, {**entry, name: damage.value})

@@ -7,19 +7,16 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from falcon.testing import Result, TestClient
 
 from rq_leveldb.http.application import Front
+from tests.places import APPLICATIONS
 
 TOKEN = 'a-token-for-the-tests'
-HERE = Path(__file__).parent
 
 
 class Api:
@@ -56,7 +53,7 @@ class FrontProcess:
         command = [sys.executable, '-m', 'rq_leveldb', 'http', '--url', url, '--import', 'http_tasks', *options]
         if '--http' not in options:
             command += ['--http', '127.0.0.1:0']
-        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -104,14 +101,3 @@ def ask(front: FrontProcess, path: str, document: Any = None, token: str | None 
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return the first true value; there is no event to wait for in another process's child."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError('it did not happen in time')

@@ -7,34 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import worker_jobs
 from redis.exceptions import ConnectionError
 from rq import Queue
 from rq import Worker as RQWorker
 from rq.job import Job
 
 from rq_leveldb.worker import Settings, Worker
-
-HERE = Path(__file__).parent
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return the first true value; what happens in another process' child can only be looked for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            value = condition()
-        except ConnectionError:
-            # The store was killed while it answered.
-            value = None
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError('it did not happen in time')
+from rq_leveldb.worker.site import Site
+from tests.places import APPLICATIONS
+from tests.until import until
 
 
 def patiently(call: Any) -> Any:
@@ -57,9 +43,14 @@ def work(queue: Queue, **settings: Any) -> Worker:
     return worker
 
 
+def site_of(worker: Worker) -> Site:
+    """Return what the parts of a worker receive."""
+    return Site.of(worker, worker.settings)
+
+
 def fields_of(job: Job) -> dict[bytes, bytes]:
     """Return what the store has of a job but for the moment at which it was enqueued."""
-    found: dict[bytes, bytes] = job.connection.hgetall(job.key)
+    found: dict[Any, Any] = job.connection.hgetall(job.key)
     assert found.pop(b'enqueued_at')
     return found
 
@@ -86,7 +77,7 @@ class Workers:
 
     def launch(self, *arguments: str, name: str = 'one', log: Path | None = None) -> subprocess.Popen[str]:
         """Start a worker; what it prints goes to a file, or to a pipe for `stop` to read."""
-        path = os.pathsep.join([str(HERE), os.environ.get('PYTHONPATH', '')])
+        path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
         output = subprocess.PIPE if log is None else os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         process = subprocess.Popen(
             [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self.url, '--no-http', '-n', name, *arguments],
@@ -129,7 +120,7 @@ class Workers:
 def family(pid: int) -> list[psutil.Process]:
     """Return the processes below one."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 
@@ -137,6 +128,21 @@ def family(pid: int) -> list[psutil.Process]:
 def is_running(pid: int) -> bool:
     """Say whether there is such a process that has not ended."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def stop_again(process: subprocess.Popen[str]) -> bool:
+    """Say whether a worker has ended; if not, send it another SIGTERM."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        return False
+    return True
+
+
+def start_job(queue: Queue, tmp_path: Path, **options: Any) -> tuple[Job, Path, int]:
+    """Enqueue a job that waits; return it, the file that it waits for, and its process id, once it runs."""
+    started, gate = tmp_path / f'started{time.monotonic_ns()}', tmp_path / f'gate{time.monotonic_ns()}'
+    job = queue.enqueue(worker_jobs.wait_for, str(gate), str(started), **options)
+    return job, gate, int(until(lambda: started.exists() and started.read_text()))

@@ -125,7 +125,7 @@ def replace_perform() -> None:
         note('traced', job.func_name)
         return original(self, job, queue, execution)
 
-    rq.worker.Worker.perform_job = traced
+    rq.worker.Worker.perform_job = traced  # type: ignore[method-assign]
 
 
 def start_thread() -> None:
