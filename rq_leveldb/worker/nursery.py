@@ -130,7 +130,7 @@ class Nursery:
             return self._order_from_forker()
         except OSError as error:
             # No descriptors, no memory, no more processes.
-            self._site.log.error('Worker %s: could not fork a child: %s', self._site.name, error)
+            self._site.log.error('Worker %s: no child can be forked now: %s', self._site.name, error)
             self._forking_failed()
             return False
 
