@@ -11,9 +11,9 @@ import sys
 
 import falcon
 
-from rq_leveldb.http.address import Address, listen
-from rq_leveldb.http.serve import Server
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.serving.address import Address, listen
+from rq_leveldb.http.serving.server import FrontServer
+from rq_leveldb.http.settings import HttpSettings
 
 ANSWER = {'id': 'b1e13686-9cf3-4d5d-bf7e-a636d36e8bad', 'status': 'queued', 'queue': 'default', 'is_duplicate': False}
 
@@ -37,7 +37,7 @@ class Bare:
         """Nothing is open."""
 
 
-class Unbound(Server):
+class Unbound(FrontServer):
     """The same settings, and gunicorn's threaded worker as it comes."""
 
     def load_config(self) -> None:
@@ -50,8 +50,8 @@ class Unbound(Server):
 def main() -> None:
     sock = listen(Address.parse('127.0.0.1:0'))
     print(f'Serving on http://127.0.0.1:{sock.getsockname()[1]}', flush=True)
-    server = Server if sys.argv[1:] == ['bound'] else Unbound
-    server(Settings(), sock.fileno(), Bare).run()  # type: ignore[arg-type]
+    server = FrontServer if sys.argv[1:] == ['bound'] else Unbound
+    server(HttpSettings(), sock.fileno(), Bare).run()  # type: ignore[arg-type]
 
 
 if __name__ == '__main__':

@@ -57,7 +57,7 @@ def http(
 
     Every option has an environment variable; docs/http.rst lists them.
     """
-    from rq_leveldb.http.child import run
+    from rq_leveldb.http.serving.child import run
 
     try:
         run(

@@ -13,7 +13,7 @@ __all__ = ['token']
 @options.url
 def token(url: str | None) -> None:
     """Print the bearer token of the HTTP front, creating it if there is none."""
-    from rq_leveldb.http.place import Place
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.serving.place import Place
+    from rq_leveldb.http.settings import HttpSettings
 
-    click.echo(Place.find(url).token(Settings.from_environment(open=False)))
+    click.echo(Place.find(url).token(HttpSettings.from_environment(open=False)))

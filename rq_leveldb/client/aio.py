@@ -132,7 +132,7 @@ class AsyncStoreConnection(AsyncUnixConnection):
             sent = progress.sent
             await self.check_health()
             progress.sent = sent
-        # A transport takes everything at once, and says only later that the other side has gone.
+        # A transport accepts everything at once, and reports only later that the other side is gone.
         progress.sent = True
         await super().send_packed_command(command, check_health=False)
 

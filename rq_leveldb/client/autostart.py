@@ -1,8 +1,8 @@
 """Starting the store when a client finds none, exactly once whatever the race; replacing one that is too old.
 
 Whoever finds nobody listening takes a file lock, looks again, and starts a store as a detached process, which says
-over a pipe how it went. The others wait for the lock and find it running. The store's own lock settles what is left:
-a second store says `busy` and goes away.
+over a pipe how it went. The others wait for the lock and find it running. The store's own lock settles any other race:
+a second store reports `busy` and exits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rq_leveldb.version import __version__
 
 __all__ = ['connect', 'is_older', 'must_be_replaced', 'replace', 'running_store', 'stop']
 
-# A store that must first recover a large log takes its time; nobody waits longer than this for it.
+# A store that must first recover a large log takes longer to start; no client waits longer than this.
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.005
@@ -77,7 +77,7 @@ def connect(location: Location, timeout: float | None = None) -> socket.socket:
         return _dial(location.directory, timeout)
     except _NOBODY_LISTENS as error:
         raise StoreNotStarting(
-            str(location.directory.path), title='The store goes away as soon as it started'
+            str(location.directory.path), title='The store exits right after it has started'
         ) from error
 
 
@@ -140,7 +140,7 @@ def replace(location: Location) -> None:
         if running is not None and is_older(running[1]) and not _shut_down(directory, running[0]):
             raise StoreNotStarting(
                 str(directory.path),
-                title=f'The store of version {running[1]} did not make way for this version',
+                title=f'The running store of version {running[1]} did not stop for this version',
                 advice=f'Stop its process {running[0].pid}.',
             )
 
@@ -266,7 +266,7 @@ def _spawn(location: Location, deadline: float) -> bool:
         True if it listens, False if another process holds the directory.
 
     Raises:
-        StoreError: it says what is wrong, or ended without a word.
+        StoreError: it reported an error, or exited without one.
     """
     directory = location.directory
     log = _open(directory, directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -62,7 +62,7 @@ class StoreConnection(UnixConnection):
     def __init__(self, path: str = '', **options: Any) -> None:
         for name in ('retry', 'retry_on_error', 'retry_on_timeout'):
             options.pop(name, None)
-        # Without CLIENT SETINFO a connection costs two round trips less, and every job's process makes one.
+        # Without CLIENT SETINFO a connection costs two round trips less, and each job's process opens one.
         options.update(NO_SETINFO)
         options.setdefault('parser_class', RepliesParser)
         super().__init__(path=path, **options)

@@ -1,4 +1,4 @@
-"""Making the place of a connection the default one, for what a process and its children do without naming any."""
+"""Making the place of a connection the default for a process and its children."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ['default_place', 'url_of']
 
 
 def url_of(connection: Any) -> str | None:
-    """Return the URL of a client's place; None where no URL says it, as with Sentinels.
+    """Return the URL of a client's place; None if no URL can express it, as with Sentinels.
 
     Args:
         connection: a redis.Redis.

@@ -1,4 +1,4 @@
-"""What redis-py 8 has and older versions lack, back to 5.0.1: the rest of the client counts on it."""
+"""What redis-py 8 has and older versions lack, back to 5.0.1; the rest of the client relies on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_SETINFO: Mapping[str, None] = (
     else {'lib_name': None, 'lib_version': None}
 )
 
-# What ConnectionPool.get_connection wants to be told, though it has no use for it.
+# An argument that ConnectionPool.get_connection requires and does not use.
 UNUSED_NAME: tuple[str, ...] = (
     ('_',) if signature(ConnectionPool.get_connection).parameters['command_name'].default is Parameter.empty else ()
 )

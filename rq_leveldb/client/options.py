@@ -1,4 +1,4 @@
-"""What redis.Redis takes, and which of it means something to a store; the rest is accepted, with one warning."""
+"""The options of redis.Redis, and which of them apply to a store; the others are accepted, with one warning."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _URL_OPTIONS: Mapping[str, Callable[[str], object]] = {
 _TLS = frozenset(name for name in _KNOWN if name.startswith('ssl_'))
 _NETWORK = _TLS | (_KNOWN & {'socket_keepalive', 'socket_keepalive_options'})
 _FOR_A_SERVER = _KNOWN & {'credential_provider', 'retry', 'retry_on_error', 'retry_on_timeout', 'username'}
-# Settings that speak of a server on a network, and values that say nothing; beside these, redis-py's own defaults.
+# Settings for a server on a network, and the values that need no warning, besides redis-py's own defaults.
 _UNUSED: Mapping[str, tuple[object, ...]] = {
     'host': ('localhost', '127.0.0.1', '::1', None),
     'port': (6379, '6379', None),
@@ -125,7 +125,7 @@ def for_store(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in options.items() if name in _USED}
     for name, text in location.extra.items():
         if name not in _URL_OPTIONS:
-            raise BadAddress(location.url, advice=f'A store has no option {name}.')
+            raise BadAddress(location.url, advice=f'A store has no option {name}; remove it.')
         try:
             kept[name] = _URL_OPTIONS[name](text)
         except ValueError as error:

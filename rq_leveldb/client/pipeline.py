@@ -2,7 +2,7 @@
 
 One `enqueue` is two transactions of eight commands. redis-py packs, reads and checks each of them through half a dozen
 calls, which takes longer than the store needs to answer. Here a transaction is packed at once and its replies are taken
-from hiredis at once. What is unusual goes redis-py's way.
+from hiredis at once. Unusual commands are left to redis-py.
 """
 
 from __future__ import annotations

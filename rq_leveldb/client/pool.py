@@ -1,4 +1,4 @@
-"""The pool: redis-py's, taking and giving back a connection at a fifth of the price."""
+"""redis-py's pool, in which taking and returning a connection costs a fifth."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class StorePool(ConnectionPool):
             )
             self._in_use_connections.add(connection)
         try:
-            # A store that has gone is noticed here, before anything is sent, and connecting starts another. Data
-            # that waits belongs to a command that was given up, and must not be taken for the next one's.
+            # A store that is gone is noticed here, before anything is sent, and connecting starts another. Unread data
+            # belongs to a command that was given up, and must not be taken for the next one's reply.
             if connection.is_connected and connection.has_news():
                 connection.disconnect()
             if not connection.is_connected:

@@ -1,4 +1,4 @@
-"""Whether there is something to read from a socket, with what this process has for asking."""
+"""Whether there is something to read from a socket, by the means that this process has."""
 
 from __future__ import annotations
 

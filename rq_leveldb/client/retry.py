@@ -1,4 +1,4 @@
-"""The retry rule: a command is sent again only if not one byte of it was handed to the system."""
+"""The retry rule: a command is sent again only if no byte of it was handed to the operating system."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unavailable(reason: StoreError) -> StoreUnavailable:
 
 
 class Progress:
-    """Whether a connection has handed anything of the present operation to the system."""
+    """Whether a connection has handed any part of the current operation to the operating system."""
 
     __slots__ = ('sent',)
 
@@ -42,10 +42,10 @@ class Progress:
 
 
 class UnsentRetry(Retry):
-    """redis-py's retry for one connection, in which only that is repeated which cannot have been executed.
+    """redis-py's retry for one connection, which repeats only what cannot have been executed.
 
-    redis-py's own would send a command again whose answer was lost, and so enqueue a job twice. There is nothing to
-    wait for between two attempts either: connecting waits for the store to start.
+    redis-py's own would resend a command whose reply was lost, and so enqueue a job twice. There is also no reason to
+    wait between two attempts: connecting waits for the store to start.
 
     Args:
         progress: the connection's.

@@ -1,4 +1,4 @@
-"""The HTTP front: a WSGI application, for gunicorn as `rq-leveldb http` runs it, or for anybody's own server.
+"""The HTTP front: a WSGI application, served by `rq-leveldb http` or by any other WSGI server.
 
 gunicorn 'rq_leveldb.http:create_app()'
 """
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redis import Redis
 
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.settings import HttpSettings
 
 __all__ = ['create_app']
 
 
-def create_app(connection: Redis | None = None, settings: Settings | None = None) -> Callable[..., Any]:
+def create_app(connection: Redis | None = None, settings: HttpSettings | None = None) -> Callable[..., Any]:
     """Return the WSGI application.
 
     Args:
@@ -27,10 +27,10 @@ def create_app(connection: Redis | None = None, settings: Settings | None = None
         StoreError: the settings, the token or the place cannot be used.
     """
     from rq_leveldb.http.application import build
-    from rq_leveldb.http.place import Place
-    from rq_leveldb.http.settings import Settings
+    from rq_leveldb.http.serving.place import Place
+    from rq_leveldb.http.settings import HttpSettings
 
-    chosen = settings or Settings.from_environment()
+    chosen = settings or HttpSettings.from_environment()
     place = Place.find()
     app: Callable[..., Any] = build(connection or place.connect(), chosen, place.token(chosen)).app
     return app

@@ -1,36 +1,47 @@
-"""The WSGI application: which resource answers on which path."""
+"""The WSGI application: all routes, who may pass, and how errors are answered."""
 
 from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
 
 import falcon
 from redis import Redis
 
-from rq_leveldb.http.allow import AllowList
-from rq_leveldb.http.auth import Guard, Session, Sessions
-from rq_leveldb.http.backend import Backend
-from rq_leveldb.http.events import Events
-from rq_leveldb.http.head import Head
-from rq_leveldb.http.health import Functions, Health
-from rq_leveldb.http.job_actions import JobActions, RequeueFailed
-from rq_leveldb.http.job_result import JobLog, JobResult
-from rq_leveldb.http.jobs import Batch, Jobs, OneJob
-from rq_leveldb.http.metrics import Metrics
-from rq_leveldb.http.observer import Observer
-from rq_leveldb.http.openapi import OpenApi
-from rq_leveldb.http.page import Page
-from rq_leveldb.http.problems import install
-from rq_leveldb.http.queues import OneQueue, Queues, Suspension
-from rq_leveldb.http.schedules import Cron, Schedules
-from rq_leveldb.http.settings import Settings
-from rq_leveldb.http.tries import Tries
-from rq_leveldb.http.unreadable import Unreadable
-from rq_leveldb.http.workers import OneWorker, Workers
+from rq_leveldb.http import page
+from rq_leveldb.http.access.allow import AllowList
+from rq_leveldb.http.access.guard import Guard
+from rq_leveldb.http.access.sessions import Sessions
+from rq_leveldb.http.access.tries import Tries
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.resources import (
+    description,
+    events,
+    functions,
+    health,
+    job_actions,
+    job_result,
+    jobs,
+    metrics,
+    queues,
+    schedules,
+    session,
+    suspension,
+    unreadable,
+    workers,
+)
+from rq_leveldb.http.resources.observer import Observer
+from rq_leveldb.http.routing import errors
+from rq_leveldb.http.routing.head import Head
+from rq_leveldb.http.routing.openapi import describe
+from rq_leveldb.http.routing.route import Route, responder
+from rq_leveldb.http.settings import HttpSettings
 
-__all__ = ['Front', 'build']
+__all__ = ['Application', 'build']
 
 
-class Front:
-    """The application and what has to be told when it ends.
+class Application:
+    """The application, and what must be closed when it ends.
 
     Args:
         app: the WSGI application.
@@ -42,61 +53,51 @@ class Front:
         self.observer = observer
 
     def close(self) -> None:
-        """End the event streams, so that their threads come free."""
+        """End the event streams, so that their threads become free."""
         self.observer.close()
 
 
-def build(connection: Redis, settings: Settings, token: str | None, allow: AllowList | None = None) -> Front:
+def build(connection: Redis, settings: HttpSettings, token: str | None, allow: AllowList | None = None) -> Application:
     """Make the application.
 
     Args:
         connection: to the store or to a real Redis server, replies as bytes; used from several threads.
         settings: the settings.
-        token: the bearer token; None asks for none.
+        token: the bearer token; None requires none.
         allow: the functions that may be enqueued; by default what the settings name, imported now.
     """
     backend = Backend(connection, settings, allow or AllowList(settings.imports, settings.allow))
-    sessions = Sessions(token, connection)
-    tries = Tries()
+    sessions, tries = Sessions(token, connection), Tries()
     observer = Observer(backend)
+    routes: list[Route] = [
+        *page.routes(),
+        # Once all routes are known, and once only.
+        *description.routes(functools.cache(lambda: describe(routes))),
+        *health.routes(backend),
+        *metrics.routes(backend, observer),
+        *session.routes(sessions, tries),
+        *functions.routes(),
+        *jobs.routes(backend),
+        *job_result.routes(backend),
+        *job_actions.routes(),
+        *queues.routes(),
+        *suspension.routes(),
+        *workers.routes(),
+        *schedules.routes(),
+        *unreadable.routes(),
+        *events.routes(observer, settings.max_streams),
+    ]
+    open_paths = [route.path for route in routes if route.is_open]
     is_local = settings.address.startswith('unix:')
-    guard = Guard(sessions, tries, settings.hosts, settings.origins, is_local)
+    guard = Guard(sessions, tries, open_paths, settings.hosts, settings.origins, is_local)
     app = falcon.App(middleware=(Head(), guard))
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False
-    install(app)
-    job_actions = JobActions(backend)
-    queue = OneQueue(backend)
-    worker = OneWorker(backend)
-    health = Health(backend)
-    page = Page()
-    app.add_route('/', page)
-    app.add_route('/page/{name}', page, suffix='file')
-    app.add_route('/openapi.json', OpenApi(settings))
-    app.add_route('/healthz', health)
-    app.add_route('/healthz/live', health, suffix='live')
-    app.add_route('/healthz/ready', health, suffix='ready')
-    app.add_route('/metrics', Metrics(backend, observer))
-    app.add_route('/v1/session', Session(sessions, tries))
-    app.add_route('/v1/functions', Functions(backend))
-    app.add_route('/v1/jobs', Jobs(backend))
-    app.add_route('/v1/batch', Batch(backend))
-    app.add_route('/v1/requeue-failed', RequeueFailed(backend))
-    app.add_route('/v1/jobs/{job_id}', OneJob(backend))
-    app.add_route('/v1/jobs/{job_id}/result', JobResult(backend))
-    app.add_route('/v1/jobs/{job_id}/log', JobLog(backend))
-    app.add_route('/v1/jobs/{job_id}/cancel', job_actions, suffix='cancel')
-    app.add_route('/v1/jobs/{job_id}/stop', job_actions, suffix='stop')
-    app.add_route('/v1/jobs/{job_id}/requeue', job_actions, suffix='requeue')
-    app.add_route('/v1/queues', Queues(backend))
-    app.add_route('/v1/queues/{name}', queue)
-    app.add_route('/v1/queues/{name}/empty', queue, suffix='empty')
-    app.add_route('/v1/suspension', Suspension(backend))
-    app.add_route('/v1/workers', Workers(backend))
-    app.add_route('/v1/workers/{name}', worker)
-    app.add_route('/v1/workers/{name}/shutdown', worker, suffix='shutdown')
-    app.add_route('/v1/schedules', Schedules(backend))
-    app.add_route('/v1/cron', Cron(backend))
-    app.add_route('/v1/unreadable', Unreadable(backend))
-    app.add_route('/v1/events', Events(observer, settings.max_streams))
-    return Front(app, observer)
+    errors.install(app)
+    resources: dict[str, SimpleNamespace] = {}
+    for route in routes:
+        resource = resources.setdefault(route.path, SimpleNamespace())
+        setattr(resource, f'on_{route.method.lower()}', responder(route, backend))
+    for path, resource in resources.items():
+        app.add_route(path, resource)
+    return Application(app, observer)

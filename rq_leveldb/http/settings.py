@@ -1,4 +1,4 @@
-"""What the HTTP front may be told, and the environment variable of each."""
+"""The settings of the HTTP front, and the environment variable of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rq_leveldb.errors import StoreError
 
-__all__ = ['DEFAULT_ADDRESS', 'BadSetting', 'Settings', 'variable']
+__all__ = ['DEFAULT_ADDRESS', 'BadSetting', 'HttpSettings', 'variable']
 
 DEFAULT_ADDRESS = '127.0.0.1:7753'
 
@@ -34,10 +34,10 @@ def _flag(text: str) -> bool:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError('write a number above zero')
-    return value
+    value = text.strip()
+    if not value.isascii() or not value.isdigit() or not int(value):
+        raise ValueError('write a whole number above zero')
+    return int(value)
 
 
 def _setting(variable: str, read: Callable[[str], Any], default: Any) -> Any:
@@ -45,13 +45,13 @@ def _setting(variable: str, read: Callable[[str], Any], default: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Settings:
+class HttpSettings:
     """The settings of the HTTP front; each can also be given by its environment variable.
 
     Args:
         address: `host:port`, `:port` (loopback) or `unix:path`. RQ_LEVELDB_HTTP
         token: the bearer token; None takes the one in the data directory. RQ_LEVELDB_HTTP_TOKEN
-        open: ask for no token; only on loopback or a unix socket. RQ_LEVELDB_HTTP_OPEN
+        open: require no token; only on loopback or a unix socket. RQ_LEVELDB_HTTP_OPEN
         imports: modules to import; functions with `@job` in them may be enqueued. RQ_LEVELDB_IMPORT
         allow: patterns of further functions that may be enqueued. RQ_LEVELDB_ALLOW
         hosts: names by which this service is reached, besides localhost and IP addresses. RQ_LEVELDB_HTTP_HOSTS
@@ -94,7 +94,7 @@ class Settings:
     access_log: bool = _setting('RQ_LEVELDB_HTTP_ACCESS_LOG', _flag, False)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> HttpSettings:
         """Return the settings: those given, else from the environment, else the defaults.
 
         Args:
@@ -121,6 +121,6 @@ def variable(name: str) -> str:
     """Return the environment variable of a setting.
 
     Args:
-        name: the setting's name in `Settings`.
+        name: the setting's name in `HttpSettings`.
     """
-    return str(Settings.__dataclass_fields__[name].metadata['variable'])
+    return str(HttpSettings.__dataclass_fields__[name].metadata['variable'])

@@ -12,12 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
+from pathlib import Path
 
 from rq_leveldb.store import command as flags
+from rq_leveldb.store import encoding
 from rq_leveldb.store.blocking import WaitingRoom
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.encoding import DamagedRecord
 from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
@@ -38,6 +41,7 @@ from rq_leveldb.store.script_time import BUSY, ScriptAborted
 
 SHOWN_ARGUMENTS = 32
 SHOWN_BYTES = 128
+_SHOWN_KEYS = 5
 
 MAX_QUEUE = 512 << 20
 """Bytes that the commands of a transaction may need in memory, beside their own."""
@@ -297,6 +301,22 @@ class Dispatcher:
             return self._monitored(ctx, row, argv) if self.monitors else row.handler(ctx, argv)
         except ScriptAborted as error:
             raise UnitAborted(error) from error
+        except encoding.UNREADABLE as fault:
+            raise self.damage(ctx, row.command, argv, fault) from fault
+
+    def damage(self, ctx: Context, command: Command | None, argv: list[bytes], fault: Exception) -> DamagedRecord:
+        """
+        :param command: what met damaged records; None for what `argv` calls
+        :param fault: one of `encoding.UNREADABLE`
+        :returns: it, with the keys that the command names
+        """
+        command = command or find(self.commands, argv)
+        if command is None or not command.keys[0]:
+            return encoding.of_keys(fault, ())
+        first, last, step = command.keys
+        prefix = self.keyspace.prefixes[ctx.db]
+        named = argv[first : last + 1 if last >= 0 else len(argv) + last + 1 : step]
+        return encoding.of_keys(fault, [prefix + key for key in named])
 
     def _monitored(self, ctx: Context, row: _Row, argv: list[bytes]) -> Reply:
         name = row.command.name
@@ -366,6 +386,11 @@ class Dispatcher:
                 reply = waiter.attempt(place[1])
             except ReplyError as error:
                 reply = error
+            except encoding.UNREADABLE as fault:
+                self.waiting.leave(waiter)
+                found = encoding.of_keys(fault, [self.keyspace.prefixes[place[0]] + place[1]])
+                waiter.deliver(damaged(self.settings.directory.path, words_of(found)))
+                raise found from fault
             except Exception:
                 # Left in line it would fail whoever changes this key next.
                 self.waiting.leave(waiter)
@@ -411,6 +436,27 @@ class Dispatcher:
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()
+
+
+def damaged(directory: Path, reason: str) -> ReplyError:
+    """:param reason: what cannot be read, in words"""
+    return ReplyError(
+        f'MISCONF the database in {directory} is damaged or cannot be read ({reason}). Other keys can be used; '
+        'rq-leveldb check says what is damaged, and with --fix saves what can be read'
+    )
+
+
+def words_of(fault: DamagedRecord) -> str:
+    """:returns: what is damaged, and of which key"""
+    names = [
+        f"'{key[encoding.META_PREFIX_SIZE :][:SHOWN_BYTES].decode('utf-8', 'surrogateescape')}'"
+        for key in islice(fault.keys, _SHOWN_KEYS)
+    ]
+    if len(fault.keys) > _SHOWN_KEYS:
+        names.append('...')
+    if not names:
+        return f'a key: {fault.reason}'
+    return f'{"one of the keys" if len(names) > 1 else "the key"} {", ".join(names)}: {fault.reason}'
 
 
 def _heard_while_subscribed(client: ClientState, command: Command) -> bool:

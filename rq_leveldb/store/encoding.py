@@ -115,6 +115,36 @@ _WITHOUT_MEMBERS = SMALL_TYPES | {TYPE_STRING}
 
 u64 = _U64.pack
 u32 = _U32.pack
+
+
+class DamagedRecord(ValueError):
+    """A record that says what cannot be, or that is missing beside another one.
+
+    :param reason: what is wrong, in words
+    :param keys: whose it is, as meta keys; empty if that is not known here
+    """
+
+    def __init__(self, reason: str, keys: Sequence[bytes] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.keys = keys
+
+
+UNREADABLE = (DamagedRecord, struct.error)
+"""What reading records may raise: struct.error for one that is too short or too long."""
+
+
+def of_keys(fault: Exception, keys: Sequence[bytes]) -> DamagedRecord:
+    """
+    :param fault: one of `UNREADABLE`
+    :param keys: whose records were read, as meta keys
+    :returns: the same, with keys
+    """
+    if isinstance(fault, DamagedRecord):
+        return fault if fault.keys else DamagedRecord(fault.reason, keys)
+    return DamagedRecord('one of its records is too short or too long', keys)
+
+
 _U64_TAG = struct.Struct('>Qc').pack
 _U64_TAG_U32 = struct.Struct('>QcI').pack
 _U64_TAG_U64 = struct.Struct('>QcQ').pack
@@ -168,7 +198,8 @@ def is_own_record(key: bytes, value: bytes) -> bool:
         size = NAMESPACE_SIZE
     if size is None and key.startswith(_COUNT) and len(key) == len(_COUNT) + NAMESPACE_SIZE:
         size = 8
-    return size is None or len(value) == size
+    # A number of 8 bytes has to fit into a reply.
+    return size is None or (len(value) == size and (size < 8 or value[0] < 0x80))
 
 
 # -- keys
@@ -186,6 +217,14 @@ def expiry_key(due: int, meta_key: bytes) -> bytes:
 def split_expiry_key(key: bytes) -> tuple[int, bytes]:
     """:returns: due (Unix time in ms) and the meta key"""
     return read_u64(key, 1), META_PREFIX + key[9:]
+
+
+def due_key(key: bytes) -> tuple[int, bytes]:
+    """As :func:`split_expiry_key`, from an entry that may be anything: what cannot be read is due, and for no key."""
+    return split_expiry_key(key) if len(key) >= _EXPIRY_SIZE else (1, META_PREFIX)
+
+
+_EXPIRY_SIZE = 1 + 8 + NAMESPACE_SIZE
 
 
 def garbage_key(version: int) -> bytes:
@@ -235,8 +274,28 @@ def counted_body(version: int, count: int) -> bytes:
 
 
 def read_counted_body(record: bytes) -> tuple[int, int]:
+    """:returns: version and count of a value that is large, whatever its type"""
     body: tuple[int, int] = _TWO.unpack_from(record, _HEADER_SIZE)
     return body
+
+
+def check_large(record: bytes) -> None:
+    """See that the record of a large value says what can be, so that what goes by it comes to an end.
+
+    :raises DamagedRecord: it does not
+    """
+    type_code = record[0]
+    size = _BODY_SIZES.get(type_code)
+    if size is not None and len(record) != _HEADER_SIZE + size:
+        raise DamagedRecord('its record is too short or too long')
+    if type_code == TYPE_LIST:
+        _, head, tail, count = read_list_body(record)
+        if not count <= tail - head <= MAX_SPAN:
+            raise DamagedRecord('it says that its elements are where they cannot be')
+    else:
+        count = read_counted_body(record)[1]
+    if count > MAX_COUNT or (not count and type_code != TYPE_STREAM):
+        raise DamagedRecord('it says that it has as many members as cannot be')
 
 
 def meta_version(record: bytes) -> int:
@@ -260,11 +319,26 @@ def sorted_set_body(version: int, count: int, floor: bytes) -> bytes:
 
 
 def read_sorted_set_body(record: bytes) -> tuple[int, int, bytes]:
-    version, count = _TWO.unpack_from(record, _HEADER_SIZE)
-    return version, count, record[_HEADER_SIZE + 16 :]
+    version, count = read_counted_body(record)
+    return version, count, record[_HEADER_SIZE + _TWO.size :]
 
 
 _STREAM = struct.Struct('>9Q')
+_BODY_SIZES = {TYPE_LIST: _FOUR.size, TYPE_SET: _TWO.size, TYPE_LARGE_HASH: _TWO.size, TYPE_STREAM: _STREAM.size}
+MAX_COUNT = (1 << 32) - 1
+"""Elements, members, fields or entries of one value; more make no sense, as in Redis."""
+MAX_SPAN = 1 << 40
+"""Positions from a list's first element to its last: none gets that far, and walking its holes would take for ever."""
+MAX_NUMBER = (1 << 63) - 1
+"""The greatest number that a reply can hold."""
+
+
+def check_number(number: int) -> None:
+    """:raises DamagedRecord: it is too large for a reply"""
+    if number > MAX_NUMBER:
+        raise DamagedRecord('a number in one of its records is too large')
+
+
 StreamId = tuple[int, int]
 """Milliseconds and sequence number."""
 
@@ -323,6 +397,8 @@ def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
         end = start + length
         items.append(data[start:end])
         start = end
+    if start != len(data):
+        raise DamagedRecord('its length is wrong')
     return items
 
 
@@ -335,14 +411,9 @@ def check_strings(data: bytes, offset: int = 0) -> list[bytes]:
         count = read_u32(data, offset)
         if len(data) < offset + 4 + 4 * count:
             raise ValueError('it is too short')
-        items = read_strings_body(data, offset)
+        return read_strings_body(data, offset)
     except struct.error as error:
         raise ValueError('it is too short') from error
-    if offset + 4 + 4 * count + sum(map(len, items)) != len(data):
-        raise ValueError('its length is wrong')
-    if sum(struct.unpack_from(f'>{count}I', data, offset + 4)) != sum(map(len, items)):
-        raise ValueError('its length is wrong')
-    return items
 
 
 def check_small(record: bytes) -> list[bytes]:
@@ -432,6 +503,8 @@ def read_occurrences_record(record: bytes) -> tuple[int, int] | None:
     if len(record) == 8:
         return None
     count, floor = _TWO.unpack(record)
+    if count > MAX_COUNT:
+        raise DamagedRecord('it says that an element stands where it cannot')
     return count, floor
 
 
@@ -539,6 +612,9 @@ def group_record(number: int, last: StreamId, read: int | None, pending: int, fl
 
 def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int, StreamId]:
     number, ms, seq, read, pending, floor_ms, floor_seq = _GROUP.unpack(record)
+    check_number(pending)
+    if read != _NOT_KNOWN:
+        check_number(read)
     return number, (ms, seq), None if read == _NOT_KNOWN else read, pending, (floor_ms, floor_seq)
 
 
@@ -553,6 +629,10 @@ def consumer_record(seen: int, active: int | None, pending: int) -> bytes:
 
 def read_consumer_record(record: bytes) -> tuple[int, int | None, int]:
     seen, active, pending = _CONSUMER.unpack(record)
+    check_number(seen)
+    check_number(pending)
+    if active != _NOT_KNOWN:
+        check_number(active)
     return seen, None if active == _NOT_KNOWN else active, pending
 
 
@@ -567,6 +647,8 @@ def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
 
 def read_pending_record(record: bytes) -> tuple[int, int, bytes]:
     delivered, times = _PENDING.unpack_from(record)
+    check_number(delivered)
+    check_number(times)
     return delivered, times, record[_PENDING.size :]
 
 

@@ -40,6 +40,11 @@ MAX_OPEN_FILES = 500
 """Each open table keeps its index and its filter in memory."""
 
 
+SLICE_BYTES = 8 << 20
+"""What a compaction takes at a time, before what lies over it."""
+_KEY_WIDTH = 64
+"""Bytes of keys by which slices are told apart."""
+
 LARGE_BATCH = 1 << 20
 BATCH_COPIES = 4
 """A larger one is held so many times while it is written: as it grows, in the batch and in the memtable."""
@@ -66,6 +71,7 @@ class Engine:
     """One open LevelDB.
 
     :param directory: LevelDB's own directory; a database is created if it is missing or empty
+    :ivar removed: records that were removed; whoever makes something of that takes off what it has seen to
     :raises errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format
     """
 
@@ -74,8 +80,10 @@ class Engine:
         self._db: Any = None
         self._syncing = threading.Lock()  # a descriptor must not be closed, and its number reused, during a sync
         self._logs: dict[str, int] = {}  # descriptors of the live logs
+        self._compacting = threading.Lock()  # nor the database be closed during a compaction
         self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
         self._batches = 0  # written so far; the number stands in each of them
+        self.removed = 0
         self._files: DatabaseFiles
         self.get: Callable[[bytes], bytes | None]
         if is_missing(directory):
@@ -159,7 +167,8 @@ class Engine:
 
     def close(self) -> None:
         if self._db is not None:
-            self._db.close()
+            with self._compacting:
+                self._db.close()
         with self._syncing:
             for descriptor in self._logs.values():
                 os.close(descriptor)
@@ -219,9 +228,11 @@ class Engine:
             _find_memory(BATCH_COPIES * size)
         batch = self._db.write_batch()
         put, delete = batch.put, batch.delete
+        removed = 0
         for key, value in records.items():
             if value is None:
                 delete(key)
+                removed += 1
             else:
                 put(key, value)
         number = self._batches + 1
@@ -231,6 +242,34 @@ class Engine:
         except (plyvel.Error, OSError) as error:
             raise WriteRefused(words(error)) from error
         self._batches = number
+        self.removed += removed
+
+    def compact(self, start: bytes) -> bytes | None:
+        """Let LevelDB drop what was removed or written over in a slice of the keys; may run in a thread beside writes.
+
+        :param start: where the slice before ended, b'' for the first
+        :returns: where this one ended; None behind the last key
+        """
+        with self._compacting:
+            if not self.is_open:
+                return None
+            stop = self._end_of_slice(start)
+            self._db.compact_range(start=start, stop=stop)
+            return stop
+
+    def _end_of_slice(self, start: bytes) -> bytes | None:
+        if self.approximate_size(start, b'\xff') <= SLICE_BYTES:
+            return None
+        # Whatever the keys are, the place is found by halving what lies between the least and the greatest.
+        low = int.from_bytes(start[:_KEY_WIDTH].ljust(_KEY_WIDTH, b'\x00'), 'big')
+        high = (1 << 8 * _KEY_WIDTH) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.approximate_size(start, middle.to_bytes(_KEY_WIDTH, 'big')) > SLICE_BYTES:
+                high = middle
+            else:
+                low = middle
+        return high.to_bytes(_KEY_WIDTH, 'big')
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """

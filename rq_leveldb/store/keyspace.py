@@ -11,6 +11,7 @@ which keys were looked at (`seen`, `saw_all`), since a reply must not show what 
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -101,7 +102,7 @@ class Keyspace:
             self.prefixes.append(encoding.meta_prefix(namespace if namespace is not None else encoding.u32(db)))
         self.tick()
         first = next(self.engine.scan(encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)), None)
-        self.next_due = encoding.split_expiry_key(first[0])[0] if first else 0
+        self.next_due = encoding.due_key(first[0])[0] if first else 0
 
     def track(self) -> None:
         """From now on keep in `seen` which keys are looked at; whoever asks for that forgets them."""
@@ -135,9 +136,16 @@ class Keyspace:
             if record is None:
                 self._cache[meta_key] = None
                 return None
-            value = _LOADERS[record[0]].load(self.overlay, record)
+            try:
+                value = _LOADERS[record[0]].load(self.overlay, record)
+                _, value.expire, value.indexed = encoding.meta_header(record)
+                if value.expire > encoding.MAX_NUMBER:
+                    raise encoding.DamagedRecord('its time of expiry cannot be')
+            except encoding.UNREADABLE as error:
+                raise encoding.of_keys(error, (meta_key,)) from error
+            except (KeyError, IndexError, ValueError) as error:
+                raise encoding.DamagedRecord('its record cannot be read', (meta_key,)) from error
             value.meta_key = meta_key
-            _, value.expire, value.indexed = encoding.meta_header(record)
             self._cache[meta_key] = value
             if len(record) > MAX_CACHED_RECORD:
                 self._heavy.append(meta_key)
@@ -192,7 +200,7 @@ class Keyspace:
         counted = 0
         for key, _ in islice(self.overlay.scan(start, stop), _COUNTED):
             counted += 1
-            prefix = encoding.split_expiry_key(key)[1][: encoding.META_PREFIX_SIZE]
+            prefix = encoding.due_key(key)[1][: encoding.META_PREFIX_SIZE]
             if prefix in counts:
                 counts[prefix] += 1
         share = 1.0
@@ -222,9 +230,13 @@ class Keyspace:
     def _living(self, records: Iterator[tuple[bytes, bytes]], now: int) -> Iterator[tuple[bytes, str]]:
         names = {code: loader.type_name for code, loader in _LOADERS.items()}
         for meta_key, record in records:
-            type_code, expire, _ = encoding.meta_header(record)
+            try:
+                type_code, expire, _ = encoding.meta_header(record)
+            except struct.error:
+                # Whoever looks for keys finds it, and is told when it is read.
+                type_code = expire = 0
             if not expire or expire > now:
-                yield meta_key[encoding.META_PREFIX_SIZE :], names[type_code]
+                yield meta_key[encoding.META_PREFIX_SIZE :], names.get(type_code, 'unknown')
 
     def random_key(self, db: int) -> bytes | None:
         """:returns: one of the keys, not each equally likely in a large database: one near a random place"""
@@ -403,14 +415,18 @@ class Keyspace:
                 value.indexed = expire
                 if not self.next_due or expire < self.next_due:
                     self.next_due = expire
-            record = value.record()
+            try:
+                record = value.record()
+            except struct.error as error:
+                # It had more members than it said, and all were removed.
+                raise encoding.DamagedRecord('the number of its members is wrong', (meta_key,)) from error
             if len(record) > MAX_CACHED_RECORD:
                 self._heavy.append(meta_key)
             overlay.put(meta_key, record)
         self._dirty.clear()
         if self._counts_changed:
             for prefix in self._counts_changed:
-                overlay.put(encoding.count_key(prefix[1:]), encoding.u64(self._counts[prefix]))
+                overlay.put(encoding.count_key(prefix[1:]), encoding.u64(max(0, self._counts[prefix])))
             self._counts_changed.clear()
 
     def place(self, meta_key: bytes) -> tuple[int, bytes] | None:

@@ -98,11 +98,12 @@ class Survey:
 class _Members:
     """The members of one version: how many, from where to where, and whether those match that come in pairs."""
 
-    __slots__ = ('balance', 'count', 'high', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
+    __slots__ = ('balance', 'count', 'high', 'holes', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
 
     def __init__(self) -> None:
         self.type_code = 0
         self.count = 0  # of elements, fields, members or entries
+        self.holes = 0  # of a list
         self.others = 0  # sorted set: entries; list: records of holes
         self.number = 0  # the greatest that a group of a stream has
         self.balance = 0
@@ -256,7 +257,7 @@ class RecordCheck:
             if indexed and key not in known and engine.get(encoding.expiry_key(indexed, key)) is None:
                 survey.unindexed.append(key)
         for entry, _ in self._scan(encoding.EXPIRY_PREFIX):
-            due, meta_key = encoding.split_expiry_key(entry)
+            due, meta_key = encoding.due_key(entry)
             found = engine.get(meta_key)
             if found is None or len(found) < 17 or encoding.meta_header(found)[2] != due:
                 survey.stray.append(entry)
@@ -278,8 +279,7 @@ class RecordCheck:
         members = self._values.get(version)
         if members is None:
             if type_code == encoding.TYPE_STREAM and not count:
-                encoding.read_stream_body(record)
-                return '', 0
+                return self._said_by(record), 0
             return f'none of its {count} members is there', count
         if members.owner:
             return 'it shares its members with another key', count
@@ -290,6 +290,9 @@ class RecordCheck:
             return 'its members are of another type', count
         if members.problem:
             return members.problem, count
+        problem = self._said_by(record)
+        if problem:
+            return problem, count
         if members.count != count:
             return f'{members.count} of its {count} members are there', count
         if type_code == encoding.TYPE_LIST:
@@ -305,6 +308,16 @@ class RecordCheck:
                 return 'its entries are not between the ids that it says', count
         return '', count
 
+    def _said_by(self, record: bytes) -> str:
+        """:returns: what a large value's record says that cannot be"""
+        try:
+            encoding.check_large(record)
+            if record[0] == encoding.TYPE_STREAM:
+                encoding.check_number(encoding.read_stream_body(record).added)
+        except encoding.DamagedRecord as error:
+            return error.reason
+        return ''
+
     def _list(self, record: bytes, members: _Members) -> str:
         version, head, tail, count = encoding.read_list_body(record)
         low, high = encoding.read_u64(members.low), encoding.read_u64(members.high)
@@ -312,6 +325,8 @@ class RecordCheck:
             return 'its elements are not between the ends that it says'
         if tail - head == count:
             return 'it has records of holes and no holes' if members.others else ''
+        if members.holes != tail - head - count:
+            return 'its holes are not where it says'
         overlay = Overlay(self._engine)
         before = head - 1
         number = 0
@@ -330,7 +345,7 @@ class RecordCheck:
                 return 'its holes are not where it says'
             if holes.select(overlay, version, head, count - 1) != high:
                 return 'its holes are not where it says'
-        except (AssertionError, *_UNREADABLE):
+        except _UNREADABLE:
             return 'its holes are not where it says'
         return ''
 
@@ -388,6 +403,7 @@ def _small(record: bytes, type_code: int) -> str:
     parts = encoding.check_small(record)
     if type_code == encoding.TYPE_SMALL_STREAM:
         body = encoding.read_stream_body(record)
+        encoding.check_number(body.added)
         ids = parts[::2]
         for data in parts[1::2]:
             encoding.check_strings(data)
@@ -489,11 +505,27 @@ class _Reader:
         else:
             if len(rest) != 9 or not 1 <= rest[0] <= encoding.LIST_HOLES_LEVELS:
                 raise ValueError('holes in no level')
-            if rest[0] == 1:
-                encoding.read_u64(value)
-            else:
-                encoding.read_holes_record(rest[0], value)
+            self._holes(rest[0], encoding.read_u64(rest, 1), value)
             members.others += 1
+
+    def _holes(self, level: int, block: int, value: bytes) -> None:
+        """A block says as many holes as the block above says of it."""
+        members = self.members
+        if level == 1:
+            number = encoding.read_u64(value).bit_count()
+        else:
+            counts = encoding.read_holes_record(level, value)
+            size = holes.SIZES[level - 1]
+            for slot, count in enumerate(counts):
+                if count > size:
+                    raise ValueError('more holes than positions')
+                if 0 < count < size:
+                    members.balance -= hash((level - 1, (block << 6) + slot, count))
+            number = sum(counts)
+        if level == encoding.LIST_HOLES_LEVELS:
+            members.holes += number
+        else:
+            members.balance += hash((level, block, number))
 
     def _finish_element(self) -> None:
         if not self._element:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from rq_leveldb.store.arguments import float_reply
+from rq_leveldb.store.encoding import DamagedRecord
 from rq_leveldb.store.replies import (
     NullArray,
     Pieces,
@@ -339,7 +340,10 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """:returns: the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted"""
+    """
+    :returns: the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted
+    :raises DamagedRecord: there are fewer elements than was said
+    """
     if reply.counting is not None:
         for _ in reply.counting:
             yield b''
@@ -347,8 +351,12 @@ def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
         yield b'%%%d\r\n' % (reply.count // 2)
     else:
         yield b'%b%d\r\n' % (b'~' if resp3 and reply.kind == 'set' else b'*', reply.count)
+    left = reply.count
     while True:
         piece = [encode(item, resp3) for item in islice(reply.elements, _PIECE)]
+        left -= len(piece)
         if not piece:
+            if left:
+                raise DamagedRecord(f'{left} of its {reply.count} elements are missing')
             return
         yield b''.join(piece)

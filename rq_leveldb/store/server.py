@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from rq_leveldb import errors, trust
+from rq_leveldb.store import encoding
 from rq_leveldb.store.attending import Attendance
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.busy_polling import BusyPolling
@@ -23,9 +24,10 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import LOADING, SKIP_QUEUE, WRITE, find
 from rq_leveldb.store.commands.table import all_commands
+from rq_leveldb.store.compaction import Compaction
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import is_reserved, most_clients
-from rq_leveldb.store.dispatch import Dispatcher, UnitAborted
+from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Settings, Statistics, one_word
@@ -100,6 +102,7 @@ class Server:
         self.dispatcher.refuse_growth = self._refuse_growth
         self.dispatcher.hold = self._hold
         self.durability = Durability(engine, settings.fsync == 'always', loop, self.statistics, self._sync_failed)
+        self.compaction = Compaction(engine, loop, self.statistics)
         self.busy_polling = BusyPolling(loop)
         if settings.fsync == 'always':
             self.keyspace.track()
@@ -235,6 +238,16 @@ class Server:
         except Exception as fault:
             return self._undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
 
+    def undo_reply(self, session: Session, argv: list[bytes], fault: Exception) -> ReplyError:
+        """Undo the open unit, since a reply could not be made.
+
+        :param argv: what it was to answer
+        :returns: the error that takes its place
+        """
+        if isinstance(fault, encoding.UNREADABLE):
+            fault = self.dispatcher.damage(session.ctx, None, argv, fault)
+        return self._undo(fault, f"the reply to '{argv[0][:64].decode('latin-1').lower()}'")
+
     def _can_still_do(self, client: ClientState, argv: list[bytes]) -> bool:
         """:returns: whether a command writes nothing, and reads only what can be read"""
         command = find(self.commands, argv)
@@ -261,15 +274,13 @@ class Server:
         elif isinstance(fault, MemoryError):
             logger.error('out of memory in %s', where)
             error = ReplyError(f'OOM the store has not enough memory for {where}: nothing of it was done')
+        elif isinstance(fault, (ReadFailed, *encoding.UNREADABLE)):
+            reason = words(fault) if isinstance(fault, ReadFailed) else words_of(encoding.of_keys(fault, ()))
+            logger.error('damaged data in %s: %s', where, reason, exc_info=fault)
+            error = damaged(self.settings.directory.path, reason)
         else:
             logger.error('internal error in %s', where, exc_info=fault)
             error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
-            if isinstance(fault, ReadFailed):
-                error = ReplyError(
-                    f'MISCONF the database in {self.settings.directory.path} is damaged or cannot be read '
-                    f'({words(fault)}). Other keys can be used; rq-leveldb check says what is damaged, and with '
-                    '--fix saves what can be read'
-                )
         try:
             self.keyspace.rollback()
         except ReadFailed as again:
@@ -640,6 +651,7 @@ class Server:
         self._schedule_expiry()
         self.loop.call_soon(self._sweep)
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
+        self.compaction.start()
         self._watch_idleness()
 
     async def listen(self) -> None:
@@ -715,6 +727,7 @@ class Server:
 
     async def finish(self) -> None:
         """Answer what has arrived, then close everything."""
+        self.compaction.stop()
         synced = not self.lost
         if not self.lost:
             for session in list(self.sessions.values()):

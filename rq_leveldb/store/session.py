@@ -269,7 +269,11 @@ class Session(asyncio.Protocol):
                     if self._own_messages:
                         self._send_own_messages()
                     break
-                size += self.answer(reply)
+                try:
+                    size += self.answer(reply)
+                except Exception as fault:
+                    # What a reply consists of may be read only now.
+                    size += self.answer(server.undo_reply(self, argv, fault))
                 count += 1
                 if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
                     server.commit()
@@ -394,9 +398,9 @@ class Session(asyncio.Protocol):
                 return
             try:
                 piece = next(self._pieces, None)
-            except Exception:
+            except Exception as fault:
                 # Half a reply cannot be taken back; the client sees that it is not whole.
-                logger.exception('cannot go on sending a reply')
+                logger.error('cannot go on sending a reply: %s', fault, exc_info=fault)
                 self.transport.abort()
                 return
             if piece is None:

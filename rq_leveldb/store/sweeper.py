@@ -6,6 +6,7 @@ from the front, since LevelDB would walk the remains of everything that was remo
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 
 from rq_leveldb.store import encoding
@@ -49,14 +50,16 @@ class Sweeper:
         start = encoding.EXPIRY_PREFIX + encoding.u64(keyspace.next_due)
         keyspace.next_due = next_due = seen = 0
         for key, _ in overlay.scan(start, encoding.after(encoding.EXPIRY_PREFIX)):
-            due, meta_key = encoding.split_expiry_key(key)
+            due, meta_key = encoding.due_key(key)
             if due > keyspace.now or seen >= limit:
                 next_due = due
                 break
             seen += 1
             overlay.delete(key)
             if keyspace.place(meta_key) is not None:
-                keyspace.came_due(meta_key, due)
+                # A damaged key stays, and is told to whoever reads it; the others expire all the same.
+                with contextlib.suppress(encoding.DamagedRecord):
+                    keyspace.came_due(meta_key, due)
         keyspace.write_changes()
         if next_due and (not keyspace.next_due or next_due < keyspace.next_due):
             keyspace.next_due = next_due
@@ -120,10 +123,13 @@ class Sweeper:
             for key, record in overlay.scan(self._key_position or prefix, encoding.after(prefix)):
                 if removed >= limit:
                     return removed
-                _, _, indexed = encoding.meta_header(record)
+                try:
+                    _, _, indexed = encoding.meta_header(record)
+                    version = encoding.meta_version(record)
+                except encoding.UNREADABLE:
+                    indexed = version = 0  # what else belonged to it, the check finds
                 if indexed:
                     overlay.delete(encoding.expiry_key(indexed, key))
-                version = encoding.meta_version(record)
                 if version:
                     overlay.abandon(version)  # counted when its members have gone
                 else:
@@ -156,9 +162,12 @@ class Sweeper:
         engine = self._keyspace.engine
         prefix = encoding.GARBAGE_PREFIX
         for key, _ in engine.scan(prefix, encoding.after(prefix)):
-            self._versions.append(encoding.read_u64(key, 1))
+            if len(key) == len(prefix) + 8:
+                self._versions.append(encoding.read_u64(key, 1))
             if len(self._versions) >= _REMEMBERED:
                 self._rollbacks = -1  # look again when these are done
                 break
         prefix = encoding.GARBAGE_NAMESPACE_PREFIX
-        self._namespaces.extend(key[1:] for key, _ in engine.scan(prefix, encoding.after(prefix)))
+        # A shorter one would be the beginning of others.
+        size = len(prefix) + encoding.NAMESPACE_SIZE
+        self._namespaces.extend(key[1:] for key, _ in engine.scan(prefix, encoding.after(prefix)) if len(key) == size)

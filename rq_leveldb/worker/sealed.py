@@ -26,6 +26,15 @@ class Sealed:
     def __init__(self, data: bytes) -> None:
         self.data = data
 
+    # Before RQ serializes a job's meta, it asks whether it is what RQ puts in the place of one that it cannot read.
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def get(self, name: str) -> None:
+        """Return nothing: the value stays sealed."""
+        return
+
 
 class SealedSerializer:
     """A serializer that opens nothing, and lets through what is sealed.

@@ -12,8 +12,8 @@ import redis
 from rq import Queue, SimpleWorker
 
 from rq_leveldb import Redis
-from rq_leveldb.http.application import Front, build
-from rq_leveldb.http.settings import Settings
+from rq_leveldb.http.application import Application, build
+from rq_leveldb.http.settings import HttpSettings
 from tests.http.support import TOKEN, Api, FrontProcess
 
 
@@ -36,13 +36,13 @@ def connection(url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def make_front(connection: redis.Redis) -> Iterator[Callable[..., Front]]:
+def make_front(connection: redis.Redis) -> Iterator[Callable[..., Application]]:
     """Return what makes the application with other settings."""
-    made: list[Front] = []
+    made: list[Application] = []
 
-    def make(token: str | None = TOKEN, **settings: Any) -> Front:
+    def make(token: str | None = TOKEN, **settings: Any) -> Application:
         chosen = {'imports': ('http_tasks',), 'allow': ('http_tasks.*',), **settings}
-        front = build(connection, Settings(**chosen), token)
+        front = build(connection, HttpSettings(**chosen), token)
         made.append(front)
         return front
 
@@ -52,7 +52,7 @@ def make_front(connection: redis.Redis) -> Iterator[Callable[..., Front]]:
 
 
 @pytest.fixture
-def api(make_front: Callable[..., Front]) -> Api:
+def api(make_front: Callable[..., Application]) -> Api:
     """Return a client of the application with the usual settings."""
     return Api(make_front())
 

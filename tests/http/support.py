@@ -13,7 +13,7 @@ from typing import Any
 
 from falcon.testing import Result, TestClient
 
-from rq_leveldb.http.application import Front
+from rq_leveldb.http.application import Application
 from tests.places import APPLICATIONS
 
 TOKEN = 'a-token-for-the-tests'
@@ -22,7 +22,7 @@ TOKEN = 'a-token-for-the-tests'
 class Api:
     """Speaks to the application as a client with the token does."""
 
-    def __init__(self, front: Front, token: str | None = TOKEN) -> None:
+    def __init__(self, front: Application, token: str | None = TOKEN) -> None:
         headers = {'Host': 'localhost:7753'}
         if token is not None:
             headers['Authorization'] = f'Bearer {token}'

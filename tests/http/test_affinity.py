@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rq_leveldb.http.affinity import choose_core
+from rq_leveldb.http.serving.affinity import choose_core
 from tests.http.support import FrontProcess, ask
 from tests.until import until
 

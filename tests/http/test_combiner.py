@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from rq_leveldb.http.combiner import Combiner
+from rq_leveldb.http.queueing.combiner import Combiner
 
 
 def test_all_that_come_at_once_are_written(connection: Any) -> None:

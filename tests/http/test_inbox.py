@@ -11,8 +11,8 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rq_leveldb.http.inbox import Inbox, Stage
 from rq_leveldb.http.problems import Problem
+from rq_leveldb.http.serving.inbox import Inbox, Stage
 from tests.http.nonsense import REQUESTS, mutate
 
 CONFIG = Config()

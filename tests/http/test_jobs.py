@@ -13,7 +13,7 @@ import pytest
 from rq import Queue
 from rq.job import Job
 
-from rq_leveldb.http.application import Front
+from rq_leveldb.http.application import Application
 from tests.http.support import Api
 
 
@@ -188,7 +188,7 @@ def test_a_field_that_is_not_accepted_is_named(api: Api, fields: dict[str, Any],
     ],
 )
 def test_a_body_that_is_not_accepted(
-    make_front: Callable[..., Front], body: Any, content_type: str | None, status: int
+    make_front: Callable[..., Application], body: Any, content_type: str | None, status: int
 ) -> None:
     api = Api(
         make_front(
@@ -255,7 +255,7 @@ def test_a_function_that_is_not_allowed(api: Api, function: str) -> None:
     assert callback.json['errors'][0]['pointer'] == '/on_failure'
 
 
-def test_without_patterns_only_decorated_functions_are_allowed(make_front: Callable[..., Front]) -> None:
+def test_without_patterns_only_decorated_functions_are_allowed(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(allow=()))
     assert api.get('/v1/functions').json == {'functions': ['http_tasks.add'], 'patterns': []}
     assert api.post('/v1/jobs', {'function': 'http_tasks.add'}).status_code == 201
@@ -297,7 +297,7 @@ def test_a_batch_is_enqueued_whole_or_not_at_all(api: Api, work: Callable[..., N
     assert api.get('/v1/jobs/b/result').json['result']['value'] == 2
 
 
-def test_a_batch_has_a_limit(make_front: Callable[..., Front]) -> None:
+def test_a_batch_has_a_limit(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(max_batch=3))
     answer = api.post('/v1/batch', {'jobs': [{'function': 'http_tasks.add'}] * 4})
     assert answer.status_code == 413
@@ -444,7 +444,7 @@ def test_a_wait_is_bounded(api: Api) -> None:
     assert api.get(f'/v1/jobs/{job}/result?wait=61').status_code == 400
 
 
-def test_too_many_waits_are_refused_and_others_served(make_front: Callable[..., Front]) -> None:
+def test_too_many_waits_are_refused_and_others_served(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(max_waiting=1, max_wait=5))
     job = api.enqueue('add', 1)
     answers: queue.Queue[Any] = queue.Queue()

@@ -151,7 +151,7 @@ def test_the_token_is_asked_for_once(open_page: Any, complaints: list[str]) -> N
     page = open_page()
     page.get_by_label('Token').fill('wrong')
     page.keyboard.press('Enter')
-    page.get_by_role('alert').get_by_text('The token is not right').wait_for()
+    page.get_by_role('alert').get_by_text('The token is wrong').wait_for()
     log_in(page)
     page.reload()
     page.get_by_role('heading', name='Overview').wait_for()

@@ -14,10 +14,10 @@ from falcon.testing import TestClient
 from rq import Queue, Worker
 
 from rq_leveldb.errors import StoreError
-from rq_leveldb.http.application import Front
-from rq_leveldb.http.auth import SESSION_SECONDS
-from rq_leveldb.http.token import load_token
-from rq_leveldb.http.tries import Tries
+from rq_leveldb.http.access.sessions import SESSION_SECONDS
+from rq_leveldb.http.access.token import load_token
+from rq_leveldb.http.access.tries import Tries
+from rq_leveldb.http.application import Application
 from rq_leveldb.unreadable import list_aside
 from tests.http.support import TOKEN, Api
 
@@ -39,14 +39,14 @@ from tests.http.support import TOKEN, Api
         ('', 400),
     ],
 )
-def test_the_host_header_is_checked(make_front: Callable[..., Front], host: str, status: int) -> None:
+def test_the_host_header_is_checked(make_front: Callable[..., Application], host: str, status: int) -> None:
     api = Api(make_front(hosts=('jobs.example',)))
     answer = api.get('/healthz', headers={'Host': host})
     assert answer.status_code == status
 
 
 @pytest.mark.parametrize('given', ['', 'Bearer', 'Bearer x', f'Basic {TOKEN}', f'bearer {TOKEN}x', TOKEN])
-def test_the_token_is_asked_for(make_front: Callable[..., Front], given: str) -> None:
+def test_the_token_is_asked_for(make_front: Callable[..., Application], given: str) -> None:
     api = Api(make_front(), token=None)
     for path in ('/v1/queues', '/v1/jobs/x', '/metrics', '/v1/events', '/v1/nothing'):
         answer = api.get(path, headers={'Authorization': given} if given else {})
@@ -56,7 +56,7 @@ def test_the_token_is_asked_for(make_front: Callable[..., Front], given: str) ->
         assert api.get(path).status_code == 200
 
 
-def test_the_page_logs_in_once_and_other_sites_cannot_use_it(make_front: Callable[..., Front]) -> None:
+def test_the_page_logs_in_once_and_other_sites_cannot_use_it(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(), token=None)
     assert api.get('/v1/session').json == {'is_authenticated': False, 'needs_token': True}
     assert api.post('/v1/session', {'token': 'guess'}).status_code == 403
@@ -92,7 +92,7 @@ def log_in(api: Api) -> str:
     return login.headers['set-cookie'].partition(';')[0]
 
 
-def test_a_cookie_ends_at_logout(make_front: Callable[..., Front], connection: redis.Redis) -> None:
+def test_a_cookie_ends_at_logout(make_front: Callable[..., Application], connection: redis.Redis) -> None:
     api = Api(make_front(), token=None)
     ended, other = log_in(api), log_in(api)
     good = {'Cookie': ended, 'Origin': 'http://localhost:7753'}
@@ -110,7 +110,7 @@ def test_a_cookie_ends_at_logout(make_front: Callable[..., Front], connection: r
     assert connection.keys('rq-leveldb:http:ended-session:*') == [key]
 
 
-def test_wrong_logins_are_slowed_down(make_front: Callable[..., Front]) -> None:
+def test_wrong_logins_are_slowed_down(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(), token=None)
 
     def status(address: str, token: str) -> int:
@@ -162,7 +162,7 @@ def test_tries_come_back_and_take_little_memory_and_few_threads() -> None:
     assert waits == [0.5, 0.5]
 
 
-def test_a_wrong_bearer_is_slowed_down(make_front: Callable[..., Front]) -> None:
+def test_a_wrong_bearer_is_slowed_down(make_front: Callable[..., Application]) -> None:
     api = Api(make_front(), token=None)
     wrong = {'Authorization': 'Bearer guess'}
     started = time.monotonic()
@@ -170,7 +170,7 @@ def test_a_wrong_bearer_is_slowed_down(make_front: Callable[..., Front]) -> None
     assert time.monotonic() - started > 1
 
 
-def test_other_origins_only_where_configured(make_front: Callable[..., Front]) -> None:
+def test_other_origins_only_where_configured(make_front: Callable[..., Application]) -> None:
     preflight = {'Origin': 'https://app.example', 'Access-Control-Request-Method': 'POST'}
     closed = Api(make_front(), token=None)
     assert 'access-control-allow-origin' not in closed.client.simulate_options('/v1/jobs', headers=preflight).headers
@@ -270,7 +270,7 @@ def test_workers(api: Api, connection: Any) -> None:
 
 
 def test_events_come_as_they_happen(
-    make_front: Callable[..., Front], work: Callable[..., None], connection: Any
+    make_front: Callable[..., Application], work: Callable[..., None], connection: Any
 ) -> None:
     front = make_front()
     api = Api(front)
@@ -307,7 +307,7 @@ def test_events_come_as_they_happen(
     front.observer.unsubscribe(subscription)
 
 
-def test_the_stream_is_server_sent_events_and_bounded(make_front: Callable[..., Front]) -> None:
+def test_the_stream_is_server_sent_events_and_bounded(make_front: Callable[..., Application]) -> None:
     front = make_front(max_streams=1)
     client = TestClient(front.app, headers={'Host': 'localhost', 'Authorization': f'Bearer {TOKEN}'})
     first = client.simulate_get('/v1/events?limit=1')

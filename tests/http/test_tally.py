@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue
 
-from rq_leveldb.http import metrics
+from rq_leveldb.http.resources import metrics
 from rq_leveldb.worker import tally
 from rq_leveldb.worker.worker import Worker
 from tests.http.support import Api

@@ -10,8 +10,8 @@ from broken_records import STATES, Damage, Records, damages
 from hypothesis import HealthCheck, given, settings
 from rq import Queue, Retry
 
-from rq_leveldb.http.application import Front
-from rq_leveldb.http.observer import _Look
+from rq_leveldb.http.application import Application
+from rq_leveldb.http.resources.observer import _Look
 from rq_leveldb.unreadable import list_aside
 from tests.http.support import Api
 
@@ -54,7 +54,7 @@ def sound_is_shown(api: Api) -> None:
 
 
 def test_any_damage_is_shown_and_nothing_else_suffers(
-    connection: redis.Redis, make_front: Callable[..., Front]
+    connection: redis.Redis, make_front: Callable[..., Application]
 ) -> None:
     records = Records(connection)
     front = make_front()

@@ -137,7 +137,8 @@ def strike(source: Path, damage: str, chance: Random) -> tuple[str, str]:
 def _read(data: Path, name: str, may_be_short: bool) -> tuple[str, str]:
     try:
         store = opened(data)
-    except StoreError as error:
+    except (StoreError, ReadFailed) as error:
+        # The store's program puts the latter into words, as tests/store/test_opening.py shows.
         return 'refused', f'{name}{error}'
     except Exception as error:
         return 'raw', f'{name}at the start: {told(error)}'

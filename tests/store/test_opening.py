@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -206,6 +208,23 @@ def test_an_older_current_is_put_right_after_a_loss_of_power(killed: DataDirecto
         engine = open_database(killed)
         assert held(engine) == COUNT
         engine.close()
+
+
+def test_a_damaged_first_block_is_told_by_the_program(killed: DataDirectory) -> None:
+    """It holds what a start reads first, so the database can be opened and nothing can be done with it."""
+    engine = open_database(killed)
+    engine.compact(b'')
+    close_database(killed, engine)
+    table = min(killed.database.glob('*.ldb'))
+    table.write_bytes(bytes(100) + table.read_bytes()[100:])
+
+    program = [sys.executable, '-m', 'rq_leveldb', 'store', '--dir', str(killed.path)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 1
+    assert 'The database is damaged' in done.stderr
+    assert 'rq-leveldb check' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_a_store_that_ended_in_good_order_has_lost_no_power(killed: DataDirectory) -> None:

@@ -99,7 +99,7 @@ def test_a_requeued_job_goes_behind_others_after_its_second_crash(
     workers: Workers, queue: Queue, tmp_path: Path
 ) -> None:
     traces = tmp_path / 'traces'
-    job = queue.enqueue(process_jobs.exits_at_once, str(traces))
+    job = queue.enqueue(process_jobs.exits_at_once, str(traces), meta={'tenant': 'a'})
     for _ in range(2):
         queue.enqueue(worker_jobs.append, str(traces), 'other')
     workers.start('--requeue-abandoned', '--max-crashes', '4', '--max-children', '1')
@@ -108,6 +108,7 @@ def test_a_requeued_job_goes_behind_others_after_its_second_crash(
 
     assert traces.read_text().split() == ['x', 'x', 'other', 'other', 'x', 'x']
     assert len(worker_jobs.crashes_of(job)) == 4
+    assert job.get_meta(refresh=True) == {'tenant': 'a'}
 
 
 @pytest.mark.parametrize('how', ['worker', 'stop'])

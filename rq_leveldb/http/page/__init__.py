@@ -1,16 +1,19 @@
-"""The page for people: static files, served as they are."""
+"""The web page: static files, served as they are."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Annotated
 
 import falcon
 
-from rq_leveldb.http import query
+from rq_leveldb.http.problems import NotFound
+from rq_leveldb.http.routing.route import Call, Route
 
-__all__ = ['Page']
+__all__ = ['routes']
 
 _TYPES = {
     'html': 'text/html; charset=utf-8',
@@ -38,9 +41,7 @@ class _File:
     etag: str
 
 
-class Page:
-    """The files of the page."""
-
+class _Page:
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
         for entry in resources.files(__name__).iterdir():
@@ -49,19 +50,16 @@ class Page:
                 content = entry.read_bytes()
                 self._files[entry.name] = _File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
 
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Show the page."""
-        self._send(request, response, self._files['index.html'])
+    def page(self, call: Call) -> None:
+        """Show the web page."""
+        self.page_file(call, 'index.html')
 
-    def on_get_file(self, request: falcon.Request, response: falcon.Response, name: str) -> None:
-        """Send one of its files."""
-        query.read_query(request, {})
+    def page_file(self, call: Call, name: Annotated[str, 'Name of the file.']) -> None:
+        """Send a file of the web page."""
         file = self._files.get(name)
         if file is None:
-            raise falcon.HTTPNotFound()
-        self._send(request, response, file)
-
-    def _send(self, request: falcon.Request, response: falcon.Response, file: _File) -> None:
+            raise NotFound()
+        request, response = call.request, call.response
         response.set_headers(_HEADERS)
         response.etag = file.etag
         if request.if_none_match and any(str(tag) in (file.etag, '*') for tag in request.if_none_match):
@@ -69,3 +67,12 @@ class Page:
             return
         response.content_type = file.media_type
         response.data = file.content
+
+
+def routes() -> Sequence[Route]:
+    """Return the routes."""
+    files = _Page()
+    return (
+        Route('GET', '/', files.page, query=None, is_open=True, media_type='text/html'),
+        Route('GET', '/page/{name}', files.page_file, (NotFound,), is_open=True, media_type='*/*'),
+    )

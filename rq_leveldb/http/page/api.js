@@ -1,4 +1,4 @@
-// Speaking to the service.
+// Requests to the service.
 
 export class Failure extends Error {
   constructor(status, problem) {
@@ -31,7 +31,7 @@ export async function call(method, path, document) {
 
 export const get = (path) => call('GET', path);
 
-// A whole list that comes in pages by name.
+// All pages of a list by name.
 export async function getAll(path) {
   const found = await get(path);
   for (let { next } = found; next;) {
@@ -49,7 +49,7 @@ export function say(text) {
   window.document.getElementById('notice').textContent = text;
 }
 
-// Runs what a button does, and tells how it went.
+// Runs a button's action, and reports how it went.
 export async function act(button, done, work) {
   button.disabled = true;
   try {

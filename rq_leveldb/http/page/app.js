@@ -1,4 +1,4 @@
-// Which page is shown, and when it is shown anew.
+// Which page is shown, and when it is refreshed.
 
 import { call, get, post, say } from './api.js';
 import { el, replace } from './dom.js';
@@ -31,7 +31,7 @@ function route() {
 }
 
 async function open(isFirst) {
-  // The skip link is no page.
+  // The skip link is not a page.
   if (location.hash === '#main') return;
   const mine = (visit += 1);
   const [title, view] = route();
@@ -67,7 +67,7 @@ async function refresh() {
   }
 }
 
-// Many events come at once; the page follows at most once a second.
+// Many events arrive at once; the page refreshes at most once a second.
 function soon() {
   if (pending !== null) return;
   pending = setTimeout(() => {
@@ -98,7 +98,7 @@ function login() {
         token.focus();
       }
     },
-  }, el('h1', null, 'Log in'), el('label', null, 'Token', token), el('p', null, 'It is printed by ', el('code', null, 'rq-leveldb token'), '.'), error, el('button', { type: 'submit' }, 'Log in')));
+  }, el('h1', null, 'Log in'), el('label', null, 'Token', token), el('p', null, 'Run ', el('code', null, 'rq-leveldb token'), ' to print it.'), error, el('button', { type: 'submit' }, 'Log in')));
   token.focus();
 }
 

@@ -19,7 +19,7 @@ function buckets(items) {
 }
 
 function frame(most, words, ...marks) {
-  // The words stand outside of the drawing, which is stretched to the width that there is.
+  // The text stays outside the drawing, which is stretched to the available width.
   return el('div', { class: 'plot', 'aria-hidden': 'true' },
     el('span', { class: 'top' }, words(most)), el('span', { class: 'foot' }, '0'),
     svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none' },
@@ -50,7 +50,7 @@ export function throughput(items) {
   const failed = bad.reduce((sum, value) => sum + value, 0);
   return el('figure', null, el('h2', null, 'Throughput'),
     frame(most, String, ...bars),
-    el('figcaption', null, `${finished} finished and ${failed} failed in ten minutes; at most ${made.some((b) => b.length) ? most : 0} in ten seconds. Failed ones stand at the foot of a bar.`));
+    el('figcaption', null, `${finished} finished and ${failed} failed in ten minutes; at most ${made.some((b) => b.length) ? most : 0} in ten seconds. Failed jobs are at the bottom of each bar.`));
 }
 
 function at(sorted, share) {

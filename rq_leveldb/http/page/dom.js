@@ -22,7 +22,7 @@ export function svg(name, attributes, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
-// Puts new content in place of the old and leaves the keyboard's focus where it was.
+// Replaces the content and keeps the keyboard focus where it was.
 export function replace(place, ...children) {
   const key = document.activeElement?.dataset?.key;
   const open = new Set([...place.querySelectorAll('details[open][data-key]')].map((item) => item.dataset.key));
@@ -51,12 +51,12 @@ export function state(name) {
   return el('span', { class: `state ${name}` }, name === 'started' ? 'running' : name.replaceAll('_', ' '));
 }
 
-// What cannot be read: parts of a record, or keys in the place of records.
+// What cannot be read: parts of a record, or keys that are stored where records should be.
 export function unreadable(found, title = 'Cannot be read') {
   if (!found?.length) return null;
   return el('section', { class: 'card unreadable', 'aria-label': title }, el('h2', null, title),
     list(found.map((item) => (item.key === undefined
-      ? [item.field || 'all of it', `${item.value} – ${item.error}`]
+      ? [item.field || 'whole record', `${item.value} – ${item.error}`]
       : [item.key, item.reason]))));
 }
 

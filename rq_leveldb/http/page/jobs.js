@@ -3,7 +3,7 @@ import { duration, el, moment, replace, state, table, unreadable } from './dom.j
 
 const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'ready_to_enqueue', 'canceled', 'stopped'];
 const AGAIN = ['failed', 'stopped', 'canceled'];
-const EMPTY = { queued: 'Nothing waits.', started: 'Nothing runs.', failed: 'Nothing failed.' };
+const EMPTY = { queued: 'No jobs are waiting.', started: 'No jobs are running.', failed: 'Nothing failed.' };
 
 export function requeue(job, again) {
   return el('button', {
@@ -55,7 +55,7 @@ export async function jobs(place, status, query) {
     }, el('label', null, 'Queue', queue), el('label', null, 'Function', name), el('button', { type: 'submit', class: 'quiet' }, 'Filter'),
     status === 'failed' && el('button', {
       type: 'button',
-      onclick: (event) => confirm('Put all failed jobs of this list back on their queues?') && act(event.target, 'Failed jobs are queued again.', () => {
+      onclick: (event) => confirm('Requeue all failed jobs in this list?') && act(event.target, 'Failed jobs are queued again.', () => {
         const body = {};
         for (const key of ['queue', 'function']) if (wanted.get(key)) body[key] = wanted.get(key);
         return post('/v1/requeue-failed', body);
@@ -71,16 +71,16 @@ export async function jobs(place, status, query) {
       { title: 'Enqueued', show: (job) => moment(job.enqueued_at ?? job.created_at) },
     ];
     if (items.some((job) => job.faults.length)) {
-      columns.splice(1, 0, { title: 'Cannot be read', show: (job) => job.faults.map((fault) => fault.field || 'all of it').join(', ') || '–' });
+      columns.splice(1, 0, { title: 'Cannot be read', show: (job) => job.faults.map((fault) => fault.field || 'whole record').join(', ') || '–' });
     }
     if (!['queued', 'scheduled', 'deferred', 'ready_to_enqueue'].includes(status)) {
       columns.push({ title: 'Waited', number: true, show: (job) => duration(job.wait_seconds) ?? '–' });
       columns.push({ title: status === 'started' ? 'Started' : 'Ended', show: (job) => moment(status === 'started' ? job.started_at : job.ended_at) ?? '–' });
       if (status !== 'started') columns.push({ title: 'Ran', number: true, show: (job) => duration(job.duration_seconds) ?? '–' });
     }
-    if (status === 'failed') columns.push({ title: 'Why', show: traceback });
+    if (status === 'failed') columns.push({ title: 'Reason', show: traceback });
     if (AGAIN.includes(status)) columns.push({ title: 'Action', show: (job) => requeue(job, show) });
-    replace(body, table(`${items.length} ${state(status).textContent} jobs${next ? ', more are left' : ''}`, columns, items, EMPTY[status] ?? 'There are none.'),
+    replace(body, table(`${items.length} ${state(status).textContent} jobs${next ? ', more to load' : ''}`, columns, items, EMPTY[status] ?? 'There are no jobs in this state.'),
       unreadable(strange),
       next && el('div', { class: 'tools' }, el('button', {
         type: 'button', class: 'quiet', 'data-key': 'more',
@@ -94,7 +94,7 @@ export async function jobs(place, status, query) {
   }
   async function show() {
     const first = await page(null);
-    // What was loaded by hand stays until the list is opened again.
+    // Keep pages that were loaded by hand until the list is opened again.
     if (items.length > 50) return;
     items = first.items;
     next = first.next;

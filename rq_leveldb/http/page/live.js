@@ -44,7 +44,7 @@ export async function start() {
   ended.sort((one, other) => one.at - other.at);
   source = new EventSource('/v1/events');
   source.onopen = () => show('Live');
-  source.onerror = () => show('Not connected, trying again');
+  source.onerror = () => show('Not connected, retrying');
   source.addEventListener('counts', (event) => {
     counts = JSON.parse(event.data);
     tell('counts', counts);

@@ -17,7 +17,7 @@ function numbers(queues, workers) {
     one('finished', total('finished'), '#/jobs/finished'),
     one('scheduled', total('scheduled'), '#/jobs/scheduled'),
     total('ready_to_enqueue') > 0 && one('about to be queued', total('ready_to_enqueue'), '#/jobs/ready_to_enqueue'),
-    one(`children of ${most} busy`, children, '#/workers'));
+    one(`of ${most} children busy`, children, '#/workers'));
 }
 
 function queueTable(queues, again) {
@@ -38,11 +38,11 @@ function queueTable(queues, again) {
       show: (queue) => el('button', {
         type: 'button', class: 'danger', 'data-key': `empty ${queue.name}`, disabled: !queue.counts.queued,
         'aria-label': `Empty queue ${queue.name}`,
-        onclick: (event) => confirm(`Delete the ${queue.counts.queued} jobs that wait in ${queue.name}?`) &&
-          act(event.target, `${queue.name} is empty.`, () => post(`${queue.url}/empty`)).then(again),
+        onclick: (event) => confirm(`Delete the ${queue.counts.queued} jobs waiting in ${queue.name}?`) &&
+          act(event.target, `${queue.name} was emptied.`, () => post(`${queue.url}/empty`)).then(again),
       }, 'Empty'),
     },
-  ].filter(Boolean), queues, 'There are no queues yet. The first job makes one.');
+  ].filter(Boolean), queues, 'There are no queues yet. The first job creates one.');
 }
 
 export async function overview(place) {
@@ -50,7 +50,7 @@ export async function overview(place) {
     const [queues, workers, suspension, aside] = await Promise.all([getAll('/v1/queues'), getAll('/v1/workers'), get('/v1/suspension'), getAll('/v1/unreadable')]);
     const toggle = el('button', {
       type: 'button', class: 'quiet', 'data-key': 'suspend',
-      onclick: (event) => act(event.target, suspension.is_suspended ? 'Workers take jobs again.' : 'Workers take no more jobs.',
+      onclick: (event) => act(event.target, suspension.is_suspended ? 'Workers are taking jobs again.' : 'Workers take no more jobs.',
         () => (suspension.is_suspended ? call('DELETE', '/v1/suspension') : call('PUT', '/v1/suspension', {}))).then(show),
     }, suspension.is_suspended ? 'Resume all workers' : 'Suspend all workers');
     const items = history();

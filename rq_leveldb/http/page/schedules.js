@@ -10,7 +10,7 @@ export async function schedules(place) {
         { title: 'Queue', show: (item) => el('a', { href: `#/jobs/scheduled?queue=${encodeURIComponent(item.queue)}`, 'data-key': item.queue }, item.queue) },
         { title: 'Jobs', number: true, show: (item) => item.count },
         { title: 'Next', show: (item) => el('a', { href: `#/job/${item.next_job}`, 'data-key': item.next_job }, moment(item.next_at)) },
-      ], jobs.items, 'No job is scheduled.'),
+      ], jobs.items, 'No jobs are scheduled.'),
       el('h2', null, 'Cron'),
       table('Entries', [
         { title: 'Name', show: (item) => item.name },
@@ -19,7 +19,7 @@ export async function schedules(place) {
         { title: 'When', show: (item) => item.cron ?? `every ${duration(item.interval_seconds)}` },
         { title: 'Last', show: (item) => moment(item.last_at) ?? '–' },
         { title: 'Next', show: (item) => moment(item.next_at) ?? '–' },
-      ], cron.items, 'There are no cron entries. rq-leveldb worker --cron FILE takes some.'),
+      ], cron.items, 'There are no cron entries. Add some with: rq-leveldb worker --cron FILE'),
       unreadable([...jobs.unreadable, ...cron.unreadable]));
   }
   await show();

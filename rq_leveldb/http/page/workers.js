@@ -9,37 +9,37 @@ function card(worker, again) {
       ['State', state(worker.state)],
       ['Queues', worker.queues.join(', ')],
       ['Process', worker.pid === null ? null : `${worker.pid} on ${worker.host ?? '?'}`],
-      ['Since', moment(worker.started_at)],
-      ['Done', `${worker.finished} finished, ${worker.failed} failed, ${duration(worker.working_seconds)} of work`],
+      ['Started', moment(worker.started_at)],
+      ['Jobs', `${worker.finished} finished, ${worker.failed} failed, ${duration(worker.working_seconds)} of work`],
     ]),
     unreadable(worker.faults),
     el('form', {
       class: 'tools',
       onsubmit: (event) => {
         event.preventDefault();
-        act(event.submitter, 'The number of children changes.', () => call('PATCH', worker.url, { max_children: Number(number.value) })).then(again);
+        act(event.submitter, 'The maximum will change in a moment.', () => call('PATCH', worker.url, { max_children: Number(number.value) })).then(again);
       },
     },
-    worker.max_children !== null && [el('label', null, 'Most children', number), el('button', { type: 'submit', class: 'quiet', 'data-key': `set ${worker.name}` }, 'Set')],
+    worker.max_children !== null && [el('label', null, 'Maximum children', number), el('button', { type: 'submit', class: 'quiet', 'data-key': `set ${worker.name}` }, 'Set')],
     el('button', {
       type: 'button', class: 'danger', 'data-key': `stop ${worker.name}`,
-      onclick: (event) => confirm('Let this worker finish its jobs and end?') && act(event.target, 'The worker ends when its jobs are done.', () => post(`${worker.url}/shutdown`)).then(again),
+      onclick: (event) => confirm('Let this worker finish its jobs and exit?') && act(event.target, 'The worker will exit when its jobs are done.', () => post(`${worker.url}/shutdown`)).then(again),
     }, 'Shut down')),
     table(`${worker.children.length} running children${worker.max_children === null ? '' : ` of at most ${worker.max_children}`}`, [
       { title: 'Job', show: (child) => el('a', { href: `#/job/${child.job}`, 'data-key': `child ${child.execution}` }, child.job) },
       { title: 'Process', number: true, show: (child) => child.pid ?? '–' },
-      { title: 'Runs for', number: true, show: (child) => duration(child.age_seconds) ?? '–' },
+      { title: 'Running for', number: true, show: (child) => duration(child.age_seconds) ?? '–' },
       { title: 'Memory', number: true, show: (child) => size(child.memory_bytes) ?? '–' },
-    ], worker.children, 'No job runs here now.'));
+    ], worker.children, 'No jobs are running.'));
 }
 
 export async function workers(place) {
   async function show() {
-    // A number that somebody is typing must not be taken away.
+    // Do not replace a number while somebody is typing it.
     if (document.activeElement?.type === 'number') return;
     const found = await getAll('/v1/workers');
     replace(place, el('h1', null, 'Workers'),
-      found.items.length ? found.items.map((worker) => card(worker, show)) : el('p', { class: 'card empty' }, 'No worker runs. Start one: rq-leveldb worker'),
+      found.items.length ? found.items.map((worker) => card(worker, show)) : el('p', { class: 'card empty' }, 'No workers are running. Start one with: rq-leveldb worker'),
       unreadable(found.unreadable));
   }
   await show();

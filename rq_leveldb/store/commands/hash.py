@@ -198,7 +198,7 @@ def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
     if -count > MAX_REPETITIONS:
         raise out_of_range()
     items = list(value.items())
-    drawn = (random.choice(items) for _ in range(-count))
+    drawn = (random.choice(items) for _ in range(-count if items else 0))
     if not with_values:
         return Pieces(-count, (field for field, _ in drawn))
     if ctx.resp3:

@@ -119,7 +119,7 @@ def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if -count > MAX_REPETITIONS:
         raise out_of_range()
     members = list(value)
-    return Pieces(-count, (random.choice(members) for _ in range(-count)))
+    return Pieces(-count, (random.choice(members) for _ in range(-count if members else 0)))
 
 
 def sscan(ctx: Context, argv: list[bytes]) -> Reply:

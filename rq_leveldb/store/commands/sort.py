@@ -78,7 +78,7 @@ def _sort(ctx: Context, key: bytes, options: _Options) -> Reply:
     elif isinstance(value, List):
         elements = value.range(0, len(value))
     elif isinstance(value, Set):
-        elements = list(value)
+        elements = list(iter(value))
     elif isinstance(value, SortedSet):
         elements = [split(entry)[0] for entry in value.entries()]
     else:

@@ -701,7 +701,8 @@ def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if -count > MAX_REPETITIONS:
         raise out_of_range()
     members = list(value.entries())
-    return _entries_pieces(ctx, -count, (random.choice(members) for _ in range(-count)), with_scores)
+    drawn = (random.choice(members) for _ in range(-count if members else 0))
+    return _entries_pieces(ctx, -count, drawn, with_scores)
 
 
 def zscan(ctx: Context, argv: list[bytes]) -> Reply:

@@ -38,6 +38,7 @@ class Hash(Value):
             self._fields = encoding.read_small_hash(record)
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             version, count = encoding.read_counted_body(record)
             self = cls(overlay, version)
             self._fields = None
@@ -145,8 +146,12 @@ class Hash(Value):
             items = list(self._fields.items())
             return items if count >= len(items) else random.sample(items, count)
         if count >= self._count:
-            return list(self.items())
-        return scattered.draw(self.overlay, encoding.hash_fields(self.version), count)
+            found = list(self.items())
+        else:
+            found = scattered.draw(self.overlay, encoding.hash_fields(self.version), count)
+        if not found:
+            raise encoding.DamagedRecord('its fields are missing')
+        return found
 
     def _enlarge(self) -> None:
         fields = self._fields or {}

@@ -192,6 +192,8 @@ def select(overlay: Overlay, version: int, head: int, index: int) -> int:
                 break
             rest -= elements
             slot += 1
+        if slot == FANOUT:
+            raise encoding.DamagedRecord('its records of holes do not fit together')
         block = (block << 6) + slot
         if count == 0:
             return (block << SHIFTS[level]) + rest
@@ -209,7 +211,7 @@ def _zero_bit(bits: int, index: int) -> int:
             if index == 0:
                 return number
             index -= 1
-    raise AssertionError('fewer zero bits than the block above says')
+    raise encoding.DamagedRecord('its records of holes do not fit together')
 
 
 def _top(overlay: Overlay, version: int, block: int) -> list[int]:
@@ -219,11 +221,13 @@ def _top(overlay: Overlay, version: int, block: int) -> list[int]:
 
 def _read(overlay: Overlay, level: int, key: bytes) -> list[int]:
     record = overlay.get(key)
-    assert record is not None, 'a block with holes and elements has a record'
+    if record is None:
+        raise encoding.DamagedRecord('a record of its holes is missing')
     return encoding.read_holes_record(level, record)
 
 
 def _read_bits(overlay: Overlay, key: bytes) -> int:
     record = overlay.get(key)
-    assert record is not None, 'a block with holes and elements has a record'
+    if record is None:
+        raise encoding.DamagedRecord('a record of its holes is missing')
     return encoding.read_u64(record)

@@ -39,6 +39,7 @@ class List(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> List:
+        encoding.check_large(record)
         version, head, tail, count = encoding.read_list_body(record)
         self = cls(overlay, version)
         self._head, self._tail, self._count = head, tail, count
@@ -162,7 +163,10 @@ class List(Value):
             ]
         records = overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
         # Never one step further than needed: behind the last element may lie what was popped there.
-        return [stored[_ELEMENT:] for _, stored in islice(records, count)]
+        found = [stored[_ELEMENT:] for _, stored in islice(records, count)]
+        if len(found) < count:
+            raise encoding.DamagedRecord('some of its elements are missing')
+        return found
 
     def iterate(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
         """As :meth:`range`, in constant memory; what is yielded is what was there when this was called."""
@@ -321,7 +325,8 @@ class List(Value):
 
     def _stored(self, key: bytes) -> bytes:
         stored = self.overlay.get(key)
-        assert stored is not None, 'a position that is no hole has an element'
+        if stored is None:
+            raise encoding.DamagedRecord('one of its elements is missing')
         return stored
 
     def _remove(self, position: int) -> None:
@@ -348,7 +353,8 @@ class List(Value):
         value_key = encoding.list_value(version, identity)
         found = overlay.get(value_key)
         occurrences = None if found is None else encoding.read_occurrences_record(found)
-        assert occurrences is not None, 'an element that occurs often has its positions counted'
+        if occurrences is None:
+            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
         count, floor = occurrences
         if count == len(positions):
             overlay.delete(value_key)
@@ -432,7 +438,8 @@ class List(Value):
             return
         found = overlay.get(value_key)
         occurrences = None if found is None else encoding.read_occurrences_record(found)
-        assert occurrences is not None, 'an element that may occur twice has its positions counted'
+        if occurrences is None:
+            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
         count, floor = occurrences
         overlay.delete(encoding.list_occurrences(version, identity) + encoding.u64(position))
         if count == 1:
@@ -451,7 +458,10 @@ class List(Value):
             return
         occurrences = encoding.read_occurrences_record(found)
         if occurrences is None:
-            yield encoding.read_u64(found)
+            position = encoding.read_u64(found)
+            if not self._head <= position < self._tail:
+                raise encoding.DamagedRecord('one of its elements is said to be where it cannot be')
+            yield position
             return
         count, floor = occurrences
         prefix = encoding.list_occurrences(version, identity)

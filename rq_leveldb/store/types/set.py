@@ -37,6 +37,7 @@ class Set(Value):
             self._members = encoding.read_small_set(record)
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             version, count = encoding.read_counted_body(record)
             self = cls(overlay, version)
             self._members = None
@@ -133,8 +134,12 @@ class Set(Value):
             members = list(self._members)
             return members if count >= len(members) else random.sample(members, count)
         if count >= self._count:
-            return list(self)
-        return [member for member, _ in scattered.draw(self.overlay, encoding.set_members(self.version), count)]
+            found = list(iter(self))
+        else:
+            found = [member for member, _ in scattered.draw(self.overlay, encoding.set_members(self.version), count)]
+        if not found:
+            raise encoding.DamagedRecord('its members are missing')
+        return found
 
     def _enlarge(self) -> None:
         members = self._members or {}

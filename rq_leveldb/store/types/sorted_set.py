@@ -54,6 +54,7 @@ class SortedSet(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> SortedSet:
+        encoding.check_large(record)
         version, count, floor = encoding.read_sorted_set_body(record)
         self = cls(overlay, version)
         self._count, self._floor = count, floor
@@ -186,12 +187,18 @@ class SortedSet(Value):
         return chain((first,), found)
 
     def _lowest(self) -> bytes:
-        return self._floor if self._floor_is_entry else next(self.entries())
+        return self._floor if self._floor_is_entry else self._first(False)
 
     def _highest(self) -> bytes:
         if self._ceiling is None or not self._ceiling_is_entry:
-            return next(self.entries(reverse=True))
+            return self._first(True)
         return self._ceiling
+
+    def _first(self, reverse: bool) -> bytes:
+        entry = next(self.entries(reverse=reverse), None)
+        if entry is None:
+            raise encoding.DamagedRecord('its entries are missing')
+        return entry
 
     def _holds_all(self, bounds: Bounds) -> bool:
         start, stop = bounds
@@ -257,12 +264,12 @@ class SortedSet(Value):
             return None
         entry = score + member
         # From both ends at once, so that the nearer one decides what it costs.
-        for rank, (low, high) in enumerate(zip(self.entries(), self.entries(reverse=True), strict=True)):
+        for rank, (low, high) in enumerate(zip(self.entries(), self.entries(reverse=True), strict=False)):
             if low == entry:
                 return self._count - 1 - rank if reverse else rank
             if high == entry:
                 return rank if reverse else self._count - 1 - rank
-        raise AssertionError('a member with a score has an entry')
+        raise encoding.DamagedRecord('one of its entries is missing')
 
     def count(self, bounds: Bounds) -> int:
         """:returns: how many entries lie within the bounds; O(n) unless it is all or none"""
@@ -312,6 +319,8 @@ class SortedSet(Value):
         """
         if self._count <= _MAX_IN_MEMORY:
             entries = list(self.entries())
+            if not entries:
+                raise encoding.DamagedRecord('its entries are missing')
             return [split(entry) for entry in random.sample(entries, min(count, len(entries)))]
         found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
         return [(member, read_score(score)) for member, score in found]

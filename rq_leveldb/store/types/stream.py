@@ -74,6 +74,7 @@ class Stream(Value):
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Stream:
         body = encoding.read_stream_body(record)
+        encoding.check_number(body.added)
         self = cls(overlay, body.version)
         self.last = body.last
         self.added = body.added
@@ -82,8 +83,11 @@ class Stream(Value):
         self._floor = body.floor
         if record[0] == encoding.TYPE_SMALL_STREAM:
             self._entries = encoding.read_stream_entries_body(record)
+            if len(self._entries) != body.count:
+                raise encoding.DamagedRecord('it does not have as many entries as it says')
             self._bytes = len(record)
         else:
+            encoding.check_large(record)
             self._entries = None
         return self
 

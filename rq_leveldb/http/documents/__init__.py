@@ -1,0 +1,1 @@
+"""How jobs, queues and workers look in JSON."""

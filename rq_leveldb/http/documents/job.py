@@ -1,0 +1,326 @@
+"""How a job looks in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, TypedDict
+from urllib.parse import quote
+
+from rq.defaults import RQ_KEY_PREFIX
+from rq.job import Job
+from rq.results import Result
+from rq.utils import as_text
+
+from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
+from rq_leveldb.reading import Looking, read_call, show
+from rq_leveldb.unreadable import Fault
+
+__all__ = [
+    'USAGE_FIELD',
+    'JobDocument',
+    'JobId',
+    'JobSummaryDocument',
+    'ResultDocument',
+    'full',
+    'job_url',
+    'output',
+    'output_key',
+    'result_document',
+    'results',
+    'running',
+    'summary',
+]
+
+USAGE_FIELD = 'usage'
+"""Field of a job's hash in which the worker keeps what its executions used."""
+
+
+JobId = Annotated[str, 'Id of a job.']
+
+
+class JobSummaryDocument(TypedDict):
+    """A job in a list. A value that is not JSON is null; its field with `_repr` has it as Python writes it."""
+
+    id: str
+    url: str
+    status: str
+    queue: str
+    function: str | None
+    description: str | None
+    args: Any
+    args_repr: str | None
+    kwargs: Any
+    kwargs_repr: str | None
+    meta: Any
+    meta_repr: str | None
+    created_at: Moment | None
+    enqueued_at: Moment | None
+    started_at: Moment | None
+    ended_at: Moment | None
+    wait_seconds: float | None
+    duration_seconds: float | None
+    worker: str | None
+    timeout: float | None
+    ttl: int | None
+    result_ttl: int | None
+    failure_ttl: int | None
+    retries_left: int | None
+    retry_intervals: list[int] | None
+    repeats_left: int | None
+    repeat_intervals: list[int] | None
+    group: str | None
+    depends_on: list[str]
+    on_success: str | None
+    on_failure: str | None
+    on_stopped: str | None
+    faults: Faults
+
+
+class ResultDocument(TypedDict):
+    """How a run ended."""
+
+    type: Annotated[str, Also({'enum': [kind.name.lower() for kind in Result.Type]})]
+    at: Moment | None
+    value: Annotated[Any, 'What the function returned, if it is JSON; else null.']
+    value_repr: Annotated[str | None, 'What it returned, as Python writes it, if it is not JSON.']
+    exception: Annotated[str | None, 'The traceback.']
+    worker: str | None
+    execution: str | None
+    started_at: Moment | None
+    ended_at: Moment | None
+    duration_seconds: float | None
+
+
+class ExecutionDocument(TypedDict):
+    """A run that has not ended."""
+
+    id: str
+    worker: str | None
+    started_at: Moment | None
+    last_heartbeat: Moment | None
+
+
+class JobDocument(JobSummaryDocument):
+    """Everything about a job. A value that is not JSON is null; its field with `_repr` has it as Python writes it."""
+
+    position: Annotated[int | None, 'Number of jobs before it in its queue.']
+    scheduled_at: Moment | None
+    dependents: list[str]
+    result: Annotated[Any, 'The latest result, if it is JSON; else null.']
+    result_repr: Annotated[str | None, 'The latest result, as Python writes it, if it is not JSON.']
+    exception: str | None
+    results: list[ResultDocument]
+    executions: list[ExecutionDocument]
+    usage: Annotated[list[Any], 'CPU time, memory and exit of each run, if the worker records them.']
+    has_log: bool
+
+
+def job_url(job_id: str) -> str:
+    """Return the path of a job.
+
+    Args:
+        job_id: its id; only RQ sees to it that it has no character that would have to be quoted.
+    """
+    return f'/v1/jobs/{quote(job_id, safe="")}'
+
+
+def summary(backend: Backend, seen: Seen) -> JobSummaryDocument:
+    """Return what a list shows of a job, without further round trips.
+
+    Args:
+        backend: for its reader.
+        seen: a job that was found.
+    """
+    job = seen.job
+    name, args, kwargs = read_call(backend.reader, job.data)
+    meta: Any = job.meta
+    if job._unreadable_meta is not None:
+        meta = backend.reader.look(job._unreadable_meta)
+    positional, keyword, about = show(args), show(kwargs), show(meta)
+    return {
+        'id': job.id,
+        'url': job_url(job.id),
+        'status': seen.status,
+        'queue': job.origin,
+        'function': name,
+        'description': job.description,
+        'args': positional.value,
+        'args_repr': positional.repr,
+        'kwargs': keyword.value,
+        'kwargs_repr': keyword.repr,
+        'meta': about.value,
+        'meta_repr': about.repr,
+        'created_at': timestamp(job.created_at),
+        'enqueued_at': timestamp(job.enqueued_at),
+        'started_at': timestamp(job.started_at),
+        'ended_at': timestamp(job.ended_at),
+        'wait_seconds': between(job.enqueued_at, job.started_at),
+        'duration_seconds': between(job.started_at, job.ended_at),
+        'worker': job.worker_name,
+        'timeout': job.timeout,
+        'ttl': job.ttl,
+        'result_ttl': job.result_ttl,
+        'failure_ttl': job.failure_ttl,
+        'retries_left': job.retries_left,
+        'retry_intervals': job.retry_intervals,
+        'repeats_left': job.repeats_left,
+        'repeat_intervals': job.repeat_intervals,
+        'group': job.group_id,
+        'depends_on': list(job._dependency_ids),
+        'on_success': job._success_callback_name,
+        'on_failure': job._failure_callback_name,
+        'on_stopped': job._stopped_callback_name,
+        'faults': fault_documents(seen.faults),
+    }
+
+
+def result_document(result: Result) -> ResultDocument:
+    """Return one result in JSON.
+
+    Args:
+        result: read with the reader's `look`.
+    """
+    returned = show(result.return_value)
+    return {
+        'type': result.type.name.lower(),
+        'at': timestamp(result.created_at),
+        'value': returned.value,
+        'value_repr': returned.repr,
+        'exception': result.exc_string or None,
+        'worker': result.worker_name or None,
+        'execution': result.execution_id,
+        'started_at': timestamp(result.execution_started_at),
+        'ended_at': timestamp(result.execution_ended_at),
+        'duration_seconds': between(result.execution_started_at, result.execution_ended_at),
+    }
+
+
+def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], list[Fault]]:
+    """Return a job's results, newest first, and what cannot be read of them.
+
+    Args:
+        backend: the store.
+        job: the job.
+        most: how many at most.
+    """
+    return see_results(backend.connection, job.id, Looking(backend.reader), most)
+
+
+def full(backend: Backend, seen: Seen) -> JobDocument:
+    """Return everything that is known about a job.
+
+    Args:
+        backend: the store.
+        seen: a job that was found.
+    """
+    job = seen.job
+    parts = {
+        'position': registry_key('queued', job.origin),
+        'scheduled_at': registry_key('scheduled', job.origin),
+        'dependents': job.dependents_key,
+        USAGE_FIELD: as_text(job.key),
+        'executions': job.execution_registry.key,
+    }
+    pipe = backend.connection.pipeline(transaction=False)
+    pipe.lpos(parts['position'], job.id)
+    pipe.zscore(parts['scheduled_at'], job.id)
+    pipe.smembers(parts['dependents'])
+    pipe.hget(parts[USAGE_FIELD], USAGE_FIELD)
+    pipe.zrange(parts['executions'], 0, -1)
+    pipe.exists(output_key(job.id))
+    *held, has_log = replies(pipe)
+    faults = [wrong_type(name, parts[name]) for name, reply in zip(parts, held, strict=True) if is_refused(reply)]
+    position, due, dependents, usage, executions = (None if is_refused(reply) else reply for reply in held)
+    found, broken = results(backend, job)
+    faults += broken
+    latest = found[0] if found else None
+    names = [name.decode('utf-8', 'replace') for name in executions or ()]
+    runs: list[ExecutionDocument] = [
+        {
+            'id': name,
+            'worker': fields.text('worker_name'),
+            'started_at': timestamp(fields.seconds('created_at')),
+            'last_heartbeat': timestamp(fields.seconds('last_heartbeat')),
+        }
+        for name, fields in running(backend, job.id, names, faults)
+    ]
+    used, broken = _usage(usage)
+    faults += broken
+    returned = show(latest.return_value if latest is not None else None)
+    return {
+        **summary(backend, seen),
+        'position': position,
+        'scheduled_at': timestamp(from_seconds(due)),
+        'dependents': sorted(item.decode('utf-8', 'replace') for item in dependents or ()),
+        'result': returned.value,
+        'result_repr': returned.repr,
+        'exception': (latest.exc_string or None) if latest is not None else None,
+        'results': [result_document(result) for result in found],
+        'executions': runs,
+        'usage': used,
+        'has_log': bool(has_log),
+        'faults': fault_documents((*seen.faults, *faults)),
+    }
+
+
+def output(backend: Backend, job: Job) -> str | None:
+    """Return what the worker kept of a job's output, None where it kept nothing.
+
+    Args:
+        backend: the store.
+        job: the job.
+    """
+    pipe = backend.connection.pipeline(transaction=False)
+    pipe.get(output_key(job.id))
+    (stored,) = replies(pipe)
+    if is_refused(stored):
+        return f'(The key {output_key(job.id)} holds another type of value than a string.)'
+    return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None
+
+
+def output_key(job_id: str) -> str:
+    """Return the store's key under which the worker keeps a job's output.
+
+    Args:
+        job_id: the job's id.
+    """
+    return f'{RQ_KEY_PREFIX}:output:{job_id}'
+
+
+def running(backend: Backend, job_id: str, names: list[str], faults: list[Fault]) -> Iterator[tuple[str, Fields]]:
+    """Read the records of runs, without those that have ended since.
+
+    Args:
+        backend: the store.
+        job_id: the job of all of them; '' where each name begins with its own.
+        names: RQ's names of the runs.
+        faults: receives what cannot be read of a run, after it was taken.
+    """
+    pipe = backend.connection.pipeline(transaction=False)
+    keys = [
+        f'{RQ_KEY_PREFIX}:execution:{job_id}:{name}' if job_id else f'{RQ_KEY_PREFIX}:execution:{name}'
+        for name in names
+    ]
+    for key in keys:
+        pipe.hgetall(key)
+    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
+        if raw or is_refused(raw):
+            fields = Fields(raw, key)
+            yield name, fields
+            faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
+
+
+def _usage(stored: bytes | None) -> tuple[list[Any], list[Fault]]:
+    fields = Fields({b'usage': stored or b''}, '')
+    read = fields.list(USAGE_FIELD)
+    good = [item for item in read if isinstance(item, dict) and all(map(_is_plain, item.values()))]
+    if len(good) < len(read):
+        fields.faults.append(Fault(USAGE_FIELD, stored or b'', 'not a list of objects'))
+    return good, fields.faults
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float))

@@ -1,0 +1,94 @@
+"""How a queue looks in JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, TypedDict
+from urllib.parse import quote
+
+from redis.client import Pipeline
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from rq_leveldb.http.documents.values import Also, Faults, fault_documents
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.lookup import COUNTED, count_jobs, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.unreadable import Fault
+
+__all__ = ['QueueDocument', 'oldest_waiting', 'queue_documents']
+
+_COUNTS = Also(
+    {
+        'description': 'Jobs by state, null where they cannot be counted; stopped ones count as failed.',
+        'properties': {state: {'type': ['integer', 'null']} for state in COUNTED},
+        'required': list(COUNTED),
+        'additionalProperties': False,
+    }
+)
+
+
+class QueueDocument(TypedDict):
+    """A queue."""
+
+    name: str
+    url: str
+    counts: Annotated[dict[str, int | None], _COUNTS]
+    oldest_waiting_seconds: float | None
+    workers: int | None
+    faults: Faults
+
+
+def oldest_waiting(backend: Backend, names: list[str]) -> list[float | None]:
+    """Return for each queue how long the job at its front has waited, seconds; None for an empty queue.
+
+    Args:
+        backend: the store.
+        names: the queues.
+    """
+    pipe = backend.connection.pipeline(transaction=False)
+    for name in names:
+        pipe.lindex(backend.queue(name).key, 0)
+    first = [None if is_refused(member) else member for member in replies(pipe)] if names else []
+    jobs = backend.jobs([member.decode('utf-8', 'replace') for member in first if member is not None])
+    found = iter(jobs)
+    now = time.time()
+    ages: list[float | None] = []
+    for member in first:
+        seen = next(found) if member is not None else None
+        since = seen.job.enqueued_at or seen.job.created_at if seen is not None and not seen.faults else None
+        ages.append(None if since is None else round(max(0.0, now - since.timestamp()), 3))
+    return ages
+
+
+def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
+    """Return queues in JSON.
+
+    Args:
+        backend: the store.
+        names: the queues.
+    """
+    if not names:
+        return []
+    pipe: Pipeline = backend.connection.pipeline(transaction=False)
+    for name in names:
+        pipe.scard(WORKERS_BY_QUEUE_KEY % name)
+    workers = replies(pipe)
+    return [
+        {
+            'name': name,
+            'url': f'/v1/queues/{quote(name, safe="")}',
+            'counts': count,
+            'oldest_waiting_seconds': age,
+            'workers': None if is_refused(number) else int(number),
+            'faults': fault_documents(_faults(name, count, number)),
+        }
+        for name, count, age, number in zip(
+            names, count_jobs(backend.connection, names), oldest_waiting(backend, names), workers, strict=True
+        )
+    ]
+
+
+def _faults(name: str, count: dict[str, int | None], workers: Any) -> list[Fault]:
+    faults = [wrong_type(state, registry_key(state, name)) for state, number in count.items() if number is None]
+    if is_refused(workers):
+        faults.append(wrong_type('workers', WORKERS_BY_QUEUE_KEY % name))
+    return faults

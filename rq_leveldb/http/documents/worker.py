@@ -1,0 +1,146 @@
+"""How a worker looks in JSON."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Annotated, TypedDict
+from urllib.parse import quote
+
+from redis.client import Pipeline
+from rq.worker import BaseWorker
+
+from rq_leveldb.http.documents.job import job_url, running
+from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, timestamp
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
+from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.unreadable import Fault
+
+__all__ = ['WorkerDocument', 'worker_documents', 'worker_names']
+
+_PREFIX = BaseWorker.redis_worker_namespace_prefix
+
+
+class ChildDocument(TypedDict):
+    """A running child."""
+
+    job: str
+    job_url: str
+    execution: str
+    pid: int | None
+    started_at: Moment | None
+    age_seconds: float | None
+    memory_bytes: int | None
+
+
+class WorkerDocument(TypedDict):
+    """A worker."""
+
+    name: str
+    url: str
+    state: str
+    queues: list[str]
+    pid: int | None
+    host: str | None
+    rq_version: str | None
+    python_version: str | None
+    started_at: Moment | None
+    last_heartbeat: Moment | None
+    finished: int
+    failed: int
+    working_seconds: float
+    max_children: Annotated[int | None, "Null for RQ's own worker."]
+    children: list[ChildDocument]
+    faults: Faults
+
+
+def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]:
+    """Return workers in JSON, without those that are gone.
+
+    Args:
+        backend: the store.
+        names: their names.
+    """
+    if not names:
+        return []
+    pipe: Pipeline = backend.connection.pipeline(transaction=False)
+    for name in names:
+        pipe.hgetall(_PREFIX + name)
+        pipe.smembers(f'{_PREFIX}{name}:executions')
+    found = replies(pipe)
+    documents: list[WorkerDocument] = []
+    for name, raw, members in zip(names, found[::2], found[1::2], strict=True):
+        if not is_refused(raw) and (not raw or b'death' in raw):
+            continue
+        fields = Fields(raw, _PREFIX + name)
+        if is_refused(members):
+            fields.faults.append(wrong_type('executions', f'{_PREFIX}{name}:executions'))
+            members = ()
+        executions = sorted(member.decode('utf-8', 'replace') for member in members)
+        documents.append(_document(backend, name, fields, executions))
+    return documents
+
+
+def worker_names(backend: Backend) -> list[str]:
+    """Return the names of all workers, sorted; entries that cannot be read are left out.
+
+    Args:
+        backend: the store.
+    """
+    return find_workers(backend.connection).names
+
+
+def _document(backend: Backend, name: str, fields: Fields, executions: list[str]) -> WorkerDocument:
+    return {
+        'name': name,
+        'url': f'/v1/workers/{quote(name, safe="")}',
+        'state': fields.text('state') or '?',
+        'queues': [queue for queue in (fields.text('queues') or '').split(',') if queue],
+        'pid': fields.whole('pid'),
+        'host': fields.text('hostname'),
+        'rq_version': fields.text('version'),
+        'python_version': (fields.text('python_version') or '').split(' ')[0] or None,
+        'started_at': timestamp(fields.moment('birth')),
+        'last_heartbeat': timestamp(fields.moment('last_heartbeat')),
+        'finished': fields.whole('successful_job_count') or 0,
+        'failed': fields.whole('failed_job_count') or 0,
+        'working_seconds': fields.number('total_working_time') or 0.0,
+        'max_children': fields.whole('max_children'),
+        'children': _children(backend, executions, fields.faults),
+        # After all that may add to them.
+        'faults': fault_documents(fields.faults),
+    }
+
+
+def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[ChildDocument]:
+    """Return the running jobs; with pid and memory where the worker says which process runs them."""
+    found: list[ChildDocument] = []
+    for name, fields in running(backend, '', executions, faults):
+        job_id, _, execution_id = name.partition(':')
+        pid = fields.whole('pid')
+        started = fields.seconds('created_at')
+        found.append(
+            {
+                'job': job_id,
+                'job_url': job_url(job_id),
+                'execution': execution_id,
+                'pid': pid,
+                'started_at': timestamp(started),
+                'age_seconds': None if started is None else round(max(0.0, time.time() - started.timestamp()), 3),
+                'memory_bytes': _memory(pid, fields.text('pid_started') or ''),
+            }
+        )
+    return found
+
+
+def _memory(pid: int | None, started: str) -> int | None:
+    """Return the resident memory of a process of this machine, bytes; None where it is not known."""
+    if pid is None or not is_alive(Identity(pid, started, boot_id())):
+        return None
+    try:
+        pages = int(Path(f'/proc/{pid}/statm').read_text('ascii').split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * resource.getpagesize()

@@ -1,0 +1,130 @@
+"""Where RQ keeps the jobs of each state, and how to walk them a page at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+from rq import Queue
+
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.lookup import REGISTRIES, Strange, registry_key
+from rq_leveldb.unreadable import is_wrong_type
+
+__all__ = ['STATES', 'Position', 'walk']
+
+STATES = (
+    'queued',
+    'started',
+    'finished',
+    'failed',
+    'stopped',
+    *[name for name in REGISTRIES if name not in ('started', 'finished', 'failed')],
+)
+"""The states whose jobs can be listed, by RQ's names."""
+
+# Scored by the time at which the entry expires.
+_EXPIRING = ('finished', 'failed')
+# The next to run first; of the others the newest.
+_ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
+_CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a listing.
+
+    Args:
+        score: the index in a queue, the score in a registry.
+        member: the entry there.
+    """
+
+    score: float
+    member: str
+
+
+def walk(
+    backend: Backend, state: str, queue: Queue, after: Position | None, strange: list[Strange]
+) -> Iterator[list[tuple[str, Position]]]:
+    """Walk a queue's jobs of a state, in chunks.
+
+    Args:
+        backend: the store.
+        state: one of `STATES`.
+        queue: the queue.
+        after: the position of the last job that was seen; None begins.
+        strange: receives what is stored there if it is not a list of jobs.
+
+    Returns:
+        Chunks of jobs' ids, each with its position, for a cursor; none empty.
+    """
+    try:
+        if state == 'queued':
+            yield from _walk_list(backend, queue, after)
+        else:
+            yield from _walk_sorted(backend, state, queue, after)
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        strange.append(Strange(_key(state, queue), 'holds another type of value than a list of jobs'))
+
+
+def _key(state: str, queue: Queue) -> str:
+    # RQ keeps stopped jobs among the failed ones.
+    return registry_key('failed' if state == 'stopped' else state, queue.name)
+
+
+def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[tuple[str, Position]]]:
+    start = 0
+    if after is not None:
+        # Jobs are taken from the front meanwhile, so that the others move up.
+        found = backend.connection.lpos(queue.key, after.member)
+        start = (found if isinstance(found, int) else max(0, int(min(after.score, 1e15)))) + 1
+    while True:
+        members: Any = backend.connection.lrange(queue.key, start, start + _CHUNK - 1)
+        if not members:
+            return
+        ids = [member.decode('utf-8', 'replace') for member in members]
+        yield [(job_id, Position(start + offset, job_id)) for offset, job_id in enumerate(ids)]
+        start += len(members)
+
+
+def _walk_sorted(
+    backend: Backend, state: str, queue: Queue, after: Position | None
+) -> Iterator[list[tuple[str, Position]]]:
+    key = _key(state, queue)
+    is_ascending = state in _ASCENDING
+    low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
+    high: float | str = '+inf'
+    if after is not None:
+        if is_ascending:
+            low = after.score
+        else:
+            high = after.score
+    offset = 0
+    pairs: Any
+    while True:
+        if is_ascending:
+            pairs = backend.connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
+        else:
+            pairs = backend.connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
+        if not pairs:
+            return
+        offset += len(pairs)
+        entries = []
+        for raw, score in pairs:
+            member = raw.decode('utf-8', 'replace')
+            # Members of one score come in their own order.
+            if (
+                after is not None
+                and float(score) == after.score
+                and (member <= after.member if is_ascending else member >= after.member)
+            ):
+                continue
+            job_id = member.partition(':')[0] if state == 'started' else member
+            entries.append((job_id, Position(float(score), member)))
+        if entries:
+            yield entries

@@ -1,0 +1,231 @@
+"""Jobs: enqueue one or many, list, show, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from rq.defaults import RQ_KEY_PREFIX
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job
+from rq.results import Result
+
+from rq_leveldb.http import problems
+from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, output_key, summary
+from rq_leveldb.http.documents.values import Page
+from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem, UnreadableRecord
+from rq_leveldb.http.queueing.backend import Backend, acting, no_such_job
+from rq_leveldb.http.queueing.enqueue import Outcome, enqueue_all
+from rq_leveldb.http.queueing.listing import CURSOR, MOST_SCANNED, TIMES, listed, matches, write_cursor
+from rq_leveldb.http.queueing.states import STATES, Position
+from rq_leveldb.http.request import fields, idempotency, query
+from rq_leveldb.http.request.fields import Field, Invalid, Record
+from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
+from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
+
+__all__ = ['routes']
+
+_LIST: Mapping[str, Field] = {
+    'status': fields.choice(*STATES)
+    .described('The state; `stopped` jobs are listed apart from `failed` ones.')
+    .required(),
+    'queue': fields.text(500).described('Only jobs of this queue.'),
+    'function': fields.text(500).described('Only jobs that call this function.'),
+    'since': fields.moment.described('Only from this time on.'),
+    'until': fields.moment.described('Only before this time.'),
+    'time': fields.choice(*TIMES).described(
+        'Which time `since` and `until` refer to; the default depends on the state.'
+    ),
+    'limit': query.limit(50),
+    'cursor': CURSOR.described('Where the page begins: `next` of the page before.'),
+}
+
+
+class EnqueuedDocument(TypedDict):
+    """An enqueued job. Its status is null if it was to be unique and a job with its id existed."""
+
+    id: str
+    url: str
+    status: str | None
+    queue: str
+    is_duplicate: bool
+
+
+class BatchEnqueuedDocument(TypedDict):
+    """The enqueued jobs, in the order of the request."""
+
+    jobs: list[EnqueuedDocument]
+
+
+def enqueue(call: Call) -> EnqueuedDocument:
+    """Enqueue a job."""
+    request = JobRequest.make(call.values, call.backend.allow)
+    (outcome,), is_replay = enqueue_all(call.backend, [request], idempotency.once_for(call.request, call.document))
+    location = job_url(request.job_id)
+    if outcome.status is None:
+        raise DuplicateJob(
+            f'{request.job_id} is stored already, and must be unique.',
+            errors=[FieldError('is taken', pointer='/job_id')],
+            headers={'Location': location},
+        )
+    call.response.set_header('Location', location)
+    _tell_replay(call, is_replay)
+    return _outcome_document(outcome)
+
+
+def enqueue_batch(call: Call) -> BatchEnqueuedDocument:
+    """Enqueue jobs: all of them, or none.
+
+    Raises:
+        BatchTooLarge: there are too many.
+        DuplicateJob: two of them have the same id.
+        FunctionNotAllowed: naming the first job whose function is not allowed.
+        InvalidField: naming the fields that are not accepted.
+    """
+    requests: list[JobRequest] = []
+    errors: list[FieldError] = []
+    ids: set[str] = set()
+    for index, item in enumerate(call.values['jobs']):
+        values, found = JOB_REQUEST.read(item)
+        if found:
+            errors += [_below(index, error) for error in found]
+            continue
+        try:
+            request = JobRequest.make(values, call.backend.allow)
+        except Problem as problem:
+            problem.errors = tuple(_below(index, error) for error in problem.errors)
+            raise
+        if request.job_id in ids:
+            raise DuplicateJob(errors=[FieldError('is in this batch twice', pointer=f'/jobs/{index}/job_id')])
+        ids.add(request.job_id)
+        requests.append(request)
+    if errors:
+        raise InvalidField(errors=errors[:100])
+    outcomes, is_replay = enqueue_all(call.backend, requests, idempotency.once_for(call.request, call.document))
+    _tell_replay(call, is_replay)
+    return {'jobs': [_outcome_document(outcome) for outcome in outcomes]}
+
+
+def list_jobs(call: Call) -> Page[JobSummaryDocument]:
+    """List the jobs of a state, newest first; queued and scheduled ones in the order in which they will run."""
+    backend, wanted = call.backend, call.query
+    state, limit = wanted['status'], wanted['limit']
+    queues = find_queues(backend.connection)
+    names = [wanted['queue']] if 'queue' in wanted else queues.names
+    strange = list(queues.strange)
+    after: Position | None = None
+    if 'cursor' in wanted:
+        start, after = wanted['cursor']
+        names = [name for name in names if name >= start]
+        if names[:1] != [start]:
+            after = None
+    items: list[JobSummaryDocument] = []
+    cursor: str | None = None
+    for scanned, (seen, position) in enumerate(listed(backend, state, names, after, strange), 1):
+        if seen is not None and matches(backend, seen, state, wanted):
+            items.append(summary(backend, seen))
+        if len(items) >= limit or scanned >= MOST_SCANNED:
+            cursor = write_cursor(*position)
+            break
+    return Page(items, cursor, strange)
+
+
+def show_job(call: Call, job_id: JobId) -> JobDocument:
+    """Show everything about a job."""
+    return full(call.backend, call.backend.seen(job_id))
+
+
+def delete_job(call: Call, job_id: JobId) -> None:
+    """Delete a job, whatever its state."""
+    backend = call.backend
+    with_dependents = call.query.get('dependents', False)
+    seen = backend.seen(job_id)
+    if with_dependents:
+        backend.check_dependents(seen.job)
+    if seen.faults:
+        _remove(backend, seen.job)
+        return
+    try:
+        with acting(f'job {job_id}'):
+            seen.job.delete(delete_dependents=with_dependents)
+    except (NoSuchJobError, InvalidJobOperation):
+        raise no_such_job(job_id) from None
+    except UnreadableRecord:
+        # An execution or a group of it that cannot be read or has expired, before anything was deleted.
+        if with_dependents:
+            raise
+        _remove(backend, seen.job)
+
+
+def _remove(backend: Backend, job: Job) -> None:
+    """Delete a job that cannot be read, or something that belongs to it: RQ's method would read it."""
+    pipe = backend.connection.pipeline(transaction=False)
+    pipe.zrange(job.execution_registry.key, 0, -1)
+    (found,) = replies(pipe)
+    executions = [] if is_refused(found) else [f'{job.id}:{name.decode("utf-8", "replace")}' for name in found]
+    for name in [job.origin] if job.origin else backend.queue_names():
+        pipe.lrem(registry_key('queued', name), 0, job.id)
+        for state in REGISTRIES:
+            pipe.zrem(registry_key(state, name), job.id, *executions)
+    for name in executions:
+        pipe.delete(f'{RQ_KEY_PREFIX}:execution:{name}')
+    pipe.delete(job.key, job.dependents_key, job.execution_registry.key, Result.get_key(job.id), output_key(job.id))
+    # A registry of another type holds no job.
+    replies(pipe)
+
+
+def _batch_request(most: int) -> Record:
+    def read(value: Any) -> list[Any]:
+        if type(value) is not list or not value:
+            raise Invalid('must be an array with at least one job')
+        if len(value) > most:
+            raise BatchTooLarge(errors=[FieldError(f'must have at most {most} jobs', pointer='/jobs')])
+        return value
+
+    # Its items are read one by one, so that each error names its job.
+    jobs = Field(read, {'type': 'array', 'items': fields.ref(JOB_REQUEST.name), 'minItems': 1, 'maxItems': most})
+    return Record({'jobs': jobs.required()}, 'BatchRequest', description='Jobs to enqueue: all of them, or none.')
+
+
+def _below(index: int, error: FieldError) -> FieldError:
+    return FieldError(error.detail, pointer=f'/jobs/{index}{error.pointer or ""}')
+
+
+def _outcome_document(outcome: Outcome) -> EnqueuedDocument:
+    job_id = outcome.request.job_id
+    return {
+        'id': job_id,
+        'url': job_url(job_id),
+        'status': outcome.status,
+        'queue': outcome.request.queue,
+        'is_duplicate': outcome.status is None,
+    }
+
+
+def _tell_replay(call: Call, is_replay: bool) -> None:
+    if is_replay:
+        call.response.set_header('Idempotency-Replayed', 'true')
+
+
+def routes(backend: Backend) -> Sequence[Route]:
+    """Return the routes.
+
+    Args:
+        backend: the store, for the limits.
+    """
+    jobs, job, once = '/v1/jobs', '/v1/jobs/{job_id}', idempotency.HEADERS
+    missing = (problems.NoSuchJob,)
+    broken = (problems.UnreadableJob, problems.UnreadableRecord)
+    refused = (problems.FunctionNotAllowed, DuplicateJob, problems.NoSuchDependency, problems.IdempotencyKeyReused)
+    enqueuing = (*refused, *broken, problems.BusyDependencies)
+    batch = _batch_request(backend.settings.max_batch)
+    location = {'Location': 'Path of the job.'}
+    dependents = {'dependents': query.flag.described('Also delete the jobs that depend on it.')}
+    return (
+        Route('GET', jobs, list_jobs, query=_LIST),
+        Route('POST', jobs, enqueue, enqueuing, body=JOB_REQUEST, status=201, headers=once, gives=location),
+        Route('POST', '/v1/batch', enqueue_batch, (*enqueuing, BatchTooLarge), body=batch, status=201, headers=once),
+        Route('GET', job, show_job, missing),
+        Route('DELETE', job, delete_job, (*missing, *broken), query=dependents, status=204),
+    )

@@ -1,0 +1,1 @@
+"""How the application is served: addresses, processes, connections, gunicorn."""

@@ -1,0 +1,92 @@
+"""Giving disk space back: LevelDB drops what was removed when it merges tables, and it merges only where it writes.
+
+So when much was removed and there is little to do, the whole database is merged: a slice at each look, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.info import Statistics
+
+INTERVAL = 1.0
+"""Seconds between two looks, and so between two slices."""
+QUIET = 20
+"""Commits since the last look up to which there is little to do."""
+LEAST = 500
+"""Records that were removed before it is worth anything."""
+WORTH = 4096
+"""Bytes of the database for each removed record above which it is not: all of them would be written anew."""
+
+
+class Compaction:
+    """
+    :param engine: an open database
+    :param statistics: count commits, and writes that LevelDB refused
+    """
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._statistics = statistics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix='compaction')
+        self._timer: asyncio.TimerHandle | None = None
+        self._commits = 0
+        self._removed = 0  # before the pass began that is under way, 0 if none is
+        self._position = b''  # where its next slice begins
+        self._errors = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Look from time to time."""
+        self._timer = self._loop.call_later(INTERVAL, self._look)
+
+    def stop(self) -> None:
+        """Let a slice that is under way end, and begin no other."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._thread.shutdown()
+
+    def _look(self) -> None:
+        commits = self._statistics.commits
+        quiet = commits - self._commits <= QUIET
+        self._commits = commits
+        if not quiet or not self._engine.is_open:
+            self.start()
+        elif self._errors != self._statistics.write_errors:
+            # It may have met what cannot be read or written: it would again.
+            self._errors = self._statistics.write_errors
+            self._end()
+            self.start()
+        elif self._removed or self._is_worth_it():
+            self._thread.submit(self._engine.compact, self._position).add_done_callback(self._tell)
+        else:
+            self.start()
+
+    def _is_worth_it(self) -> bool:
+        removed = self._engine.removed
+        if removed < LEAST or removed * WORTH < self._engine.size_on_disk():
+            return False
+        self._removed = removed
+        return True
+
+    def _tell(self, slice_: Future[bytes | None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._compacted, slice_)
+
+    def _compacted(self, slice_: Future[bytes | None]) -> None:
+        position = slice_.result()
+        if position is None:
+            self._end()
+        else:
+            self._position = position
+        if not self._stopped:
+            self.start()
+
+    def _end(self) -> None:
+        self._engine.removed -= self._removed
+        self._removed = 0
+        self._position = b''
