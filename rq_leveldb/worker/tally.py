@@ -17,8 +17,7 @@ from typing import Any
 
 from rq.utils import utcparse
 
-from rq_leveldb.records import TALLY_BOUNDS as BOUNDS
-from rq_leveldb.records import TALLY_KEY
+from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 
 from .site import Site
 
@@ -61,7 +60,7 @@ class Tally:
                 pass
 
     def _add(self, kind: str, queue: str, seconds: float) -> None:
-        bound = BOUNDS[bisect.bisect_left(BOUNDS, seconds)]
+        bound = TALLY_BOUNDS[bisect.bisect_left(TALLY_BOUNDS, seconds)]
         self._counts[f'bucket|{kind}|{bound}|{queue}'] += 1
         name = f'sum|{kind}|{queue}'
         self._sums[name] = self._sums.get(name, 0.0) + seconds
