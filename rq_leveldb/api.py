@@ -64,7 +64,7 @@ class job(rq.decorators.job):  # noqa: N801 - it is named as what it stands in f
     @property
     def connection(self) -> Any:
         """The client that jobs are enqueued with."""
-        # Not at decoration: an application may set its environment after its modules were imported.
+        # Not when the function is decorated: an application may set its environment after its imports.
         return default_connection() if self._connection is None else self._connection
 
     @connection.setter

@@ -65,7 +65,7 @@ REGISTRIES: Mapping[str, type[BaseRegistry]] = {
     'finished': FinishedJobRegistry,
     'failed': FailedJobRegistry,
     'deferred': DeferredJobRegistry,
-    # For a moment, between the end of the last dependency and the queue.
+    # Briefly, between the end of the last dependency and the queue.
     'ready_to_enqueue': ReadyJobRegistry,
     'scheduled': ScheduledJobRegistry,
     'canceled': CanceledJobRegistry,
@@ -76,7 +76,7 @@ COUNTED = ('queued', *REGISTRIES)
 # Scored by the time at which the entry expires.
 _EXPIRING = ('finished', 'failed')
 _LARGEST = 2**63 - 1
-# Compressed, a kilobyte may be a megabyte of nothing.
+# A kilobyte of compressed data may unpack to a megabyte.
 _MOST_UNPACKED = 256 << 20
 _MOST_PACKING = 1032
 
@@ -185,12 +185,12 @@ def _see(connection: Redis, job_id: str, raw: Any, serializer: Any) -> Seen | No
     try:
         job = make()
     except ValueError as error:
-        # RQ would not read it either; what stands there is shown without a job's methods being of use.
+        # RQ would not read it either. The id is shown, but the job's methods are of no use.
         nameless = Job(connection=connection, serializer=serializer)
         nameless._id = job_id
         nameless.data = b''
         return Seen(nameless, (Fault('', job_id.encode('utf-8', 'backslashreplace'), str(error)),))
-    # What RQ's job needs to have before it was restored.
+    # RQ's job needs this before it is restored.
     job.data = b''
     if is_refused(raw):
         return Seen(job, (wrong_type('', as_text(Job.key_for(job_id))),))
@@ -233,7 +233,7 @@ def see_results(connection: Redis, job_id: str, serializer: Any, most: int = 10)
     found: list[Result] = []
     faults: list[Fault] = []
     for entry, payload in stored:
-        # RQ leaves empty ones as they are, which are then neither text nor time.
+        # RQ does not convert empty values, which then are neither text nor time.
         payload = {name: value for name, value in (payload or {}).items() if value}
         try:
             if _is_bomb(binascii.a2b_base64(payload.get(b'exc_string', b''))):
@@ -258,7 +258,7 @@ def _is_bomb(packed: bytes) -> bool:
                 return True
             packed = unpacker.unconsumed_tail
     except zlib.error:
-        # RQ takes it as it is.
+        # Not compressed; RQ takes it as it is.
         return False
     return False
 

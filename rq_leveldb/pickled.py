@@ -24,7 +24,7 @@ __all__ = ['Name', 'Opaque', 'read']
 _MOST_OPERATIONS = 300_000
 _MOST_OPAQUE = 20_000
 _LARGEST_KEY = 1000
-# Many keys of one hash take very long. Text has a secret in its hash, and small integers are their own.
+# Many keys with the same hash take very long. The hash of text is salted, and small integers are their own hash.
 _MOST_UNSURE_KEYS = 5000
 _SURE_BITS = 61
 _LONGEST_INTEGER = 8192
@@ -152,7 +152,7 @@ def _deque(content: Any = (), most: Any = None) -> deque[Any]:
 
 
 def _counter(content: Any = None) -> Counter[Any]:
-    # Not Counter(content), which adds up.
+    # Not Counter(content), which would count.
     made: Counter[Any] = Counter()
     if content is not None:
         if type(content) is not dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
@@ -20,7 +19,6 @@ __all__ = [
     'boot_id',
     'detach',
     'die_with_parent',
-    'forget_handlers',
     'identify',
     'is_alive',
     'pidfd_open',
@@ -167,17 +165,6 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     # The parent may have ended before the request was made, and then no signal comes: prctl(2).
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
-
-
-def forget_handlers() -> None:
-    """Handle signals as a process of RQ's that runs a job: SIGINT ignored, SIGTERM and SIGCHLD as the system does.
-
-    By the C functions: `signal.signal` looks every number up in an enumeration, and a forked child copies 60 pages
-    for that.
-    """
-    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 def prepare_to_fork() -> None:

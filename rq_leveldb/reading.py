@@ -21,7 +21,7 @@ _LONGEST_REPR = 20_000
 _LONGEST_INTEGER = 8192
 _DEEPEST = 100
 _DEEPEST_PLAIN = 200
-# A list that holds another one twenty times, which holds another one twenty times, is small until it is written.
+# A list that contains another one twenty times, which contains a third twenty times, is small until it is written.
 _MOST_PARTS = 300_000
 _MOST_CHARACTERS = 8_000_000
 
@@ -167,7 +167,7 @@ def show(value: Any) -> Shown:
 
 
 class _Plain:
-    """Makes values that JSON has, with tuples as lists; raises TypeError or ValueError where one is not to be had."""
+    """Makes JSON values, tuples as lists; raises TypeError or ValueError for what JSON cannot hold."""
 
     def __init__(self) -> None:
         self._parts = _MOST_PARTS

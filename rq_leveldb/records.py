@@ -1,8 +1,74 @@
-"""Keys beyond RQ's that worker, HTTP front and command line share."""
+"""Keys and fields beyond RQ's that worker, HTTP front and command line share. docs/worker.rst shows them in a table."""
 
 from __future__ import annotations
 
-__all__ = ['UNREADABLE_KEY']
+from rq.defaults import FORMAT_KEY_PREFIX, RQ_KEY_PREFIX
+
+__all__ = [
+    'BEAT_FIELD',
+    'CHILDREN_COMMAND',
+    'CLAIMS_KEY_TEMPLATE',
+    'CRASHES_FIELD',
+    'CRON_FIELD',
+    'DUE_KEY_TEMPLATE',
+    'LOCK_FIELD',
+    'MAX_CHILDREN_FIELD',
+    'PID_STARTED_FIELD',
+    'RECOVERY_KEY_TEMPLATE',
+    'TALLY_BOUNDS',
+    'TALLY_KEY',
+    'UNREADABLE_KEY',
+    'USAGE_FIELD',
+    'WORKER_KEY_TEMPLATE',
+    'output_key',
+]
 
 UNREADABLE_KEY = 'rq-leveldb:unreadable'
 """Hash of what could be neither read nor failed: key in the store to JSON, see `unreadable.list_aside`."""
+
+USAGE_FIELD = 'usage'
+"""Of a job: what its last executions used, a list as JSON."""
+
+CRASHES_FIELD = 'crashes'
+"""Of a job: how it took its process down, the last times in a row, a list as JSON."""
+
+PID_STARTED_FIELD = 'pid_started'
+"""Of an execution, beside `pid`: when the process that runs it was started, as `process.Identity` has it."""
+
+WORKER_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}'
+"""RQ's hash about the worker of a name."""
+
+BEAT_FIELD = 'beat'
+"""Of a worker: another value at every heartbeat."""
+
+LOCK_FIELD = 'locked'
+"""Of a worker: set if it holds the lock on its name."""
+
+MAX_CHILDREN_FIELD = 'max_children'
+"""Of a worker: how many jobs it runs at once at most."""
+
+CRON_FIELD = 'cron'
+"""Of a worker: the file of its cron definitions."""
+
+CHILDREN_COMMAND = 'children'
+"""On a worker's channel: changes `MAX_CHILDREN_FIELD` to the command's `children`."""
+
+CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
+"""Hash of the jobs that the worker of a name has taken into an intermediate queue: job id to the queue's key."""
+
+RECOVERY_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':recovery:{0}'
+"""String: who recovers the jobs of the dead worker of a name, for a moment."""
+
+DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
+"""String: when an entry of cron is due, and when it ran last, as JSON."""
+
+TALLY_KEY = 'rq-leveldb:tally'
+"""Hash of how many jobs there were, for all workers; `worker.tally` says what stands in it."""
+
+TALLY_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
+"""Upper ends of the tally's buckets, seconds."""
+
+
+def output_key(job_id: str) -> str:
+    """Return the key under which it stands what a job printed, a string."""
+    return f'{RQ_KEY_PREFIX}:output:{job_id}'

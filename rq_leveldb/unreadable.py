@@ -36,9 +36,9 @@ __all__ = [
 
 # Longer values are cut in messages.
 _SHOWN = 100
-# A list of what is broken is to be read by a person; a program that writes nonsense must not fill the store.
+# The list is for people; a program that writes nonsense must not fill the store with it.
 _MOST_LISTED = 1000
-# EXPIRE counts milliseconds in 64 bits, and adds the time of day.
+# EXPIRE adds the current time and counts milliseconds in 64 bits.
 _LONGEST_TTL = 9_000_000_000_000_000
 _TTLS = ('timeout', 'result_ttl', 'failure_ttl', 'ttl')
 _NUMBERS = ('retries_left', 'number_of_retries', 'repeats_left', 'rate_limit_concurrency')
@@ -123,7 +123,7 @@ def find_faults(make: Callable[[], Job], raw: Mapping[bytes, bytes]) -> list[Fau
     faults = []
     for field, value in raw.items():
         job = make()
-        # Whatever `data` holds, RQ takes it; it may be large.
+        # RQ accepts any `data`, and it may be large.
         alone = {b'data': b'', field: value}
         try:
             job.restore(alone)
@@ -160,7 +160,7 @@ def _words(error: Exception) -> str:
 
 def is_wrong_type(error: BaseException) -> bool:
     """Say whether the store refused a command because the key holds another type of value."""
-    # redis-py puts before it which command of a pipeline that was.
+    # redis-py puts the pipeline's command before it.
     return isinstance(error, ResponseError) and str(error).rpartition(' caused error: ')[2].startswith('WRONGTYPE')
 
 
@@ -196,7 +196,7 @@ def list_aside(connection: Redis, key: str, reason: str) -> bool:
 
 
 def read_aside(connection: Redis) -> list[Aside]:
-    """Return what was set aside and is still there; what is gone is forgotten."""
+    """Return what was set aside and still exists; forget the rest."""
     try:
         listed: dict[bytes, bytes] = connection.hgetall(UNREADABLE_KEY)  # type: ignore[assignment]
     except ResponseError:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_leveldb.cli import render
+from rq_leveldb.cli import options, render
 from rq_leveldb.errors import StoreInUse
-from rq_leveldb.location import URL_VARIABLES, DataDirectory, is_redis_url, parse
+from rq_leveldb.location import DataDirectory, is_redis_url, parse
 
 if TYPE_CHECKING:
     from rq_leveldb.store.check import Report
@@ -39,14 +39,10 @@ was not understood; 3 a store runs on the directory: rq-leveldb stop.
 """
 
 
-@click.command(
-    short_help='Checks that nothing in the database is damaged; --fix mends it.',
-    epilog=_EPILOG,
-    context_settings={'help_option_names': ['-h', '--help']},
-)
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
-@click.option('--fix', is_flag=True, help='Mend what is damaged, and keep the damaged database.')
-@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
+@click.command(short_help='Checks the database for damage; --fix repairs it.', epilog=_EPILOG)
+@options.url
+@click.option('--fix', is_flag=True, help='Repair what is damaged, and keep a copy of the damaged database.')
+@options.json_output
 def check(url: str | None, fix: bool, as_json: bool) -> None:
     """Read every file of the database and every record in it, and say what is damaged, lost, or does not fit together.
 
@@ -54,9 +50,7 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
     million records, and for each large list, set, hash, sorted set or stream some 500 bytes of memory.
     """
     if url is not None and is_redis_url(url):
-        raise click.UsageError(
-            'This is the URL of a Redis server, whose data is not here: redis-check-aof is for that.'
-        )
+        raise click.UsageError('This is the URL of a Redis server; its data is not here. Use redis-check-aof there.')
     directory = parse(url).directory
     exists = directory.check()
     from rq_leveldb.store.check import Report

@@ -46,7 +46,7 @@ def _read_level(text: str) -> None:
 
 def _read_timeout(text: str) -> None:
     if _read_seconds(text) == 0:
-        raise ValueError('0 is no time-out; -1 is none')
+        raise ValueError('0 is not a valid time-out; use -1 for none')
 
 
 def _read_lifetime(text: str) -> None:
@@ -58,12 +58,12 @@ def _read_seconds(text: str) -> int | None:
     try:
         return parse_timeout(text)
     except Exception as error:
-        raise ValueError(f'{text!r} is no time, such as 90, 10m or 2h') from error
+        raise ValueError(f'{text!r} is not a duration such as 90, 10m or 2h') from error
 
 
 def _read_module(text: str) -> None:
     if not text:
-        raise ValueError('this is no module')
+        raise ValueError('the name of a module is empty')
 
 
 _READERS: Mapping[str, Callable[[Any], object]] = {

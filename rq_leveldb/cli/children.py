@@ -6,43 +6,41 @@ from typing import Any
 
 import click
 
-from rq_leveldb.cli import render
-from rq_leveldb.location import URL_VARIABLES
+from rq_leveldb.cli import options, render
 
 __all__ = ['children']
 
 
-@click.command(
-    short_help='Changes how many jobs a worker runs at once.', context_settings={'help_option_names': ['-h', '--help']}
-)
+@click.command(short_help='Changes how many jobs a worker runs at once.')
 @click.argument('number', type=click.IntRange(min=0), required=False)
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+@options.url
 @click.option('--worker', '-w', 'name', help='Only the worker of this name.  [default: all]')
 def children(number: int | None, url: str | None, name: str | None) -> int:
     """Set how many jobs each worker runs at once to NUMBER; without NUMBER, show it.
 
-    What runs already goes on: after 0, a worker finishes its jobs, takes no more, and waits for the next number.
+    Running jobs continue. With 0, a worker finishes its jobs and takes no more until the number is raised.
     """
     from rq.command import send_command
 
     from rq_leveldb.client.connection import Redis
     from rq_leveldb.lookup import Fields, find_workers, is_refused, replies
+    from rq_leveldb.records import CHILDREN_COMMAND, MAX_CHILDREN_FIELD, WORKER_KEY_TEMPLATE
 
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     found = [worker for worker in find_workers(connection).names if name is None or worker == name]
     pipe = connection.pipeline(transaction=False)
     for worker in found:
-        pipe.hgetall(f'rq:worker:{worker}')
-        pipe.scard(f'rq:worker:{worker}:executions')
+        pipe.hgetall(WORKER_KEY_TEMPLATE.format(worker))
+        pipe.scard(f'{WORKER_KEY_TEMPLATE.format(worker)}:executions')
     answers = replies(pipe) if found else []
     rows: list[list[str | int]] = []
     changed = 0
     for worker, raw, busy in zip(found, answers[::2], answers[1::2], strict=True):
         if not is_refused(raw) and not raw:
-            # It has gone, and its name is left.
+            # The worker is gone; only its name is left.
             continue
-        fields = Fields(raw, f'rq:worker:{worker}')
-        limit: int | str | None = fields.whole('max_children')
+        fields = Fields(raw, WORKER_KEY_TEMPLATE.format(worker))
+        limit: int | str | None = fields.whole(MAX_CHILDREN_FIELD)
         if fields.faults:
             render.complain(f'worker {worker}: {"; ".join(map(str, fields.faults))}')
             limit = '?'
@@ -50,7 +48,7 @@ def children(number: int | None, url: str | None, name: str | None) -> int:
             # RQ's own worker runs one job at a time, whatever it is told.
             limit = 1
         elif number is not None:
-            send_command(connection, worker, 'children', children=number)
+            send_command(connection, worker, CHILDREN_COMMAND, children=number)
             changed += 1
             limit = number
         rows.append([worker, '?' if is_refused(busy) else busy, limit])

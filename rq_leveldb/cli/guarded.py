@@ -38,7 +38,7 @@ def empty(**options: Any) -> int:
         found = find_queues(config.connection)
         names = found.names
         for item in found.strange:
-            render.complain(f'{item.key} holds what is no queue: {item.reason}')
+            render.complain(f'{item.key} contains something that is not a queue: {item.reason}')
     if not names:
         click.echo('Nothing to do')
         return 0
@@ -62,12 +62,12 @@ def requeue(**options: Any) -> int:
     )
     job_ids = list(options['job_ids'])
     if options['all']:
-        # Not RQ's get_job_ids, which reads them all, to clean up.
+        # Not RQ's get_job_ids, which cleans up first and reads every job for that.
         pipe = connection.pipeline(transaction=False)
         pipe.zrange(registry.key, 0, -1)
         (members,) = replies(pipe)
         if is_refused(members):
-            render.complain(f'the key {registry.key} holds another type of value than a registry of jobs')
+            render.complain(f'the key {registry.key} is not a registry of jobs but holds another type of value')
             return 1
         job_ids = [member.decode('utf-8', 'replace') for member in members]
     if not job_ids:
@@ -184,7 +184,7 @@ class _EachWorker:
                     as_text(member), connection=connection, job_class=job_class, queue_class=queue_class, **options
                 )
                 if worker is not None:
-                    # What is going to be shown.
+                    # These read what is shown.
                     worker.get_state()
                     worker.queue_names()
                     found.append(worker)

@@ -7,24 +7,37 @@ from typing import Any
 
 import click
 
+from rq_leveldb.cli import options
 from rq_leveldb.errors import StoreError
-from rq_leveldb.location import URL_VARIABLES
 
 __all__ = ['http']
 
 
-@click.command(short_help='Runs the HTTP front alone.', context_settings={'help_option_names': ['-h', '--help']})
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
-@click.option('--http', 'address', metavar='ADDRESS', help='HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]')
-@click.option('--import', 'imports', multiple=True, metavar='MODULE', help='Functions with @job in it may be enqueued.')
-@click.option('--path', '-P', 'paths', multiple=True, metavar='DIR', help='Look for modules here as well.')
-@click.option('--allow', multiple=True, metavar='PATTERN', help='Further functions: * one part of a name, ** several.')
-@click.option('--host-name', 'hosts', multiple=True, metavar='NAME', help='A name by which the service is reached.')
-@click.option('--origin', 'origins', multiple=True, metavar='ORIGIN', help='A web origin whose pages may use it.')
-@click.option('--open', 'is_open', is_flag=True, help='Ask for no token; only on loopback or a unix socket.')
-@click.option('--serializer', '-S', help='Serializer of the jobs: pickle, json or a class.')
-@click.option('--threads', type=click.IntRange(1), help='Requests served at a time.')
-@click.option('--processes', type=click.IntRange(1), help='Processes that serve.')
+@click.command(short_help='Runs the HTTP front alone.')
+@options.url
+@click.option(
+    '--http', 'address', metavar='ADDRESS', help='Listen on HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]'
+)
+@click.option(
+    '--import', 'imports', multiple=True, metavar='MODULE', help='Let functions with @job in this module be enqueued.'
+)
+@click.option('--path', '-P', 'paths', multiple=True, metavar='DIR', help='Also look for modules in this directory.')
+@click.option(
+    '--allow',
+    multiple=True,
+    metavar='PATTERN',
+    help='Also let these functions be enqueued: * is one part of a name, ** several.',
+)
+@click.option(
+    '--host-name', 'hosts', multiple=True, metavar='NAME', help='A host name under which clients reach the service.'
+)
+@click.option(
+    '--origin', 'origins', multiple=True, metavar='ORIGIN', help='A web origin whose pages may use the service.'
+)
+@click.option('--open', 'is_open', is_flag=True, help='Require no token; only on loopback or a unix socket.')
+@options.serializer
+@click.option('--threads', type=click.IntRange(1), help='Number of requests that each process serves at a time.')
+@click.option('--processes', type=click.IntRange(1), help='Number of processes.')
 @click.option('--access-log', is_flag=True, help='Log every request.')
 @click.option('--ready-fd', type=int, hidden=True)
 @click.option('--lock-fd', type=int, hidden=True)
@@ -61,6 +74,6 @@ def http(
     except StoreError as error:
         if ready_fd is None:
             raise
-        # The worker that started this process tells its user.
+        # The worker that started this process shows the error.
         os.write(ready_fd, b'error ' + error.to_json().encode() + b'\n')
         raise SystemExit(1) from None

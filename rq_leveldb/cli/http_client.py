@@ -58,7 +58,7 @@ def enqueue(options: Mapping[str, Any]) -> None:
         document['retry'] = {'max': options['retry_max'], 'intervals': list(options['retry_interval'])}
     schedule = parse_schedule(options['schedule_in'], options['schedule_at'])
     if schedule is not None:
-        # RQ's command means local time where it has no offset.
+        # Without an offset, RQ's command means local time.
         document['enqueue_at'] = schedule.astimezone().isoformat()
     try:
         body = json.dumps(document)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_leveldb.cli import render
-from rq_leveldb.location import URL_VARIABLES
+from rq_leveldb.cli import options, render
 
 if TYPE_CHECKING:
     from rq_leveldb.lookup import Fields, Seen
@@ -23,16 +22,13 @@ _POLL = 0.3
 _UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled')
 
 
-@click.command(
-    short_help='Shows one job: its state, executions and output.',
-    context_settings={'help_option_names': ['-h', '--help']},
-)
+@click.command(short_help='Shows one job: its state, executions and output.')
 @click.argument('job_id', metavar='ID')
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
-@click.option('--log', is_flag=True, help='What it printed, if its worker runs with --capture-output.')
-@click.option('--follow', '-f', is_flag=True, help='With --log: go on until the job has ended.')
-@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
-@click.option('--serializer', '-S', help='Serializer of the job: pickle, json or a class.')
+@options.url
+@click.option('--log', is_flag=True, help='Show what it printed, if its worker runs with --capture-output.')
+@click.option('--follow', '-f', is_flag=True, help='With --log: continue until the job ends.')
+@options.json_output
+@options.serializer
 def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, serializer: str | None) -> int:
     """Show the job ID: its state, when it ran and what each execution used. Nothing that it holds is run or imported.
 
@@ -46,11 +42,11 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
 
     checks.check(click.get_current_context().command, {'serializer': serializer})
     connection: Any = Redis.from_url(url) if url is not None else Redis()
-    # RQ's own would run what is stored.
+    # RQ's own serializer would run code in what is stored.
     reader = Reader(serializer or 'pickle')
     (found,) = see_jobs(connection, [job_id], Looking(reader))
     if found is None:
-        render.complain(f'there is no job {job_id}', 'It may have been deleted, or its time to live is over.')
+        render.complain(f'there is no job {job_id}', 'It may have been deleted, or it may have expired.')
         return 1
     if log:
         return _print_log(connection, found, follow)
@@ -64,7 +60,7 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
 
 def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
     from rq_leveldb.lookup import is_refused, replies, see_jobs
-    from rq_leveldb.worker.output import output_key
+    from rq_leveldb.records import output_key
 
     shown = b''
     job = seen.job
@@ -75,10 +71,10 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
         pipe.get(output_key(job.id))
         (text,) = replies(pipe)
         if is_refused(text):
-            render.complain(f'the key {output_key(job.id)} holds another type of value than text')
+            render.complain(f'the key {output_key(job.id)} is not a string but holds another type of value')
             return 1
         if text is not None:
-            # The beginning goes when the output grows over its limit: then all is shown anew.
+            # Output over the limit loses its beginning; then all of it is shown again.
             sys.stdout.buffer.write(text[len(shown) :] if text.startswith(shown) else text)
             sys.stdout.buffer.flush()
             shown = text
@@ -87,7 +83,7 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
         time.sleep(_POLL)
         (now,) = see_jobs(connection, [job.id], job.serializer)
     if not shown:
-        render.complain(f'nothing is kept of what {job.id} printed', 'Run its worker with --capture-output.')
+        render.complain(f'no output of job {job.id} is kept', 'Run its worker with --capture-output.')
         return 1
     return 0
 
@@ -97,22 +93,25 @@ def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
 
     from rq_leveldb.lookup import Fields, is_refused, replies, see_results
     from rq_leveldb.reading import call_text, read_call
+    from rq_leveldb.records import CRASHES_FIELD, USAGE_FIELD
     from rq_leveldb.unreadable import show_bytes
 
     job = seen.job
     faults = list(seen.faults)
     pipe = connection.pipeline(transaction=False)
-    pipe.hmget(job.key, 'usage', 'crashes')
+    pipe.hmget(job.key, USAGE_FIELD, CRASHES_FIELD)
     (kept,) = replies(pipe)
-    fields = Fields({} if is_refused(kept) else {b'usage': kept[0] or b'', b'crashes': kept[1] or b''}, '')
-    executions = _dicts(fields, 'usage')
-    crashes = _dicts(fields, 'crashes')
+    fields = Fields(
+        {} if is_refused(kept) else {USAGE_FIELD.encode(): kept[0] or b'', CRASHES_FIELD.encode(): kept[1] or b''}, ''
+    )
+    executions = _dicts(fields, USAGE_FIELD)
+    crashes = _dicts(fields, CRASHES_FIELD)
     faults += fields.faults
     function, args, kwargs = read_call(reader, job.data)
     found, broken = see_results(connection, job.id, job.serializer, 1)
     faults += broken
     is_failure = bool(found) and found[0].type is Result.Type.FAILED
-    # Before it kept results, RQ wrote it into the job.
+    # Older versions of RQ keep the error in the job.
     error = found[0].exc_string if is_failure else job._exc_info
     return {
         'id': job.id,
@@ -178,7 +177,7 @@ def _show(report: dict[str, Any]) -> None:
         )
     if report['crashes']:
         click.echo()
-        click.echo('It took its process down:')
+        click.echo('Crashes in a row:')
         for crash in report['crashes']:
             click.echo(f'  {crash.get("at")}  {crash.get("exit")}')
     if report['error']:

@@ -1,4 +1,4 @@
-"""rq-leveldb: the table of commands, and what every command does with an error that is a user's to mend."""
+"""rq-leveldb: the table of commands, and how errors are shown that a user can fix."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render.fail(error)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more when it flushes at exit.
+        # The reader of our output has closed it. Python would raise again when it flushes at exit.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
-        render.complain(f'{error.object!r} is not UTF-8, as names and texts in the store are')
+        render.complain(f'{error.object!r} is not UTF-8, which names and texts in the store must be')
         return 2
     except Exception as error:
         if _is_one_of(error, 'ConnectionError', 'TimeoutError'):
@@ -112,6 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_one_of(error: Exception, *names: str) -> bool:
-    # redis-py is imported by the commands that need it, and by then it is there.
+    # Only commands that need redis-py import it.
     exceptions = sys.modules.get('redis.exceptions')
     return exceptions is not None and isinstance(error, tuple(getattr(exceptions, name) for name in names))

@@ -60,7 +60,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
     for number, heading in enumerate(columns):
         shown.add_column(heading, justify='right' if number else 'left')
     for row in rows:
-        # Text, since a queue's name may hold what rich takes for markup.
+        # Text objects, since a queue's name may contain what rich takes for markup.
         shown.add_row(*(Text(str(cell), style='dim' if cell == 0 else '') for cell in row))
     Console().print(shown)
 

@@ -34,7 +34,7 @@ class _Command(click.Command):
         url = ctx.params.get('url')
         if http_client.is_http_url(url):
             if self.name != 'enqueue':
-                raise click.BadParameter('of these commands only enqueue works over HTTP', param_hint='--url')
+                raise click.BadParameter('only enqueue works over HTTP', param_hint='--url')
             return http_client.enqueue(ctx.params)
         place.extend_path(ctx.params.get('path') or ())
         checks.check(self, ctx.params)
@@ -42,10 +42,10 @@ class _Command(click.Command):
         if url is not None:
             ctx.params['url'] = url
             if self.name in ('worker-pool', 'cron'):
-                # For the jobs that it runs, and the modules of the application that it imports.
+                # Also for the jobs that it runs and the application's modules that it imports.
                 place.adopt(url)
         if url is not None and not is_redis_url(url):
-            # Before RQ's own code, which answers whatever happens with a traceback.
+            # Before RQ's code runs, which would show a traceback.
             autostart.connect(parse(url)).close()
         if self.name == 'enqueue':
             guarded.check_dependencies(ctx.params)
@@ -77,7 +77,6 @@ def _adopt(
         params=parameters,
         help=original.help,
         epilog=original.epilog,
-        context_settings={'help_option_names': ['-h', '--help']},
     )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_leveldb.cli import render
+from rq_leveldb.cli import options, render
 from rq_leveldb.errors import StoreError, mask_password
-from rq_leveldb.location import URL_VARIABLES, Location, is_redis_url, parse
+from rq_leveldb.location import Location, is_redis_url, parse
 
 if TYPE_CHECKING:
     from rq_leveldb.client.connection import Redis
@@ -21,13 +21,13 @@ __all__ = ['status']
 
 # Seconds in which the store has to answer.
 _PATIENCE = 5.0
-# The last one is shown only where there are such jobs: it is the state of a moment.
+# The last state is brief, and shown only if there are such jobs.
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
 @click.command(short_help='Shows where the data is, whether a store runs, and the number of jobs.')
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
-@click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
+@options.url
+@options.json_output
 def status(url: str | None, as_json: bool) -> None:
     """Show where the data is, whether a store runs (pid, version, uptime, sizes), and the jobs per queue and state.
 
@@ -107,7 +107,7 @@ def _contents(url: str) -> dict[str, Any]:
             'version': info.get('rq_leveldb_version') or info.get('redis_version'),
             'uptime_seconds': info.get('uptime_in_seconds'),
             'fsync': fsync,
-            # Without this command's own connection.
+            # Not counting this command's own connection.
             'clients': max(0, int(info.get('connected_clients', 1)) - 1),
             'memory_bytes': info.get('used_memory_rss'),
             'workers': workers,
@@ -121,9 +121,10 @@ def _contents(url: str) -> dict[str, Any]:
 def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int]:
     """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
     from rq_leveldb.lookup import Fields, replies
+    from rq_leveldb.records import WORKER_KEY_TEMPLATE
     from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
 
-    keys = [f'rq:worker:{name}' for name in names]
+    keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
     pipe = connection.pipeline(transaction=False)
     for key in keys:
         pipe.hgetall(key)
@@ -176,7 +177,7 @@ def _show(report: dict[str, Any]) -> None:
     if report['running']:
         suspended = click.style(', suspended (rq-leveldb resume)', fg='yellow') if report['suspended'] else ''
         gone = report['workers_gone']
-        died = click.style(f', {gone} died: the next one recovers what it had', fg='yellow') if gone else ''
+        died = click.style(f', {gone} died: the next worker recovers its jobs', fg='yellow') if gone else ''
         lines.append(('Workers', f'{report["workers"]}{died}{suspended}'))
     render.fields(lines)
     if report.get('queues'):

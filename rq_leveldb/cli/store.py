@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from rq_leveldb.cli import render
-from rq_leveldb.location import URL_VARIABLES, parse_store
+from rq_leveldb.cli import options, render
+from rq_leveldb.location import parse_store
 
 __all__ = ['stop', 'store']
 
@@ -24,10 +24,10 @@ def store(arguments: tuple[str, ...]) -> None:
     sys.exit(main(list(arguments)))
 
 
-@click.command(short_help='Stops the store of this machine; it starts again with the next command.')
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+@click.command(short_help='Stops the store; the next command starts it again.')
+@options.url
 def stop(url: str | None) -> None:
-    """Stop the store, after it has answered what it received. It starts again when a client comes."""
+    """Stop the store once it has answered all requests. The next client starts it again."""
     from rq_leveldb.client import autostart
 
     location = parse_store(url)
@@ -37,5 +37,7 @@ def stop(url: str | None) -> None:
     elif autostart.stop(location.directory):
         click.echo('Stopped.')
     else:
-        render.complain('The store did not stop in time', 'Its pid is in rq-leveldb status, its log beside the data.')
+        render.complain(
+            'The store did not stop in time', 'rq-leveldb status shows its pid; its log is in the data directory.'
+        )
         sys.exit(1)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import click
 
-from rq_leveldb.location import URL_VARIABLES
+from rq_leveldb.cli import options
 
 __all__ = ['token']
 
 
-@click.command(
-    short_help='Prints the token of the HTTP front.', context_settings={'help_option_names': ['-h', '--help']}
-)
-@click.option('--url', '-u', envvar=list(URL_VARIABLES), help='Where the data is.  [default: leveldb://]')
+@click.command(short_help='Prints the token of the HTTP front.')
+@options.url
 def token(url: str | None) -> None:
-    """Print the bearer token of the HTTP front; it is made now where there is none yet."""
+    """Print the bearer token of the HTTP front, creating it if there is none."""
     from rq_leveldb.http.serving.place import Place
     from rq_leveldb.http.settings import HttpSettings
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     _SizeBase = click.ParamType[int]
     _FunctionBase = click.ParamType[str]
 else:
-    # Before click 8.2 it could not be subscripted.
+    # Before click 8.2 the class could not be subscripted.
     _SizeBase = _FunctionBase = click.ParamType
 
 
@@ -64,55 +64,59 @@ _OURS: list[click.Parameter] = [
         ['--max-children', '-m'],
         type=click.IntRange(min=0),
         envvar='RQ_LEVELDB_MAX_CHILDREN',
-        help='How many jobs run at once, each in a process of its own.  [default: number of cores that may be used]',
+        help='How many jobs run at once, each in its own process.  [default: number of usable cores]',
     ),
     click.Option(
         ['--grace'],
         type=click.FloatRange(min=0),
         metavar='SECONDS',
-        help='How long running jobs get after the first stop signal.  [default: as long as they take]',
+        help='How long running jobs may take after the first stop signal.  [default: no limit]',
     ),
     click.Option(
         ['--requeue-abandoned'],
         is_flag=True,
-        help='Put jobs whose process went away back into their queue; else they use up a retry, or fail.',
+        help='Put jobs whose process died back into their queue; otherwise they use up a retry, or fail.',
     ),
     click.Option(
         ['--max-crashes'],
         type=click.IntRange(min=1),
         default=3,
         show_default=True,
-        help='How many times in a row a job may take its process down before it is failed as poisonous.',
+        help='How many times in a row a job may crash its process before it fails as poisonous.',
     ),
-    click.Option(['--job-memory'], type=_Size(), help='Memory that a job may have, such as 512M.'),
+    click.Option(['--job-memory'], type=_Size(), help='Memory limit of a job, such as 512M.'),
     click.Option(
         ['--capture-output'],
         type=_Size(),
         is_flag=False,
         flag_value=str(_DEFAULT_OUTPUT),
-        help="Keep the last SIZE bytes of a job's output with it, 64K if no size is given.",
+        help="Keep the last SIZE bytes of a job's output with it, 64K by default.",
     ),
     click.Option(
         ['--import', 'imports'],
         multiple=True,
         metavar='MODULE',
-        help='Import before forking, so that the jobs need not; may be repeated.',
+        help='Import this module before forking, so that jobs need not; may be repeated.',
     ),
     click.Option(
         ['--preload'],
         type=click.Choice(['auto', 'off']),
         default='off',
         show_default=True,
-        help='auto: import before forking what the jobs turn out to need. Imports have side effects.',
+        help='auto: import the modules of jobs before forking, as they become known. Imports have side effects.',
     ),
-    click.Option(['--before-first-fork'], type=_Function(), multiple=True, help='Call once before the first fork.'),
-    click.Option(['--before-fork'], type=_Function(), multiple=True, help='Call before each fork.'),
-    click.Option(['--after-fork'], type=_Function(), multiple=True, help="Call in each job's process before its job."),
-    click.Option(['--cron'], metavar='FILE', help="Also run these of RQ's cron definitions: a file or a module."),
+    click.Option(
+        ['--before-first-fork'], type=_Function(), multiple=True, help='Call this once, before the first fork.'
+    ),
+    click.Option(['--before-fork'], type=_Function(), multiple=True, help='Call this before each fork.'),
+    click.Option(
+        ['--after-fork'], type=_Function(), multiple=True, help="Call this in each job's process, before the job."
+    ),
+    click.Option(['--cron'], metavar='FILE', help="Also run RQ's cron definitions in this file or module."),
     click.Option(
         ['--status-line/--no-status-line'],
         default=None,
-        help='Show on one line how it goes.  [default: on a terminal]',
+        help='Show progress on one line.  [default: on a terminal]',
     ),
     click.Option(
         ['--http'],
@@ -166,10 +170,10 @@ def _work(**options: Any) -> int:
         options['url'] = url
         place.adopt(url)
         if not is_redis_url(url):
-            # So that what is wrong with the store is told in words before anything else is tried.
+            # Report what is wrong with the store before anything else is tried.
             autostart.connect(parse(url)).close()
     elif not options['no_http']:
-        _warn('With Sentinels there is no HTTP front, and jobs that enqueue must name their connection.')
+        _warn('With Sentinels there is no HTTP front, and jobs that enqueue others must name their connection.')
         options['no_http'] = True
     from rq_leveldb.worker import Worker
     from rq_leveldb.worker.nursery import ImportFailed
@@ -185,14 +189,14 @@ def _work(**options: Any) -> int:
             file.write(str(os.getpid()))
     strategy = options['dequeue_strategy']
     if strategy not in [choice.value for choice in DequeueStrategy]:
-        raise click.BadParameter('one of default, random and round_robin', param_hint='--dequeue-strategy')
+        raise click.BadParameter('must be default, random or round_robin', param_hint='--dequeue-strategy')
     if options['verbose'] and options['quiet']:
-        raise click.UsageError('--verbose and --quiet exclude each other')
+        raise click.UsageError('--verbose and --quiet cannot be used together')
     setup_loghandlers_from_args(options['verbose'], options['quiet'], options['date_format'], options['log_format'])
     if is_suspended(config.connection):
         click.secho('RQ is currently suspended, to resume job execution run "rq resume"', fg='red', err=True)
         return 1
-    # Ours imports them in the process that forks.
+    # Our worker imports them in the process that forks.
     for module in () if issubclass(config.worker_class, Worker) else options['imports']:
         _import(module)
     worker = _make_worker(config, settings, options)
@@ -229,7 +233,7 @@ def _warn(text: str) -> None:
 
 
 def _refuse_ours(worker_class: type) -> None:
-    """Refuse options that another worker class has no use for; say so of those that come from the environment."""
+    """Refuse our options for other worker classes; warn about those set in the environment."""
     from rq_leveldb.worker import Worker
 
     if issubclass(worker_class, Worker):
@@ -237,7 +241,7 @@ def _refuse_ours(worker_class: type) -> None:
     context = click.get_current_context()
     given: dict[ParameterSource | None, list[str]] = {}
     for option in _OURS:
-        # Importing is done for any worker, and no front is what it has.
+        # These two work with any worker class.
         if option.name and option.name not in ('imports', 'no_http'):
             given.setdefault(context.get_parameter_source(option.name), []).append(option.opts[0])
     class_name = f'{worker_class.__module__}.{worker_class.__qualname__}'
@@ -305,7 +309,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _services(options: dict[str, Any]) -> list[Service]:
     if options['no_http'] or (options['burst'] and options['http'] is None):
-        # A burst is over in a moment, and whoever runs one looks at what comes out of it.
+        # A burst ends soon, so it gets a front only if one is asked for.
         return []
     try:
         from rq_leveldb.worker.front import Front
@@ -336,11 +340,11 @@ def _status_line(options: dict[str, Any]) -> Any:
     return line
 
 
-_HELP = """Run jobs of QUEUES (default: the queue named default), several at once, each in a process of its own.
+_HELP = """Run jobs of QUEUES (default: the queue named default), several at once, each in its own process.
 
-The first SIGINT or SIGTERM takes no more jobs and waits for the running ones (--grace); a second one, at least a
-second later, stops them. Exit codes: 0 stopped as asked or nothing left to do; 1 could not start or go on; 2 the
-command was not understood.
+After the first SIGINT or SIGTERM the worker takes no more jobs and waits for the running ones (--grace); a second
+one, at least a second later, stops them. Exit codes: 0 stopped as asked, or nothing left to do; 1 could not start or
+continue; 2 the command was not understood.
 """
 
 worker = click.Command(
@@ -348,6 +352,5 @@ worker = click.Command(
     callback=_work,
     params=_parameters(),
     help=_HELP,
-    short_help='Runs jobs, several at once, each in a process of its own.',
-    context_settings={'help_option_names': ['-h', '--help']},
+    short_help='Runs jobs, several at once, each in its own process.',
 )

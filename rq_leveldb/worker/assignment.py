@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import _socket
+import pickle
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-from .bookkeeping import Claim
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.queue import Queue
 
-if TYPE_CHECKING:
-    from rq.executions import Execution
-    from rq.job import Job
-    from rq.queue import Queue
+from .claim import Claim
+from .ending import Ending
 
-    from .ending import Ending
+__all__ = ['Assignment', 'Task', 'receive_task', 'send_task', 'state_of']
 
-__all__ = ['Assignment', 'Task']
+_LENGTH = struct.Struct('!Q')
+_SIMPLE = frozenset((type(None), bool, int, float, str, bytes, datetime, list, JobStatus))
 
 
 @dataclass
@@ -64,3 +69,42 @@ class Assignment:
         """Job and execution, as RQ's registries have them."""
         key: str = self.execution.composite_key
         return key
+
+
+def send_task(channel: _socket.socket, task: Task) -> None:
+    """Give a waiting child its job; never waits, since a task fits into the channel's buffer.
+
+    Raises:
+        OSError: the child is no longer there.
+    """
+    payload = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+    channel.sendall(_LENGTH.pack(len(payload)) + payload)
+
+
+def receive_task(channel: _socket.socket) -> Task | None:
+    """Wait for a job; None when the parent has none any more."""
+    head = _receive(channel, _LENGTH.size)
+    if head is None:
+        return None
+    body = _receive(channel, _LENGTH.unpack(head)[0])
+    # Only the parent holds the other end of this pair of sockets.
+    return None if body is None else pickle.loads(body)
+
+
+def _receive(channel: _socket.socket, size: int) -> bytes | None:
+    chunks = []
+    while size:
+        chunk = channel.recv(min(size, 1 << 20))
+        if not chunk:
+            return None
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b''.join(chunks)
+
+
+def state_of(job: Job) -> dict[str, Any] | None:
+    """Return what of a job's attributes can be sent to a child; None if the child has to read the job itself."""
+    if type(job) is not Job or job.meta:
+        # May hold objects of the application, which the parent should not need.
+        return None
+    return {name: value for name, value in job.__dict__.items() if type(value) in _SIMPLE}

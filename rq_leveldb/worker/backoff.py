@@ -26,5 +26,5 @@ class Backoff:
         return pause
 
     def reset(self) -> None:
-        """An attempt succeeded: begin anew."""
+        """Start again with the first pause: an attempt succeeded."""
         self._next = self._first

@@ -7,56 +7,31 @@ not cover (failures, retries, repeats, dependents, rate limits) goes through RQ'
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from redis.exceptions import NoScriptError, ResponseError
-from rq.defaults import FORMAT_KEY_PREFIX, RQ_KEY_PREFIX
+from redis.exceptions import ResponseError
+from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import Execution, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
+from rq.queue import Queue
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import WorkerStatus
 
-from rq_leveldb.client.older_redis_py import UNUSED_NAME
-from rq_leveldb.unreadable import restore_job
+from rq_leveldb.process import Identity
+from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
 
+from .claim import Claim, Unusable, as_moment
+from .script import DryScript, Script, run_bare
+from .site import Site
 from .trouble import is_about_the_store
-from .untouched import is_shipped
 
-if TYPE_CHECKING:
-    from redis import Redis
-    from rq.queue import Queue
-
-    from rq_leveldb.process import Identity
-
-    from .worker import Worker
-
-__all__ = [
-    'CLAIMS_KEY_TEMPLATE',
-    'KEPT_USAGES',
-    'Bookkeeper',
-    'Claim',
-    'Sealed',
-    'SealedSerializer',
-    'Suspended',
-    'Unusable',
-    'decode_list',
-    'encode_list',
-    'mark_started',
-    'run_bare',
-    'sealed_class',
-]
+__all__ = ['Bookkeeper', 'Suspended', 'mark_started']
 
 # What is passed on to a child fits into its channel's buffer, so that a child that was stopped blocks nobody. Larger
 # jobs the child reads itself.
@@ -65,11 +40,8 @@ _LARGEST_FIELD = 4096
 # A script's memory is bounded, by 64 MiB in the store; it holds its arguments more than once.
 _LARGEST_WRITTEN = 1 << 20
 
-# Where ARGV of the script that starts a job says so.
+# Index of the longest data in the ARGV of _START.
 _LONGEST_DATA = 14
-
-CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
-KEPT_USAGES = 10
 
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
 # neither in its queue nor known to be with this worker. A script's memory is bounded and a job's arguments are not: the
@@ -80,8 +52,8 @@ KEPT_USAGES = 10
 #       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
 #       execution ids...
 # Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
-# nil}; where a key holds
-# another type of value {queue, job id or '', '', words}: that job is set aside, or that queue passed over.
+# nil}. Where a key holds another type of value it is {queue, job id or '', '', words}: that job is set aside, or that
+# queue passed over.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -240,139 +212,6 @@ class Suspended(Exception):
     """Somebody told all workers to take no jobs for now."""
 
 
-@dataclass
-class Claim:
-    """A job that was taken off a queue by this worker.
-
-    Args:
-        queue_key: the queue's key in the store.
-        job_id: the job's id.
-        execution_id: id of the execution that was written for it; '' when RQ's own methods still have to do it.
-        raw: the job's fields as the store returned them.
-        at: when, in seconds since the epoch.
-        whole: whether `raw` has all the fields; large ones are left to whoever runs the job.
-    """
-
-    queue_key: str
-    job_id: str
-    execution_id: str
-    raw: dict[bytes, bytes]
-    at: float = field(default_factory=time.time)
-    whole: bool = True
-
-    def execution(self, worker: Worker) -> Execution:
-        """Return RQ's object for the execution that the store already knows."""
-        execution = Execution(self.execution_id, self.job_id, worker.connection, worker_name=worker.name)
-        execution.created_at = execution.last_heartbeat = _moment(self.at)
-        return execution
-
-    def job(self, worker: Worker, queue: Queue) -> Job:
-        """Return the job as the application has it, in the class that the worker uses.
-
-        Raises:
-            UnreadableJob: the record cannot be read.
-            NoSuchJobError: it is gone.
-        """
-        job_class = worker.job_class
-        if not self.whole or not is_shipped(job_class, 'refresh') or not is_shipped(job_class, 'fetch'):
-            return job_class.fetch(self.job_id, connection=worker.connection, serializer=queue.serializer)
-        return restore_job(
-            lambda: job_class(self.job_id, connection=worker.connection, serializer=worker.serializer), self.raw
-        )
-
-    def sealed_job(self, worker: Worker) -> Job:
-        """Return the job as the supervisor handles it: nothing that the application wrote is unpickled, no code run.
-
-        Raises:
-            UnreadableJob: the record cannot be read.
-        """
-        job_class = sealed_class(worker.job_class.redis_job_namespace_prefix)
-        serializer = SealedSerializer(worker.serializer)
-        raw = self.raw if b'data' in self.raw else {**self.raw, b'data': b''}
-        return restore_job(lambda: job_class(self.job_id, connection=worker.connection, serializer=serializer), raw)
-
-
-@dataclass
-class Unusable:
-    """A key that holds another type of value than it should.
-
-    Args:
-        queue_key: the queue that was looked at.
-        job_id: the job that was taken off it; '' if it is the queue that cannot be used.
-        error: which key, and what the store says.
-    """
-
-    queue_key: str
-    job_id: str
-    error: str
-
-
-@lru_cache(maxsize=8)
-def sealed_class(prefix: str) -> type[Job]:
-    """Return RQ's job class, for jobs whose keys begin with this prefix."""
-    if prefix == Job.redis_job_namespace_prefix:
-        return Job
-    return type('Job', (Job,), {'redis_job_namespace_prefix': prefix})
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc)
-
-
-def encode_list(entries: list[dict[str, Any]]) -> str:
-    """Return the text of a list that is kept with a job, its oldest entries left out."""
-    return json.dumps(entries[-KEPT_USAGES:], separators=(',', ':'))
-
-
-def decode_list(text: bytes | str | None) -> list[dict[str, Any]]:
-    """Return the list that `encode_list` wrote; an empty one for what it did not write."""
-    try:
-        entries = json.loads(text or '[]')
-    except ValueError:
-        return []
-    return entries if isinstance(entries, list) else []
-
-
-class Sealed:
-    """A value as the job's serializer wrote it.
-
-    Args:
-        data: the bytes.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    # Before RQ serializes a job's meta it looks whether it is what it puts in the place of one that it cannot read.
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def get(self, name: str) -> None:
-        """Return nothing: it is not looked into."""
-        return
-
-
-class SealedSerializer:
-    """A serializer that opens nothing, and lets through what is sealed.
-
-    Args:
-        serializer: the job's.
-    """
-
-    def __init__(self, serializer: Any) -> None:
-        self._dumps = serializer.dumps
-
-    @staticmethod
-    def loads(data: bytes) -> Sealed:
-        """Return the bytes, sealed."""
-        return Sealed(data)
-
-    def dumps(self, value: Any) -> Any:
-        """Return the serialized value."""
-        return value.data if isinstance(value, Sealed) else self._dumps(value)
-
-
 def mark_started(job: Job, worker_name: str) -> None:
     """Bring RQ's object to what the store says since `Bookkeeper.start`."""
     job.worker_name = worker_name
@@ -380,81 +219,20 @@ def mark_started(job: Job, worker_name: str) -> None:
     job._status = JobStatus.STARTED
 
 
-class _Script:
-    """A script, run over a connection of the pool without redis-py's layers above it.
-
-    They cost a third of the call, and in a forked child twice that: whatever code runs there touches pages that are
-    then copied. They would also repeat a call whose answer was lost, and these scripts must not be repeated blindly.
-
-    Args:
-        client: the store.
-        source: Lua.
-    """
-
-    def __init__(self, client: Redis, source: str) -> None:
-        self._client = client
-        self._source = source
-        self._digest = hashlib.sha1(source.encode()).hexdigest()
-
-    def run(self, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
-        """Run it and return its reply.
-
-        Args:
-            keys: KEYS of the script.
-            arguments: ARGV of the script.
-
-        Raises:
-            RedisError: the store refused, or went away.
-        """
-        try:
-            return run_bare(self._client, 'EVALSHA', self._digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
-
-
-def run_bare(client: Redis, *command: Any) -> Any:
-    """Send one command over a connection of the client's pool, without redis-py's layers above it.
-
-    Args:
-        client: the store.
-        command: the command and its arguments.
-
-    Raises:
-        RedisError: the store refused, or went away; nothing is repeated.
-    """
-    pool = client.connection_pool
-    connection: Any = pool.get_connection(*UNUSED_NAME)
-    try:
-        connection.send_command(*command)
-        return connection.read_response()
-    except BaseException as error:
-        if not isinstance(error, ResponseError):
-            # The answer may come later, and would be taken for that of another command.
-            connection.disconnect()
-        raise
-    finally:
-        pool.release(connection)
-
-
-class _DryScript(_Script):
-    def run(self, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
-        return 1
-
-
 class Bookkeeper:
     """Runs the scripts for one worker.
 
     Args:
-        worker: whose name, connection and classes count.
+        site: whose name, connection and classes count.
         dry: go through the motions, and leave the store alone.
     """
 
-    def __init__(self, worker: Worker, *, dry: bool = False) -> None:
-        script = _DryScript if dry else _Script
-        self._worker = worker
-        self._start = script(worker.connection, _START)
-        self._claim = script(worker.connection, _CLAIM)
-        self._succeed = script(worker.connection, _SUCCEED)
+    def __init__(self, site: Site, *, dry: bool = False) -> None:
+        script = DryScript if dry else Script
+        self._site = site
+        self._start = script(site.connection, _START)
+        self._claim = script(site.connection, _CLAIM)
+        self._succeed = script(site.connection, _SUCCEED)
 
     def start(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
         """Take a job off the queues, in the queues' order, and mark it as started.
@@ -466,24 +244,24 @@ class Bookkeeper:
         Raises:
             Suspended: workers are to take none.
         """
-        worker = self._worker
+        site = self._site
         at = time.time()
-        keys = [WORKERS_SUSPENDED, worker.key, worker.executions_key, *(queue.key for queue in queues)]
+        keys = [WORKERS_SUSPENDED, site.key, site.executions_key, *(queue.key for queue in queues)]
         arguments = [
-            worker.name,
-            utcformat(_moment(at)),
+            site.name,
+            utcformat(as_moment(at)),
             repr(at),
             str(current_timestamp()),
-            str(worker.job_monitoring_interval),
-            str(worker.worker_ttl + 60),
-            worker.job_class.redis_job_namespace_prefix,
+            str(site.job_monitoring_interval),
+            str(site.worker_ttl + 60),
+            site.job_class.redis_job_namespace_prefix,
             f'{RQ_KEY_PREFIX}:execution:',
             ExecutionRegistry.key_template.format(''),
             StartedJobRegistry.key_template.format(''),
             WorkerStatus.BUSY.value,
             str(child.pid),
             child.started,
-            str(worker.shortest_lease),
+            str(site.shortest_lease),
             str(_LARGEST_PASSED),
             uuid4().hex,
         ]
@@ -492,7 +270,7 @@ class Bookkeeper:
         except ResponseError as error:
             if is_about_the_store(error):
                 raise
-            # A field that is short in every job of RQ's may be too long for a script here.
+            # Some field that is short in all of RQ's jobs is too long for the script in this one.
             arguments[_LONGEST_DATA] = '0'
             return self._taken(self._start.run(keys, arguments), at)
 
@@ -506,10 +284,10 @@ class Bookkeeper:
         Raises:
             Suspended: workers are to take none.
         """
-        keys = [WORKERS_SUSPENDED, CLAIMS_KEY_TEMPLATE.format(self._worker.name)]
+        keys = [WORKERS_SUSPENDED, CLAIMS_KEY_TEMPLATE.format(self._site.name)]
         for queue in queues:
             keys += [queue.key, IntermediateQueue.get_intermediate_queue_key(queue.key)]
-        arguments = ['1', self._worker.job_class.redis_job_namespace_prefix]
+        arguments = ['1', self._site.job_class.redis_job_namespace_prefix]
         return self._taken(self._claim.run(keys, arguments), time.time())
 
     def _taken(self, reply: Any, at: float) -> list[Claim | Unusable]:
@@ -533,7 +311,7 @@ class Bookkeeper:
             size: of its data.
             fields: as the script returned them; None if it did not.
         """
-        key = self._worker.job_class.redis_job_namespace_prefix.encode() + job_id
+        key = self._site.job_class.redis_job_namespace_prefix.encode() + job_id
         if size <= _LARGEST_PASSED:
             if fields is None:
                 fields = self._call('HGETALL', key)
@@ -548,18 +326,18 @@ class Bookkeeper:
         return {name: value for name, value in zip(short, values, strict=True) if value is not None}, False
 
     def _pipelined(self, command: str, key: bytes, names: list[bytes]) -> list[int]:
-        with self._worker.connection.pipeline(transaction=False) as pipeline:
+        with self._site.connection.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.execute_command(command, key, name)
             lengths: list[int] = pipeline.execute()
         return lengths
 
     def _call(self, *command: Any) -> Any:
-        return run_bare(self._worker.connection, *command)
+        return run_bare(self._site.connection, *command)
 
     def release_claim(self, job_id: str) -> None:
         """Forget who had a job, now that its execution says so."""
-        self._worker.connection.hdel(CLAIMS_KEY_TEMPLATE.format(self._worker.name), job_id)
+        self._site.connection.hdel(CLAIMS_KEY_TEMPLATE.format(self._site.name), job_id)
 
     def succeed(
         self, job: Job, execution: Execution, result_ttl: int, extra: dict[str, Any], *, repetition: bool
@@ -576,7 +354,7 @@ class Bookkeeper:
         Returns:
             Whether it is written; else RQ's own way has to be taken.
         """
-        worker = self._worker
+        site = self._site
         job._status = JobStatus.FINISHED
         mapping = job.to_dict(include_meta=False, include_result=False)
         mapping.update(extra)
@@ -585,7 +363,7 @@ class Bookkeeper:
             type=Result.Type.SUCCESSFUL,
             connection=job.connection,
             return_value=job._result,
-            worker_name=worker.name,
+            worker_name=site.name,
             serializer=job.serializer,
             execution_id=execution.id,
             execution_started_at=execution.created_at,
@@ -604,8 +382,8 @@ class Bookkeeper:
             execution.key,
             StartedJobRegistry.key_template.format(job.origin),
             ExecutionRegistry.key_template.format(job_id),
-            worker.executions_key,
-            worker.key,
+            site.executions_key,
+            site.key,
         ]
         values = [*mapping.values(), *stream.values()]
         if sum(len(value) for value in values if isinstance(value, str | bytes)) > _LARGEST_WRITTEN:
@@ -626,5 +404,5 @@ class Bookkeeper:
             arguments += (name, value)
         written: int = self._succeed.run(keys, arguments)
         if written == 2:
-            worker.log.info('Worker %s: success of job %s had been written already', worker.name, job_id)
+            site.log.info('Worker %s: the success of job %s was already written', site.name, job_id)
         return bool(written)

@@ -12,44 +12,40 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
+from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError, WatchError
 from rq import cron_job_registry
 from rq.cron import CronJob, CronScheduler, get_cron_job_history_key
-from rq.defaults import DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL, FORMAT_KEY_PREFIX
+from rq.defaults import DEFAULT_CRON_JOB_HISTORY_LIMIT, DEFAULT_CRON_JOB_HISTORY_TTL
 from rq.exceptions import SchedulerNotFound
 from rq.job import Job
 from rq.queue import Queue
 from rq.utils import utcformat
 
+from rq_leveldb.records import DUE_KEY_TEMPLATE
 from rq_leveldb.unreadable import is_wrong_type
 
+from .broken import set_aside
 from .cron_file import Entry, load
-from .release import set_aside
+from .site import Site
 from .trouble import is_about_the_store
-
-if TYPE_CHECKING:
-    from redis import Redis
-    from redis.client import Pipeline
-
-    from .worker import Worker
 
 __all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
 
-DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
-
-# Whoever calls may do so as often as it likes.
+# Seconds between two looks, however often `step` is called.
 _LOOK = 0.5
-# A run that is later than this was missed: nobody was there at its time.
+# A run that is later than this was missed: no worker was running when it was due.
 _LATE = 60.0
-# Where the clock was set back to less before the last run, that is waited for, so that nothing runs a second time at
-# the same time of day; one that was set back by more was wrong before, and may have been wrong by years.
+# If the clock was set back by no more than this, the time of the last run is waited for, so that nothing runs twice at
+# the same time of day. A clock that was set back by more was wrong before, perhaps by years.
 _CORRECTION = 4 * 3600.0
-# How long after its due time an entry that is in no file is remembered.
+# Seconds after its due time for which an entry is kept that is no longer in any file.
 _MEMORY = 30 * 86400
-# The last moment that Python can show.
+# The latest time that Python's datetime can hold.
 _NEVER = 253402300799.0
 
 
@@ -110,12 +106,12 @@ def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
     """
     due = Due.decode(text) if text is not None else None
     if due is None:
-        # A new one with an interval is due at once, as in RQ; one that cannot be read may have run just now.
+        # A new entry with an interval is due at once, as in RQ. One that cannot be read may have just run.
         if text is None and entry.interval:
             return Step(True, Due(moment + entry.interval, moment, moment))
         return Step(False, Due(_after(entry, moment), moment, None))
     if due.written - moment > _LATE:
-        # The clock was set back. An interval is counted anew: that repeats nothing.
+        # The clock was set back. Intervals start again from now, which repeats no run.
         return Step(False, Due(_after(entry, _after_a_correction(entry, due, moment)), moment, due.last))
     if moment < due.at:
         return None
@@ -157,7 +153,7 @@ class WorkerCron:
     """RQ's cron definitions, run by the workers that have them.
 
     Args:
-        worker: whose store it is, and whose log.
+        site: whose store it is, and whose log.
         path: module or file as RQ's `rq cron` takes it.
         log_level: of RQ's cron scheduler.
 
@@ -165,14 +161,14 @@ class WorkerCron:
         BadCronFile: the file cannot be loaded.
     """
 
-    def __init__(self, worker: Worker, path: str, log_level: str | int = 'INFO') -> None:
-        self._worker = worker
-        file = load(path, serializer=worker.serializer, log_level=log_level)
+    def __init__(self, site: Site, path: str, log_level: str | int = 'INFO') -> None:
+        self._site = site
+        file = load(path, serializer=site.serializer, log_level=log_level)
         for fault in file.faults:
-            worker.log.error('Worker %s: cron entry %s', worker.name, fault)
+            site.log.error('Worker %s: cron entry %s', site.name, fault)
         self._entries = {entry.id: entry for entry in file.entries}
         self._dues: dict[str, Due | None] = dict.fromkeys(self._entries)
-        self._listing = _Listing(worker.connection, path, file.entries, log_level)
+        self._listing = _Listing(site.connection, path, file.entries, log_level)
         self._listed = False
         self._next_look = 0.0
         self._complaint = ''
@@ -192,16 +188,16 @@ class WorkerCron:
             self._show(changed)
             self._complaint = ''
         except ResponseError as error:
-            # Said once, and tried again: a full disk, or a key of RQ's that is of another type.
+            # Logged once, and tried again: the disk may be full, or one of RQ's keys may hold another type.
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                self._worker.log.error('Worker %s: cron: the store refuses: %s', self._worker.name, error)
+                self._site.log.error('Worker %s: cron: the store refused a command: %s', self._site.name, error)
 
     def _enqueue_due(self) -> bool:
         if not self._entries:
             return False
         texts: list[bytes | None]
-        texts = self._worker.connection.mget([_due_key(entry) for entry in self._entries.values()])  # type: ignore[assignment]
+        texts = self._site.connection.mget([_due_key(entry) for entry in self._entries.values()])  # type: ignore[assignment]
         changed = False
         for entry, text in zip(list(self._entries.values()), texts, strict=True):
             try:
@@ -211,11 +207,13 @@ class WorkerCron:
             except ResponseError as error:
                 if is_about_the_store(error) or not is_wrong_type(error):
                     raise
-                set_aside(self._worker, _due_key(entry), f'{_due_key(entry)} is no string: {entry.label} does not run')
+                set_aside(self._site, _due_key(entry), f'{_due_key(entry)} is no string; {entry.label} does not run')
                 continue
             except (ValueError, OverflowError) as error:
-                # Such as a date that never comes again.
-                self._worker.log.error('Worker %s: cron entry %s ends: %s', self._worker.name, entry.label, error)
+                # For example, a date that never comes again.
+                self._site.log.error(
+                    'Worker %s: cron entry %s will not run again: %s', self._site.name, entry.label, error
+                )
                 del self._entries[entry.id]
                 continue
             if due is not None and due != self._dues[entry.id]:
@@ -225,10 +223,10 @@ class WorkerCron:
 
     def _advance(self, entry: Entry) -> Due | None:
         """Move an entry to its next due time, and enqueue its job, unless another worker does so."""
-        worker = self._worker
+        site = self._site
         key = _due_key(entry)
         try:
-            with worker.connection.pipeline() as pipeline:
+            with site.connection.pipeline() as pipeline:
                 pipeline.watch(key)
                 text: Any = pipeline.get(key)
                 moment = time.time()
@@ -237,23 +235,25 @@ class WorkerCron:
                     return Due.decode(text)
                 queue_key = Queue.redis_queue_namespace_prefix + entry.queue
                 if step.enqueue and pipeline.type(queue_key) not in (b'none', b'list'):
-                    set_aside(worker, queue_key, f'{queue_key} is no list, nothing can be enqueued there')
+                    set_aside(site, queue_key, f'{queue_key} is no list; nothing can be enqueued there')
                     return None
                 pipeline.multi()
                 pipeline.set(key, step.due.encode(), ex=int(max(step.due.at - moment, 0)) + _MEMORY)
                 job_id = _enqueue(pipeline, entry, moment) if step.enqueue else ''
-                # What RQ's lists hold besides may be of another type; the job is in its queue all the same.
+                # RQ's other keys may hold another type; the job is in its queue anyway.
                 for reply in pipeline.execute(raise_on_error=False):
                     if isinstance(reply, Exception):
                         if is_about_the_store(reply):
                             raise reply
-                        worker.log.error('Worker %s: cron entry %s: %s', worker.name, entry.label, reply)
+                        site.log.error('Worker %s: cron entry %s: %s', site.name, entry.label, reply)
         except WatchError:
             return None
         if step.enqueue:
-            worker.log.info('Worker %s: cron enqueued %s: %s', worker.name, entry.label, job_id)
+            site.log.info('Worker %s: cron enqueued %s: %s', site.name, entry.label, job_id)
         elif step.missed:
-            worker.log.warning('Worker %s: cron skipped %s: nobody was there at its time', worker.name, entry.label)
+            site.log.warning(
+                'Worker %s: cron skipped %s: no worker was running when it was due', site.name, entry.label
+            )
         return step.due
 
     def _show(self, changed: bool) -> None:

@@ -28,11 +28,12 @@ from rq.queue import Queue
 from rq_leveldb.errors import BadCronFile
 from rq_leveldb.process import die_with_parent
 
-from . import limits
+from . import limits, signals
+from .claim import raw_fields
 
 __all__ = ['MISSED', 'CronFile', 'Entry', 'load', 'normalize']
 
-# What becomes of a run at whose time nobody was there.
+# What happens to a run that was missed because no worker was running.
 MISSED = 'cron_missed'
 _SKIP, _ONCE = 'skip', 'once'
 
@@ -108,7 +109,7 @@ def load(path: str, *, serializer: Any = None, log_level: str | int = 'INFO', pa
         _be_the_child(parent, its, path, serializer, log_level)
     os.close(its)
     with contextlib.suppress(OSError):
-        # Done on both sides: whoever comes first, the group exists.
+        # Both sides do this, so that the group exists whichever runs first.
         os.setpgid(pid, pid)
     try:
         text = _read(ours, time.monotonic() + patience)
@@ -141,7 +142,7 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
     """Return what the child says, b'' if it ended without, None if it takes too long."""
     received = b''
     while True:
-        # Whatever it has started may hold the other end open.
+        # Processes that it started may keep the other end open.
         if len(received) >= _LENGTH_BYTES:
             length = int.from_bytes(received[:_LENGTH_BYTES], 'big')
             if len(received) >= _LENGTH_BYTES + length:
@@ -161,7 +162,7 @@ def _end(pid: int) -> int:
     status = 0
     ended = False
     with contextlib.suppress(OSError):
-        # It may have ended by itself, and then how it did so is of interest.
+        # If it ended by itself, its status says how.
         ended_pid, status = os.waitpid(pid, os.WNOHANG)
         ended = ended_pid == pid
     with contextlib.suppress(OSError):
@@ -180,9 +181,7 @@ def _be_the_child(parent: int, descriptor: int, path: str, serializer: Any, log_
         die_with_parent(parent)
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):
-                signal.signal(number, signal.SIG_DFL)
+        signals.restore_in_cron_reader()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         try:
@@ -203,9 +202,9 @@ def _be_the_child(parent: int, descriptor: int, path: str, serializer: Any, log_
 
 
 def _load_here(path: str, serializer: Any, log_level: str | int) -> dict[str, Any]:
-    # RQ's objects want a connection and do not use it for what they do here.
+    # RQ's objects require a connection, but do not use it here.
     nowhere: Any = Redis(host='nowhere.invalid')
-    scheduler = _Reader(nowhere, logging_level=log_level, name='reader')
+    scheduler = _DefinitionReader(nowhere, logging_level=log_level, name='reader')
     scheduler.load_config_from_file(normalize(path))
     entries: dict[str, Entry] = {}
     faults = scheduler.refused
@@ -222,7 +221,7 @@ def _load_here(path: str, serializer: Any, log_level: str | int) -> dict[str, An
     return {'entries': [asdict(entry) for entry in entries.values()], 'faults': faults}
 
 
-class _Reader(CronScheduler):
+class _DefinitionReader(CronScheduler):
     """RQ's scheduler, which also says which definitions it has logged and left out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -248,7 +247,7 @@ def _describe(definition: CronJob, connection: Any, serializer: Any) -> Entry:
     assert definition.func is not None
     job = queue.create_job(definition.func, args=definition.args, kwargs=definition.kwargs, **options)
     job._status = JobStatus.QUEUED
-    fields = {name: _bytes(value).decode('latin-1') for name, value in job.to_dict().items()}
+    fields = {name.decode(): value.decode('latin-1') for name, value in raw_fields(job).items()}
     for moment in ('created_at', 'enqueued_at'):
         fields.pop(moment, None)
     return Entry(
@@ -272,8 +271,8 @@ def _label(definition: CronJob) -> str:
 
 
 def _identity(definition: CronJob, meta: dict[str, Any]) -> str:
-    # How long something is kept, or what is done about a run that was missed, does not make it another entry, and
-    # so does not make it run again.
+    # Times to live, and what is done about missed runs, are not part of the identity: changing them must not make the
+    # entry run again.
     what = (
         definition.func_name,
         definition.name,
@@ -300,10 +299,6 @@ def _canonical(value: Any) -> str:
         pairs = sorted(f'{_canonical(key)}:{_canonical(entry)}' for key, entry in value.items())
         return f'dict[{",".join(pairs)}]'
     return f'pickle {hashlib.sha256(pickle.dumps(value, protocol=4)).hexdigest()}'
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(getattr(value, 'value', value)).encode()
 
 
 def _words(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from .trouble import is_about_the_store
 __all__ = ['Duties']
 
 _LONGEST_PAUSE = 60.0
-# However much a duty costs, its own or a slow store's time, somebody may wait for it.
+# A duty runs at least this often, however long it takes: somebody may be waiting for it.
 _LONGEST_INTERVAL = 3.0
 
 

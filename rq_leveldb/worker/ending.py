@@ -45,7 +45,7 @@ def judge(report: Report | None, stop_reason: str) -> Verdict:
         return told[kind]
     if stop_reason:
         return Verdict.STOPPED if stop_reason == STOPPED else Verdict.ABANDONED
-    # It raised, and its process went away while the child dealt with that: the exception is the truth.
+    # It raised, and its process died while handling that: the exception is what counts.
     return Verdict.FAILURE if kind == 'tried' else Verdict.CRASHED
 
 

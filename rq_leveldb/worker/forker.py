@@ -41,18 +41,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rq_leveldb.failed_import import describe
 from rq_leveldb.process import die_with_parent
 
-from . import child as child_process
+from . import signals
 from .green import original, renew_loops
 from .settings import NamedHook
+from .site import Site
 from .stale_code import StaleCode
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .template import Template
 
 __all__ = ['Forker']
 
@@ -67,12 +66,13 @@ class Forker:
     """The supervisor's side.
 
     Args:
-        worker: of which the children will be copies, as it is when the forker is started.
+        site: what the worker's parts share.
+        template: of which the children will be copies, as it is when the forker is started.
         leave: closes, in the forker, what is the supervisor's alone.
     """
 
-    def __init__(self, worker: Worker, leave: Callable[[], None]) -> None:
-        # No descriptors left, no memory: OSError, and the caller waits.
+    def __init__(self, site: Site, template: Template, leave: Callable[[], None]) -> None:
+        # OSError without descriptors or memory: the caller waits and tries again.
         mine, its = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         _flush()
@@ -83,7 +83,7 @@ class Forker:
             its.close()
             raise
         if self.pid == 0:
-            _serve(worker, its, parent, leave, mine)
+            _serve(site, template, its, parent, leave, mine)
         its.close()
         mine.setblocking(False)
         self._control = mine
@@ -137,17 +137,13 @@ class Forker:
             except BlockingIOError:
                 return found
             except ConnectionResetError:
-                # It ended without having read all: that is told first and once, and what it had said comes after it.
+                # It ended with unread data. This error comes first and once; its last messages follow.
                 continue
             except OSError:
                 message = b''
             if not message:
                 return found or None
             found.append(pickle.loads(message))
-
-    def abandon(self) -> None:
-        """Close its socket in another process."""
-        self._control.close()
 
     def close(self) -> int | None:
         """Let the forker end, once its children have, and reap it.
@@ -156,61 +152,72 @@ class Forker:
             Its wait status; None if somebody else has reaped it.
         """
         self._control.close()
-        end = time.monotonic() + _PATIENCE
-        pause = 0.0005
-        while True:
-            try:
-                pid, status = _waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                return None
-            if pid:
-                return status
-            if time.monotonic() > end:
-                os.kill(self.pid, signal.SIGKILL)
-            time.sleep(pause)
-            pause = min(pause * 2, 0.02)
+        return _wait(self.pid)
+
+
+def _wait(pid: int) -> int | None:
+    """Return a child's wait status when it has ended, which it does when it takes too long; None if it was reaped."""
+    end = time.monotonic() + _PATIENCE
+    pause = 0.0005
+    while True:
+        try:
+            ended, status = _waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended:
+            return status
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
 
 
 def _flush() -> None:
-    # What stands in a buffer now would be written by every child again.
+    # Otherwise every child would write the buffered text again.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
 
 
 def _serve(
-    worker: Worker, control: _socket.socket, parent: int, leave: Callable[[], None], theirs: _socket.socket
+    site: Site,
+    template: Template,
+    control: _socket.socket,
+    parent: int,
+    leave: Callable[[], None],
+    theirs: _socket.socket,
 ) -> None:
-    """Be the forker; never returns."""
+    """Run as the forker; never returns."""
     code = 1
     try:
         die_with_parent(parent)
-        # Out of the terminal's process group: the supervisor decides when this ends.
+        # Outside the terminal's process group: the supervisor decides when this process ends.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        # Whoever started the worker may have had signals blocked, SIGCHLD among them; a mask survives fork and exec.
+        # The worker's parent may have blocked signals such as SIGCHLD, and a signal mask survives fork and exec.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         theirs.close()
         leave()
         renew_loops()
-        server = _Server(worker, control, parent)
+        server = _ForkServer(site, template, control, parent)
         if server.prepare():
             server.run()
         code = 0
     except BaseException:
         with contextlib.suppress(BaseException):
-            worker.log.exception('Worker %s: the process that forks failed', worker.name)
+            site.log.exception('Worker %s: the process that forks failed', site.name)
     finally:
         os._exit(code)
 
 
-class _Server:
-    def __init__(self, worker: Worker, control: _socket.socket, supervisor: int) -> None:
-        self._worker = worker
+class _ForkServer:
+    def __init__(self, site: Site, template: Template, control: _socket.socket, supervisor: int) -> None:
+        self._site = site
+        self._template = template
         self._control = control
         self._supervisor = supervisor
         self._pid = os.getpid()
-        self._hooks = worker.settings.before_fork
+        self._hooks = site.settings.before_fork
         self._code = StaleCode(self._code_changed)
         self._warm = False
         self._threads_told = False
@@ -223,8 +230,8 @@ class _Server:
 
     def prepare(self) -> bool:
         """Import the application, and say whether that went well."""
-        worker = self._worker
-        settings = worker.settings
+        site = self._site
+        settings = site.settings
         name = ''
         try:
             for name in settings.imports:
@@ -234,28 +241,19 @@ class _Server:
                     name = hook.name
                     hook.resolve()
             name = ''
-            worker.prepare_to_fork()
+            self._template.prepare()
         except BaseException as error:
             if not name:
-                worker.log.exception('Worker %s: the process that forks failed', worker.name)
+                site.log.exception('Worker %s: the process that forks failed', site.name)
             self._send(('ready', name, describe(name, error)))
             return False
         # After the imports, which may have set handlers of their own.
-        handle = original('signal', 'signal')
-        handle(signal.SIGCHLD, _ignore)
-        handle(signal.SIGINT, signal.SIG_IGN)
-        handle(signal.SIGTERM, self._pass_on)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        signals.handle_in_forker(self._supervisor, self._waker)
         self._send(('ready', '', ''))
         return True
 
-    def _pass_on(self, number: int, frame: object) -> None:
-        # A job that wants its worker to stop sends this to its parent, as RQ's documents say: here that is the forker.
-        with contextlib.suppress(OSError):
-            os.kill(self._supervisor, number)
-
     def run(self) -> None:
-        # Collecting would write to pages of the whole heap, and there is nothing to collect.
+        # A collection would write to pages all over the heap, and there is nothing to collect.
         gc.disable()
         while True:
             for descriptor, _ in self._poll.poll():
@@ -271,7 +269,7 @@ class _Server:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 3)  # type: ignore[arg-type]
         except ConnectionResetError:
-            # The supervisor closed its end and had not read everything.
+            # The supervisor closed its end without reading everything.
             return False
         if not data:
             return False
@@ -294,15 +292,10 @@ class _Server:
                 code = 0 if isinstance(error, Exception) else 1
             finally:
                 os._exit(code)
-        end = time.monotonic() + _PATIENCE
-        while (found := _waitpid(pid, os.WNOHANG))[0] == 0:
-            if time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.002)
-        if found[1] == 0:
-            return self._worker.preload(module)
-        words = f'{module}: importing it ends the process, or takes more than {_PATIENCE:g} seconds'
-        self._worker.log.error('Worker %s: %s; it is left to the jobs', self._worker.name, words)
+        if _wait(pid) == 0:
+            return self._template.preload(module)
+        words = f'{module}: importing it ended the process or took more than {_PATIENCE:g} seconds'
+        self._site.log.error('Worker %s: %s; jobs will import it themselves', self._site.name, words)
         return words
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
@@ -314,7 +307,7 @@ class _Server:
             self._tell_of_threads()
             pid = _fork()
         except BaseException as error:
-            self._worker.log.exception('Worker %s: no child could be forked', self._worker.name)
+            self._site.log.exception('Worker %s: no child could be forked', self._site.name)
             self._send(('failed', token, str(error)))
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -322,33 +315,34 @@ class _Server:
         if pid == 0:
             gc.enable()
             channel = _socket.socket(fileno=descriptors[0])
-            child_process.run(self._worker, channel, descriptors[1], self._pid, self._leave, *descriptors[2:])
+            output = descriptors[2] if len(descriptors) > 2 else None
+            self._template.run_child(channel, descriptors[1], self._pid, self._leave, output)
         for descriptor in descriptors:
             os.close(descriptor)
         self._send(('forked', token, pid))
         if not self._warm:
             self._warm = True
-            self._worker.after_first_fork()
+            self._template.warm_up()
 
     def _tell_of_threads(self) -> None:
-        """Name the threads that a fork leaves behind, with whatever locks they hold; once."""
-        # Asked of C, in every fork: `threading` copies pages for it.
+        """Log, once, which threads a fork leaves behind with the locks that they hold."""
+        # The C function, since this runs at every fork and `threading` would copy pages.
         if self._threads_told or not _thread._count():
             return
         self._threads_told = True
         names = ', '.join(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
-        self._worker.log.warning(
-            'Worker %s: threads were started before the first job (%s); they do not run in the jobs, and a lock that '
-            'one of them holds is held there for ever',
-            self._worker.name,
+        self._site.log.warning(
+            'Worker %s: threads were started before the first job (%s); they do not run in jobs, and a lock that '
+            'one of them holds is never released there',
+            self._site.name,
             names,
         )
 
     def _code_changed(self, paths: list[str]) -> None:
         more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
-        self._worker.log.warning(
-            'Worker %s: %s%s changed after it was imported for the jobs: they run what it was; restart the worker',
-            self._worker.name,
+        self._site.log.warning(
+            'Worker %s: %s%s changed after the worker imported it; jobs run the old code until the worker is restarted',
+            self._site.name,
             paths[0],
             more,
         )
@@ -369,7 +363,7 @@ class _Server:
             self._send(('ended', pid, status, tuple(usage)))
 
     def _send(self, message: tuple[Any, ...]) -> None:
-        # The supervisor may have gone: then this process is about to be killed.
+        # The supervisor may be gone; then this process is about to be killed.
         with contextlib.suppress(OSError):
             self._control.send(pickle.dumps(message))
 
@@ -378,7 +372,3 @@ class _Server:
         with contextlib.suppress(ChildProcessError):
             while True:
                 _waitpid(-1, 0)
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Have a handler, so that the signal wakes the poll."""

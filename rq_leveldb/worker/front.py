@@ -19,9 +19,9 @@ from .backoff import Backoff
 
 __all__ = ['Front']
 
-# Until another worker's front is looked for again, seconds.
+# Seconds between two attempts to take over from another worker's front.
 _TAKEOVER = 1.0
-# Until a front that ended is started again: doubled each time, and from the start when it had lived for a while.
+# Seconds until a front that ended is restarted: doubled each time, and reset once it has run for a while.
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _LIVED = 60.0
@@ -84,7 +84,7 @@ class Front:
             Its process id, or None.
         """
         if self._process is not None and self._process.returncode is None:
-            # `require` has started it.
+            # `require` started it.
             return self._process.pid
         directory = prepare_front_directory(self._url)
         lock = os.open(directory.http_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -101,14 +101,14 @@ class Front:
             command += ['--http', self._address]
         command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
         try:
-            # A session of its own, so that Ctrl-C reaches the worker alone, which ends its front last.
-            # Its place by the environment: a command line is there for everybody to read, with the password in it.
-            # What it serves are functions of the application, which it has to find as this process does.
+            # A session of its own, so that Ctrl-C reaches only the worker, which stops the front last.
+            # The URL is passed in the environment: anybody can read a command line, including a password in it.
+            # It must find the application's modules where this process finds them.
             environment = {**os.environ, URL_VARIABLES[0]: self._url or parse(None).url}
             environment['PYTHONPATH'] = interpreter.search_path()
             self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True, env=environment)
         finally:
-            # The lock is the front's from here on: it goes when the last process of the front has gone.
+            # From here on the front holds the lock, until its last process ends.
             os.close(lock)
             os.close(theirs)
         self._ready = ready
@@ -125,7 +125,7 @@ class Front:
             Seconds until it is to be started again.
         """
         assert self._process is not None
-        # The supervisor has reaped it, which subprocess cannot know.
+        # subprocess cannot know that the supervisor has reaped it.
         self._process.returncode = os.waitstatus_to_exitcode(status)
         error = self._read_error()
         if self._ready >= 0:
@@ -135,16 +135,16 @@ class Front:
             self._backoff.reset()
             self._told = ''
         if error is not None:
-            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs run all the same.'
+            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs still run.'
         else:
-            text = f'The HTTP front ended (exit code {self._process.returncode}) and is started again.'
+            text = f'The HTTP front exited with code {self._process.returncode}; restarting it.'
         if text != self._told:
             self._log.warning('%s', text)
             self._told = text
         return self._backoff.next()
 
     def is_misplaced(self) -> bool:
-        """Say whether its lock, by which it is found, is no longer at its path."""
+        """Say whether the lock file, by which it is found, is no longer at its path."""
         if self._lock is None:
             return False
         path, status = self._lock

@@ -37,7 +37,7 @@ def is_eventlets() -> bool:
 
 
 def renew_loops() -> None:
-    """Give the calling process loops of its own; to be called after a fork, before any of the application's code."""
+    """Give the calling process its own loops; must be called after a fork, before any application code."""
     gevent: Any = sys.modules.get('gevent')
     if gevent is not None:
         gevent.reinit()

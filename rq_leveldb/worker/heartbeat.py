@@ -8,34 +8,21 @@ reads it stumbles. Here is written only what exists; what is gone and still true
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.client import Pipeline
 from redis.exceptions import ResponseError
 from rq import worker_registration
-from rq.executions import ExecutionRegistry
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job
 from rq.utils import current_timestamp, now, utcformat
+from rq.worker.base import BaseWorker
 
+from rq_leveldb.process import Identity
+from rq_leveldb.records import BEAT_FIELD, PID_STARTED_FIELD
 from rq_leveldb.unreadable import is_wrong_type, list_aside
 
-from .liveness import BEAT_FIELD
-
-if TYPE_CHECKING:
-    from redis.client import Pipeline
-    from rq.executions import Execution
-    from rq.job import Job
-
-    from rq_leveldb.process import Identity
-
-    from .worker import Worker
-
-__all__ = ['LEASE', 'Heartbeat']
-
-LEASE = 86400
-"""Seconds for which a store keeps an execution of which it hears nothing.
-
-Nobody waits for them there: whether a worker lives is asked of the kernel. They only have to be longer than any pause,
-since RQ's own code in applications (`get_job_ids` of a registry) fails what has expired without asking.
-"""
+__all__ = ['Heartbeat', 'new_beat']
 
 # KEYS: worker, its executions
 # ARGV: time, beat, time to live
@@ -51,7 +38,7 @@ return 1
 # KEYS: job, execution, started registry, execution registry, the worker's executions
 # ARGV: time, time in seconds, score of the started registry, of the execution registry, time to live, worker's name,
 #       composite key, execution id, fields of the whole execution...
-# An execution that has expired is written again only if the job still is this worker's and was not started anew.
+# An expired execution is written again only if the job still belongs to this worker and was not started again.
 _MAINTAIN = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end
@@ -98,13 +85,13 @@ class Heartbeat:
         worker: whose they are.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: BaseWorker) -> None:
         self._worker = worker
         self._beat = worker.connection.register_script(_BEAT)
         self._maintain = worker.connection.register_script(_MAINTAIN)
 
     def touch(self, pipeline: Pipeline | None = None) -> Any:
-        """Say that the worker lives, if it is registered.
+        """Write that the worker lives, if it is registered.
 
         Args:
             pipeline: where to put the command; None to run it.
@@ -119,7 +106,7 @@ class Heartbeat:
         return self._beat(keys=[worker.key, worker.executions_key], args=arguments, client=pipeline)
 
     def beat(self) -> bool:
-        """Say that the worker lives; register it again if its record has expired, or somebody emptied the store.
+        """Write that the worker lives; register it again if its record has expired or the store was emptied.
 
         Returns:
             Whether it had to be registered again: then its jobs' heartbeats are due as well.
@@ -134,9 +121,9 @@ class Heartbeat:
         except ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            # Its own record, overwritten by somebody.
+            # Somebody overwrote its own record.
             worker.connection.delete(worker.key)
-        worker.log.info('Worker %s: its record is gone, registering again', worker.name)
+        worker.log.info('Worker %s: its record is gone from the store, registering again', worker.name)
         fields: dict[Any, Any] = worker.serialize()
         with worker.connection.pipeline() as pipeline:
             pipeline.hset(worker.key, mapping={**fields, 'state': worker.get_state(), BEAT_FIELD: new_beat()})
@@ -146,7 +133,7 @@ class Heartbeat:
         return True
 
     def maintain(self, job: Job, execution: Execution, process: Identity | None) -> None:
-        """Say that a job is still being run.
+        """Write that a job is still running.
 
         Args:
             job: which one.
@@ -163,7 +150,7 @@ class Heartbeat:
         execution.last_heartbeat = job.last_heartbeat = moment
         fields = execution.serialize()
         if process is not None:
-            fields.update(pid=process.pid, pid_started=process.started)
+            fields.update({'pid': process.pid, PID_STARTED_FIELD: process.started})
         arguments: list[Any] = [utcformat(moment), moment.timestamp(), score, score + 60, ttl, worker.name]
         arguments += [execution.composite_key, execution.id]
         for name, value in fields.items():

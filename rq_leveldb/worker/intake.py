@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.executions import Execution
 from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job
 from rq.logutils import blue, green
 from rq.queue import Queue
 from rq.suspension import WORKERS_SUSPENDED
-from rq.utils import as_text
 from rq.worker import DequeueStrategy, WorkerStatus
 from rq.worker.base import BaseWorker
 
+from rq_leveldb.process import Identity
 from rq_leveldb.unreadable import UnreadableJob, list_aside
 
-from .assignment import Assignment, Task
-from .bookkeeping import Claim, Suspended, Unusable
-from .child import state_of
-from .settlement import drop_execution, fail_unreadable
+from .assignment import Assignment, Task, state_of
+from .bookkeeping import Suspended
+from .broken import fail_unreadable
+from .claim import Claim, Unusable, raw_fields
+from .executions import drop_execution
+from .performing import PerformingWorker
 from .trouble import is_about_the_store
-
-if TYPE_CHECKING:
-    from rq.executions import Execution
-    from rq.job import Job
-
-    from rq_leveldb.process import Identity
-
-    from .worker import Worker
+from .untouched import starts_as_shipped
 
 __all__ = ['Intake']
 
@@ -37,11 +34,14 @@ class Intake:
 
     Args:
         worker: the worker, whose methods are called as RQ's worker calls them.
+        state_is_stored: called with the worker's state when it was written down together with something else.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: PerformingWorker, state_is_stored: Callable[[str], None]) -> None:
         self._worker = worker
-        self._plain = worker.is_plain()
+        self._site = worker.site
+        self._plain = starts_as_shipped(worker)
+        self._store_says = state_is_stored
         self._own_dequeue = self._uses_own_dequeue()
         self._in_hand: dict[str, Claim] = {}
         self._found: list[Assignment] = []
@@ -76,7 +76,7 @@ class Intake:
                 self._set_aside(found)
             else:
                 self._dispatch(found)
-        # A queue that cannot be used is met again and again: it is not a reason to look at once.
+        # An unusable queue would be found again and again, so it is no reason to look again at once.
         more = any(isinstance(found, Claim) or found.job_id for found in taken)
         return self._found, more
 
@@ -85,9 +85,9 @@ class Intake:
         worker = self._worker
         claim = self._in_hand.get(job.id)
         if claim is None:
-            claim = Claim(queue.key, job.id, '', {_bytes(k): _bytes(v) for k, v in job.to_dict().items()})
+            claim = Claim(queue.key, job.id, '', raw_fields(job))
         execution = worker.prepare_execution(job)
-        worker.state_is_stored(WorkerStatus.BUSY)
+        self._store_says(WorkerStatus.BUSY)
         worker.bookkeeper.release_claim(job.id)
         claim.at = execution.created_at.timestamp()
         self._assign(claim, queue, execution, prepared=False)
@@ -141,44 +141,41 @@ class Intake:
                 except Exception as error:
                     if is_about_the_store(error):
                         raise
-                    fail_unreadable(worker, job_id, queue.name, f'Job {job_id} cannot be read: {error}')
+                    fail_unreadable(self._site, job_id, queue.name, f'Job {job_id} cannot be read: {error}')
                     worker.connection.lrem(key, 1, job_id)
                     failed = True
         return failed
 
     def _set_aside(self, found: Unusable) -> None:
-        worker = self._worker
-        queue = worker.queue_for(found.queue_key)
+        site = self._site
+        queue = site.queue_for(found.queue_key)
         if found.job_id:
-            fail_unreadable(worker, found.job_id, queue.name, f'Job {found.job_id} cannot be read: {found.error}')
+            fail_unreadable(site, found.job_id, queue.name, f'Job {found.job_id} cannot be read: {found.error}')
             return
         if found.error not in self._told:
             self._told.add(found.error)
-            worker.log.error(
-                'Worker %s: queue %s cannot be used, %s; delete or rename that key',
-                worker.name,
-                queue.name,
-                found.error,
+            site.log.error(
+                'Worker %s: queue %s cannot be used: %s; delete or rename that key', site.name, queue.name, found.error
             )
-        list_aside(worker.connection, found.error.partition(': ')[0], found.error)
+        list_aside(site.connection, found.error.partition(': ')[0], found.error)
 
     def _dispatch(self, claim: Claim) -> None:
         worker = self._worker
-        queue = worker.queue_for(claim.queue_key)
+        queue = self._site.queue_for(claim.queue_key)
         if worker._dequeue_strategy != DequeueStrategy.DEFAULT or (
             type(worker).reorder_queues is not BaseWorker.reorder_queues
         ):
             worker.reorder_queues(reference_queue=queue)
         self._log(queue, claim.job_id, claim.raw.get(b'description', b'').decode('utf-8', 'replace'))
         if claim.execution_id:
-            worker.state_is_stored(WorkerStatus.BUSY)
-            self._assign(claim, queue, claim.execution(worker), prepared=True)
+            self._store_says(WorkerStatus.BUSY)
+            self._assign(claim, queue, claim.execution(self._site), prepared=True)
             return
         self._in_hand[claim.job_id] = claim
         try:
-            worker.execute_job(claim.job(worker, queue), queue)
+            worker.execute_job(claim.job(self._site, queue), queue)
         except UnreadableJob as fault:
-            fail_unreadable(worker, claim.job_id, queue.name, fault)
+            fail_unreadable(self._site, claim.job_id, queue.name, fault)
             worker.connection.lrem(IntermediateQueue.get_intermediate_queue_key(queue.key), 1, claim.job_id)
             worker.bookkeeper.release_claim(claim.job_id)
         finally:
@@ -194,21 +191,17 @@ class Intake:
     def _assign(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
         worker = self._worker
         if claim.whole and b'data' not in claim.raw:
-            # Deleted since it was taken.
-            drop_execution(worker, claim.job_id, queue.name, execution)
+            # The job was deleted after it was taken.
+            drop_execution(self._site, claim.job_id, queue.name, execution)
             return
         try:
-            job = claim.sealed_job(worker)
+            job = claim.sealed_job(self._site)
         except UnreadableJob as fault:
-            fail_unreadable(worker, claim.job_id, queue.name, fault, execution)
+            fail_unreadable(self._site, claim.job_id, queue.name, fault, execution)
             return
         job.redis_server_version = worker.redis_server_version
         job.started_at = execution.created_at
-        state = state_of(job) if prepared and claim.whole and worker.touched is None else None
+        state = state_of(job) if prepared and claim.whole and self._site.touched is None else None
         worker.executions[execution.id] = execution
         task = Task(claim, execution.id, prepared, state)
         self._found.append(Assignment(claim, queue, execution, job, task))
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else as_text(str(getattr(value, 'value', value))).encode()

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 
 from rq_leveldb.process import EXECUTION_VARIABLE, Identity, boot_id, is_alive
 
-__all__ = ['Remains', 'end_leftovers', 'mark_environment']
+__all__ = ['Remains', 'end_leftovers', 'mark_environment', 'wait_until_gone']
 
-# Between two looks a program may have started another one, and a killed one takes a moment to be gone.
+# A program may start another one between two looks, and a killed one takes a moment to disappear.
 _LOOKS = 100
 _PAUSE = 0.01
 _LONG_PAUSE = 0.05
+_SHORT_PAUSE = 0.002
 _DEAD = (b'Z', b'X', b'x')
 
 
@@ -52,12 +53,12 @@ class _Process:
 
 
 def mark_environment(execution_id: str) -> None:
-    """Have whatever the calling process starts from now on known as this execution's."""
+    """Mark the programs that the calling process starts from now on as this execution's."""
     os.environ[EXECUTION_VARIABLE] = execution_id
 
 
 def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int:
-    """Kill what is left of executions, and return when it is gone.
+    """Kill what is left of executions, and wait until it is gone.
 
     Seen are processes on this machine of the calling user, of all users for root; never the caller nor those above it.
 
@@ -79,13 +80,31 @@ def end_leftovers(executions: Collection[Remains], patience: float = 0.0) -> int
     quiet = 0
     for _ in range(_LOOKS):
         found = marks.find()
-        # One that has just left the group has the mark in its environment only when its program has begun.
+        # A process that has just left the group shows the variable in its environment only after exec.
         quiet = 0 if found else quiet + 1
         if quiet == 2:
             break
         killed.update(process for process in found if _send(process, signal.SIGKILL))
         time.sleep(_PAUSE)
     return len(killed)
+
+
+def wait_until_gone(process: Identity, patience: float) -> bool:
+    """Wait for a process that is about to end, and that somebody else reaps.
+
+    Args:
+        process: which.
+        patience: seconds.
+
+    Returns:
+        Whether it has ended.
+    """
+    end = time.monotonic() + patience
+    while is_alive(process):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_SHORT_PAUSE)
+    return True
 
 
 def _ask_to_end(marks: _Marks, patience: float) -> None:
@@ -105,7 +124,7 @@ def _send(process: _Process, number: int) -> bool:
     except OSError:
         return False
     try:
-        # It may have ended since it was seen, and its number may be another's.
+        # It may have ended meanwhile, and its process id may have been reused.
         if not is_alive(Identity(process.pid, str(process.started), boot_id())):
             return False
         signal.pidfd_send_signal(descriptor, number)
@@ -124,7 +143,7 @@ class _Marks:
     """
 
     def __init__(self, executions: Collection[Remains]) -> None:
-        # A child's process group, and when the child started.
+        # Each child's process group, and when the child started.
         self.groups = {
             one.child.pid: int(one.child.started)
             for one in executions
@@ -134,7 +153,7 @@ class _Marks:
             and one.child.pid not in (0, 1, os.getpgrp())
         }
         self._marks = {f'{EXECUTION_VARIABLE}={one.execution_id}'.encode() for one in executions if one.execution_id}
-        # What is older than the first child cannot be its work, and need not be read.
+        # Processes older than the first child cannot belong to it, and need not be read.
         self._earliest = min(self.groups.values(), default=0) if len(self.groups) == len(executions) else 0
 
     def find(self) -> list[_Process]:
@@ -143,7 +162,7 @@ class _Marks:
         for pid in list(self.groups):
             leader = processes.get(pid)
             if leader is not None and leader.started != self.groups[pid]:
-                # The number of a group is not given away while it has members: these are gone, and it is another's.
+                # A group's number is not reused while it has members, so all members of this one are gone.
                 del self.groups[pid]
         spared = _above(processes)
         found = {
@@ -151,7 +170,7 @@ class _Marks:
             for process in processes.values()
             if process.pid not in spared and process.started >= self._earliest and self._is_marked(process)
         }
-        # What was forked without exec has the environment that its parent began with.
+        # A process forked without exec still shows the environment that its parent started with.
         while below := [one for one in processes.values() if one.parent in found and one.pid not in {*found, *spared}]:
             found.update({process.pid: process for process in below})
         return list(found.values())
@@ -191,7 +210,7 @@ def _processes() -> dict[int, _Process]:
 
 
 def _above(processes: dict[int, _Process]) -> set[int]:
-    """Return the calling process and those above it."""
+    """Return the calling process and its ancestors."""
     above = {0, 1}
     pid = os.getpid()
     while pid not in above:
@@ -211,7 +230,7 @@ def _environment(pid: int) -> list[bytes]:
         while chunk := os.read(descriptor, 1 << 16):
             chunks.append(chunk)
     except OSError:
-        # It is gone, or is none of ours after all.
+        # It has ended, or belongs to another user.
         return []
     finally:
         os.close(descriptor)

@@ -7,32 +7,35 @@ import re
 import resource
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
-if TYPE_CHECKING:
-    from rq.job import Job
+from rq.job import Job
 
 __all__ = [
+    'ExcInfo',
     'JobMemoryExceeded',
     'OutOfMemoryWatch',
     'explain_exit',
+    'explain_memory',
     'limit_memory',
     'memory_of',
     'parse_size',
-    'unlimit_memory',
 ]
+
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+"""What `sys.exc_info` returns."""
 
 _UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 
 _WORDS = {
-    signal.SIGSEGV: 'segmentation fault: native code used memory that is not its own',
-    signal.SIGBUS: 'bus error: a mapped file was cut short, or memory is broken',
-    signal.SIGABRT: 'aborted: native code found itself in a state that it cannot go on from',
+    signal.SIGSEGV: 'segmentation fault: native code accessed invalid memory',
+    signal.SIGBUS: 'bus error: a mapped file was truncated, or memory is faulty',
+    signal.SIGABRT: 'aborted: native code detected an error and called abort()',
     signal.SIGFPE: 'arithmetic error in native code',
-    signal.SIGILL: 'illegal instruction: native code was built for another processor',
+    signal.SIGILL: 'illegal instruction: native code was built for a different processor',
     signal.SIGKILL: 'killed by another process',
     signal.SIGTERM: 'asked to terminate by another process',
-    signal.SIGXCPU: 'used more processor time than its limit',
+    signal.SIGXCPU: 'exceeded its processor time limit',
     signal.SIGALRM: 'time-out that was not handled',
 }
 
@@ -52,7 +55,7 @@ def parse_size(text: str | int) -> int:
     """
     match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\s*', str(text).lower())
     if match is None:
-        raise ValueError(f'{text!r} is not a size; write for example 512M or 2G')
+        raise ValueError(f'{text!r} is not a size; use, for example, 512M or 2G')
     size = int(float(match[1]) * _UNITS[match[2]])
     if size <= 0:
         raise ValueError(f'{text!r} is not a positive size')
@@ -90,10 +93,26 @@ def limit_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
 
 
-def unlimit_memory() -> None:
-    """Lift the limit again, so that what went wrong can be written down."""
+def _unlimit_memory() -> None:
+    """Remove the limit, so that the failure can be written down."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def explain_memory(exc_info: ExcInfo, limit: int) -> ExcInfo:
+    """Say of an exception, if it is Python's for want of memory, that the limit is to blame, and lift that.
+
+    Args:
+        exc_info: type, exception and traceback.
+        limit: bytes that the job was allowed.
+    """
+    _unlimit_memory()
+    _, error, trace = exc_info
+    if not isinstance(error, MemoryError):
+        return exc_info
+    exceeded = JobMemoryExceeded(f'the job asked for more than the {limit >> 20} MiB that it may use')
+    exceeded.__cause__ = error
+    return JobMemoryExceeded, exceeded, trace
 
 
 class OutOfMemoryWatch:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
-if TYPE_CHECKING:
-    from redis.connection import ConnectionPool
-
-    from .loop import Loop
+from .loop import Loop
 
 __all__ = ['Line', 'Replies']
 
@@ -110,7 +108,7 @@ class Line:
             self._descriptor = -1
 
     def abandon(self) -> None:
-        """Close the socket in a forked child; the parent goes on."""
+        """Close the socket in a forked child; the parent keeps it."""
         if self._connection is not None and self._connection._sock is not None:
             self._connection._sock.close()
 

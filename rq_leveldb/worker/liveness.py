@@ -20,24 +20,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
+from redis import Redis
 from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
-from rq.defaults import RQ_KEY_PREFIX
 
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.records import BEAT_FIELD, LOCK_FIELD, WORKER_KEY_TEMPLATE
 
 from .found import read_many
 from .name_lock import NameLocks
 
-if TYPE_CHECKING:
-    from redis import Redis
-
 __all__ = [
-    'BEAT_FIELD',
     'IDENTITY_FIELDS',
-    'LOCK_FIELD',
     'Life',
     'Watcher',
     'identity_fields',
@@ -48,16 +43,14 @@ __all__ = [
     'subscribed',
 ]
 
-BEAT_FIELD = 'beat'
-LOCK_FIELD = 'locked'
 IDENTITY_FIELDS = ('pid', 'started', 'boot_id', 'pid_namespace', LOCK_FIELD, BEAT_FIELD)
 """Fields of a worker's hash that `judge` and `Watcher` look at."""
 
 # Seconds without a beat and without a connection. Our workers beat every five.
 _SILENCE = 20.0
-# A host that lost its power leaves connections that Redis may keep for ever.
+# After a host loses power, Redis may keep its connections for ever.
 _LONGEST_SILENCE = 600.0
-# However long a look is away from the one before, the watcher may have been stopped meanwhile: it counts this much.
+# The most that one pause between two looks counts: the watcher itself may have been stopped meanwhile.
 _LONGEST_LOOK = 2.0
 
 
@@ -120,7 +113,7 @@ def judge(name: str, fields: Mapping[str, str], locks: NameLocks | None) -> Life
 
 
 def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> bool:
-    """Answer the single question; False means that it lives or that nobody can tell at once.
+    """Say whether a worker is certainly dead. False: it lives, or that cannot be told at once.
 
     Args:
         connection: the store or server that it is registered in.
@@ -131,7 +124,7 @@ def is_surely_dead(connection: Redis, name: str, fields: Mapping[str, str]) -> b
 
 
 def subscribed(connection: Redis, names: Sequence[str]) -> set[str]:
-    """Return those workers to whose commands somebody listens: the worker, as long as it has a connection.
+    """Return the workers whose channel has a subscriber, as it has while the worker has a connection.
 
     Args:
         connection: the server.
@@ -142,7 +135,7 @@ def subscribed(connection: Redis, names: Sequence[str]) -> set[str]:
     try:
         numbers = connection.pubsub_numsub(*(PUBSUB_CHANNEL_TEMPLATE % name for name in names))
     except ResponseError:
-        # Not permitted there: then the beats alone count.
+        # The command is not permitted there, so only the beats count.
         return set()
     return {name for name, (_, number) in zip(names, numbers, strict=True) if number}
 
@@ -178,7 +171,7 @@ class Watcher:
             For each ALIVE if it has given a sign since the last look or is connected, DEAD if it has been silent for
             too long.
         """
-        keys = [f'{RQ_KEY_PREFIX}:worker:{name}' for name in names]
+        keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
         beats = [fields.get(BEAT_FIELD) for fields in read_many(self._connection, keys, [BEAT_FIELD])]
         connected = subscribed(self._connection, names)
         clock = self._clock()
@@ -198,7 +191,7 @@ class Watcher:
             seen.beat, seen.silent, seen.absent = beat, 0.0, 0.0
             return Life.ALIVE
         if connected:
-            # A server that was started again sees its workers come back, one after the other.
+            # After a server restarts, its workers come back one after the other.
             seen.absent = 0.0
             return Life.DEAD if seen.silent >= _LONGEST_SILENCE else Life.ALIVE
         return Life.DEAD if seen.absent >= _SILENCE else Life.UNKNOWN

@@ -9,7 +9,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -69,7 +69,7 @@ class Loop:
         self._selector.register(descriptor, selectors.EVENT_READ, callback)
 
     def unwatch(self, descriptor: int) -> None:
-        """Forget a descriptor; to be called before it is closed."""
+        """Stop watching a descriptor; must be called before it is closed."""
         self._selector.unregister(descriptor)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
@@ -84,18 +84,16 @@ class Loop:
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
         return timer
 
-    def catch(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
-        """Queue these signals for the loop: the handler itself does nothing else, so it can interrupt anything."""
+    def catch(self, number: int, callback: Callable[[int], None]) -> None:
+        """Queue a signal for the loop: the handler itself does nothing else, so it can interrupt anything."""
         if self._wakeup_read < 0:
             self._wakeup_read, self._wakeup_write = os.pipe()
             os.set_blocking(self._wakeup_read, False)
             os.set_blocking(self._wakeup_write, False)
             self._previous_wakeup = signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
             self.watch(self._wakeup_read, self._drain_wakeups)
-        for number in numbers:
-            self._on_signal[number] = callback
-            previous = signal.signal(number, self._queue_signal)
-            self._previous_handlers.setdefault(number, previous)
+        self._on_signal[number] = callback
+        self._previous_handlers.setdefault(number, signal.signal(number, self._queue_signal))
 
     def _queue_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
@@ -114,7 +112,7 @@ class Loop:
             longest: seconds to wait at most; None to wait for as long as the timers allow.
         """
         for key, _ in self._selector.select(self._timeout(longest)):
-            # An earlier callback of the same round may have closed this one.
+            # An earlier callback of this round may have closed it.
             if self._is_watched(key):
                 self._call(key.data)
         while self._signals:
@@ -154,13 +152,13 @@ class Loop:
             if timer.cancelled:
                 continue
             if timer.interval is not None:
-                # Counted from now: a machine that slept must not make up for every call that it missed.
+                # Counted from now, so that a machine that slept does not make up for every missed call.
                 timer.due = now + timer.interval
                 self._add(timer)
             self._call(timer.callback)
 
     def abandon(self) -> None:
-        """Close the loop's own descriptors in a forked child; the parent's loop goes on."""
+        """Close the loop's own descriptors in a forked child; the parent's loop keeps running."""
         self._selector.close()
         for descriptor in (self._wakeup_read, self._wakeup_write):
             if descriptor >= 0:

@@ -21,9 +21,9 @@ from typing import Any
 
 __all__ = ['Mailbox', 'Report', 'Slot']
 
-# Redis takes no longer strings; a result is base64 there. Addresses cost nothing.
+# The longest string that Redis takes; a result is base64 there. Unused addresses cost nothing.
 _SIZE = 512 << 20
-# Where addresses are limited (RLIMIT_AS), all but the largest results still fit.
+# For processes whose address space is limited (RLIMIT_AS); all but the largest results fit.
 _SMALL_SIZE = 1 << 20
 _LENGTH = struct.Struct('=Q')
 
@@ -82,7 +82,7 @@ class Mailbox:
                 return None
             return Report(*_Plain(io.BytesIO(_read(self.descriptor, size, _LENGTH.size))).load())
         except Exception:
-            # The job wrote all over its memory.
+            # The job overwrote its memory.
             return None
 
     def close(self) -> None:
@@ -112,12 +112,12 @@ class Slot:
         Returns:
             Whether it was said: a result may be too large.
         """
-        # Not by way of `dataclasses.asdict` or JSON: each page that they touch is copied in every child.
+        # Not with `dataclasses.asdict` or JSON: every page that they touch is copied in every child.
         said = pickle.dumps(tuple(report.__dict__.values()), pickle.HIGHEST_PROTOCOL)
         start = _LENGTH.size
         if start + len(said) > len(self._memory):
             return False
-        # The length comes last: whoever is killed in the middle has said nothing.
+        # The length is written last, so that a child killed in the middle has said nothing.
         self._memory[:start] = _LENGTH.pack(0)
         self._memory[start : start + len(said)] = said
         self._memory[:start] = _LENGTH.pack(len(said))
@@ -125,10 +125,10 @@ class Slot:
 
 
 class _Plain(pickle.Unpickler):
-    """Reads numbers, texts, bytes and what is made of them."""
+    """Reads numbers, text, bytes and containers of them."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse: nobody is called here, and nothing imported."""
+        """Refuse: nothing is called or imported here."""
         raise pickle.UnpicklingError(f'{module}.{name} is no plain value')
 
 

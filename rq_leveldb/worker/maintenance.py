@@ -8,10 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from redis.exceptions import ResponseError
-from rq.rate_limit import RateLimitRegistry
+from rq.queue import Queue
 from rq.registry import (
     BaseRegistry,
     DeferredJobRegistry,
@@ -22,19 +21,16 @@ from rq.registry import (
 from rq.utils import as_text, missing_keys
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from rq_leveldb.unreadable import is_wrong_type, list_aside
+from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
+from rq_leveldb.unreadable import list_aside
 
-from .bookkeeping import CLAIMS_KEY_TEMPLATE
-from .found import find, read_members, text_of
+from .broken import fail_unreadable
+from .found import find, read_as, read_members, text_of
 from .liveness import Life
+from .performing import PerformingWorker
 from .ready import enqueue_ready
-from .settlement import fail_unreadable
+from .recovery import Recovery, clean_rate_limits
 from .trouble import guarded
-
-if TYPE_CHECKING:
-    from rq.queue import Queue
-
-    from .worker import Worker
 
 __all__ = ['Maintenance']
 
@@ -44,10 +40,13 @@ class Maintenance:
 
     Args:
         worker: whose queues.
+        recovery: knows who lives, and what a dead worker had.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: PerformingWorker, recovery: Recovery) -> None:
         self._worker = worker
+        self._site = worker.site
+        self._recovery = recovery
         self._connection = worker.connection
         self._cleaned = time.monotonic()
 
@@ -62,30 +61,30 @@ class Maintenance:
             exception_handlers: for jobs that were abandoned.
         """
         self._cleaned = time.monotonic()
-        for queue in self._worker.queues:
-            guarded(self._worker, f'maintenance of queue {queue.name}', partial(self._clean, queue, exception_handlers))
-        guarded(self._worker, 'maintenance of rate limits', self.clean_rate_limits)
+        for queue in self._site.queues:
+            guarded(self._site, f'maintenance of queue {queue.name}', partial(self._clean, queue, exception_handlers))
+        guarded(self._site, 'maintenance of rate limits', partial(clean_rate_limits, self._site))
 
     def _clean(self, queue: Queue, exception_handlers: list[Any]) -> None:
-        worker = self._worker
+        site = self._site
         if not queue.acquire_maintenance_lock():
             return
-        worker.log.info('Worker %s: cleaning registries for queue: %s', worker.name, queue.name)
+        site.log.info('Worker %s: cleaning registries for queue: %s', site.name, queue.name)
         steps: dict[str, Callable[[], object]] = {
-            'jobs that are marked as started': lambda: worker.recovery.recover_started([queue.name]),
+            'jobs that are marked as started': lambda: self._recovery.recover_started([queue.name]),
             'finished jobs': self._registry(FinishedJobRegistry, queue).cleanup,
             'started jobs': lambda: self._registry(StartedJobRegistry, queue).cleanup(
                 exception_handlers=exception_handlers
             ),
             'failed jobs': self._registry(FailedJobRegistry, queue).cleanup,
             'deferred jobs': self._registry(DeferredJobRegistry, queue).cleanup,
-            'jobs that are ready': lambda: enqueue_ready(worker, [queue.name]),
+            'jobs that are ready': lambda: enqueue_ready(self._site, [queue.name]),
             'workers': lambda: self._clean_workers(queue),
             'jobs between queue and start': lambda: self._clean_intermediate(queue),
         }
         try:
             for what, step in steps.items():
-                guarded(self._worker, f'maintenance of queue {queue.name}, {what}', step)
+                guarded(self._site, f'maintenance of queue {queue.name}, {what}', step)
         finally:
             queue.release_maintenance_lock()
 
@@ -102,10 +101,10 @@ class Maintenance:
         except UnicodeDecodeError:
             list_aside(self._connection, where, f'an entry was no text and was removed: {text_of(raw)}')
             return False
-        found = find(self._worker, f'{job_id}:', queue_name=queue.name)
+        found = find(self._site, f'{job_id}:', queue_name=queue.name)
         if found.fault is None:
             return True
-        fail_unreadable(self._worker, job_id, queue.name, found.fault)
+        fail_unreadable(self._site, job_id, queue.name, found.fault)
         return False
 
     def _clean_workers(self, queue: Queue) -> None:
@@ -113,7 +112,7 @@ class Maintenance:
         registered = read_members(self._connection, WORKERS_BY_QUEUE_KEY % queue.name)
         for key in missing_keys(self._connection, registered):
             name = key.removeprefix(self._worker.redis_worker_namespace_prefix)
-            if self._worker.recovery.life(name) is Life.ALIVE:
+            if self._recovery.life(name) is Life.ALIVE:
                 continue
             with self._connection.pipeline() as pipeline:
                 pipeline.srem(WORKERS_BY_QUEUE_KEY % queue.name, key)
@@ -122,7 +121,7 @@ class Maintenance:
                 pipeline.execute()
 
     def _clean_intermediate(self, queue: Queue) -> None:
-        """Fail what is stuck there, by RQ's rule; not what a worker that may live is about to start."""
+        """Fail jobs that are stuck there, by RQ's rule, but not those that a live worker is about to start."""
         intermediate = queue.intermediate_queue
         waiting: list[Any] = self._connection.lrange(intermediate.key, 0, -1)
         if not waiting:
@@ -145,16 +144,8 @@ class Maintenance:
 
     def _claimed(self) -> set[str]:
         claimed: set[str] = set()
-        for key in read_members(self._connection, REDIS_WORKER_KEYS):
-            name = key.removeprefix(self._worker.redis_worker_namespace_prefix)
-            try:
-                claimed.update(map(text_of, self._connection.hkeys(CLAIMS_KEY_TEMPLATE.format(name))))
-            except ResponseError as error:
-                if not is_wrong_type(error):
-                    raise
+        for worker_key in read_members(self._connection, REDIS_WORKER_KEYS):
+            name = worker_key.removeprefix(self._worker.redis_worker_namespace_prefix)
+            key = CLAIMS_KEY_TEMPLATE.format(name)
+            claimed.update(map(text_of, read_as(self._connection, 'hash', key, self._connection.hkeys, ())))
         return claimed
-
-    def clean_rate_limits(self) -> None:
-        """Give back places in rate limits whose jobs have ended."""
-        for registry in RateLimitRegistry.all(self._connection):
-            guarded(self._worker, f'maintenance of rate limit {registry.key}', registry.cleanup)

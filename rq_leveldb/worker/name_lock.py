@@ -19,12 +19,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from redis import Redis
 
 from rq_leveldb.client.connection import SocketPath
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 __all__ = ['NameLocks']
 
@@ -33,7 +31,7 @@ _LIFE, _RECOVERY = 0, 1
 _LINUX = sys.platform == 'linux'
 _FLOCK = '@hhqqi4x' if _LINUX else '@qqihhi'
 
-# What this process holds: path to its own process id and descriptor. A forked child inherits the table, not the locks.
+# What this process holds: path to process id and descriptor. A forked child inherits these tables but not the locks.
 _held: dict[Path, tuple[int, int]] = {}
 _recovering: dict[Path, tuple[int, int]] = {}
 
@@ -52,7 +50,7 @@ class NameLocks:
 
     @classmethod
     def of(cls, connection: Redis) -> NameLocks | None:
-        """Return those of the store that a connection leads to; None for a Redis server."""
+        """Return the locks of the store of a connection; None for a Redis server."""
         options = connection.connection_pool.connection_kwargs
         path = options.get('path')
         if not isinstance(path, SocketPath):
@@ -122,7 +120,7 @@ class NameLocks:
 
     @contextlib.contextmanager
     def recovering(self, name: str) -> Iterator[bool]:
-        """Be the only one that recovers what a dead worker left; the file goes afterwards.
+        """Recover what a dead worker left, as the only one; the file is removed afterwards.
 
         Returns:
             Whether it is this process's turn; False while another is at it, or if the worker lives after all.
@@ -136,7 +134,7 @@ class NameLocks:
                 self._directory.mkdir(mode=0o700, exist_ok=True)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
-            # A full disk, for one: others are told by the state of the records.
+            # For example, the disk is full. Other workers can tell from the records.
             yield True
             return
         try:
@@ -146,7 +144,7 @@ class NameLocks:
                 return
             _recovering[path] = (os.getpid(), descriptor)
             yield True
-            # A new worker of this name may have the file by now, and then it stays.
+            # The file stays if a new worker of this name has it by now.
             if not own and _lock(descriptor, _LIFE):
                 path.unlink(missing_ok=True)
         finally:
@@ -157,7 +155,7 @@ class NameLocks:
                 os.close(descriptor)
 
     def tidy(self, known: set[str]) -> None:
-        """Remove files that nobody holds.
+        """Remove files whose lock nobody holds.
 
         Args:
             known: names of which there are records still; their files stay.

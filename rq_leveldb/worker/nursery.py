@@ -12,24 +12,25 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rq_leveldb.process import Identity, identify, is_alive
+from rq_leveldb.process import Identity, identify
 
 from .backoff import Backoff
 from .child import Child
 from .forker import Forker
+from .leftovers import wait_until_gone
+from .loop import Loop
 from .mailbox import Mailbox
 from .output import Capture
-
-if TYPE_CHECKING:
-    from .loop import Loop
-    from .worker import Worker
+from .site import Site
+from .template import Template
 
 __all__ = ['ImportFailed', 'Nursery']
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
+_PATIENCE = 1.0
 
 
 class ImportFailed(Exception):
@@ -49,7 +50,8 @@ class Nursery:
     """All children of one worker.
 
     Args:
-        worker: of which the children are copies.
+        site: what the worker's parts share.
+        template: of which the children are copies.
         loop: where the forker and the children's output are watched.
         leave: closes, in the forker, what is the supervisor's alone.
         ended: called with a child, its wait status and the values of its resource usage when it was reaped.
@@ -59,14 +61,16 @@ class Nursery:
 
     def __init__(
         self,
-        worker: Worker,
+        site: Site,
+        template: Template,
         loop: Loop,
         leave: Callable[[], None],
         ended: Callable[[Child, int, tuple[Any, ...]], None],
         failed: Callable[[float], None],
         useless: Callable[[ImportFailed], None],
     ) -> None:
-        self._worker = worker
+        self._site = site
+        self._template = template
         self._loop = loop
         self._leave_supervisor = leave
         self._on_end = ended
@@ -80,7 +84,7 @@ class Nursery:
         self._ready = self._has_imported = False
         self._imported: set[str] = set()
         self._importing: str | None = None
-        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, worker.exponential_backoff_factor)
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, site.exponential_backoff_factor)
         self._closing = False
 
     @property
@@ -114,7 +118,7 @@ class Nursery:
             wanted: how many.
             beyond: how many more than the setting there may be, for ends that have to be handled.
         """
-        room = self._worker.settings.max_children + beyond - len(self._children) - len(self._ordered)
+        room = self._site.settings.max_children + beyond - len(self._children) - len(self._ordered)
         for _ in range(min(wanted - len(self.waiting()) - len(self._ordered), room)):
             if not self._order_one():
                 return
@@ -126,20 +130,20 @@ class Nursery:
             return self._order_from_forker()
         except OSError as error:
             # No descriptors, no memory, no more processes.
-            self._worker.log.error('Worker %s: no child can be forked now: %s', self._worker.name, error)
+            self._site.log.error('Worker %s: no child can be forked now: %s', self._site.name, error)
             self._forking_failed()
             return False
 
     def _start_forker(self) -> None:
-        self._worker.get_redis_server_version()
-        self._forker = Forker(self._worker, self._leave)
+        self._template.ask_store()
+        self._forker = Forker(self._site, self._template, self._leave)
         self._forker_since = time.monotonic()
         self._ready = False
         self._loop.watch(self._forker.fileno(), self._forker_speaks)
 
     def _order_from_forker(self) -> bool:
         assert self._forker is not None
-        size = self._worker.settings.capture_output
+        size = self._site.settings.capture_output
         mailbox = Mailbox()
         try:
             capture = Capture(size) if size else None
@@ -164,7 +168,7 @@ class Nursery:
 
     def retire_spare(self) -> None:
         """End the waiting children that are more than there may be."""
-        excess = len(self._children) - self._worker.settings.max_children
+        excess = len(self._children) - self._site.settings.max_children
         for child in self.waiting()[: max(0, excess)]:
             self._retire(child)
 
@@ -179,7 +183,7 @@ class Nursery:
         child.channel.shutdown(socket.SHUT_RDWR)
 
     def preload(self, module: str) -> None:
-        """Have a module imported for the children to come, once; those that wait have not got it and end."""
+        """Have a module imported for future children, once; the waiting ones lack it and are ended."""
         if module in self._imported or self._forker is None or self._importing is not None:
             return
         self._imported.add(module)
@@ -220,7 +224,7 @@ class Nursery:
         try:
             identity = identify(pid)
         except ProcessLookupError:
-            # It ended already; that message comes next.
+            # It has already ended; that message comes next.
             identity = Identity(pid, '', '')
         child = self._children[pid] = Child(identity, channel, mailbox, capture=capture)
         if capture is not None:
@@ -245,7 +249,7 @@ class Nursery:
             capture.close()
 
     def _forking_failed(self) -> None:
-        """Wait longer each time: whatever it is (a hook that raises, no memory), it will not be better at once."""
+        """Pause, longer each time: the cause (a hook that raises, no memory) will not go away at once."""
         self._on_failure(self._backoff.next())
 
     def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
@@ -254,8 +258,8 @@ class Nursery:
             self._on_end(child, status, values)
 
     def _forker_died(self) -> None:
-        """Somebody killed it: its children go with it, and there will be another."""
-        worker = self._worker
+        """Clean up after a forker that was killed: its children die with it, and a new one will be started."""
+        site = self._site
         assert self._forker is not None
         self._loop.unwatch(self._forker.fileno())
         status = self._forker.close()
@@ -263,18 +267,16 @@ class Nursery:
         killed = status is None or os.WIFSIGNALED(status)
         if not self._closing:
             if self._importing is not None:
-                worker.log.error(
-                    'Worker %s: the process that forks ended while it imported %s, which is left to the jobs from now '
-                    'on',
-                    worker.name,
+                site.log.error(
+                    'Worker %s: the process that forks ended while it imported %s; jobs will import it themselves from '
+                    'now on',
+                    site.name,
                     self._importing,
                 )
             elif self._ready or killed:
-                worker.log.warning(
-                    'Worker %s: the process that forks was killed, and its children with it', worker.name
-                )
-            elif worker.settings.imports:
-                modules = ', '.join(worker.settings.imports)
+                site.log.warning('Worker %s: the process that forks was killed, and its children with it', site.name)
+            elif site.settings.imports:
+                modules = ', '.join(site.settings.imports)
                 self._on_useless(ImportFailed(modules, f'{modules}: the process ended while it was imported'))
         self._importing = None
         if time.monotonic() - self._forker_since < 1.0:
@@ -282,14 +284,12 @@ class Nursery:
         for token in list(self._ordered):
             self._give_up(token)
         for child in list(self._children.values()):
-            end = time.monotonic() + 1.0
-            while is_alive(child.identity) and time.monotonic() < end:
-                child.kill(signal.SIGKILL)
-                time.sleep(0.002)
+            child.kill(signal.SIGKILL)
+            wait_until_gone(child.identity, _PATIENCE)
             self._child_ended(child.pid, int(signal.SIGKILL), (0,) * 16)
 
     def _leave(self) -> None:
-        """Close in the forker what is the supervisor's."""
+        """Close in the forker what belongs to the supervisor."""
         self._leave_supervisor()
         for child in self._children.values():
             child.close()
@@ -299,16 +299,16 @@ class Nursery:
     # The end
 
     def expect_the_end(self) -> None:
-        """From now on it is no surprise when the forker goes."""
+        """Expect the forker to end from now on."""
         self._closing = True
 
     def kill_forker(self) -> None:
-        """Kill the forker, and with it all children: it does not say how they end, and nobody can wait any longer."""
+        """Kill the forker, and with it all children: it no longer reports how they end."""
         if self._forker is not None:
             self._forker.kill()
 
     def close(self) -> None:
-        """End the forker, and with it whatever waits."""
+        """End the forker and the waiting children."""
         self.retire_waiting()
         if self._forker is None:
             return

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
-from rq.defaults import RQ_KEY_PREFIX
+from redis import Redis
 
-if TYPE_CHECKING:
-    from redis import Redis
+from rq_leveldb.records import output_key
 
-__all__ = ['Capture', 'output_key', 'read_output']
+__all__ = ['Capture']
 
-# While a job runs, its output must outlive the pauses between two writes of it, and not much more.
+# Seconds for which the output of a running job is kept: longer than the pauses between two writes.
 _RUNNING_TTL = 24 * 3600
-
-
-def output_key(job_id: str) -> str:
-    """Return the store's key of a job's output, a string."""
-    return f'{RQ_KEY_PREFIX}:output:{job_id}'
-
-
-def read_output(connection: Redis, job_id: str) -> bytes | None:
-    """Return what is kept of a job's output, also while it runs; None if nothing is kept."""
-    data: bytes | None = connection.get(output_key(job_id))  # type: ignore[assignment]
-    return data
 
 
 class Capture:
@@ -71,14 +58,14 @@ class Capture:
                 del self._tail[:excess]
 
     def save(self, connection: Redis, job_id: str) -> None:
-        """Write what is new to the store while the job runs."""
+        """Write new output to the store while the job runs."""
         if not self._changed:
             return
         connection.set(output_key(job_id), self._text(), ex=_RUNNING_TTL)
         self._changed = False
 
     def finish(self, connection: Redis, job_id: str, job_key: str) -> None:
-        """Write the rest, to be kept for as long as the job itself."""
+        """Write the remaining output, to be kept as long as the job."""
         self.drain()
         if not self._tail:
             return

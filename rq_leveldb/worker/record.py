@@ -10,58 +10,64 @@ from __future__ import annotations
 import operator
 import os
 import resource
-import sys
 import time
-import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rq.defaults import UNSERIALIZABLE_RETURN_VALUE_PAYLOAD
-from rq.job import Job
+from rq.executions import Execution
+from rq.job import Job, Retry
 
 from rq_leveldb.unreadable import is_wrong_type
 
+from .assignment import Task
 from .mailbox import Report, Slot
-from .trouble import is_about_the_store
+from .site import Site
+from .trouble import NotWritten, is_about_the_store
 from .untouched import on_the_way_out
-
-if TYPE_CHECKING:
-    from rq.executions import Execution
-    from rq.job import Retry
-
-    from .assignment import Task
-    from .worker import Worker
+from .usage import RSS_UNIT
 
 __all__ = ['Record']
 
-# A success beyond this is written by the child: the supervisor should not have to carry it.
+# A child writes a larger success itself, so that the supervisor does not carry the result.
 _LARGEST_LEFT = 60 * 1024
-# getrusage(2): kilobytes on Linux, bytes on macOS.
-_RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
 
 class Record:
     """The record of one job, kept by its child.
 
     Args:
-        worker: this process' copy of the worker.
+        site: what this process' copy of the worker shares.
+        worker_class: the worker's class.
         task: what the child was told.
         slot: where the supervisor will look.
         execution: the execution.
         job: the job, as it was before it began.
+        memory_limit: bytes of memory that it may have; None for no limit.
     """
 
-    def __init__(self, worker: Worker, task: Task, slot: Slot, execution: Execution, job: Job) -> None:
+    def __init__(
+        self,
+        site: Site,
+        worker_class: type[Any],
+        task: Task,
+        slot: Slot,
+        execution: Execution,
+        job: Job,
+        memory_limit: int | None,
+    ) -> None:
         self.task = task
-        self._worker = worker
+        self.execution = execution
+        self.memory_limit = memory_limit
+        self._site = site
+        self._worker_class = worker_class
         self._slot = slot
-        self._execution = execution
         self._loaded = _saved_attributes(job) if type(job) is Job else None
         self._pid = os.getpid()
-        # Looked at again when the job is done: its module may have brought an agent that replaces them.
-        self._methods = on_the_way_out(worker)
+        # Compared when the job is done: importing its module may have loaded an agent that replaces them.
+        self._methods = on_the_way_out(worker_class)
         self._began = time.monotonic()
-        self._base: dict[str, Any] = {'execution': execution.id, 'worker': worker.name, 'started': time.time()}
+        self._base: dict[str, Any] = {'execution': execution.id, 'worker': site.name, 'started': time.time()}
         self._module = ''
         self._left: Report | None = None
 
@@ -72,11 +78,11 @@ class Record:
 
     def began(self, job: Job) -> None:
         """Note where the job's function is, for a supervisor that has such modules imported beforehand."""
-        if self._worker.settings.preload:
+        if self._site.settings.preload:
             try:
                 self._module = (job.func_name or '').rpartition('.')[0]
             except Exception:
-                # Its arguments cannot be read; the job will say so itself.
+                # Its arguments cannot be read; running the job will report that.
                 self._module = ''
 
     def usage(self) -> dict[str, Any]:
@@ -86,23 +92,21 @@ class Record:
             **self._base,
             'wall': round(time.monotonic() - self._began, 6),
             'cpu': round(used.ru_utime + used.ru_stime, 6),
-            'memory': used.ru_maxrss * _RSS_UNIT,
+            'memory': used.ru_maxrss * RSS_UNIT,
             'exit': 0,
         }
 
     # The ways in which a job ends
 
     def leaves_success(self, job: Job) -> bool:
-        """Leave a success to the supervisor if that can write it as RQ's methods would; returns whether it does."""
-        worker = self._worker
+        """Leave a simple success to the supervisor where that can write it as RQ does; returns whether it does."""
         if (
-            worker.touched is not None
+            self._site.touched is not None
             or not self.task.claim.whole
             or job.webhooks
-            or not worker.is_simple(job)
             or self._loaded is None
             or _saved_attributes(job) != self._loaded
-            or on_the_way_out(worker) != self._methods
+            or on_the_way_out(self._worker_class) != self._methods
         ):
             return False
         report = self._success(job, unsure=False)
@@ -133,14 +137,14 @@ class Record:
 
         def checked() -> None:
             write()
-            # RQ logs a transaction that could not be carried out, and goes on.
-            if self._worker.connection.exists(self._execution.key):
-                raise _NotWritten
+            # If the transaction fails, RQ logs that and continues.
+            if self._site.connection.exists(self.execution.key):
+                raise NotWritten('the store did not accept it')
 
         self._write(checked, lambda: self._report('failure', job, text=text, unsure=True))
 
     def finish(self) -> bool:
-        """Say the last word; returns whether the end is known to somebody."""
+        """Write the final report; returns whether the end of the job is known."""
         if self._left is not None:
             return self._slot.say(self._left)
         return self._slot.say(Report('written', module=self._module))
@@ -149,20 +153,20 @@ class Record:
         try:
             write()
         except Exception as error:
-            known = isinstance(error, _NotWritten) or is_about_the_store(error) or is_wrong_type(error)
+            known = is_about_the_store(error) or is_wrong_type(error)
             if not known and self._reachable():
                 raise
             self._left = report()
-            self._worker.log.warning(
-                'Worker %s: the end of job %s is left to the supervisor: %s',
-                self._worker.name,
+            self._site.log.warning(
+                'Worker %s: leaving the end of job %s to the supervisor: %s',
+                self._site.name,
                 self.task.claim.job_id,
-                error or 'the store did not take it',
+                error,
             )
 
     def _reachable(self) -> bool:
         try:
-            self._worker.connection.ping()
+            self._site.connection.ping()
         except Exception:
             return False
         return True
@@ -191,16 +195,7 @@ class Record:
         )
 
 
-class _NotWritten(Exception):
-    """RQ could not carry out its transaction, and said so in the log only."""
-
-
-def format_error(error: BaseException) -> str:
-    """Return the traceback of an error, as RQ stores it."""
-    return ''.join(traceback.format_exception(error))
-
-
-# What RQ writes again of a job when it has succeeded: if a job changed one of them in itself, that has to be kept.
+# The attributes that RQ writes again when a job succeeds: a job may have changed its own, and that must be kept.
 _saved_attributes = operator.attrgetter(
     'created_at',
     '_data',

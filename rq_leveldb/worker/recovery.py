@@ -9,17 +9,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, ExecutionRegistry
-from rq.intermediate_queue import IntermediateQueue
-from rq.job import JobStatus
-from rq.queue import Queue
+from rq.job import Job, JobStatus
+from rq.rate_limit import RateLimitRegistry
 from rq.registry import ScheduledJobRegistry, StartedJobRegistry
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE, RQScheduler
 from rq.scripts import release_lock
@@ -27,16 +26,25 @@ from rq.utils import as_text, current_timestamp, now
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.process import Identity, boot_id, identify, is_alive
-from rq_leveldb.unreadable import is_wrong_type, list_aside
-
-from .bookkeeping import CLAIMS_KEY_TEMPLATE
-from .found import Found, find, read_fields, read_many, read_members, text_of
-from .heartbeat import LEASE
-from .leftovers import Remains, end_leftovers
-from .liveness import (
+from rq_leveldb.records import (
     BEAT_FIELD,
-    IDENTITY_FIELDS,
+    CLAIMS_KEY_TEMPLATE,
     LOCK_FIELD,
+    PID_STARTED_FIELD,
+    RECOVERY_KEY_TEMPLATE,
+    WORKER_KEY_TEMPLATE,
+)
+from rq_leveldb.unreadable import list_aside
+
+from .assignment import Assignment, Task
+from .broken import fail_unreadable
+from .claim import Claim
+from .ending import Ending, Verdict
+from .executions import drop_execution
+from .found import Found, all_queue_names, find, read_as, read_fields, read_many, read_members, text_of
+from .leftovers import Remains, end_leftovers, wait_until_gone
+from .liveness import (
+    IDENTITY_FIELDS,
     Life,
     Watcher,
     is_here,
@@ -44,90 +52,23 @@ from .liveness import (
     process_namespace,
     subscribed,
 )
-from .name_lock import NameLocks
+from .lost import requeue, return_claims
 from .ready import enqueue_ready
-from .settlement import drop_execution, fail_unreadable, sealed_queue, settle_abandoned
+from .site import LEASE, Site
 from .trouble import guarded
 
-if TYPE_CHECKING:
-    from rq.job import Job
+__all__ = ['Recovery', 'clean_rate_limits']
 
-    from .worker import Worker
-
-__all__ = ['Recovery', 'return_lost_claims']
-
-_WORKER_PREFIX = RQ_KEY_PREFIX + ':worker:'
-_LOCK_TEMPLATE = RQ_KEY_PREFIX + ':recovery:{0}'
-# A recoverer that dies leaves its lock; whoever finds it looks whether its owner lives, this is only the last resort.
+_WORKER_PREFIX = WORKER_KEY_TEMPLATE.format('')
+# A worker that dies while it recovers leaves its lock. Others check whether the owner lives; this is the last resort.
 _LOCK_TTL = 60
 _PATIENCE = 1.0
 _BETWEEN_LOOKS = 1.0
-# The kernel kills a job's process with its worker; where its process ids mean nothing, it has this long for it.
+# The kernel kills a job's process with its worker. Where that cannot be seen from here, it gets this many seconds.
 _OUT_OF_SIGHT = 0.2
-# For a worker whose death is not known at once: longer than the watcher takes.
+# Seconds; longer than the watcher needs to declare a worker dead.
 _LONGEST_WAIT_FOR_A_NAME = 30.0
 _WANTED = (*IDENTITY_FIELDS, 'queues')
-
-
-def return_lost_claims(worker: Worker, name: str, known: set[str], *, running: bool) -> int:
-    """Put jobs back that a worker took off a queue but never gave to a process.
-
-    Args:
-        worker: the worker that does it.
-        name: the worker that had taken them.
-        known: composite keys of executions and job ids that are in hand and stay there.
-        running: also those that were marked as started; only for a worker that knows what it runs.
-
-    Returns:
-        How many were put back.
-    """
-    connection = worker.connection
-    claims_key = CLAIMS_KEY_TEMPLATE.format(name)
-    returned = 0
-    try:
-        claims: dict[bytes, bytes] = connection.hgetall(claims_key)  # type: ignore[assignment]
-    except ResponseError as error:
-        if not is_wrong_type(error):
-            raise
-        list_aside(connection, claims_key, 'holds another type of value than a hash')
-        claims = {}
-    for raw_id, raw_queue in claims.items():
-        job_id, queue_key = text_of(raw_id), text_of(raw_queue)
-        if job_id in known:
-            continue
-        with connection.pipeline() as pipeline:
-            pipeline.lrem(IntermediateQueue.get_intermediate_queue_key(queue_key), 1, job_id)
-            pipeline.hdel(claims_key, raw_id)
-            if not connection.exists(ExecutionRegistry.key_template.format(job_id)):
-                pipeline.lpush(queue_key, job_id)
-                returned += 1
-            for reply in pipeline.execute(raise_on_error=False):
-                if isinstance(reply, Exception):
-                    list_aside(connection, claims_key, f'job {job_id} could not be put back: {reply}')
-    if running:
-        for composite in read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name)):
-            if composite in known:
-                continue
-            found = find(worker, composite, name)
-            if found.fault is not None:
-                fail_unreadable(worker, found.job_id, found.queue_name, found.fault, found.execution)
-            elif found.job is not None:
-                _requeue(worker, found)
-                returned += 1
-    return returned
-
-
-def _requeue(worker: Worker, found: Found) -> None:
-    assert found.job is not None
-    queue = sealed_queue(worker, found.queue_name)
-    with worker.connection.pipeline() as pipeline:
-        worker.cleanup_execution(found.job, pipeline=pipeline, execution=found.execution)
-        queue._enqueue_job(found.job, pipeline=pipeline, at_front=True)
-        pipeline.execute()
-
-
-def _queue(worker: Worker, name: str) -> Queue:
-    return worker.queue_for(worker.queue_class.redis_queue_namespace_prefix + name)
 
 
 @dataclass
@@ -144,26 +85,28 @@ class Recovery:
     """Finds workers on the same store that died, and takes over their jobs.
 
     Args:
-        worker: the live worker.
+        site: of the live worker.
+        settle: called with a job whose process has ended, and how it ended, to write that down.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._connection = worker.connection
-        self._locks = NameLocks.of(worker.connection)
-        self._watcher = Watcher(worker.connection)
+    def __init__(self, site: Site, settle: Callable[[Assignment, Ending], None]) -> None:
+        self._site = site
+        self._settle_end = settle
+        self._connection = site.connection
+        self._locks = site.locks
+        self._watcher = Watcher(site.connection)
         self._records: dict[str, _Record] = {}
         self._next_look = 0.0
 
     # Who is dead
 
     def run(self) -> int:
-        """Look at every other worker that is registered, and recover those that died.
+        """Check every other registered worker, and recover those that died.
 
         Returns:
             How many workers were dead.
         """
-        records = [record for record in self._read(self._names()) if record.name != self._worker.name]
+        records = [record for record in self._read(self._names()) if record.name != self._site.name]
         lives = {record.name: judge(record.name, record.fields, self._locks) for record in records}
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _BETWEEN_LOOKS
@@ -174,15 +117,15 @@ class Recovery:
         return sum(self._bury(record) for record in records if lives[record.name] is Life.DEAD)
 
     def free_name(self) -> None:
-        """Bury a dead worker that had the name of the own one, which is about to be born.
+        """Recover a dead worker that had the name of this one, which is about to register.
 
         Returns also when that one lives, or when nobody can tell: then it is for RQ's rule to refuse the name.
         """
-        worker = self._worker
-        name = worker.name
+        site = self._site
+        name = site.name
         end = time.monotonic() + _LONGEST_WAIT_FOR_A_NAME
         while True:
-            record = _Record(name, read_fields(self._connection, worker.key, (*_WANTED, 'birth', 'death')))
+            record = _Record(name, read_fields(self._connection, site.key, (*_WANTED, 'birth', 'death')))
             if record.fields.get('death'):
                 return
             if not record.fields and not self._connection.exists(*_own_keys(name)):
@@ -200,7 +143,7 @@ class Recovery:
             if life is Life.UNKNOWN and self._is_watched(record):
                 (life,) = self._watcher.look([record.name]).values()
             return life
-        # The lock is this process's: whoever held it is dead. RQ's own workers, for one, hold none.
+        # This process holds the lock, so whoever held it is dead. RQ's own workers hold none.
         if record.fields.get(LOCK_FIELD) or not record.fields.get('birth'):
             return Life.DEAD
         if record.fields.get('started') and record.fields.get('boot_id') != boot_id():
@@ -208,18 +151,18 @@ class Recovery:
         return judge(record.name, record.fields, None)
 
     def life(self, name: str) -> Life:
-        """Say what is known of the worker with a name.
+        """Return what is known about the worker of a name.
 
         Args:
             name: any worker's; '' is nobody's.
         """
-        worker = self._worker
+        site = self._site
         if not name:
             return Life.UNKNOWN
-        if name == worker.name and worker.is_born:
+        if name == site.name and site.registered:
             return Life.ALIVE
         fields = read_fields(self._connection, _WORKER_PREFIX + name, _WANTED)
-        # What it said before its hash expired still holds.
+        # What its hash said before it expired still counts.
         record = _Record(name, fields) if fields else self._records.get(name, _Record(name, {}))
         life = judge(name, record.fields, self._locks)
         if life is Life.UNKNOWN and self._is_watched(record) and subscribed(self._connection, [name]):
@@ -228,7 +171,7 @@ class Recovery:
 
     @staticmethod
     def _is_watched(record: _Record) -> bool:
-        # RQ's own workers do not beat: for them RQ's time-outs hold, until their hash has expired.
+        # RQ's own workers do not count beats: RQ's time-outs apply until their hash has expired.
         return not record.fields or BEAT_FIELD in record.fields
 
     def _names(self) -> list[str]:
@@ -244,7 +187,7 @@ class Recovery:
         for name, fields in zip(unknown, read, strict=True):
             record = _Record(name, fields)
             found.append(record)
-            # One that is just being registered, or RQ's own, may say more the next time.
+            # A worker that is just being registered may say more the next time.
             if fields.get('started'):
                 records[name] = record
         self._records = records
@@ -253,7 +196,7 @@ class Recovery:
     # What it had
 
     def _bury(self, record: _Record) -> bool:
-        """Recover what a dead worker left, unless somebody else does so; returns whether it was done here."""
+        """Recover what a dead worker left, unless another worker does; returns whether it was done here."""
         is_own = self._locks is not None and self._locks.is_own(record.name)
         ours = is_own or bool(record.fields.get('started')) or judge(record.name, {}, self._locks) is Life.DEAD
         with self._exclusively(record.name) as mine:
@@ -262,7 +205,7 @@ class Recovery:
             self._records.pop(record.name, None)
             fields = read_fields(self._connection, _WORKER_PREFIX + record.name, _WANTED)
             if fields and fields.get('started') != record.fields.get('started'):
-                # Another has been born with this name meanwhile.
+                # Another worker has taken this name meanwhile.
                 return False
             self._recover(record, ours)
         return True
@@ -273,7 +216,7 @@ class Recovery:
             with self._locks.recovering(name) as mine:
                 yield mine
             return
-        key = _LOCK_TEMPLATE.format(name)
+        key = RECOVERY_KEY_TEMPLATE.format(name)
         me = identify()
         token = f'{me.pid} {me.started} {me.boot_id} {process_namespace()}'
         if not self._connection.set(key, token, nx=True, ex=_LOCK_TTL):
@@ -295,43 +238,41 @@ class Recovery:
         except (ResponseError, ValueError):
             return
         if gone:
-            # The next look, a moment later, takes it.
+            # The next look, a moment later, gets the lock.
             release_lock(self._connection, key, text_of(holder))
 
     def _recover(self, record: _Record, ours: bool) -> None:
-        worker = self._worker
+        site = self._site
         name = record.name
         connection = self._connection
-        worker.log.warning(
-            'Worker %s: worker %s (PID %s) died, recovering its jobs', worker.name, name, record.fields.get('pid')
+        site.log.warning(
+            'Worker %s: worker %s (PID %s) died, recovering its jobs', site.name, name, record.fields.get('pid')
         )
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
         guarded(
-            self._worker,
+            self._site,
             f'recovery of claims of worker {name}',
-            lambda: return_lost_claims(worker, name, set(), running=False),
+            lambda: return_claims(self._site, name),
         )
         executions = read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         if is_here(record.fields):
             guarded(
-                self._worker, f'recovery of programs of worker {name}', lambda: self._end_leftovers(executions, record)
+                self._site, f'recovery of programs of worker {name}', lambda: self._end_leftovers(executions, record)
             )
         for composite in executions:
             guarded(
-                self._worker,
+                self._site,
                 f'recovery of execution {composite} of worker {name}',
                 partial(self._recover_execution, composite, record, ours),
             )
         if not record.fields:
             # The list of its executions has expired with it.
             self._recover_by_registries(record, ours)
-        guarded(
-            self._worker, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record)
-        )
+        guarded(self._site, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record))
         with connection.pipeline() as pipeline:
             pipeline.srem(REDIS_WORKER_KEYS, _WORKER_PREFIX + name)
-            for queue_name in record.queues or [queue.name for queue in worker.queues]:
+            for queue_name in record.queues or [queue.name for queue in site.queues]:
                 pipeline.srem(WORKERS_BY_QUEUE_KEY % queue_name, _WORKER_PREFIX + name)
             pipeline.delete(*(key for key in _own_keys(name) if ours or not key.endswith(':executions')))
             pipeline.execute(raise_on_error=False)
@@ -342,56 +283,72 @@ class Recovery:
         """End what a dead worker's jobs had started, before any of them is run again."""
         remains: list[Remains] = []
         for composite in composites:
-            found = find(self._worker, composite, record.name)
+            found = find(self._site, composite, record.name)
             self._wait_for_child(found, record)
             remains.append(Remains(found.execution.id, _child_identity(found)))
         killed = end_leftovers(remains)
         if killed:
-            self._worker.log.warning(
+            self._site.log.warning(
                 'Worker %s: killed %d process(es) that the jobs of worker %s left behind',
-                self._worker.name,
+                self._site.name,
                 killed,
                 record.name,
             )
 
     def _recover_by_registries(self, record: _Record, ours: bool) -> None:
-        for queue_name in self._all_queues():
+        for queue_name in all_queue_names(self._site):
             key = StartedJobRegistry.key_template.format(queue_name)
             for composite, _ in self._started(key):
-                if find(self._worker, composite, queue_name=queue_name).execution.worker_name == record.name:
+                if find(self._site, composite, queue_name=queue_name).execution.worker_name == record.name:
                     guarded(
-                        self._worker,
+                        self._site,
                         f'recovery of execution {composite} of worker {record.name}',
                         partial(self._recover_execution, composite, record, ours),
                     )
 
     def _recover_execution(self, composite: str, record: _Record, ours: bool) -> None:
-        worker = self._worker
-        found = find(worker, composite, record.name)
+        found = find(self._site, composite, record.name)
         if not ours and 'pid' not in found.fields:
-            # Of RQ's own worker, as far as can be seen: its time-outs hold.
+            # This seems to be RQ's own worker, for which RQ's time-outs apply.
             return
         self._wait_for_child(found, record)
         reason = f'Worker {record.name} died while the job was running, and its process with it'
-        # Looked up again: the child may have written down its end while it was waited for.
-        self._settle(find(worker, composite, record.name), reason)
+        # Read again: the child may have written its end meanwhile.
+        self._settle(find(self._site, composite, record.name), reason)
 
     def _settle(self, found: Found, reason: str) -> None:
-        worker = self._worker
         job = found.job
         if found.fault is not None:
-            fail_unreadable(worker, found.job_id, found.queue_name, found.fault, found.execution)
+            fail_unreadable(self._site, found.job_id, found.queue_name, found.fault, found.execution)
             self._forget_execution(found)
         elif job is None or self._has_ended(found, job):
             self._forget_execution(found)
         elif job.get_status(refresh=False) == JobStatus.STARTED or self._is_about_to_be_scheduled(found, job):
             job.ended_at = now()
-            queue = _queue(worker, found.queue_name)
-            settle_abandoned(worker, job, queue, found.execution, reason, crashed=True)
+            self._take_over(found, job, reason)
         elif found.fields and job.get_status(refresh=False) == JobStatus.QUEUED:
-            _requeue(worker, found)
+            requeue(self._site, found)
         else:
             self._forget_execution(found)
+
+    def _take_over(self, found: Found, job: Job, reason: str) -> None:
+        """Have the end of a job handled whose process went away with its worker, as if it were this worker's."""
+        site, execution = self._site, found.execution
+        raw: dict[bytes, bytes] = self._connection.hgetall(job.key)  # type: ignore[assignment]
+        queue = site.queue_for(site.queue_class.redis_queue_namespace_prefix + found.queue_name)
+        claim = Claim(queue.key, job.id, execution.id, raw, execution.created_at.timestamp())
+        with self._connection.pipeline() as pipeline:
+            # Others see that this worker has the job; should it die too, the next one finds the job here.
+            pipeline.hset(job.key, 'worker_name', site.name)
+            if self._connection.exists(execution.key):
+                pipeline.sadd(site.executions_key, execution.composite_key)
+                pipeline.hset(execution.key, 'worker_name', site.name)
+            pipeline.execute(raise_on_error=False)
+        # RQ removes it from the list of the worker named here.
+        execution.worker_name = site.name
+        assignment = Assignment(claim, queue, execution, claim.sealed_job(site), Task(claim, execution.id, True))
+        assignment.job.started_at = execution.created_at
+        self._settle_end(assignment, Ending(Verdict.ABANDONED, reason, crashed=True, exit=reason))
 
     def _has_ended(self, found: Found, job: Job) -> bool:
         """Say whether an execution's end is written and only a list still names it; the job may run again by now."""
@@ -401,7 +358,7 @@ class Recovery:
         with contextlib.suppress(ResponseError):
             if self._connection.exists(key):
                 return self._connection.zscore(key, found.execution.id) is None
-        # All that is known of it has expired.
+        # Everything known about it has expired.
         return bool(job.worker_name) and job.worker_name != found.execution.worker_name
 
     def _is_about_to_be_scheduled(self, found: Found, job: Job) -> bool:
@@ -412,12 +369,12 @@ class Recovery:
         return self._connection.zscore(key, found.job_id) is None
 
     def _forget_execution(self, found: Found) -> None:
-        drop_execution(self._worker, found.job_id, found.queue_name, found.execution)
+        drop_execution(self._site, found.job_id, found.queue_name, found.execution)
 
     # What is marked as started
 
     def recover_started(self, queue_names: Iterable[str]) -> int:
-        """Look at the jobs that are marked as started; to be called before RQ's own maintenance, which asks nobody.
+        """Check the jobs that are marked as started; must run before RQ's maintenance, which checks no worker.
 
         What a live worker has is kept for as long again, whatever the clock says. What a dead one had is recovered,
         even if nothing else is left of that worker. For what nobody can tell, the time-outs hold.
@@ -437,7 +394,7 @@ class Recovery:
                 if score > moment and self._is_in_good_hands(composite, lives):
                     continue
                 guarded(
-                    self._worker,
+                    self._site,
                     f'recovery of {composite} in {key}',
                     partial(self._look_at, composite, name, score <= moment),
                 )
@@ -446,9 +403,9 @@ class Recovery:
 
     def _is_in_good_hands(self, composite: str, lives: dict[str, Life]) -> bool:
         """Say whether a live worker has an execution; `lives` remembers what was found of each."""
-        fields = read_fields(self._connection, f'{RQ_KEY_PREFIX}:execution:{composite}', ['worker_name'])
+        fields = read_fields(self._connection, RQ_KEY_PREFIX + ':execution:' + composite, ['worker_name'])
         name = fields.get('worker_name', '')
-        if not name or name == self._worker.name:
+        if not name or name == self._site.name:
             return False
         if name not in lives:
             lives[name] = self.life(name)
@@ -456,41 +413,31 @@ class Recovery:
 
     def _started(self, key: str) -> list[tuple[str, float]]:
         """Return the composite keys and scores in a registry of started jobs."""
-        try:
-            entries: list[Any] = self._connection.zrange(key, 0, -1, withscores=True)
-        except ResponseError as error:
-            if not is_wrong_type(error):
-                raise
-            list_aside(self._connection, key, 'holds another type of value than a sorted set')
-            return []
+        read = partial(self._connection.zrange, start=0, end=-1, withscores=True)
+        entries: list[Any] = read_as(self._connection, 'sorted set', key, read, [])
         found = []
         for raw, score in entries:
             try:
                 found.append((as_text(raw), score))
             except UnicodeDecodeError:
-                # It means nothing to anybody, and whoever reads the registry would stumble over it.
+                # No job has such an id, and anybody who reads the registry would fail on it.
                 list_aside(self._connection, key, f'a member was no text and was removed: {text_of(raw)}')
                 self._connection.zrem(key, raw)
         return found
 
-    def _all_queues(self) -> list[str]:
-        keys = read_members(self._connection, Queue.redis_queues_keys)
-        prefix = self._worker.queue_class.redis_queue_namespace_prefix
-        return [key.removeprefix(prefix) for key in keys]
-
     def recover_everything_started(self) -> None:
-        """Look at what is marked as started in all queues: before this worker has any."""
-        self.recover_started({*self._all_queues(), *(queue.name for queue in self._worker.queues)})
+        """Check the jobs marked as started in all queues, before this worker has any."""
+        self.recover_started(all_queue_names(self._site))
         self._tidy()
 
     def _look_at(self, composite: str, queue_name: str, late: bool) -> None:
-        worker = self._worker
-        found = find(worker, composite, queue_name=queue_name)
+        site = self._site
+        found = find(self._site, composite, queue_name=queue_name)
         name = found.execution.worker_name
-        if name == worker.name and not worker.is_born and self._locks is not None and self._locks.is_own(name):
+        if name == site.name and not site.registered and self._locks is not None and self._locks.is_own(name):
             life = Life.DEAD
-        elif name == worker.name and worker.is_born:
-            # It says so itself, with every heartbeat; what is no longer running leaves with RQ's cleanup.
+        elif name == site.name and site.registered:
+            # This worker renews it with every heartbeat; RQ's cleanup removes what no longer runs.
             life = Life.ALIVE if composite in self._own_executions() else Life.UNKNOWN
             late = late and life is Life.ALIVE
         else:
@@ -515,22 +462,22 @@ class Recovery:
             else:
                 reason = 'The worker went away while the job was running, and did not come back in time'
             self._wait_for_child(found, _Record(name, {}))
-            # Nothing is known of the process any more, but its programs may be on this machine.
+            # Nothing is known about its process, but programs that it started may run on this machine.
             end_leftovers([Remains(found.execution.id)])
-            found = find(worker, composite, name, queue_name)
+            found = find(self._site, composite, name, queue_name)
             self._settle(found, reason)
             if found.queue_name != queue_name:
                 self._connection.zrem(key, composite)
 
     def _own_executions(self) -> set[str]:
-        return {execution.composite_key for execution in self._worker.executions.values()}
+        return {execution.composite_key for execution in self._site.executions.values()}
 
     def _was_ours(self, found: Found, name: str) -> bool:
-        """Say whether an execution is of one of our workers of which there is no trace left, not even a live process.
+        """Say whether an execution belongs to one of our workers of which nothing is left, not even a live process.
 
         Only on a store: there each of them holds a lock for as long as it lives.
         """
-        if self._locks is None or not found.fields.get('pid') or name == self._worker.name:
+        if self._locks is None or not found.fields.get('pid') or name == self._site.name:
             return False
         if self._connection.exists(_WORKER_PREFIX + name):
             return False
@@ -538,7 +485,7 @@ class Recovery:
         return identity is not None and not is_alive(identity)
 
     def _extend(self, composite: str, queue_name: str) -> None:
-        lease = LEASE if self._locks is not None else self._worker.job_monitoring_interval + 60
+        lease = LEASE if self._locks is not None else self._site.job_monitoring_interval + 60
         key = StartedJobRegistry.key_template.format(queue_name)
         self._connection.zadd(key, {composite: current_timestamp() + lease}, xx=True)
 
@@ -551,14 +498,10 @@ class Recovery:
         here = is_here(record.fields)
         if identity is None or not (here or (self._locks is not None and not record.fields)):
             return
-        end = time.monotonic() + _PATIENCE
-        while is_alive(identity) and time.monotonic() < end:
-            time.sleep(0.005)
-        if here and is_alive(identity):
+        if not wait_until_gone(identity, _PATIENCE) and here:
             with contextlib.suppress(OSError):
                 os.kill(identity.pid, signal.SIGKILL)
-            while is_alive(identity) and time.monotonic() < end + _PATIENCE:
-                time.sleep(0.005)
+            wait_until_gone(identity, _PATIENCE)
 
     def _release_schedulers(self, name: str, record: _Record) -> None:
         connection = self._connection
@@ -569,12 +512,18 @@ class Recovery:
     def _mend(self, queue_names: list[str]) -> None:
         # A child that had written down its success may have died before it enqueued the dependents and gave up its
         # place in a rate limit: RQ's own maintenance repairs both, but minutes later.
-        guarded(self._worker, 'recovery of jobs that are ready', lambda: enqueue_ready(self._worker, queue_names))
-        guarded(self._worker, 'recovery of rate limits', self._worker.maintenance.clean_rate_limits)
+        guarded(self._site, 'recovery of jobs that are ready', lambda: enqueue_ready(self._site, queue_names))
+        guarded(self._site, 'recovery of rate limits', partial(clean_rate_limits, self._site))
 
     def _tidy(self) -> None:
         if self._locks is not None:
-            self._locks.tidy({*self._names(), self._worker.name})
+            self._locks.tidy({*self._names(), self._site.name})
+
+
+def clean_rate_limits(site: Site) -> None:
+    """Give back places in rate limits whose jobs have ended."""
+    for registry in RateLimitRegistry.all(site.connection):
+        guarded(site, f'maintenance of rate limit {registry.key}', registry.cleanup)
 
 
 def _own_keys(name: str) -> tuple[str, str, str]:
@@ -586,7 +535,7 @@ def _own_keys(name: str) -> tuple[str, str, str]:
 
 
 def _child_identity(found: Found) -> Identity | None:
-    pid, started = found.fields.get('pid', ''), found.fields.get('pid_started')
+    pid, started = found.fields.get('pid', ''), found.fields.get(PID_STARTED_FIELD)
     if not started or not (pid.isascii() and pid.isdigit()):
         return None
     return Identity(int(pid), started, boot_id())

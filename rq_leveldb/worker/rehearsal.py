@@ -11,20 +11,19 @@ import copy
 import logging
 import os
 import pickle
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rq.job import Job, JobStatus
 from rq.serializers import DefaultSerializer
 from rq.timeouts import BaseDeathPenalty
 
-from .assignment import Task
-from .bookkeeping import Bookkeeper, Claim
-from .child import become, state_of
+from .assignment import Task, state_of
+from .claim import Claim, raw_fields
+from .job_process import become
 from .mailbox import Mailbox, Slot
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .performing import PerformingWorker
 
 __all__ = ['rehearse']
 
@@ -42,10 +41,10 @@ class _NoPenalty(BaseDeathPenalty):
         """Do nothing."""
 
 
-def rehearse(worker: Worker) -> None:
+def rehearse(worker: PerformingWorker) -> None:
     """Do what a child does with a job, but for the store.
 
-    Only where nothing is subclassed or replaced (`Worker.touched`): what somebody else wrote must not be called for a
+    Only where nothing is subclassed or replaced (`Site.touched`): what somebody else wrote must not be called for a
     job that nobody enqueued.
 
     Args:
@@ -57,28 +56,24 @@ def rehearse(worker: Worker) -> None:
     )
     job.started_at = job.ended_at = job.enqueued_at = job.last_heartbeat = datetime.now(timezone.utc)
     job._status = JobStatus.QUEUED
-    raw = {_bytes(key): _bytes(value) for key, value in job.to_dict().items()}
+    raw = raw_fields(job)
     queue_key = worker.queue_class.redis_queue_namespace_prefix + name
     actor: Any = copy.copy(worker)
-    actor.serializer = DefaultSerializer
     actor.log = logging.Logger('rehearsal', logging.CRITICAL)
+    actor.serializer = DefaultSerializer
     actor.death_penalty_class = _NoPenalty
-    actor._bookkeeper = Bookkeeper(actor, dry=True)
-    actor._blank = None
+    site = replace(worker.site, log=actor.log, serializer=DefaultSerializer, death_penalty_class=_NoPenalty)
+    actor.settle_in(site, dry=True)
     environment = dict(os.environ)
     mailbox = Mailbox()
     slot = Slot(os.dup(mailbox.descriptor))
     for _ in range(_TIMES):
         claim = Claim(queue_key, job.id, '0' * 32, raw)
-        state = state_of(claim.sealed_job(actor))
+        state = state_of(claim.sealed_job(site))
         task: Task = pickle.loads(pickle.dumps(Task(claim, '0' * 32, True, state)))
-        job, queue, execution = become(actor, task, slot)
-        type(worker).perform_job(actor, job, queue, execution)
-        actor.record.finish()
+        job, queue, record = become(actor, task, slot)
+        actor.perform_job(job, queue, record.execution)
+        record.finish()
     mailbox.close()
     os.environ.clear()
     os.environ.update(environment)
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(getattr(value, 'value', value)).encode()

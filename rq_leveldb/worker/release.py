@@ -10,7 +10,7 @@ fails, with a reason.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.exceptions import ResponseError, WatchError
 from rq.exceptions import NoSuchJobError
@@ -19,19 +19,19 @@ from rq.queue import Queue
 from rq.registry import DeferredJobRegistry
 from rq.utils import now, utcformat
 
-from rq_leveldb.unreadable import UnreadableJob, list_aside, restore_job
+from rq_leveldb.unreadable import UnreadableJob, is_wrong_type, restore_job
 
-from .settlement import fail_unreadable
+from .broken import fail_unreadable, set_aside
+from .site import Site
 from .trouble import is_about_the_store
 
-if TYPE_CHECKING:
-    from .worker import Worker
+__all__ = ['Source', 'release_due']
 
-__all__ = ['PAGE', 'Source', 'release', 'set_aside']
-
-# So many ids at once are read and given to the script, which keeps the store for itself meanwhile.
-PAGE = 100
-# Somebody who writes to a job between our reading and writing it does not do so for ever.
+# Ids that are read and passed to the script at once; the store does nothing else meanwhile.
+_PAGE = 100
+# Pages of ids in one call; the caller has other things to do, and calls again.
+_PAGES = 20
+# Attempts, since somebody else may write to the job between our read and our write.
 _ATTEMPTS = 50
 _FOR_EVER = 1e300
 
@@ -110,18 +110,17 @@ class Source:
         self.name = name
         self.key = key
         self.status = status
-        # RQ enqueues with its own class here, whatever the worker's is.
+        # RQ uses its own queue class here, not the worker's.
         self.queue_key = Queue.redis_queue_namespace_prefix + name
         self.deferred_key = DeferredJobRegistry.key_template.format(name)
 
 
-def release(worker: Worker, source: Source, ids: Sequence[bytes], highest: float = _FOR_EVER) -> int:
-    """Enqueue jobs that wait in a registry, unless somebody else did, and take them off it.
+def release_due(site: Site, source: Source, highest: float = _FOR_EVER) -> int:
+    """Enqueue the jobs that are due in a registry, at most 2,000, unless somebody else did, and take them off it.
 
     Args:
-        worker: whose connection, classes and serializer count.
+        site: whose connection, classes and serializer count.
         source: the registry.
-        ids: which jobs, at most `PAGE`.
         highest: the highest score at which an entry is due.
 
     Returns:
@@ -130,23 +129,34 @@ def release(worker: Worker, source: Source, ids: Sequence[bytes], highest: float
     Raises:
         RedisError: the store went away, or takes no writes.
     """
-    outcomes = _run(worker, source, ids, highest)
+    total = 0
+    for _ in range(_PAGES):
+        try:
+            ids: Any = site.connection.zrangebyscore(source.key, 0, highest, start=0, num=_PAGE)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            set_aside(site, source.key, f'{source.key} is no sorted set; nothing can be enqueued from it')
+            break
+        done = _release(site, source, ids, highest) if ids else 0
+        total += done
+        if not done:
+            break
+    return total
+
+
+def _release(site: Site, source: Source, ids: Sequence[bytes], highest: float) -> int:
+    outcomes = _run(site, source, ids, highest)
     odd = [job_id for job_id, outcome in zip(ids, outcomes, strict=True) if outcome < 0]
     done = len(ids) - len(odd)
-    if odd and worker.connection.type(source.queue_key) not in (b'none', b'list'):
-        # Nothing is wrong with the jobs.
-        set_aside(worker, source.queue_key, f'{source.queue_key} is no list, nothing can be enqueued there')
+    if odd and site.connection.type(source.queue_key) not in (b'none', b'list'):
+        # The queue is to blame, not the jobs.
+        set_aside(site, source.queue_key, f'{source.queue_key} is no list; nothing can be enqueued there')
         return done
-    return done + sum(_release_as_rq(worker, source, job_id, highest) for job_id in odd)
+    return done + sum(_release_as_rq(site, source, job_id, highest) for job_id in odd)
 
 
-def set_aside(worker: Worker, key: str, reason: str) -> None:
-    """Note that something in the store cannot be used, and say so once."""
-    if list_aside(worker.connection, key, reason):
-        worker.log.error('Worker %s: %s', worker.name, reason)
-
-
-def _run(worker: Worker, source: Source, ids: Sequence[bytes], highest: float) -> list[int]:
+def _run(site: Site, source: Source, ids: Sequence[bytes], highest: float) -> list[int]:
     keys = [source.key, source.queue_key, source.deferred_key]
     status = source.status.value if source.status is not None else ''
     arguments: list[Any] = [
@@ -156,10 +166,10 @@ def _run(worker: Worker, source: Source, ids: Sequence[bytes], highest: float) -
         source.name,
         utcformat(now()),
         Queue.DEFAULT_TIMEOUT,
-        worker.job_class.redis_job_namespace_prefix,
+        site.job_class.redis_job_namespace_prefix,
         *ids,
     ]
-    script = worker.connection.register_script(_RELEASE)
+    script = site.connection.register_script(_RELEASE)
     try:
         outcomes: list[int] = script(keys=keys, args=arguments)
         return outcomes
@@ -168,46 +178,46 @@ def _run(worker: Worker, source: Source, ids: Sequence[bytes], highest: float) -
             raise
         if len(ids) == 1:
             return [-1]
-    # One of them has something that a script cannot hold.
-    return [outcome for job_id in ids for outcome in _run(worker, source, [job_id], highest)]
+    # One of them has a field that is too large for a script.
+    return [outcome for job_id in ids for outcome in _run(site, source, [job_id], highest)]
 
 
-def _release_as_rq(worker: Worker, source: Source, raw_id: bytes, highest: float) -> bool:
+def _release_as_rq(site: Site, source: Source, raw_id: bytes, highest: float) -> bool:
     """Enqueue one job by RQ's methods, or fail it; returns whether its entry is gone."""
     try:
         job_id = raw_id.decode()
     except UnicodeDecodeError:
-        set_aside(worker, source.key, f'{source.key} has an entry that is no UTF-8: {raw_id!r}')
-        return bool(worker.connection.zrem(source.key, raw_id))
+        set_aside(site, source.key, f'{source.key} has an entry that is no UTF-8: {raw_id!r}')
+        return bool(site.connection.zrem(source.key, raw_id))
     try:
-        return _watched(worker, source, job_id, highest)
+        return _watched(site, source, job_id, highest)
     except UnreadableJob as error:
         fault: UnreadableJob | str = error
     except Exception as error:
         if is_about_the_store(error):
             raise
         fault = f'Job {job_id} could not be enqueued: {type(error).__name__}: {error}'
-    # The entry goes first: two of us may have found it.
-    if worker.connection.zrem(source.key, job_id):
-        fail_unreadable(worker, job_id, source.name, fault)
+    # The entry is removed first: two workers may have found it.
+    if site.connection.zrem(source.key, job_id):
+        fail_unreadable(site, job_id, source.name, fault)
     return True
 
 
-def _watched(worker: Worker, source: Source, job_id: str, highest: float) -> bool:
-    connection = worker.connection
-    job_class: type[Job] = worker.job_class
-    queue = Queue(source.name, connection=connection, job_class=job_class, serializer=worker.serializer)
+def _watched(site: Site, source: Source, job_id: str, highest: float) -> bool:
+    connection = site.connection
+    job_class: type[Job] = site.job_class
+    queue = Queue(source.name, connection=connection, job_class=job_class, serializer=site.serializer)
     key = job_class.key_for(job_id)
     for _ in range(_ATTEMPTS):
         try:
             with connection.pipeline() as pipeline:
-                # Whoever enqueues it writes to the job: its registry, which everybody writes to, need not be watched.
+                # Whoever enqueues the job writes to it, so its busy registry need not be watched.
                 pipeline.watch(key)
                 score: Any = pipeline.zscore(source.key, job_id)
                 if score is None or score > highest:
                     return True
                 raw: Any = pipeline.hgetall(key)
-                job = _job(worker, job_id, raw)
+                job = _job(site, job_id, raw)
                 pipeline.multi()
                 pipeline.zrem(source.key, job_id)
                 if job is not None and source.status in (None, job.get_status(refresh=False)):
@@ -223,9 +233,9 @@ def _watched(worker: Worker, source: Source, job_id: str, highest: float) -> boo
     return False
 
 
-def _job(worker: Worker, job_id: str, raw: dict[bytes, bytes]) -> Job | None:
+def _job(site: Site, job_id: str, raw: dict[bytes, bytes]) -> Job | None:
     def make() -> Job:
-        return worker.job_class(job_id, connection=worker.connection, serializer=worker.serializer)
+        return site.job_class(job_id, connection=site.connection, serializer=site.serializer)
 
     if not raw:
         return None

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.exceptions import ResponseError
+from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler, SchedulerStatus
 from rq.utils import current_timestamp
 
-from rq_leveldb.unreadable import is_wrong_type
-
-from .release import PAGE, Source, release, set_aside
-from .trouble import is_about_the_store
-
-if TYPE_CHECKING:
-    from rq.registry import ScheduledJobRegistry
-
-    from .worker import Worker
+from .release import Source, release_due
+from .site import Site
 
 __all__ = ['InProcessScheduler']
 
 # The locks live a minute longer than RQ's interval, and are refreshed in half of that.
 _LIFE = 60
-# To refresh one takes 0.1 ms of worker and store: with a thousand queues it is done every three minutes.
+# Refreshing a lock takes 0.1 ms of worker and store: with a thousand queues it is done every three minutes.
 _QUEUES_A_SECOND = 3
-# So many jobs of a queue are enqueued at once; the loop has other things to do.
-_PAGES = 20
 
 
 class InProcessScheduler(RQScheduler):
@@ -37,10 +29,10 @@ class InProcessScheduler(RQScheduler):
     nothing else: two schedulers of one queue enqueue each job once.
     """
 
-    def use(self, worker: Worker) -> None:
+    def use(self, site: Site) -> None:
         """Go on over the worker's connection: there is only one process now."""
-        self._worker = worker
-        self._connection = worker.connection  # type: ignore[assignment]
+        self._site = site
+        self._connection = site.connection  # type: ignore[assignment]
         self._next_heartbeat = 0.0
         self._complaint = ''
         self.interval = max(self.interval, len(self._queue_names) // _QUEUES_A_SECOND)
@@ -52,7 +44,7 @@ class InProcessScheduler(RQScheduler):
         self._take_locks()
 
     def step(self) -> None:
-        """Enqueue what is due. Takes over queues whose scheduler went away.
+        """Enqueue what is due, and take over queues whose scheduler went away.
 
         Raises:
             ConnectionError: the store went away.
@@ -69,7 +61,7 @@ class InProcessScheduler(RQScheduler):
 
     def _take_locks(self) -> None:
         if not self._bear(self.acquire_locks):
-            # One of the keys is something else than a lock. Who else schedules these queues does no harm.
+            # One of the keys is not a lock. It does no harm if others schedule these queues too.
             self._acquired_locks = set(self._queue_names)
             self._scheduled_job_registries = []
 
@@ -80,45 +72,31 @@ class InProcessScheduler(RQScheduler):
         except ResponseError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                self.log.error('Scheduler %s: the store refuses: %s', self.name, error)
+                self.log.error('Scheduler %s: the store refused a command: %s', self.name, error)
             return False
         return True
 
     def enqueue_scheduled_jobs(self) -> None:
-        """Enqueue jobs whose time has come, each in one step, and whatever state the others are in."""
+        """Enqueue the jobs that are due, each in one step, whatever state the others are in."""
         self._status = SchedulerStatus.WORKING
         try:
             if not self._scheduled_job_registries and self._acquired_locks:
                 self.prepare_registries()
             for registry in self._in_use():
-                self._enqueue_due(registry)
+                release_due(self._site, Source(registry.name, registry.key), current_timestamp())
         finally:
             self._status = SchedulerStatus.STARTED
 
     def _in_use(self) -> list[ScheduledJobRegistry]:
         """Return the registries that exist: there may be a thousand queues, and nothing scheduled in any."""
         registries = self._scheduled_job_registries
-        connection = self._worker.connection
+        connection = self._site.connection
         if not registries or not connection.exists(*(registry.key for registry in registries)):
             return []
         with connection.pipeline(transaction=False) as pipeline:
             for registry in registries:
                 pipeline.exists(registry.key)
             return [registry for registry, there in zip(registries, pipeline.execute(), strict=True) if there]
-
-    def _enqueue_due(self, registry: ScheduledJobRegistry) -> None:
-        source = Source(registry.name, registry.key)
-        moment = current_timestamp()
-        for _ in range(_PAGES):
-            try:
-                ids: Any = self._worker.connection.zrangebyscore(source.key, 0, moment, start=0, num=PAGE)
-            except ResponseError as error:
-                if is_about_the_store(error) or not is_wrong_type(error):
-                    raise
-                set_aside(self._worker, source.key, f'{source.key} is no sorted set, nothing scheduled is enqueued')
-                return
-            if not ids or not release(self._worker, source, ids, moment):
-                return
 
     def others_died(self) -> None:
         """Ask for the locks at the next step: some may have become free."""

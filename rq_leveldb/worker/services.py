@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from rq_leveldb.process import pidfd_open
 
-if TYPE_CHECKING:
-    from .loop import Loop
-    from .worker import Worker
+from .loop import Loop
+from .site import Site
 
 __all__ = ['Service', 'Services']
 
@@ -38,7 +37,7 @@ class Service(Protocol):
         """
 
     def on_exit(self, status: int) -> float | None:
-        """Learn that the process ended; it has been reaped.
+        """Handle the end of the process, which has been reaped.
 
         Args:
             status: what waitpid(2) returned.
@@ -48,7 +47,7 @@ class Service(Protocol):
         """
 
     def is_misplaced(self) -> bool:
-        """Say whether what the process holds is no longer where others look for it, so that it is to start anew."""
+        """Say whether the process must be restarted, since its lock is no longer where others look for it."""
 
     def stop(self) -> None:
         """Ask the process to end; after five seconds it is killed."""
@@ -58,13 +57,15 @@ class Services:
     """Keeps the services of one worker alive.
 
     Args:
-        worker: whose services, and whose log says when one does not start.
+        site: whose log says when one does not start.
+        services: the services.
         loop: where they are watched.
         stops: whether the worker is about to end, so that none is started any more.
     """
 
-    def __init__(self, worker: Worker, loop: Loop, stops: Callable[[], bool]) -> None:
-        self._worker = worker
+    def __init__(self, site: Site, services: Sequence[Service], loop: Loop, stops: Callable[[], bool]) -> None:
+        self._site = site
+        self._services = services
         self._loop = loop
         self._stops = stops
         self._running: dict[int, tuple[Service, int | None]] = {}
@@ -76,7 +77,7 @@ class Services:
 
     def start(self) -> None:
         """Start them."""
-        for service in self._worker.services:
+        for service in self._services:
             self._start(service)
 
     def _start(self, service: Service) -> None:
@@ -85,7 +86,7 @@ class Services:
         try:
             pid = service.start()
         except Exception:
-            self._worker.log.exception('Worker %s: %s did not start', self._worker.name, service.name)
+            self._site.log.exception('Worker %s: %s did not start', self._site.name, service.name)
             pid = None
         if pid is None:
             self._loop.after(service.retry, lambda: self._start(service))
@@ -96,12 +97,12 @@ class Services:
             self._loop.watch(descriptor, lambda: self._ended(pid))
 
     def look(self) -> None:
-        """Have those start anew whose data directory was removed or replaced."""
+        """Restart services whose data directory was removed or replaced."""
         for service, _ in self._running.values():
             if service.is_misplaced():
-                self._worker.log.warning(
-                    'Worker %s: the data directory was removed or replaced; %s starts anew',
-                    self._worker.name,
+                self._site.log.warning(
+                    'Worker %s: the data directory was removed or replaced; restarting %s',
+                    self._site.name,
                     service.name,
                 )
                 service.stop()
@@ -122,7 +123,7 @@ class Services:
             self._loop.unwatch(descriptor)
             os.close(descriptor)
         if self._stops():
-            # As it was asked to.
+            # It was asked to end.
             return
         delay = service.on_exit(status)
         if delay is not None:
@@ -140,14 +141,14 @@ class Services:
             service.stop()
 
     def wait_for_the_end(self) -> None:
-        """Return when all have ended, which those do not survive that take their time."""
+        """Wait until all have ended; kill those that take longer than five seconds."""
         end = time.monotonic() + _PATIENCE
         while self._running and time.monotonic() < end:
             self._loop.run_once(0.1)
             self.reap()
         for pid in list(self._running):
             os.kill(pid, signal.SIGKILL)
-        # What even that does not end (a dead disk) must not keep the worker.
+        # A process that cannot even be killed (a dead disk) must not keep the worker from ending.
         end = time.monotonic() + _PATIENCE
         while self._running and time.monotonic() < end:
             self._loop.run_once(0.1)

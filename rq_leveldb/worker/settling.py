@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rq.queue import Queue
 from rq.utils import as_text
 
 from rq_leveldb.unreadable import is_wrong_type, list_aside
 
 from . import settlement
 from .assignment import Assignment, Task
-from .child import usage_record
+from .broken import fail_unreadable, set_aside_dependents
+from .child import Child
 from .ending import Ending, Verdict
-from .trouble import is_about_the_store
-
-if TYPE_CHECKING:
-    from rq.queue import Queue
-
-    from .child import Child
-    from .nursery import Nursery
-    from .output import Capture
-    from .worker import Worker
+from .nursery import Nursery
+from .output import Capture
+from .performing import PerformingWorker
+from .sealed import sealed_queue
+from .trouble import NotWritten, is_about_the_store
+from .usage import usage_of
 
 __all__ = ['Settling']
 
 _MOST_FAILURES = 5
-# Beyond the time-outs of the callbacks; exception handlers have none.
+# Seconds beyond the time-outs of the callbacks; exception handlers have no time-out.
 _PATIENCE = 60.0
 
 
@@ -51,20 +50,17 @@ class Settling:
     Args:
         worker: whose jobs.
         nursery: where children are had for ends that need the application's code.
-        give: gives a waiting child its task; returns whether it took it.
         settled: called when an end is written, with the job and how it ended.
     """
 
     def __init__(
         self,
-        worker: Worker,
+        worker: PerformingWorker,
         nursery: Nursery,
-        give: Callable[[Child, Assignment, Task, Ending], bool],
         settled: Callable[[Assignment, Ending], None],
     ) -> None:
         self._worker = worker
         self._nursery = nursery
-        self._give = give
         self._settled = settled
         self._open: dict[str, _Open] = {}
         self._queues: dict[str, Queue] = {}
@@ -115,25 +111,24 @@ class Settling:
         for entry, child in zip(waiting, self._nursery.waiting(), strict=False):
             assignment = entry.assignment
             task = Task(assignment.claim, assignment.execution.id, True, None, entry.ending)
-            if self._give(child, assignment, task, entry.ending):
+            if child.give(assignment, task, entry.ending, self._worker.job_monitoring_interval):
                 entry.child, entry.given_at = child, time.monotonic()
         missing = self.wants_children
         if missing:
             self._nursery.order(missing, beyond=missing)
 
-    def child_ended(self, child: Child, said: str, exit_words: str) -> None:
-        """Learn that a child which handled an end has ended.
+    def child_ended(self, assignment: Assignment, said: str, exit_words: str) -> None:
+        """Handle the end of a child that handled the end of another's job.
 
         Args:
-            child: which.
+            assignment: the job whose end it handled.
             said: the kind of its report; '' if there is none.
             exit_words: how it ended.
 
         Raises:
             RedisError: the store is away, or takes no writes; the end is kept.
         """
-        assert child.assignment is not None
-        entry = self._open.get(child.assignment.composite_key)
+        entry = self._open.get(assignment.composite_key)
         if entry is None:
             return
         entry.child = None
@@ -148,7 +143,7 @@ class Settling:
             self._worker.heart.touch()
             entry.failures += 1
             return
-        entry.plainly = f'The code that was to be called then did not come to its end: {exit_words}'
+        entry.plainly = f'The callbacks did not finish: {exit_words}'
         self._attempt(entry)
 
     def check(self) -> None:
@@ -157,16 +152,16 @@ class Settling:
             job = entry.assignment.job
             limit = _PATIENCE + max(job.failure_callback_timeout, job.stopped_callback_timeout, 0)
             if entry.child is not None and time.monotonic() - entry.given_at > limit:
-                entry.child.kill(9)
+                entry.child.kill(signal.SIGKILL)
 
     def give_up_on_children(self) -> None:
         """Write down without the application's code what waits for it: there is no more time."""
         for entry in list(self._open.values()):
             if entry.child is not None:
-                entry.child.kill(9)
+                entry.child.kill(signal.SIGKILL)
             if entry.wants_child and entry.child is None:
                 entry.wants_child = False
-                entry.plainly = 'The code that was to be called then was not: the worker was stopped'
+                entry.plainly = 'The callbacks were not called: the worker was stopped'
                 self._attempt(entry)
 
     def _attempt(self, entry: _Open) -> None:
@@ -176,21 +171,21 @@ class Settling:
             if not self._write(entry):
                 return
             if entry.capture is not None:
-                # Now it is known for how long the job is kept.
+                # Only now is it known how long the job is kept.
                 self._save_output(entry.assignment, entry.capture, last=True)
         except Exception as error:
             if is_about_the_store(error) and not self._is_hopeless(entry, error):
                 entry.ending.again = True
                 raise
             self._worker.log.exception(
-                'Worker %s: the end of job %s could not be handled', self._worker.name, entry.assignment.job_id
+                'Worker %s: the end of job %s could not be written as usual', self._worker.name, entry.assignment.job_id
             )
             self._fail(entry, error)
         self._done(entry)
 
     def _is_hopeless(self, entry: _Open, error: Exception) -> bool:
         """Say whether it is not the store that is to blame: it takes writes, and this one fails again and again."""
-        if not isinstance(error, settlement.NotWritten):
+        if not isinstance(error, NotWritten):
             return False
         self._worker.heart.touch()
         entry.failures += 1
@@ -209,9 +204,9 @@ class Settling:
         except Exception as error:
             if is_about_the_store(error):
                 raise
-            # Its own record may be what holds something else: that is written anew.
+            # The worker's own record may hold another type of value; then it is written again.
             mended = is_wrong_type(error) and self._worker.heart.beat()
-            if not settlement.set_aside_dependents(self._worker, assignment.job) and not mended:
+            if not set_aside_dependents(self._worker.site, assignment.job) and not mended:
                 raise
             ending.again = True
             self._settle(entry)
@@ -221,13 +216,13 @@ class Settling:
         worker = self._worker
         assignment, ending = entry.assignment, entry.ending
         if not assignment.claim.whole:
-            # Only the application's code could have handled it, and did not; RQ's would write what is not there.
+            # Only a child could have handled it: the supervisor does not have all of the job's fields.
             raise ValueError(f'{ending.reason or ending.exit}. {entry.plainly}')
         name = assignment.queue.name
         queue = self._queues.get(name)
         if queue is None:
-            queue = self._queues[name] = settlement.sealed_queue(worker, name)
-        worker.parent_of(usage_record(worker, assignment.claim.raw, assignment.execution, ending))
+            queue = self._queues[name] = sealed_queue(worker.site, name)
+        worker.note_usage(usage_of(assignment.execution, ending), assignment.claim.raw)
         try:
             arguments = (worker, ending, assignment.job, queue, assignment.execution)
             if entry.plainly:
@@ -235,18 +230,16 @@ class Settling:
             else:
                 settlement.settle(*arguments)
         finally:
-            worker.parent_of(None)
+            worker.note_usage(None, {})
 
     def _fail(self, entry: _Open, error: Exception) -> None:
         """Fail a job whose end RQ's methods cannot write."""
         worker, assignment = self._worker, entry.assignment
         report = entry.ending.report
         told = report.text if report is not None and report.text else entry.ending.reason
-        reason = f'{told}\nThe end of the job could not be written down as usual: {type(error).__name__}: {error}'
+        reason = f'{told}\nThe end of the job could not be written as usual: {type(error).__name__}: {error}'
         try:
-            settlement.fail_unreadable(
-                worker, assignment.job_id, assignment.queue.name, reason.strip(), assignment.execution
-            )
+            fail_unreadable(worker.site, assignment.job_id, assignment.queue.name, reason.strip(), assignment.execution)
         except Exception as second:
             if is_about_the_store(second):
                 raise

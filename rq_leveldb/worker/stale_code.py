@@ -16,7 +16,7 @@ _INSTALLED = (f'{os.sep}site-packages{os.sep}', f'{os.sep}dist-packages{os.sep}'
 
 
 class StaleCode:
-    """Says once that jobs run older code than the files have; to be asked in the process that forks.
+    """Reports once that jobs run older code than is in the files; used in the process that forks.
 
     What is installed is not looked at: that is many files, and nobody edits them.
 
@@ -61,7 +61,7 @@ class StaleCode:
         module = sys.modules.get(name)
         if name == '__main__' or not isinstance(module, ModuleType):
             return None
-        # Not by getattr: asking a lazy module for anything may import it.
+        # Not getattr, which may make a lazy module import itself.
         path = object.__getattribute__(module, '__dict__').get('__file__')
         if not isinstance(path, str):
             return None
@@ -75,6 +75,6 @@ def _stamp(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
     except OSError:
-        # In the middle of being replaced, or gone: nothing to compare with.
+        # Being replaced, or gone: there is nothing to compare with.
         return None
     return status.st_mtime_ns, status.st_size

@@ -6,12 +6,11 @@ import collections
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from .worker import Worker
+from .site import Site
 
-__all__ = ['StatusLine']
+__all__ = ['ClearingHandler', 'StatusLine']
 
 _CLEAR = '\r\x1b[K'
 _MINUTE = 60.0
@@ -38,9 +37,9 @@ class StatusLine:
         """
         self._ends.append((time.monotonic(), finished))
 
-    def show(self, worker: Worker, running: int, limit: int) -> None:
-        """Draw the line anew."""
-        queued = sum(queue.count for queue in worker.queues)
+    def show(self, site: Site, running: int, limit: int) -> None:
+        """Draw the line again."""
+        queued = sum(queue.count for queue in site.queues)
         self._stream.write(_CLEAR + self.text(running, limit, queued))
         self._stream.flush()
 
@@ -64,7 +63,7 @@ class StatusLine:
 
 
 class ClearingHandler(logging.Handler):
-    """Clears the line before the log writes to the same terminal; to be the first of a logger's handlers."""
+    """Clears the line before the log writes to the same terminal; must be the first of a logger's handlers."""
 
     def __init__(self, line: StatusLine) -> None:
         super().__init__()

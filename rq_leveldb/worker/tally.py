@@ -13,18 +13,15 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rq.utils import utcparse
 
-if TYPE_CHECKING:
-    from rq_leveldb.worker.worker import Worker
+from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 
-__all__ = ['BOUNDS', 'TALLY_KEY', 'Tally']
+from .site import Site
 
-TALLY_KEY = 'rq-leveldb:tally'
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
-"""Upper ends of the buckets, seconds."""
+__all__ = ['Tally']
 
 _PAUSE = 2.0
 _COUNTED_BY_RQ = (('finished', 'successful_job_count'), ('failed', 'failed_job_count'))
@@ -34,11 +31,11 @@ class Tally:
     """Counts one worker's jobs.
 
     Args:
-        worker: the worker.
+        site: whose jobs.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._counts: Counter[str] = Counter()
         self._sums: dict[str, float] = {}
         self._told = {name: 0 for name, _ in _COUNTED_BY_RQ}
@@ -59,11 +56,11 @@ class Tally:
             try:
                 self._add('wait', queue, max(0.0, started - utcparse(enqueued_at.decode()).timestamp()))
             except ValueError:
-                # Not a time that RQ wrote; the job ran all the same.
+                # Not a time that RQ wrote; the job is still counted.
                 pass
 
     def _add(self, kind: str, queue: str, seconds: float) -> None:
-        bound = BOUNDS[bisect.bisect_left(BOUNDS, seconds)]
+        bound = TALLY_BOUNDS[bisect.bisect_left(TALLY_BOUNDS, seconds)]
         self._counts[f'bucket|{kind}|{bound}|{queue}'] += 1
         name = f'sum|{kind}|{queue}'
         self._sums[name] = self._sums.get(name, 0.0) + seconds
@@ -78,9 +75,9 @@ class Tally:
         if not self._counts or (clock < self._due and not now):
             return
         self._due = clock + _PAUSE
-        worker = self._worker
-        stored: Any = worker.connection.hmget(worker.key, [field for _, field in _COUNTED_BY_RQ])
-        pipe = worker.connection.pipeline()
+        site = self._site
+        stored: Any = site.connection.hmget(site.key, [field for _, field in _COUNTED_BY_RQ])
+        pipe = site.connection.pipeline()
         for (name, _), value in zip(_COUNTED_BY_RQ, stored, strict=True):
             total = int(value or 0)
             if total > self._told[name]:
@@ -90,7 +87,7 @@ class Tally:
             pipe.hincrby(TALLY_KEY, name, number)
         for name, seconds in self._sums.items():
             pipe.hincrbyfloat(TALLY_KEY, name, round(seconds, 6))
-        # Forgotten before it is sent: after a lost answer, counting twice would be worse than missing two seconds.
+        # Cleared before sending: if a reply is lost, missing two seconds is better than counting them twice.
         self._counts.clear()
         self._sums.clear()
         pipe.execute()

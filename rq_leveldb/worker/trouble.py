@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeout
 
-if TYPE_CHECKING:
-    from .worker import Worker
+from .site import Site
 
-__all__ = ['LOST', 'guarded', 'is_about_the_store', 'is_lost', 'refuses']
+__all__ = ['LOST', 'NotWritten', 'guarded', 'is_about_the_store', 'is_lost', 'refuses']
 
 LOST = (LostConnection, StoreTimeout)
 
 # Redis' error codes for a server that takes no commands for now, whatever the command.
 _CODES = ('MISCONF', 'OOM', 'READONLY', 'BUSY', 'NOREPLICAS', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'EXECABORT')
+
+
+class NotWritten(LostConnection):
+    """RQ could not carry out its transaction, and said why in the log only; the store may have been away."""
 
 
 def is_lost(error: BaseException) -> bool:
@@ -31,21 +33,21 @@ def refuses(error: BaseException) -> bool:
         return True
     if not isinstance(error, ResponseError):
         return False
-    # redis-py puts words of its own before the code of an error in a pipeline, and takes the code off some.
+    # In a pipeline redis-py puts its own text before the error code, and it removes some codes.
     text = str(error)
     return any(text.startswith(f'{code} ') or f': {code} ' in text for code in _CODES) or 'because of previous' in text
 
 
 def is_about_the_store(error: BaseException) -> bool:
-    """Say whether the store is to blame, so that trying again later is right; else it is what was to be done."""
+    """Say whether the store is to blame, so that it is right to try again later."""
     return is_lost(error) or refuses(error)
 
 
-def guarded(worker: Worker, what: str, step: Callable[[], object]) -> None:
+def guarded(site: Site, what: str, step: Callable[[], object]) -> None:
     """Do one step of many; if it fails that is logged, and the next one is done.
 
     Args:
-        worker: in whose log.
+        site: in whose log.
         what: what the step does, to stand before "failed".
         step: does it.
 
@@ -57,6 +59,6 @@ def guarded(worker: Worker, what: str, step: Callable[[], object]) -> None:
     except Exception as error:
         if is_about_the_store(error):
             raise
-        # A reply of the store says what is wrong; where in the code it was asked adds nothing.
+        # A reply of the store says what is wrong; a traceback would add nothing.
         trace = not isinstance(error, ResponseError)
-        worker.log.error('Worker %s: %s failed: %s', worker.name, what, error, exc_info=trace)
+        site.log.error('Worker %s: %s failed: %s', site.name, what, error, exc_info=trace)

@@ -20,15 +20,15 @@ from rq.results import Result
 from rq.worker.base import BaseWorker
 from rq.worker.worker_classes import Worker
 
-import rq_leveldb
-
-__all__ = ['first_touched', 'is_shipped', 'methods_of', 'on_the_way_out']
+__all__ = ['first_touched', 'is_shipped', 'methods_of', 'on_the_way_out', 'starts_as_shipped']
 
 _SHIPPED = (
-    *(os.path.dirname(os.path.abspath(str(module.__file__))) + os.sep for module in (rq, rq_leveldb)),
+    *(os.path.dirname(os.path.abspath(file)) + os.sep for file in (str(rq.__file__), os.path.dirname(__file__))),
     # RQ's classes are ordered by functools.total_ordering, which adds methods of its own.
     functools.__file__,
 )
+# If a subclass, a test or an agent replaces one of these, jobs start in RQ's own way, in which all of them are called.
+_STARTING = ('execute_job', 'perform_job', 'prepare_execution', 'prepare_job_execution', 'get_heartbeat_ttl')
 _CLASSES = (Execution, Result, BaseRegistry, FinishedJobRegistry, StartedJobRegistry)
 
 
@@ -57,7 +57,7 @@ def methods_of(cls: type) -> list[str]:
     return [name for name, value in cls.__dict__.items() if isinstance(value, kinds)]
 
 
-# Taken when this is imported, so that a method which somebody replaces later by anything else is still looked at.
+# Collected at import, so that methods are still checked which somebody replaces later.
 _METHODS = {cls: methods_of(cls) for cls in (*_CLASSES, Job, Queue, BaseWorker, Worker)}
 
 
@@ -82,18 +82,26 @@ def first_touched(worker: Any) -> str | None:
     return None
 
 
-def on_the_way_out(worker: Any) -> tuple[Any, ...]:
-    """Return the methods that a job which succeeds goes through, to be compared by a child: cheaper than asking again.
+def starts_as_shipped(worker: Any) -> bool:
+    """Say whether jobs start in the shipped way, so that it can be done in one step.
 
     Args:
         worker: the worker.
     """
-    cls = type(worker)
+    return all(is_shipped(type(worker), name) and name not in worker.__dict__ for name in _STARTING)
+
+
+def on_the_way_out(worker_class: type[Any]) -> tuple[Any, ...]:
+    """Return the methods that a successful job goes through. Comparing them is cheaper than checking them again.
+
+    Args:
+        worker_class: the worker's class.
+    """
     return (
         Job.perform,
-        cls.perform_job,
-        cls._finalize_success,
-        cls.handle_job_success,
+        worker_class.perform_job,
+        worker_class._finalize_success,
+        worker_class.handle_job_success,
         BaseWorker.handle_job_success,
         BaseWorker.increment_successful_job_count,
     )

@@ -6,8 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis import Redis
+from redis.client import PubSub
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
 from rq.utils import as_text
@@ -15,25 +17,20 @@ from rq.utils import as_text
 from rq_leveldb.unreadable import is_wrong_type
 
 from .line import Line
-
-if TYPE_CHECKING:
-    from redis import Redis
-    from redis.client import PubSub
-
-    from .loop import Loop, Timer
+from .loop import Loop, Timer
 
 __all__ = ['CommandWatch', 'QueueWatch']
 
-# Each costs a descriptor here and one of the clients that the store accepts, and these are shared with all workers
-# and the application. Few workers have more queues than this.
+# Each costs a descriptor here and one of the clients that the store accepts, which all workers and the application
+# share. Few workers have more queues than this.
 _MOST_LINES = 32
-# Keys in one command, so that the store comes round to others in between.
+# Keys in one command, so that the store can serve others in between.
 _BATCH = 1000
-# A look takes a share of 1/600 of a core, the store's part included: there is time when nothing is to do, but a
-# laptop's battery and a small machine's neighbours notice what is always there.
+# Looking takes 1/600 of a core, including the store's part: an idle machine has the time, but a laptop's battery
+# and a small machine's neighbours notice a constant load.
 _SHARE = 600
 _SHORTEST_INTERVAL = 0.1
-# A look that took long because the machine was busy must not make the next ones rare.
+# Seconds; a look that took long because the machine was busy must not make the next ones rare.
 _LONGEST_INTERVAL = 5.0
 _WRONG_TYPE_INTERVAL = 1.0
 
@@ -126,7 +123,7 @@ class QueueWatch:
         if not found:
             return
         if again and time.monotonic() - self._examined >= _WRONG_TYPE_INTERVAL:
-            # A queue that is there and gives nothing: EXISTS does not say of what type it is.
+            # The key exists but yields no job: EXISTS does not tell its type.
             self._examine(self._keys[_MOST_LINES:])
         self._ready()
 
@@ -169,7 +166,7 @@ class QueueWatch:
         self._examine(list(self._wrong))
 
     def abandon(self) -> None:
-        """Close its sockets in a forked child; the parent goes on."""
+        """Close the sockets in a forked child; the parent keeps them."""
         for line in (*self._lines.values(), self._others.line, self._types):
             line.abandon()
 
@@ -230,7 +227,7 @@ class _Round:
             self.line.lost(error)
 
     def _heard(self, begun: float, replies: list[Any]) -> None:
-        # At most twice the last one: something else may have had the processor meanwhile.
+        # At most twice the last cost: something else may have used the processor meanwhile.
         self._cost = min(time.perf_counter() - begun, 2 * self._cost)
         found = any(not isinstance(reply, int) or reply for reply in replies)
         again, self._found = self._found, found
@@ -239,7 +236,7 @@ class _Round:
         self._answered(found, again)
 
     def cancel(self) -> None:
-        """Ask no more until told anew."""
+        """Stop asking until armed again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -297,7 +294,7 @@ class CommandWatch:
         self._loop.watch(self._descriptor, self._readable)
 
     def _handle_safely(self, message: dict[str, Any]) -> None:
-        # Anybody may publish anything, and the method that handles it may be an application's.
+        # Anybody may publish anything, and the handler may be the application's.
         try:
             self._handle(message)
         except BaseException as error:
@@ -347,7 +344,7 @@ class CommandWatch:
         self._forget()
 
     def abandon(self) -> None:
-        """Close its socket in a forked child; the parent goes on."""
+        """Close the socket in a forked child; the parent keeps it."""
         connection: Any = self.pubsub.connection if self.pubsub is not None else None
         if connection is not None and connection._sock is not None:
             connection._sock.close()

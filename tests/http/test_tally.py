@@ -7,15 +7,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue
 
-from rq_leveldb.http.resources import metrics
-from rq_leveldb.worker import tally
 from rq_leveldb.worker.worker import Worker
 from tests.http.support import Api
-
-
-def test_both_mean_the_same() -> None:
-    assert metrics.BOUNDS == tally.BOUNDS
-    assert metrics.TALLY_KEY == tally.TALLY_KEY
 
 
 def test_counters_and_histograms_over_all_workers(api: Api, connection: Any) -> None:

@@ -18,6 +18,7 @@ from rq import Worker as RQWorker
 from rq.job import Job
 
 from rq_leveldb.worker import Settings, Worker
+from rq_leveldb.worker.site import Site
 from tests.places import APPLICATIONS
 from tests.until import until
 
@@ -40,6 +41,11 @@ def work(queue: Queue, **settings: Any) -> Worker:
     worker = Worker([queue], connection=queue.connection, settings=Settings(**settings))
     worker.work(burst=True, logging_level='WARNING')
     return worker
+
+
+def site_of(worker: Worker) -> Site:
+    """Return what the parts of a worker receive."""
+    return Site.of(worker, worker.settings)
 
 
 def fields_of(job: Job) -> dict[bytes, bytes]:

@@ -32,7 +32,7 @@ from rq_leveldb.worker.cron import DUE_KEY_TEMPLATE, Due, WorkerCron, next_step
 from rq_leveldb.worker.cron_file import CronFile, Entry, load
 from tests.places import APPLICATIONS, ROOT
 from tests.until import until
-from tests.worker.support import Workers
+from tests.worker.support import Workers, site_of
 
 HEAD = 'import worker_jobs\nfrom rq import cron\n'
 EVERY_HOUR = "cron.register(worker_jobs.nothing, 'default', interval=3600)\n"
@@ -55,7 +55,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
 
 
 def cron(connection: Any, path: str) -> WorkerCron:
-    return WorkerCron(Worker(['default'], connection=connection), path, 'WARNING')
+    return WorkerCron(site_of(Worker(['default'], connection=connection)), path, 'WARNING')
 
 
 def set_due(connection: Any, entry: Entry, seconds: float, written: float = -7200) -> None:

@@ -16,7 +16,7 @@ from rq.registry import DeferredJobRegistry, FailedJobRegistry, ReadyJobRegistry
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
 from rq_leveldb.worker.ready import enqueue_ready
-from tests.worker.support import Workers, fields_of
+from tests.worker.support import Workers, fields_of, site_of
 
 
 def make_ready(queue: Queue, job: Job) -> Job:
@@ -48,7 +48,7 @@ def test_what_is_left_is_what_rq_leaves(either: Any, options: dict[str, Any]) ->
     at_front, again, without = (options.pop(name, None) for name in ('at_front', 'again', 'no timeout'))
     queue.push_job_id('somebody else')
     found = []
-    for enqueue in (lambda: queue.ready_job_registry.cleanup(), lambda: enqueue_ready(worker)):
+    for enqueue in (lambda: queue.ready_job_registry.cleanup(), lambda: enqueue_ready(site_of(worker))):
         job = queue.create_job(worker_jobs.add, (1, 2), job_id='one', **options)
         job.created_at = datetime(2026, 1, 1, tzinfo=timezone.utc)
         job.enqueue_at_front = at_front
@@ -70,7 +70,7 @@ def test_a_rate_limited_dependent_waits_for_its_place(either: Any) -> None:
     limit = RateLimit('tenant', 1)
     jobs = [make_ready(queue, queue.create_job(worker_jobs.nothing, rate_limit=limit)) for _ in range(2)]
 
-    assert enqueue_ready(Worker([queue], connection=either)) == 2
+    assert enqueue_ready(site_of(Worker([queue], connection=either))) == 2
 
     (queued,) = queue.get_job_ids()
     (waiting,) = RateLimitRegistry('tenant', either).get_rate_limited_job_ids()
@@ -88,7 +88,7 @@ def test_stale_entries_go_and_enqueue_nothing(either: Any) -> None:
     without_status = make_ready(queue, queue.create_job(worker_jobs.nothing))
     either.hdel(without_status.key, 'status')
 
-    enqueue_ready(Worker([queue], connection=either))
+    enqueue_ready(site_of(Worker([queue], connection=either)))
 
     assert not queue.get_job_ids()
     assert not either.exists(queue.ready_job_registry.key)
@@ -105,7 +105,7 @@ def test_an_unreadable_dependent_fails_and_the_others_run(either: Any, field: st
     before, bad, after = (make_ready(queue, queue.create_job(worker_jobs.nothing)) for _ in range(3))
     either.hset(bad.key, field, value)
 
-    enqueue_ready(Worker([queue], connection=either))
+    enqueue_ready(site_of(Worker([queue], connection=either)))
 
     assert sorted(queue.get_job_ids()) == sorted([before.id, after.id])
     assert FailedJobRegistry(queue=queue).get_job_ids() == [bad.id]
@@ -125,7 +125,7 @@ def test_keys_of_another_type_are_set_aside(either: Any) -> None:
     either.set(neighbour.key, 'x')
 
     for _ in range(2):
-        enqueue_ready(worker, ['odd', 'full', 'good'])
+        enqueue_ready(site_of(worker), ['odd', 'full', 'good'])
 
     assert good.get_job_ids() == [ready.id]
     assert stuck.get_status() == JobStatus.READY_TO_ENQUEUE
@@ -154,7 +154,7 @@ def test_nothing_ready_costs_one_round_trip(redis: Any) -> None:
     names = [f'queue-{number}' for number in range(100)]
     before = redis.info()['total_commands_processed']
 
-    assert enqueue_ready(worker, names) == 0
+    assert enqueue_ready(site_of(worker), names) == 0
 
     # The question itself, and the one how many there were.
     assert redis.info()['total_commands_processed'] - before <= 2

@@ -20,7 +20,7 @@ from rq_leveldb.worker import Worker
 from rq_leveldb.worker.ready import enqueue_ready
 from rq_leveldb.worker.scheduler import InProcessScheduler
 from tests.until import until
-from tests.worker.support import Workers, fields_of
+from tests.worker.support import Workers, fields_of, site_of
 
 PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -33,7 +33,7 @@ def schedule(queue: Queue, when: datetime = PAST, **options: Any) -> Job:
 def scheduler(connection: Any, *names: str) -> InProcessScheduler:
     worker = Worker(list(names) or ['default'], connection=connection)
     made = InProcessScheduler(worker.queues, connection=connection, logging_level='CRITICAL', name=worker.name)
-    made.use(worker)
+    made.use(site_of(worker))
     made.begin()
     return made
 
@@ -227,7 +227,7 @@ def test_whatever_a_field_holds_the_neighbours_are_enqueued(redis: Any, limited:
         neighbours.append(schedule(queue))
 
     scheduler(redis).step()
-    enqueue_ready(Worker([queue], connection=redis))
+    enqueue_ready(site_of(Worker([queue], connection=redis)))
 
     assert {job.id for job in neighbours} <= set(queue.get_job_ids())
     assert not redis.exists(queue.scheduled_job_registry.key, queue.ready_job_registry.key)

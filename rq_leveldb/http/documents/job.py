@@ -16,10 +16,10 @@ from rq_leveldb.http.documents.values import Also, Faults, Moment, between, faul
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
 from rq_leveldb.reading import Looking, read_call, show
+from rq_leveldb.records import USAGE_FIELD, output_key
 from rq_leveldb.unreadable import Fault
 
 __all__ = [
-    'USAGE_FIELD',
     'JobDocument',
     'JobId',
     'JobSummaryDocument',
@@ -27,15 +27,11 @@ __all__ = [
     'full',
     'job_url',
     'output',
-    'output_key',
     'result_document',
     'results',
     'running',
     'summary',
 ]
-
-USAGE_FIELD = 'usage'
-"""Field of a job's hash in which the worker keeps what its executions used."""
 
 
 JobId = Annotated[str, 'Id of a job.']
@@ -279,15 +275,6 @@ def output(backend: Backend, job: Job) -> str | None:
     if is_refused(stored):
         return f'(The key {output_key(job.id)} holds another type of value than a string.)'
     return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None
-
-
-def output_key(job_id: str) -> str:
-    """Return the store's key under which the worker keeps a job's output.
-
-    Args:
-        job_id: the job's id.
-    """
-    return f'{RQ_KEY_PREFIX}:output:{job_id}'
 
 
 def running(backend: Backend, job_id: str, names: list[str], faults: list[Fault]) -> Iterator[tuple[str, Fields]]:

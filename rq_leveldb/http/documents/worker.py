@@ -16,6 +16,7 @@ from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, ti
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.records import PID_STARTED_FIELD
 from rq_leveldb.unreadable import Fault
 
 __all__ = ['WorkerDocument', 'worker_documents', 'worker_names']
@@ -129,7 +130,7 @@ def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> l
                 'pid': pid,
                 'started_at': timestamp(started),
                 'age_seconds': None if started is None else round(max(0.0, time.time() - started.timestamp()), 3),
-                'memory_bytes': _memory(pid, fields.text('pid_started') or ''),
+                'memory_bytes': _memory(pid, fields.text(PID_STARTED_FIELD) or ''),
             }
         )
     return found

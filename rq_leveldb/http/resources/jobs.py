@@ -11,7 +11,7 @@ from rq.job import Job
 from rq.results import Result
 
 from rq_leveldb.http import problems
-from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, output_key, summary
+from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, summary
 from rq_leveldb.http.documents.values import Page
 from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem, UnreadableRecord
 from rq_leveldb.http.queueing.backend import Backend, acting, no_such_job
@@ -23,6 +23,7 @@ from rq_leveldb.http.request.fields import Field, Invalid, Record
 from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
+from rq_leveldb.records import output_key
 
 __all__ = ['routes']
 

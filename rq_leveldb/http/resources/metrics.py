@@ -19,14 +19,11 @@ from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources.observer import Observer
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.lookup import count_jobs, is_refused, replies
+from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
 
-__all__ = ['BOUNDS', 'TALLY_KEY', 'routes']
-
-# Where the workers count; rq_leveldb.worker.tally documents its fields.
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
-TALLY_KEY = 'rq-leveldb:tally'
+__all__ = ['routes']
 
 
 class _Gather(Collector):
@@ -170,7 +167,7 @@ def _is_counted(key: tuple[str, ...]) -> bool:
     if key[0] != 'bucket':
         return len(key) == (3 if key[0] == 'sum' else 2)
     try:
-        return len(key) == 4 and float(key[2]) in BOUNDS
+        return len(key) == 4 and float(key[2]) in TALLY_BOUNDS
     except ValueError:
         return False
 
@@ -186,7 +183,7 @@ def _histogram(kind: str, text: str, numbers: dict[tuple[str, ...], float]) -> H
         # All bounds each time, also those that nothing fell under: Prometheus wants the same series at every scrape.
         buckets = [
             ('+Inf' if bound == float('inf') else repr(bound), sum(number for top, number in counted if top <= bound))
-            for bound in BOUNDS
+            for bound in TALLY_BOUNDS
         ]
         family.add_metric([queue], buckets, sum_value=numbers.get(('sum', kind, queue), 0.0))
     return family

@@ -16,11 +16,10 @@ from rq_leveldb.http.request.fields import Record
 from rq_leveldb.http.resources.job_actions import NOTHING
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.lookup import find_workers
+from rq_leveldb.records import CHILDREN_COMMAND
 
-__all__ = ['CHILDREN_COMMAND', 'routes']
+__all__ = ['routes']
 
-CHILDREN_COMMAND = 'children'
-"""The command by which a worker of ours changes its number of children."""
 
 _WorkerName = Annotated[str, 'Name of a worker.']
 _CHANGE = Record({'max_children': fields.integer(0, 1000).required()}, 'WorkerChange', description='What to change.')
