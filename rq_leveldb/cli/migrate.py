@@ -101,6 +101,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
         report['outcome'] = {
             name: _described(getattr(outcome, name)) if isinstance(value, dict) else value
             for name, value in asdict(outcome).items()
+            if not name.startswith('names_')
         }
     if as_json:
         click.echo(json.dumps(report, indent=2))

@@ -144,7 +144,7 @@ class Copier:
             self._resolve(reads, digests)
         else:
             self._write(reads, digests, ())
-            self._outcome.copied += len(reads)
+            self._count(read.key.name for read in reads)
         if following:
             self._watch(following)
 
@@ -168,6 +168,11 @@ class Copier:
         ]
         self._replies = len(commands)
         self._target.send_packed(b''.join(map(pack, commands)), len(commands))
+
+    def _count(self, names: Iterable[bytes]) -> None:
+        for name in names:
+            self._outcome.copied += 1
+            self._outcome.names_written += hash(name)
 
     def _settle(self, batches: Batches | None = None) -> bool:
         """Read the replies to the last transaction; False if somebody touched one of its keys meanwhile."""
@@ -205,7 +210,7 @@ class Copier:
                 self._outcome.present += 1
             else:
                 self._outcome.refused.add(name, verdict)
-        self._outcome.copied += len(written)
+        self._count(read.key.name for read, _ in written)
         self._write([read for read, _ in written], [digest for _, digest in written], replaced)
         if merged:
             self._settle()
@@ -252,7 +257,7 @@ class Copier:
                     self._outcome.refused.add(name, verdict)
                 return
             if self._build(key):
-                self._outcome.copied += 1
+                self._count([name])
                 return
         self._outcome.refused.add(name, 'somebody changes it in the target all the time')
 
@@ -315,5 +320,6 @@ class Copier:
                 self._add(part)
             if self._rename(name, merging.later(expires, until), Entry(short(digest), True, start)):
                 self._outcome.merged += 1
+                self._outcome.names_written += hash(name)
                 return
         self._outcome.refused.add(name, 'somebody changes it in the target all the time')

@@ -117,6 +117,8 @@ class Migration:
         for name in different:
             if not outcome.refused.has(name):
                 outcome.changing.add(name, 'it changes in the source all the time')
+        if outcome.names_written == outcome.names_verified:
+            return
         with self._counted('Looking for what is gone', keys) as done:
             drop_gone(places, scope, outcome, done)
 

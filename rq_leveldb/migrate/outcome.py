@@ -61,6 +61,8 @@ class Outcome:
         verified: keys whose digests were compared and equal in the end.
         recopied: keys that changed in the source meanwhile and were written once more.
         removed: keys that were removed from the source.
+        names_written, names_verified: sums of the hashes of their names. Where they are equal, all that was written
+            was found in the source again.
         refused: keys that were not carried over, and why.
         changing: keys that differ in the end, since the source was written to.
         left: keys that were not removed from the source, and why.
@@ -73,6 +75,8 @@ class Outcome:
     verified: int = 0
     recopied: int = 0
     removed: int = 0
+    names_written: int = 0
+    names_verified: int = 0
     refused: Notes = field(default_factory=Notes)
     changing: Notes = field(default_factory=Notes)
     left: Notes = field(default_factory=Notes)

@@ -77,7 +77,7 @@ class Verifier:
                 continue
             digest = digest_of(key.kind, here.expires, here.parts)
             if there is not None and digest == digest_of(key.kind, there.expires, there.parts):
-                self._outcome.verified += 1
+                self._count(key.name)
             else:
                 different.append(key.name)
         return different
@@ -93,8 +93,13 @@ class Verifier:
             is_right = entry.digest == short(own.digest) and self._is_held(name, own.kind, entry.start)
         else:
             is_right = look(places.target_aside, name) == own
-        self._outcome.verified += is_right
+        if is_right:
+            self._count(name)
         return is_right
+
+    def _count(self, name: bytes) -> None:
+        self._outcome.verified += 1
+        self._outcome.names_verified += hash(name)
 
     def _is_held(self, name: bytes, kind: bytes, start: int) -> bool:
         for part in read_slices(self._places.source_aside, name, kind):
