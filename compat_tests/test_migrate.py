@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 
-from compat_tests.real_redis import RealRedis
+from compat_tests.real_redis import RealRedis, find_server
 from rq_leveldb import Redis
 from rq_leveldb.migrate.record import PART
 from tests.conftest import stop_store
@@ -466,6 +467,73 @@ def test_rq_goes_on_where_it_was(places: Places) -> None:
     assert Job.fetch(dependent.id, connection=new).return_value() == 5.0
     assert Job.fetch(failing.id, connection=new).get_status() == JobStatus.FAILED
     assert len(Job.fetch(failing.id, connection=new).results()) == 2
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='there is no /proc')
+def test_large_values_need_memory_for_one_at_a_time(places: Places) -> None:
+    for number in range(40):
+        places.old.hset(f'rq:job:{number}', mapping={'data': os.urandom(6_000_000), 'status': 'queued'})
+    # Not what wait4 says: that counts from before exec, when the memory was this process'.
+    program = (
+        'import sys; from pathlib import Path; from rq_leveldb.cli import main\n'
+        'try:\n    main.main()\n'
+        'finally:\n    print(Path("/proc/self/status").read_text())'
+    )
+    ran = subprocess.run(
+        [sys.executable, '-c', program, 'migrate', places.source, places.target], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+    (peak,) = (int(line.split()[1]) for line in ran.stdout.splitlines() if line.startswith('VmHWM'))
+    assert peak * 1024 < 128e6
+    assert places.new.hstrlen('rq:job:7', 'data') == 6_000_000
+
+
+def test_a_type_of_a_module_is_named_and_refused(tmp_path: Path) -> None:
+    module = find_server().with_name('falkordb.so')
+    if not module.exists():
+        pytest.skip('there is no module to load')
+    with RealRedis(options=('--loadmodule', str(module))) as server:
+        redis = PlainRedis(unix_socket_path=server.socket_path)
+        redis.execute_command('GRAPH.QUERY', 'rq:graph', 'CREATE (:node)')
+        redis.rpush('rq:queue:default', 'job')
+        code, out = migrate(f'unix://{server.socket_path}', f'leveldb://{tmp_path}/store')
+        assert code == 3
+        assert 'rq:graph: its type, graphdata, is of a module and cannot be carried over' in out
+    stop_store(tmp_path / 'store')
+
+
+def test_two_migrations_at_once_are_refused(places: Places) -> None:
+    places.old.set('rq:text', 'a')
+    with Redis.from_url(places.target, client_name='rq-leveldb-migrate', single_connection_client=True) as other:
+        other.ping()
+        code, out = migrate(places.source, places.target)
+        assert code == 3
+        assert 'Another migration is at work' in out
+    assert migrate(places.source, places.target)[0] == 0
+
+
+def test_a_terminal_shows_how_far_it_is(places: Places) -> None:
+    many(places.old)
+    main, terminal = pty.openpty()
+    program = 'import sys; from rq_leveldb.cli import main, migrate; migrate._SHOWN_AFTER = 0; sys.exit(main.main())'
+    process = subprocess.Popen(
+        [sys.executable, '-c', program, 'migrate', places.source, places.target],
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b''
+    try:
+        while piece := os.read(main, 65536):
+            shown += piece
+    except OSError:
+        pass  # Linux says so when nobody writes any more.
+    finally:
+        os.close(main)
+    assert process.wait(60) == 0
+    assert b'Copying' in shown
+    assert b'Verifying' in shown
+    assert b'/4003' in shown
 
 
 def test_a_connection_that_is_cut_is_told(server: RealRedis, tmp_path: Path) -> None:

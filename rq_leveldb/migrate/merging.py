@@ -92,11 +92,16 @@ def merged_stream(source: Wire, target: Wire, name: bytes) -> Iterator[Slice]:
             part, size = [], 0
     if part:
         yield Slice(b'entries', part)
-    states = [
-        part.items for wire in (source, target) for part in read_slices(wire, name, b'stream') if part.kind == b'state'
-    ]
-    last, deleted = (max((state[at] for state in states), key=_id) for at in (0, 2))
-    yield Slice(b'state', [last, b'%d' % sum(int(state[1]) for state in states), deleted])
+    states = [_about(wire, name) for wire in (source, target)]
+    last, deleted = (
+        max((state[field] for state in states), key=_id) for field in (b'last-generated-id', b'max-deleted-entry-id')
+    )
+    yield Slice(b'state', [last, b'%d' % sum(state[b'entries-added'] for state in states), deleted])
+
+
+def _about(wire: Wire, name: bytes) -> dict[bytes, Any]:
+    flat = wire.call(b'XINFO', b'STREAM', name)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _both(source: Wire, target: Wire, name: bytes) -> Iterator[tuple[tuple[int, int], list[bytes]]]:

@@ -15,7 +15,8 @@ zset            members and scores in turn                               ZADD
 empty           nothing: a stream without entries                        XGROUP
 entries         (id, fields and values in turn); None for an entry that  XADD
                 is gone from the stream and still pending in a group
-state           last id, entries added, highest deleted id               XSETID
+state           last id, entries added, highest deleted id; nothing if   XSETID
+                the entries alone make the same
 group           name, last id delivered, entries read or None            XGROUP CREATE
 consumers       the group, then names                                    XGROUP CREATECONSUMER
 pending         the group, then (id, consumer, time in ms, deliveries)   XCLAIM
@@ -117,13 +118,20 @@ def _short_stream(reply: list[Any]) -> list[Slice] | None:
         return None
     entries = about[b'entries']
     first = Slice(b'entries', entries) if entries else Slice(b'empty', [])
-    return [first, _state(about)]
+    return [first, *_state(about, entries[-1][0] if entries else b'')]
 
 
-def _state(about: dict[bytes, Any]) -> Slice:
-    return Slice(
-        b'state', [about[b'last-generated-id'], b'%d' % about[b'entries-added'], about[b'max-deleted-entry-id']]
-    )
+def _state(about: dict[bytes, Any], newest: bytes) -> list[Slice]:
+    """Return the slice of a stream's state; nothing where its entries alone make the same.
+
+    Args:
+        about: as XINFO STREAM says.
+        newest: id of the newest entry, b'' where there is none.
+    """
+    last, added, deleted = (about[name] for name in (b'last-generated-id', b'entries-added', b'max-deleted-entry-id'))
+    if last == newest and added == about[b'length'] and deleted == b'0-0':
+        return []
+    return [Slice(b'state', [last, b'%d' % added, deleted])]
 
 
 def read_slices(wire: Wire, key: bytes, kind: bytes) -> Iterator[Slice]:
@@ -181,15 +189,16 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
     window = max(1, min(_MOST_ITEMS, _SLICE_BYTES * max(1, about[b'length']) // max(1, used)))
     if not about[b'length'] and not gone:
         yield Slice(b'empty', [])
-    left = gone
+    left, newest = gone, b''
     for entries in _windows(wire, key, window):
-        until = _id(entries[-1][0])
+        newest = entries[-1][0]
+        until = _id(newest)
         before = [entry for entry in left if _id(entry) < until]
         left = left[len(before) :]
         yield Slice(b'entries', sorted([*entries, *([entry, None] for entry in before)], key=lambda item: _id(item[0])))
     if left:
         yield Slice(b'entries', [[entry, None] for entry in left])
-    yield _state(about)
+    yield from _state(about, newest)
     for group in groups:
         name = group[b'name']
         yield Slice(b'group', [name, group[b'last-delivered-id'], group.get(b'entries-read')])
@@ -201,7 +210,7 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
     if gone:
         yield Slice(b'gone', gone)
         # To take an entry away has changed it.
-        yield _state(about)
+        yield from _state(about, b'')
 
 
 def _windows(wire: Wire, key: bytes, window: int) -> Iterator[list[Any]]:
