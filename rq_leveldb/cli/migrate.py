@@ -79,6 +79,9 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
         Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.progress) as migration,
     ):
         plan = migration.plan()
+        if plan.is_done and not plan.obstacles:
+            _say_done(report, as_json=as_json)
+            return
         workers = {url: _living(url) for url in (source, target)}
         for url, names in workers.items():
             plan.obstacles += (_worker_sentence(url, name, reason) for name, reason in names.items())
@@ -116,6 +119,14 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
     if outcome is None:
         sys.exit(0 if plan.may_begin else 3)
     sys.exit(0 if outcome.complete and not outcome.left.count else 4)
+
+
+def _say_done(report: dict[str, Any], *, as_json: bool) -> None:
+    said = 'This migration was completed within the last ten minutes, and nothing was done now.'
+    if as_json:
+        click.echo(json.dumps({**report, 'completed': True}, indent=2))
+    else:
+        click.echo(f'{said} What was written to the source since then is not in the target.')
 
 
 def _exists(url: str) -> bool:

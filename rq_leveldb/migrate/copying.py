@@ -141,7 +141,7 @@ class Copier:
         target.checked(target.receive(), 'WATCH')
         found = target.checked(target.receive(), 'EXISTS')
         if found:
-            self._resolve(reads, digests)
+            self._resolve(batches, reads, digests)
         else:
             self._write(reads, digests, ())
             self._count(read.key.name for read in reads)
@@ -187,19 +187,19 @@ class Copier:
         self._written = []
         return is_done
 
-    def _resolve(self, reads: list[Read], digests: list[bytes]) -> None:
+    def _resolve(self, batches: Batches, reads: list[Read], digests: list[bytes]) -> None:
         """Write those of a batch that may be written, some of which the target has already."""
         if not reads:
             self._write([], [], ())
             return
         noted = record.entries(self._target, [read.key.name for read in reads])
-        exist = self._target.do([(b'EXISTS', read.key.name) for read in reads])
+        stored = self._stored(batches, [read.key for read in reads])
         written: list[tuple[Read, bytes]] = []
         merged: list[tuple[Read, bytes]] = []
         replaced: list[bytes] = []
-        for read, digest, entry, is_there in zip(reads, digests, noted, exist, strict=True):
+        for read, digest, entry, there in zip(reads, digests, noted, stored, strict=True):
             name = read.key.name
-            verdict = self._decide(name, digest, look(self._aside, name) if is_there else None, entry)
+            verdict = self._decide(name, digest, there, entry)
             if verdict == 'merge':
                 merged.append((read, digest))
             elif verdict in ('write', 'replace'):
@@ -216,6 +216,24 @@ class Copier:
             self._settle()
             for read, digest in merged:
                 self._merge_key(read.key.name, read.key.kind, read.expires, digest)
+
+    def _stored(self, batches: Batches, keys: list[Key]) -> list[Stored | None]:
+        """Return what the target has under the names of keys that are short in the source."""
+        aside = self._aside
+        batches.request(aside, keys)
+        found: list[Stored | None] = []
+        doubtful: list[int] = []
+        for at, (key, read) in enumerate(zip(keys, batches.receive(aside, keys, leading=False), strict=True)):
+            if read is None:
+                doubtful.append(at)
+            if read is None or not read.parts:
+                found.append(None)
+            else:
+                found.append(Stored(key.kind, read.expires, digest_of(key.kind, read.expires, read.parts)))
+        for at in doubtful:
+            # It may be long here, or of another type.
+            found[at] = look(aside, keys[at].name)
+        return found
 
     def _decide(self, name: bytes, digest: bytes, there: Stored | None, entry: Entry | None) -> str:
         """Return what is to be done about a key: write, replace, merge, present; else why it is refused."""

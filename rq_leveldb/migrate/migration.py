@@ -9,7 +9,7 @@ from rq_leveldb.errors import mask_password
 from rq_leveldb.migrate.copying import Copier, Places
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.plan import Plan, announce, make_plan
-from rq_leveldb.migrate.record import DONE, MARKER, PART, Marker
+from rq_leveldb.migrate.record import Marker
 from rq_leveldb.migrate.removing import Remover
 from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.migrate.verifying import Verifier, drop_gone
@@ -94,7 +94,7 @@ class Migration:
             self._remove(plan.keys)
             if outcome.left.count:
                 return outcome
-        places.target.do([(b'UNLINK', PART, DONE), (b'DEL', MARKER)])
+        self._marker.end(places.target)
         return outcome
 
     def _copy(self, keys: int) -> None:
@@ -103,24 +103,29 @@ class Migration:
         verifier = Verifier(places, outcome, self._refuse)
         with self._counted('Copying', keys) as done:
             copier.copy(scope.names(places.source_aside), done)
-        with self._counted('Verifying', keys) as done:
-            different = verifier.different(scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
+            # All of it each time: what is written to now may be written to elsewhere at the same time.
+            different = self._verify(verifier, keys)
             if not different:
                 break
             before = outcome.copied + outcome.merged
             with self._counted('Copying what has changed', len(different)) as done:
                 copier.copy(iter(different), done)
             outcome.recopied += outcome.copied + outcome.merged - before
-            with self._counted('Verifying what has changed', len(different)) as done:
-                different = verifier.different(iter(different), done)
+        else:
+            different = self._verify(verifier, keys)
         for name in different:
-            if not outcome.refused.has(name):
-                outcome.changing.add(name, 'it changes in the source all the time')
+            outcome.changing.add(name, 'it changes in the source all the time')
         if outcome.names_written == outcome.names_verified:
             return
         with self._counted('Looking for what is gone', keys) as done:
             drop_gone(places, scope, outcome, done)
+
+    def _verify(self, verifier: Verifier, keys: int) -> list[bytes]:
+        self._outcome.verified = self._outcome.names_verified = 0
+        with self._counted('Verifying', keys) as done:
+            different = verifier.different(self._scope.names(self._places.source_aside), done)
+        return [name for name in different if not self._outcome.refused.has(name)]
 
     def _remove(self, keys: int) -> None:
         places, outcome = self._places, self._outcome

@@ -35,6 +35,7 @@ class Plan:
         kinds: how many of each type.
         bytes: what they take in the memory of the source's server, about.
         goes_on: whether an earlier run of this migration was interrupted.
+        is_done: whether it was done within the last ten minutes.
         is_verified: whether that run had come to removing keys from the source.
         obstacles: sentences: why it cannot begin.
         conflicts: keys that stand in the way, and why.
@@ -45,6 +46,7 @@ class Plan:
     kinds: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     goes_on: bool = False
+    is_done: bool = False
     is_verified: bool = False
     obstacles: list[str] = field(default_factory=list)
     conflicts: Notes = field(default_factory=Notes)
@@ -53,7 +55,7 @@ class Plan:
     @property
     def may_begin(self) -> bool:
         """Whether nothing is in the way."""
-        return not (self.obstacles or self.conflicts.count)
+        return not (self.is_done or self.obstacles or self.conflicts.count)
 
 
 def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done: Callable[[int], None]) -> Plan:
@@ -83,11 +85,14 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
             plan.obstacles.append(
                 f'Another migration is at work on {_shown(wire)} ({others}): wait for its end, or end it.'
             )
-    if Marker.read(source) is not None:
+    begun = Marker.read(source)
+    if begun is not None and begun.phase != 'done':
         plan.obstacles.append(
             'The source is the target of another migration that was not finished: run that one again first.'
         )
     _look_at_marker(plan, Marker.read(target), marker)
+    if plan.is_done:
+        return plan
     holds = next(scope.names(target), None) is not None
     if holds and not plan.goes_on and not merge:
         plan.obstacles.append(
@@ -105,6 +110,9 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
 
 def _look_at_marker(plan: Plan, found: Marker | None, wanted: Marker) -> None:
     if found is None:
+        return
+    if found.phase == 'done':
+        plan.is_done = found == wanted._replace(phase='done')
         return
     if found.source != wanted.source:
         plan.obstacles.append(

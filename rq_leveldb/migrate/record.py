@@ -12,13 +12,15 @@ from rq_leveldb.migrate.wire import Command, Wire
 __all__ = ['DONE', 'MARKER', 'PART', 'Entry', 'Marker', 'entries', 'forget', 'note', 'short']
 
 MARKER = OWN
-"""Hash: the fields of `Marker`."""
+"""Hash: the fields of `Marker`. It stays for ten minutes after the end."""
 DONE = OWN + b':done'
 """Hash: the short digest of a key's name to what was written there."""
 PART = OWN + b':part'
 """A long value that is not complete."""
 
 _SHORT = 8
+# Milliseconds.
+_REMEMBERED = 600_000
 
 
 class Marker(NamedTuple):
@@ -27,7 +29,7 @@ class Marker(NamedTuple):
     Args:
         source: its URL, without a password.
         options: those that must not change between two runs.
-        phase: `copying`; `verified` once keys may have been removed from the source.
+        phase: `copying`; `verified` once keys may have been removed from the source; `done`.
     """
 
     source: str
@@ -44,7 +46,18 @@ class Marker(NamedTuple):
 
     def write(self, wire: Wire) -> None:
         """Write it into a target."""
-        wire.call(b'HSET', MARKER, b'source', self.source, b'options', self.options, b'phase', self.phase)
+        wire.do([(b'MULTI',), (b'DEL', MARKER), self._written(), (b'EXEC',)])
+
+    def end(self, wire: Wire) -> None:
+        """Say in a target that it is done, and remove there what else was written down.
+
+        Who was interrupted at the very end, and runs it again, must not begin anew: a merge would append twice.
+        """
+        done = self._replace(phase='done')
+        wire.do([(b'MULTI',), (b'UNLINK', PART, DONE), done._written(), (b'PEXPIRE', MARKER, _REMEMBERED), (b'EXEC',)])
+
+    def _written(self) -> Command:
+        return (b'HSET', MARKER, b'source', self.source, b'options', self.options, b'phase', self.phase)
 
 
 class Entry(NamedTuple):

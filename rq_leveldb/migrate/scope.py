@@ -201,7 +201,8 @@ class Batches:
                 continue
             if isinstance(reply, Refused):
                 if str(reply).startswith('WRONGTYPE'):
-                    self._unguessed.add(key.name)
+                    if leading:
+                        self._unguessed.add(key.name)
                     self._put_back(key, leading)
                     found.append(None)
                     continue
@@ -209,7 +210,8 @@ class Batches:
                     wire.checked(reply, f'reading {key.name.decode("utf-8", "backslashreplace")}')
             parts = slices_of(key.kind, reply)
             if parts is None:
-                self._large.add(key.name)
+                if leading:
+                    self._large.add(key.name)
                 self._put_back(key, leading)
                 found.append(None)
             else:

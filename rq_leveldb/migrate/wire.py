@@ -29,7 +29,7 @@ _PIECE = 1 << 17
 
 _ADVICE = {
     'OOM': 'It is full: give it more memory (maxmemory), and run the same command again; it goes on where it was.',
-    'MISCONF': 'It cannot write to its disk: make room there, and run the same command again; it goes on where it was.',
+    'MISCONF': 'It cannot use its disk: mend what it says, and run the same command again; it goes on where it was.',
     'NOPERM': 'Its user may not do this: give rights to read and write all of these keys (ACL SETUSER).',
     'NOAUTH': 'It wants a password: put it into the URL, redis://USER:PASSWORD@HOST:PORT/DB.',
     'WRONGPASS': 'The user or the password in the URL is wrong.',
