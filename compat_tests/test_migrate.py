@@ -25,6 +25,7 @@ from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 
 from compat_tests.real_redis import RealRedis, find_server
 from rq_leveldb import Redis
+from rq_leveldb.migrate import Migration
 from rq_leveldb.migrate.record import PART
 from tests.conftest import stop_store
 from tests.until import until
@@ -370,6 +371,31 @@ def test_a_move_that_is_killed_while_it_removes_can_be_finished(places: Places) 
     assert list(places.new.scan_iter(f'{OWN}*')) == [OWN.encode()]
 
 
+@pytest.mark.parametrize('both', [False, True])
+def test_what_is_written_while_it_is_moved_is_moved_or_named(places: Places, both: bool) -> None:
+    many(places.old, 300)
+    seen: list[str] = []
+
+    def progress(what: str, done: int, size: int) -> None:
+        if what.startswith('Removing') and what not in seen:
+            # Lists are removed after the jobs, of which some are gone now.
+            places.old.rpush('rq:queue:default', 'late')
+            if both:
+                places.new.rpush('rq:queue:default', 'enqueued in the target')
+        seen.append(what)
+
+    with Migration(places.source, places.target, move=True, progress=progress) as migration:
+        outcome = migration.run(migration.plan())
+    assert outcome.complete is not both
+    if both:
+        assert list(outcome.left.some) == ['rq:queue:default']
+        assert list(places.old.scan_iter()) == [b'rq:queue:default']
+        assert places.new.lindex('rq:queue:default', -1) == b'enqueued in the target'
+    else:
+        assert places.old.dbsize() == 0
+        assert places.new.lrange('rq:queue:default', -2, -1) == [b'299', b'late']
+
+
 def test_what_is_written_meanwhile_comes_along(places: Places) -> None:
     many(places.old)
     stop = threading.Event()
@@ -439,7 +465,14 @@ def test_rights_that_lack_are_named(server: RealRedis, tmp_path: Path) -> None:
         assert 'NOPERM' in out
         assert 'ACL SETUSER' in out
         assert 'word' not in out.replace('password', '')
-        code, out = migrate(url, f'unix://reader:wrong@{server.socket_path}')
+        ran = subprocess.run(
+            [sys.executable, '-m', 'rq_leveldb', 'migrate', url, '-'],
+            input=f'unix://reader:wrong@{server.socket_path}\n',
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        code, out = ran.returncode, ran.stdout
         assert code == 1
         assert 'password' in out
         redis.execute_command('ACL', 'DELUSER', 'reader')

@@ -30,9 +30,10 @@ _SOME = 20
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
 
 _EPILOG = """\b
-SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://.
-Stop the workers on both sides first. It can be interrupted at any time: run
-the same command again, and it goes on where it was.
+SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://;
+- reads one from standard input, for a URL with a password. Stop the workers
+on both sides first. It can be interrupted at any time: run the same command
+again, and it goes on where it was.
 
 \b
 With --merge, of a key that both have
@@ -68,6 +69,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
 
     In the end every key is read again on both sides, and their digests are compared.
     """
+    source, target = _given('source', source), _given('target', target)
     if not _exists(source):
         raise StoreError(source, title='There is no store', advice='Name the place that has the jobs.')
     _exists(target)
@@ -119,6 +121,15 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
     if outcome is None:
         sys.exit(0 if plan.may_begin else 3)
     sys.exit(0 if outcome.complete and not outcome.left.count else 4)
+
+
+def _given(name: str, url: str) -> str:
+    """Return a URL that was given; `-` keeps one with a password off the command line, which everybody can read."""
+    if url != '-':
+        return url
+    if sys.stdin.isatty():
+        return str(click.prompt(f'URL of the {name}', hide_input=True, err=True))
+    return sys.stdin.readline().strip()
 
 
 def _say_done(report: dict[str, Any], *, as_json: bool) -> None:

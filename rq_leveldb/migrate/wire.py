@@ -57,6 +57,14 @@ class CutConnection(StoreError):
     default_advice = 'See that it runs, and run the same command again: it goes on where it was.'
 
 
+def _connected(pool: Any) -> Any:
+    try:
+        return pool.get_connection()
+    except TypeError:
+        # redis-py before 5.3 wants a word, and has no use for it.
+        return pool.get_connection('_')
+
+
 def advice_for(text: str) -> str:
     """Return what to do about an error of a server.
 
@@ -91,7 +99,7 @@ class Wire:
             # Scores come as text, and every reply has the same form in all versions.
             client.connection_pool.connection_kwargs['protocol'] = 2
             self._client = client
-            self._connection: Any = client.connection_pool.get_connection('_')
+            self._connection: Any = _connected(client.connection_pool)
         except StoreError:
             raise
         except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError) as error:
