@@ -13,6 +13,7 @@ import hiredis
 import redis.exceptions
 
 from rq_leveldb.client.connection import Redis
+from rq_leveldb.client.older_redis_py import UNUSED_NAME
 from rq_leveldb.errors import StoreError
 
 __all__ = ['Command', 'CutConnection', 'Refused', 'RefusedPlace', 'Wire', 'advice_for', 'pack']
@@ -57,14 +58,6 @@ class CutConnection(StoreError):
     default_advice = 'See that it runs, and run the same command again: it goes on where it was.'
 
 
-def _connected(pool: Any) -> Any:
-    try:
-        return pool.get_connection()
-    except TypeError:
-        # redis-py before 5.3 wants a word, and has no use for it.
-        return pool.get_connection('_')
-
-
 def advice_for(text: str) -> str:
     """Return what to do about an error of a server.
 
@@ -99,7 +92,7 @@ class Wire:
             # Scores come as text, and every reply has the same form in all versions.
             client.connection_pool.connection_kwargs['protocol'] = 2
             self._client = client
-            self._connection: Any = _connected(client.connection_pool)
+            self._connection: Any = client.connection_pool.get_connection(*UNUSED_NAME)
         except StoreError:
             raise
         except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError) as error:
