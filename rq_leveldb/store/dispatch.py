@@ -254,6 +254,7 @@ class Dispatcher:
         """Queue what has arrived of an open transaction, at a fraction of the cost.
 
         Args:
+            ctx: the client's context.
             commands: what came next; loses what was queued, which ends before EXEC and before any error.
 
         Returns:
@@ -320,7 +321,9 @@ class Dispatcher:
         """Return it, with the keys that the command names.
 
         Args:
+            ctx: the client's context.
             command: what met damaged records; None for what `argv` calls.
+            argv: the command's arguments.
             fault: one of `encoding.UNREADABLE`.
         """
         command = command or find(self.commands, argv)
@@ -462,6 +465,7 @@ def damaged(directory: Path, reason: str) -> ReplyError:
     """Return the error of a command that met damaged data.
 
     Args:
+        directory: the data directory, which the text names.
         reason: what cannot be read, in words.
     """
     return ReplyError(

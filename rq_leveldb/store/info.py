@@ -25,6 +25,7 @@ def one_word(text: str, also: str = '') -> str:
     """Return free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL.
 
     Args:
+        text: of any characters.
         also: what may stand as it is, besides.
     """
     return quote(text.encode('utf-8', 'surrogateescape'), safe=_PLAIN + also)
@@ -110,6 +111,7 @@ class Statistics:
     saved: float = field(default_factory=time.time)
 
     def reset(self) -> None:
+        """Start to count anew, as CONFIG RESETSTAT does."""
         self.connections = self.commands = self.commits = self.syncs = 0
         self.longest_unsynced = 0.0
         self.input_bytes = self.output_bytes = 0
@@ -117,6 +119,7 @@ class Statistics:
         self.errors.clear()
 
     def count_error(self, text: str) -> None:
+        """Count an error under its code, which is its first word; a new code is dropped when there are 128."""
         code = text.partition(' ')[0]
         if code in self.errors or len(self.errors) < 128:
             self.errors[code] = self.errors.get(code, 0) + 1

@@ -270,11 +270,13 @@ class Server:
         return [sock for listener in listeners for sock in listener.sockets]
 
     def stop_listening(self) -> None:
+        """Accept no more connections on the Unix socket."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     def stop_listening_on_port(self) -> None:
+        """Accept no more connections on the TCP port."""
         if self._port is not None:
             self._port.close()
             self._port = None
