@@ -23,9 +23,13 @@ from rq_leveldb.store.resp import encode, encode_pieces
 class Direct:
     """A store's commands, called as functions.
 
-    :param directory: where the database is, or will be
-    :param engine: it, if it is open already
-    :ivar waiting: the last command that blocked: its keys and its attempt
+    Args:
+        directory: where the database is, or will be.
+        commands: the rows of the commands.
+        engine: the database, if it is open already.
+
+    Attributes:
+        waiting: the last command that blocked: its keys and its attempt.
     """
 
     def __init__(self, directory: Path, commands: Iterable[Command], engine: Engine | None = None) -> None:
@@ -46,7 +50,8 @@ class Direct:
     def run(self, *argv: bytes | str | int | float) -> Reply:
         """Execute one command as a transaction of its own.
 
-        :raises ReplyError: what the client would have got as an error
+        Raises:
+            ReplyError: what the client would have got as an error.
         """
         arguments = [part if isinstance(part, bytes) else str(part).encode() for part in argv]
         command = find(self.commands, arguments)
@@ -60,7 +65,7 @@ class Direct:
         return reply
 
     def call(self, *argv: bytes | str | int | float, resp3: bool = False) -> Any:
-        """:returns: what a client reads as the reply; an error as the exception it becomes there"""
+        """Return what a client reads as the reply; an error as the exception it becomes there."""
         self.ctx.resp3 = resp3
         try:
             reply = self.run(*argv)
@@ -75,7 +80,7 @@ class Direct:
         return reader.gets()
 
     def error(self, *argv: bytes | str | int | float) -> str:
-        """:returns: the text of the error that the command has to answer"""
+        """Return the text of the error that the command has to answer."""
         try:
             self.run(*argv)
         except ReplyError as error:
