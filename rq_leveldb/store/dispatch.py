@@ -22,7 +22,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.encoding import DamagedRecord
-from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
+from rq_leveldb.store.info import CommandStatistics, SlowCommand, Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
@@ -92,7 +92,7 @@ class Dispatcher:
         self,
         commands: Iterable[Command],
         keyspace: Keyspace,
-        settings: Settings,
+        settings: StoreSettings,
         statistics: Statistics,
         watches: Watches,
         waiting: WaitingRoom,

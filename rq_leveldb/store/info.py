@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ def one_word(text: str, also: str = '') -> str:
 
 
 @dataclass
-class Settings:
+class StoreSettings:
     """How this store was started.
 
     Attributes:
@@ -133,7 +134,8 @@ def resident_bytes() -> int:
     except OSError:
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Without /proc there is only the largest it ever was: bytes on macOS, kilobytes elsewhere.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Snapshot:
     write_trouble: str
 
 
-def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
+def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
     """Return INFO's sections in order, each with its lines."""
     now = time.time()
     uptime = int(time.monotonic() - statistics.started)

@@ -12,9 +12,9 @@ import hiredis
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
-from rq_leveldb.store.context import Context, Services
+from rq_leveldb.store.context import Context, StoreServices
 from rq_leveldb.store.engine import Engine
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError, unknown_subcommand
 from rq_leveldb.store.resp import encode, encode_pieces
@@ -38,8 +38,8 @@ class Direct:
         self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
         self.waiting: tuple[list[bytes], Callable[[bytes], Reply]] | None = None
-        services = SimpleNamespace(block=self._block, settings=Settings(DataDirectory(directory)))
-        self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, services))
+        services = SimpleNamespace(block=self._block, settings=StoreSettings(DataDirectory(directory)))
+        self.ctx = Context(self.keys, cast(ClientState, None), cast(StoreServices, services))
 
     def _block(
         self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
