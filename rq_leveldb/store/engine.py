@@ -44,6 +44,8 @@ SLICE_BYTES = 8 << 20
 """What a compaction takes at a time, before what lies over it."""
 _KEY_WIDTH = 64
 """Bytes of keys by which slices are told apart."""
+_BEHIND_ALL = b'\xff'
+"""Behind every key: encoding.py begins none with this byte."""
 
 LARGE_BATCH = 1 << 20
 BATCH_COPIES = 4
@@ -276,11 +278,12 @@ class Engine:
             if not self.is_open:
                 return None
             stop = self._end_of_slice(start)
-            self._db.compact_range(start=start, stop=stop)
+            # plyvel hands LevelDB an empty key for None, and before that there is nothing to compact.
+            self._db.compact_range(start=start, stop=_BEHIND_ALL if stop is None else stop)
             return stop
 
     def _end_of_slice(self, start: bytes) -> bytes | None:
-        if self.approximate_size(start, b'\xff') <= SLICE_BYTES:
+        if self.approximate_size(start, _BEHIND_ALL) <= SLICE_BYTES:
             return None
         # Whatever the keys are, the place is found by halving what lies between the least and the greatest.
         low = int.from_bytes(start[:_KEY_WIDTH].ljust(_KEY_WIDTH, b'\x00'), 'big')
