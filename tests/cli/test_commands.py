@@ -160,7 +160,7 @@ def test_status_of_a_running_store(run: Run, redis: Redis, store_dir: Path) -> N
 def test_stop(run: Run, redis: Redis, store_dir: Path) -> None:
     redis.set('name', 'value')
     assert run('stop').stdout == 'Stopped.\n'
-    assert run('stop').stdout == 'No store runs there.\n'
+    assert run('stop').stdout == 'No store is running there.\n'
     assert redis.get('name') == b'value'
 
 

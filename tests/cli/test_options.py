@@ -171,7 +171,7 @@ def test_a_redis_server_is_not_stopped(capfd: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv('RQ_LEVELDB_URL', 'redis://:secret@example.org')
     assert main(['stop']) == 2
     said = capfd.readouterr().err
-    assert 'This command is for stores, and this is the URL of a Redis server: redis://:***@example.org' in said
+    assert 'This command only works on stores, and this is the URL of a Redis server: redis://:***@example.org' in said
 
 
 def run_homeless(place: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
