@@ -248,16 +248,9 @@ class DataDirectory:
             ) from error
 
     def _write_marker(self) -> None:
-        # Written aside and renamed: many clients may do this at once, and none may read half of it.
-        aside = self.path / f'format.{os.getpid()}.{threading.get_ident()}'
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='utf-8') as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(f'rq-leveldb {FORMAT_VERSION}\n')
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.marker)
-        # Before anything else is created here: a directory that is not empty and has no marker is not a store.
-        sync_directory(self.path)
+        # Many clients may do this at once, and none may read half of it. It comes before anything else that is created
+        # here: a directory that is not empty and has no marker is not a store.
+        write_anew(self.marker, f'rq-leveldb {FORMAT_VERSION}\n'.encode(), f'{os.getpid()}.{threading.get_ident()}')
 
 
 def _check_owner(where: str, status: os.stat_result) -> None:
@@ -273,6 +266,27 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_anew(path: Path, data: bytes, suffix: str = 'new') -> None:
+    """Replace the contents of a private file, atomically and durably.
+
+    Args:
+        path: the file.
+        data: the new contents.
+        suffix: suffix of the temporary file's name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    aside = path.with_name(f'{path.name}.{suffix}')
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb') as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_directory(path.parent)
 
 
 def _make_private(path: Path) -> None:

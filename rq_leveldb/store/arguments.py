@@ -4,36 +4,70 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
+from operator import length_hint
 
-from rq_leveldb.store.replies import ReplyError, not_a_float, not_an_integer, syntax_error
+from rq_leveldb.location import DATABASES
+from rq_leveldb.store.replies import (
+    ReplyError,
+    db_out_of_range,
+    integer_out_of_range,
+    no_keys,
+    not_a_float,
+    not_an_integer,
+    not_positive,
+    syntax_error,
+)
 
 MIN_INTEGER = -(1 << 63)
 MAX_INTEGER = (1 << 63) - 1
 
-_MAX_WHOLE = MAX_INTEGER // 2
-"""Up to here Redis writes a whole number digit for digit."""
-
 _INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
-_FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
+FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
 _HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?', re.I)
 # A number too large or too small to be written as a double comes out as infinity or 0, though it is neither.
 _OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 
 
-def integer(argument: bytes) -> int:
-    """:raises ReplyError: not a whole number of 64 bits, written the one way Redis accepts: no plus, no leading zero"""
+def integer(argument: bytes, error: str = '') -> int:
+    """Read a whole number of 64 bits, written the one way that Redis accepts: no plus, no leading zero.
+
+    Args:
+        argument: what the client sent.
+        error: the error's text, where the command has one of its own.
+
+    Raises:
+        ReplyError: It is no such number.
+    """
     if _INTEGER.fullmatch(argument):
         number = int(argument)
         if MIN_INTEGER <= number <= MAX_INTEGER:
             return number
-    raise not_an_integer()
+    raise ReplyError(error) if error else not_an_integer()
 
 
 def small_integer(argument: bytes) -> int:
-    """:raises ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits"""
+    """Read a whole number of 32 bits.
+
+    Raises:
+        ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits.
+    """
     number = integer(argument)
     if not -(1 << 31) <= number < 1 << 31:
-        raise ReplyError('ERR value is out of range, value must between -2147483648 and 2147483647')
+        raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
+    return number
+
+
+def database(argument: bytes) -> int:
+    """Read the number of a database.
+
+    Raises:
+        ReplyError: There is no such one.
+    """
+    number = small_integer(argument)
+    if not 0 <= number < DATABASES:
+        raise db_out_of_range()
     return number
 
 
@@ -42,7 +76,11 @@ def is_integer(argument: bytes) -> bool:
 
 
 def floating(argument: bytes) -> float:
-    """:raises ReplyError: not a number"""
+    """Read a number.
+
+    Raises:
+        ReplyError: not a number.
+    """
     number = _number(argument)
     if (math.isinf(number) or number == 0) and _OUT_OF_REACH.search(argument):
         raise not_a_float()
@@ -50,7 +88,7 @@ def floating(argument: bytes) -> float:
 
 
 def _number(argument: bytes) -> float:
-    if _FLOAT.fullmatch(argument):
+    if FLOAT.fullmatch(argument):
         return float(argument)
     if _HEXADECIMAL.fullmatch(argument):
         try:
@@ -60,96 +98,61 @@ def _number(argument: bytes) -> float:
     raise not_a_float()
 
 
-def score(argument: bytes) -> float:
-    return floating(argument)
-
-
 def score_bound(argument: bytes) -> tuple[float, bool]:
-    """:returns: the bound and whether it is exclusive: ``(1.5``
-    :raises ReplyError: as ZRANGEBYSCORE does
+    """Read a bound of scores, exclusive with a parenthesis: ``(1.5``.
+
+    Raises:
+        ReplyError: as ZRANGEBYSCORE does.
     """
     exclusive = argument[:1] == b'('
     number = (argument[1:] if exclusive else argument) or b'0'
     # Unlike a score, a bound is not hexadecimal.
-    if not _FLOAT.fullmatch(number):
+    if not FLOAT.fullmatch(number):
         raise ReplyError('ERR min or max is not a float')
     return float(number), exclusive
 
 
 def timeout(argument: bytes) -> float:
-    """:returns: seconds, 0 for ever
-    :raises ReplyError: as BLPOP does
+    """Read a time-out in seconds, 0 for ever.
+
+    Raises:
+        ReplyError: as BLPOP does.
     """
     try:
         seconds = _number(argument)
     except ReplyError:
         raise ReplyError('ERR timeout is not a float or out of range') from None
-    if seconds < 0:
-        raise ReplyError('ERR timeout is negative')
-    if seconds * 1000 > MAX_INTEGER:
-        raise ReplyError('ERR timeout is out of range')
+    _check_timeout(seconds * 1000, MAX_INTEGER)
     return seconds
 
 
 def milliseconds(argument: bytes, now: int) -> int:
+    """Read a time-out in milliseconds, 0 for ever.
+
+    Args:
+        now: Unix time in ms.
+
+    Raises:
+        ReplyError: as XREAD does.
     """
-    :param now: Unix time in ms
-    :returns: how long to wait, 0 for ever
-    :raises ReplyError: as XREAD does
-    """
-    try:
-        number = integer(argument)
-    except ReplyError:
-        raise ReplyError('ERR timeout is not an integer or out of range') from None
-    if number < 0:
-        raise ReplyError('ERR timeout is negative')
-    if number > MAX_INTEGER - now:
-        raise ReplyError('ERR timeout is out of range')
+    number = integer(argument, 'ERR timeout is not an integer or out of range')
+    _check_timeout(number, MAX_INTEGER - now)
     return number
 
 
-def float_reply(number: float) -> bytes:
-    """:returns: the shortest text that reads back as the same number, laid out as Redis writes scores"""
-    if math.isinf(number):
-        return b'inf' if number > 0 else b'-inf'
-    if math.isnan(number):
-        return b'nan'
-    if abs(number) <= _MAX_WHOLE and number == int(number):
-        whole = int(number)
-        return b'-0' if whole == 0 and math.copysign(1, number) < 0 else b'%d' % whole
-    mantissa, _, exponent = repr(abs(number)).partition('e')
-    whole_part, _, fraction = mantissa.partition('.')
-    fraction = '' if fraction == '0' else fraction
-    all_digits = (whole_part + fraction).lstrip('0')
-    digits = all_digits.rstrip('0')
-    # The number is `digits` times ten to the power of `power`; `order` is that of its first digit.
-    power = int(exponent or 0) - len(fraction) + len(all_digits) - len(digits)
-    order = power + len(digits) - 1
-    sign = '-' if number < 0 else ''
-    # When to write an exponent: as fpconv does, which Redis uses.
-    if power >= 0 and order < len(digits) + 7:
-        text = digits + '0' * power
-    elif power < 0 and (power > -7 or abs(order) < 4):
-        point = len(digits) + power
-        text = f'{digits[:point]}.{digits[point:]}' if point > 0 else f'0.{"0" * -point}{digits}'
-    else:
-        text = digits[0] + ('.' + digits[1:] if len(digits) > 1 else '') + f'e{order:+d}'
-    return (sign + text).encode()
-
-
-def long_double_reply(text: str) -> bytes:
-    """:param text: a decimal number
-    :returns: it without an exponent and without trailing zeros, as INCRBYFLOAT answers
-    """
-    if '.' in text:
-        text = text.rstrip('0').rstrip('.')
-    return b'0' if text == '-0' else text.encode()
+def _check_timeout(time: float, most: int) -> None:
+    if time < 0:
+        raise ReplyError('ERR timeout is negative')
+    if time > most:
+        raise ReplyError('ERR timeout is out of range')
 
 
 def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
-    """:param start: first index, from the end if negative
-    :param stop: last index, inclusive, from the end if negative
-    :returns: start and end (exclusive) within 0..length; equal if nothing lies between
+    """Return start and end (exclusive) within 0..length; equal if nothing lies between.
+
+    Args:
+        start: first index, from the end if negative.
+        stop: last index, inclusive, from the end if negative.
     """
     if start < 0:
         start = max(start + length, 0)
@@ -161,52 +164,107 @@ def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
     return start, stop + 1
 
 
-def options(argv: list[bytes], start: int, flags: frozenset[bytes], valued: frozenset[bytes]) -> dict[bytes, bytes]:
-    """Read the trailing options of a command, in any order and case.
+class Options:
+    """A cursor over the options of a command, which stand in any order and case.
 
-    :param flags: names that stand alone
-    :param valued: names that a value follows
-    :returns: what was given, by name in upper case; flags map to an empty value
-    :raises ReplyError: anything else
+    Iterating gives each option in upper case; the methods read what belongs to it. Whatever is missing is a syntax
+    error, as in Redis.
+
+    Args:
+        argv: all arguments of the command.
+        at: index of the first option.
     """
-    found: dict[bytes, bytes] = {}
-    index = start
-    while index < len(argv):
-        name = argv[index].upper()
-        if name in flags:
-            found[name] = b''
-            index += 1
-        elif name in valued and index + 1 < len(argv):
-            found[name] = argv[index + 1]
-            index += 2
-        else:
+
+    __slots__ = ('_argv', '_rest')
+
+    def __init__(self, argv: list[bytes], at: int) -> None:
+        self._argv = argv
+        self._rest = iter(argv[at:])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(bytes.upper, self._rest)
+
+    def left(self) -> int:
+        """Return how many arguments come."""
+        return length_hint(self._rest)
+
+    def last(self) -> bytes:
+        """Return the argument that was read last, as it was sent."""
+        return self._argv[-1 - self.left()]
+
+    def flags(self, names: frozenset[bytes]) -> set[bytes]:
+        """Read options as long as they are among these, which stand alone."""
+        given: set[bytes] = set()
+        for option in self:
+            if option not in names:
+                self._rest = iter(self._argv[-1 - self.left() :])
+                break
+            given.add(option)
+        return given
+
+    def values_of(self, name: bytes) -> Iterator[bytes]:
+        """Read the values of the only option that the command has, as often as it is given."""
+        for option in self:
+            if option != name:
+                raise syntax_error()
+            yield self.value()
+
+    def value(self) -> bytes:
+        for argument in self._rest:
+            return argument
+        raise syntax_error()
+
+    def values(self, count: int) -> list[bytes]:
+        found = list(islice(self._rest, count))
+        if len(found) < count:
             raise syntax_error()
-    return found
+        return found
+
+    def integer(self) -> int:
+        return integer(self.value())
+
+    def one_of(self, *words: bytes) -> bytes:
+        """Read one of these words, in any case."""
+        word = self.value().upper()
+        if word not in words:
+            raise syntax_error()
+        return word
+
+    def rest(self) -> list[bytes]:
+        """Read everything that comes."""
+        return list(self._rest)
 
 
-def positive(argument: bytes, error: str = 'value is out of range, must be positive') -> int:
-    """:param error: the words of the error, whatever is wrong
-    :raises ReplyError: not a whole number of 64 bits, or below 0
+def positive(argument: bytes, error: str = '') -> int:
+    """Read a whole number that is not negative.
+
+    Args:
+        argument: what the client sent.
+        error: the error's text, where the command has one of its own.
+
+    Raises:
+        ReplyError: It is no such number.
     """
-    try:
-        number = integer(argument)
-    except ReplyError:
-        number = -1
-    if number < 0:
-        raise ReplyError(f'ERR {error}')
-    return number
+    if not is_integer(argument) or argument[:1] == b'-':
+        raise ReplyError(error) if error else not_positive()
+    return int(argument)
 
 
 def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
     """Read a number of keys and the keys, as LMPOP and ZMPOP do.
 
-    :param index: where the number stands
-    :returns: the keys, and the index behind them
-    :raises ReplyError: the number is not positive, or there are fewer keys
+    Args:
+        index: where the number stands.
+
+    Returns:
+        The keys, and the index behind them.
+
+    Raises:
+        ReplyError: the number is not positive, or there are fewer keys.
     """
-    count = positive(argv[index], 'numkeys should be greater than 0')
-    if count == 0:
-        raise ReplyError('ERR numkeys should be greater than 0')
+    count = int(argv[index]) if is_integer(argv[index]) else 0
+    if count <= 0:
+        raise no_keys()
     end = index + 1 + count
     if end > len(argv):
         raise syntax_error()
@@ -216,14 +274,26 @@ def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
 def pop_count(argv: list[bytes], index: int) -> int:
     """Read ``[COUNT count]``, as LMPOP and ZMPOP end in it.
 
-    :returns: 1 if it is not there
+    Returns:
+        1 if it is not there.
     """
     count: int | None = None
-    while index < len(argv):
-        if count is not None or argv[index].upper() != b'COUNT' or index + 1 == len(argv):
+    for text in Options(argv, index).values_of(b'COUNT'):
+        if count is not None:
             raise syntax_error()
-        count = positive(argv[index + 1], 'count should be greater than 0')
-        if count == 0:
+        count = int(text) if is_integer(text) else 0
+        if count <= 0:
             raise ReplyError('ERR count should be greater than 0')
-        index += 2
     return 1 if count is None else count
+
+
+def limit_option(argv: list[bytes], index: int) -> int | None:
+    """Read ``[LIMIT limit]``, as SINTERCARD and ZINTERCARD end in it.
+
+    Returns:
+        None if there is none.
+    """
+    limit = 0
+    for text in Options(argv, index).values_of(b'LIMIT'):
+        limit = positive(text, "ERR LIMIT can't be negative")
+    return limit or None

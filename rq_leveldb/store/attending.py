@@ -21,11 +21,13 @@ _READ_BYTES = 65536
 
 
 class Attendance:
-    """
-    :param loop: takes over those who came meanwhile
-    :param sessions: every client
-    :param make_session: makes one for a client that came
-    :param listeners: the sockets that the loop listens at
+    """Hears clients while a script runs.
+
+    Args:
+        loop: takes over those who came meanwhile.
+        sessions: every client.
+        make_session: makes one for a client that came.
+        listeners: the sockets that the loop listens at.
     """
 
     def __init__(

@@ -19,12 +19,13 @@ Place = tuple[int, bytes]
 class Waiter:
     """One blocked command.
 
-    :ivar places: the keys waited for
-    :ivar attempt: tries the command again, told which key changed; None if it still has to wait
-    :ivar is_gone: whether nobody would receive the reply; asked before `attempt` takes anything
-    :ivar deliver: sends the reply and lets the client go on
-    :ivar timeout_reply: the reply when the time is over
-    :ivar cancel_timer: called when the waiter leaves
+    Attributes:
+        places: the keys waited for.
+        attempt: tries the command again, told which key changed; None if it still has to wait.
+        is_gone: whether nobody would receive the reply; asked before `attempt` takes anything.
+        deliver: sends the reply and lets the client go on.
+        timeout_reply: the reply when the time is over.
+        cancel_timer: called when the waiter leaves.
     """
 
     places: tuple[Place, ...]
@@ -63,9 +64,9 @@ class WaitingRoom:
         return place in self.lines
 
     def line(self, place: Place) -> Iterator[Waiter]:
-        """:returns: who waits now at `place`, longest first"""
+        """Return who waits now at `place`, longest first."""
         return iter(list(self.lines.get(place, ())))
 
     def places(self, db: int) -> list[Place]:
-        """:returns: the keys of a database that somebody waits for"""
+        """Return the keys of a database that somebody waits for."""
         return [place for place in self.lines if place[0] == db]

@@ -30,7 +30,11 @@ ABSTAIN = 0.01
 
 
 class BusyPolling:
-    """:param loop: what is kept from sleeping"""
+    """Keeps the event loop awake while that is worth it.
+
+    Args:
+        loop: what is kept from sleeping.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -43,7 +47,8 @@ class BusyPolling:
     def arrived(self, now: float) -> None:
         """A client's bytes arrived.
 
-        :param now: ``time.monotonic()``
+        Args:
+            now: ``time.monotonic()``.
         """
         if now - self._last_answer > PAUSE:
             self._run = 0

@@ -29,15 +29,16 @@ Entry = dict[str, Any]
 
 
 def read(name: bytes) -> Entry:
-    """
-    :param name: of a command of the table, in lower case; that of a subcommand is ``client|list``
-    :returns: what is told of it
+    """Return what is told of it.
+
+    Args:
+        name: of a command of the table, in lower case; that of a subcommand is ``client|list``.
     """
     return dict(entries(name.__eq__))[name]
 
 
 def entries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, Entry]]:
-    """:returns: the names that are wanted, each with what is told of it"""
+    """Return the names that are wanted, each with what is told of it."""
     told = dict(summaries(wanted))
     for name, text in _lines('catalogue.txt', b'\t'):
         if wanted(name):
@@ -47,7 +48,7 @@ def entries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, Entry]]:
 
 
 def summaries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, str]]:
-    """:returns: the names that are wanted, each with its summary"""
+    """Return the names that are wanted, each with its summary."""
     for name, text in _lines('summaries.txt', b': '):
         if wanted(name):
             yield name, text.decode()

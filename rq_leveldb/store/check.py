@@ -47,12 +47,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Report:
-    """
-    :param findings: what is wrong
-    :param keys: how many there are, after mending if anything had to be mended
-    :param records: likewise
-    :param kept: where the damaged database is, if it was mended
-    :param kept_bytes: how large that is
+    """What a check found, and what became of it.
+
+    Args:
+        findings: what is wrong.
+        keys: how many there are, after mending if anything had to be mended.
+        records: likewise.
+        kept: where the damaged database is, if it was mended.
+        kept_bytes: how large that is.
     """
 
     findings: list[Finding]
@@ -69,12 +71,17 @@ class Report:
 def check(directory: DataDirectory, *, fix: bool, progress: Progress) -> Report:
     """Look at everything, and mend it if that is wanted.
 
-    :param directory: of a store that does not run
-    :param fix: whether to mend what is damaged
-    :param progress: told how far it is
-    :returns: what was found, and what was done
-    :raises errors.StoreInUse: a store runs
-    :raises errors.StoreError: it cannot be looked at, or not be mended
+    Args:
+        directory: of a store that does not run.
+        fix: whether to mend what is damaged.
+        progress: told how far it is.
+
+    Returns:
+        What was found, and what was done.
+
+    Raises:
+        errors.StoreInUse: a store runs.
+        errors.StoreError: it cannot be looked at, or not be mended.
     """
     try:
         with contextlib.closing(Claim(directory)):
@@ -156,7 +163,8 @@ class _Check:
     def _copied(self) -> list[Finding]:
         """Make the copy, and do to it what a start would do after a loss of power.
 
-        :returns: what that was
+        Returns:
+            What that was.
         """
         power_lost = opening.power_may_be_lost(self._directory)
         self._copy.mkdir(mode=0o700)
@@ -205,7 +213,7 @@ class _Check:
     # -- words
 
     def _in_words(self, finding: Finding) -> Finding:
-        """:returns: a finding about a file that says which keys it concerns"""
+        """Return a finding about a file that says which keys it concerns."""
         if finding.first is not None or finding.last is not None:
             begin = self.words(finding.first) if finding.first else 'the beginning'
             end = self.words(finding.last) if finding.last else 'the end'
@@ -228,7 +236,7 @@ class _Check:
         )
 
     def words(self, key: bytes) -> str:
-        """:returns: what a key of LevelDB's is for people"""
+        """Return a key of LevelDB's in words."""
         kind = key[:1]
         if kind == encoding.META_PREFIX:
             return self._key(key)

@@ -19,10 +19,14 @@ from rq_leveldb.version import __version__
 
 
 class Claim:
-    """
-    :param directory: a data directory, which the claim holds from now on
-    :raises errors.StoreInUse: another store has it
-    :raises OSError: the lock cannot be made or written
+    """What tells a store on its data directory from any other process.
+
+    Args:
+        directory: a data directory, which the claim holds from now on.
+
+    Raises:
+        errors.StoreInUse: another store has it.
+        OSError: the lock cannot be made or written.
     """
 
     def __init__(self, directory: location.DataDirectory) -> None:
@@ -46,13 +50,14 @@ class Claim:
         self._lock.flush()
 
     def loss(self) -> str:
-        """:returns: why the path leads to this store no longer; '' as long as it does"""
+        """Return why the path leads to this store no longer; '' as long as it does."""
         return loss_of(self._lock_path, self._locked)
 
     def listen(self) -> socket.socket:
         """Take the socket's name, whatever is there: it was left by a store that was killed, or put there since.
 
-        :raises errors.StoreError: it cannot be had
+        Raises:
+            errors.StoreError: it cannot be had.
         """
         path = self._socket_path
         sock = None
@@ -78,7 +83,7 @@ class Claim:
         return sock
 
     def is_reachable(self) -> bool:
-        """:returns: whether the socket's name leads to the socket that listens"""
+        """Return whether the socket's name leads to the socket that listens."""
         return self._socket is None or not loss_of(self._socket_path, self._socket)
 
     def give_name_back(self) -> None:

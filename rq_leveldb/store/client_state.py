@@ -6,24 +6,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rq_leveldb.store.replies import Push, Reply, Status
+from rq_leveldb.store.replies import Push, Status
 
 
 @dataclass(eq=False, slots=True)
 class ClientState:
     """One client.
 
-    :ivar number: CLIENT ID
-    :ivar address: how CLIENT LIST shows it
-    :ivar send: deliver a message outside of any reply (pub/sub, MONITOR)
-    :ivar close: disconnect once what was sent has gone out
-    :ivar queue: the commands since MULTI, None outside
-    :ivar queue_bytes: memory that they need beside their own bytes, about
-    :ivar failed: a command since MULTI could not be queued, so EXEC must refuse
-    :ivar watched: database, key and whether it lived, for each WATCH
-    :ivar dirty: a watched key changed
-    :ivar subscribed: whether it listens to anything; asked before every command
-    :ivar slow: the blocking command that goes into the slow log when its waiting ends, and its seconds
+    Attributes:
+        number: CLIENT ID.
+        address: how CLIENT LIST shows it.
+        send: deliver a message outside of any reply (pub/sub, MONITOR).
+        close: disconnect once what was sent has gone out.
+        queue: the commands since MULTI, None outside.
+        queue_bytes: memory that they need beside their own bytes, about.
+        failed: a command since MULTI could not be queued, so EXEC must refuse.
+        watched: database, key and whether it lived, for each WATCH.
+        dirty: a watched key changed.
+        subscribed: whether it listens to anything; asked before every command.
+        slow: the blocking command that goes into the slow log when its waiting ends, and its seconds.
     """
 
     number: int
@@ -49,15 +50,11 @@ class ClientState:
     blocked: bool = False
     slow: tuple[list[bytes], float] | None = None
     monitor: bool = False
-    no_evict: bool = False
-    no_touch: bool = False
-    reply_mode: str = 'on'
     channels: set[bytes] = field(default_factory=set)
     patterns: set[bytes] = field(default_factory=set)
     shard_channels: set[bytes] = field(default_factory=set)
     subscribed: bool = False
     unsent_bytes: Callable[[], int] = lambda: 0
-    last_reply: Reply = None
 
     def begin_transaction(self) -> None:
         self.queue = []

@@ -1,27 +1,20 @@
-"""What a command is. Each module under commands/ ends in a table of these rows."""
+"""What a command is, and how it is found by what a client sends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 from rq_leveldb.store.replies import Reply
 
-if TYPE_CHECKING:
-    from rq_leveldb.store.context import Context
-
-Handler = Callable[['Context', 'list[bytes]'], Reply]
+Handler = Callable[[Any, list[bytes]], Reply]
+"""Gets a context (which knows commands, so it is not known here) and all arguments, the name first."""
 
 WRITE = 'write'
-READONLY = 'readonly'
-FAST = 'fast'
-BLOCKING = 'blocking'
 ADMIN = 'admin'
-PUBSUB = 'pubsub'
 NOSCRIPT = 'noscript'
 LOADING = 'loading'
-STALE = 'stale'
 DENYOOM = 'denyoom'
 ALLOW_BUSY = 'allow_busy'
 """Served while a script runs for too long."""
@@ -36,7 +29,12 @@ NOT_QUEUED = 'not_queued'
 """Refused inside MULTI, where Redis takes it."""
 MAY_REPLICATE = 'may_replicate'
 """It may write though it has no flag that says so: what runs scripts, what publishes."""
-OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE))
+MAY_WRITE = 'may_write'
+"""It has no flag that says that it writes, and what it does is not known before."""
+NEVER_REFUSED = 'never_refused'
+"""It needs no data, and what follows would mean something else without it: a transaction whose commands would be
+executed one by one."""
+OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, MAY_WRITE, NEVER_REFUSED))
 """What COMMAND does not show."""
 
 
@@ -44,12 +42,13 @@ OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE))
 class Command:
     """One command.
 
-    :param name: in lower case; that of a subcommand is ``client|list``
-    :param handler: gets the context and all arguments, the name first
-    :param arity: how many arguments with the name; at least so many if negative (COMMAND's arity)
-    :param flags: those of COMMAND, and `OWN_FLAGS`
-    :param keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none
-    :param subcommands: by the word that names them, in lower case; what has any is one of them if a word follows
+    Args:
+        name: in lower case; that of a subcommand is ``client|list``.
+        handler: gets the context and all arguments, the name first.
+        arity: how many arguments with the name; at least so many if negative (COMMAND's arity).
+        flags: those of COMMAND, and `OWN_FLAGS`.
+        keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none.
+        subcommands: by the word that names them, in lower case; what has any is one of them if a word follows.
     """
 
     name: str
@@ -60,37 +59,28 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)
 
     def accepts(self, count: int) -> bool:
-        """:param count: how many arguments with the name"""
+        """Return whether the command may have so many arguments.
+
+        Args:
+            count: how many arguments with the name.
+        """
         return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
 def allows_busy(command: Command, argv: list[bytes]) -> bool:
-    """:returns: whether the command is served while a script runs for too long, or is refused for another reason"""
+    """Return whether the command is served while a script runs for too long, or is refused for another reason."""
     if command.name == 'shutdown':
         words = {word.upper() for word in argv[1:]}
         return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
     return ALLOW_BUSY in command.flags
 
 
-def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, last: int = 0, step: int = 0) -> Command:
-    """:param flags: separated by blanks
-    :returns: a row of a command table
-    """
-    return Command(name, handler, arity, frozenset(flags.split()), (first, last, step))
-
-
-def with_subcommands(container: Command, *rows: Command) -> Command:
-    """:param rows: the subcommands, each named by its own word
-    :returns: a row of a command table
-    """
-    named = {one.name.encode(): replace(one, name=f'{container.name}|{one.name}') for one in rows}
-    return replace(container, subcommands=named)
-
-
 def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:
-    """:param commands: by their names in lower case
-    :param argv: what a client sent, or the beginning of it
-    :returns: the command, or the subcommand, that it calls
+    """Return the command, or the subcommand, that it calls.
+
+    Args:
+        commands: by their names in lower case.
+        argv: what a client sent, or the beginning of it.
     """
     command = commands.get(argv[0].lower())
     if command is not None and command.subcommands and len(argv) > 1:
@@ -99,8 +89,10 @@ def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None
 
 
 def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | None:
-    """:param name: as COMMAND INFO takes it: ``get``, ``client|list``
-    :returns: the command of that name
+    """Return the command of that name.
+
+    Args:
+        name: as COMMAND INFO takes it: ``get``, ``client|list``.
     """
     container, bar, word = name.lower().partition(b'|')
     if not bar:

@@ -22,9 +22,11 @@ WORTH = 4096
 
 
 class Compaction:
-    """
-    :param engine: an open database
-    :param statistics: count commits, and writes that LevelDB refused
+    """Merges the database when much was removed and there is little to do.
+
+    Args:
+        engine: an open database.
+        statistics: count commits, and writes that LevelDB refused.
     """
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:

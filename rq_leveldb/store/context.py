@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import Reply
@@ -21,12 +22,37 @@ if TYPE_CHECKING:
 V = TypeVar('V', bound=Value)
 
 
-class Services(Protocol):
+@dataclass(frozen=True)
+class Services:
     """What a command may ask of the rest of the store, which it does not know.
 
-    :ivar commands: every command by its name in lower case
-    :ivar clients: every connected client by its number
-    :ivar refused: why the database is closed after it refused a write, empty while it is open
+    Attributes:
+        commands: every command by its name in lower case.
+        clients: every connected client by its number.
+        watches: all WATCHes.
+        pubsub: all subscriptions.
+        sandbox: all scripts.
+        script_time: of the script that runs.
+        settings: what the store was told.
+        statistics: what it counts.
+        call: executes one command in the open transaction, as EXEC and scripts do; raises its error.
+        block: lets the client wait. Its attempt gets the key that changed; see :meth:`Context.block` for the rest.
+        unblock: ends a client's waiting, as if its time were over or with an error; says whether it was waiting.
+        blocked_clients: how many clients wait.
+        blocking_keys: how many keys somebody waits for.
+        waited_places: the keys of a database that somebody waits for.
+        monitor: shows a client every command from now on, or none any more.
+        forget_statistics: says that the counters were reset.
+        demand_fsync: from now on every acknowledged write is synced.
+        is_synced: whether everything that was written would survive a loss of power.
+        wait_for_sync: lets the client wait until that is so: seconds (0 for ever), the reply, and that of a time-out.
+        refused: why the database takes no writes, empty while it does.
+        write_trouble: why commands that add data are refused, empty while they are not.
+        swept: how many removed values still have records, and how many have none left.
+        remove_expired: sets whether keys whose time has come are removed though nobody asks for them.
+        pause: holds the commands of clients back for so many ms: those that may write, or all.
+        unpause: lets them go on.
+        shutdown: stops the store once the commands that have arrived are answered.
     """
 
     commands: dict[bytes, Command]
@@ -37,90 +63,36 @@ class Services(Protocol):
     script_time: ScriptTime
     settings: Settings
     statistics: Statistics
-    refused: str
-
-    def call(self, ctx: Context, argv: list[bytes]) -> Reply:
-        """Execute one command in the open transaction, as EXEC and scripts do.
-
-        :raises ReplyError: what the client would have got as an error
-        """
-
-    def block(
-        self,
-        ctx: Context,
-        keys: list[bytes],
-        timeout: float,
-        attempt: Callable[[bytes], Reply],
-        timeout_reply: Reply,
-    ) -> Reply:
-        """Let the client wait.
-
-        :param attempt: gets the key that changed; see :meth:`Context.block` for the rest
-        """
-
-    def unblock(self, client: ClientState, with_error: bool) -> bool:
-        """End a client's waiting, as if its time were over or with an error.
-
-        :returns: whether it was waiting
-        """
-
-    def blocked_clients(self) -> int:
-        """:returns: how many clients wait for a key"""
-
-    def blocking_keys(self) -> int:
-        """:returns: how many keys somebody waits for"""
-
-    def waited_places(self, db: int) -> list[tuple[int, bytes]]:
-        """:returns: the keys of a database that somebody waits for"""
-
-    def monitor(self, client: ClientState, shown: bool) -> None:
-        """Show the client every command from now on, or none any more."""
-
-    def forget_statistics(self) -> None:
-        """The counters were reset."""
-
-    def demand_fsync(self) -> None:
-        """From now on every acknowledged write is synced."""
-
-    def is_synced(self) -> bool:
-        """:returns: whether everything that was written would survive a loss of power"""
-
-    def wait_for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        """Let the client wait until everything that was written up to now would survive a loss of power.
-
-        :param timeout: seconds, 0 for ever
-        :param timeout_reply: the reply when the time is over
-        :returns: what the command has to return
-        """
-
-    def write_trouble(self) -> str:
-        """:returns: why commands that add data are refused, empty if they are not"""
-
-    def swept(self) -> tuple[int, int]:
-        """:returns: of how many removed values records are still there, and of how many they have gone"""
-
-    def remove_expired(self, wanted: bool) -> None:
-        """:param wanted: whether keys whose time has come are removed though nobody asks for them"""
-
-    def pause(self, milliseconds: int, everything: bool) -> None:
-        """Hold the commands of clients back for so long: those that may write, or all."""
-
-    def unpause(self) -> None:
-        """Let them go on."""
-
-    def shutdown(self) -> None:
-        """Stop the store once the commands that have arrived are answered."""
+    call: Callable[[Context, list[bytes]], Reply]
+    block: Callable[[Context, list[bytes], float, Callable[[bytes], Reply], Reply], Reply]
+    unblock: Callable[[ClientState, bool], bool]
+    blocked_clients: Callable[[], int]
+    blocking_keys: Callable[[], int]
+    waited_places: Callable[[int], list[tuple[int, bytes]]]
+    monitor: Callable[[ClientState, bool], None]
+    forget_statistics: Callable[[], None]
+    demand_fsync: Callable[[], None]
+    is_synced: Callable[[], bool]
+    wait_for_sync: Callable[[Context, float, Reply, Reply], Reply]
+    refused: Callable[[], str]
+    write_trouble: Callable[[], str]
+    swept: Callable[[], tuple[int, int]]
+    remove_expired: Callable[[bool], None]
+    pause: Callable[[int, bool], None]
+    unpause: Callable[[], None]
+    shutdown: Callable[[], None]
 
 
 class Context:
     """One client's view of the store while a command runs.
 
-    :ivar db: number of the selected database
-    :ivar keys: all databases, with the open transaction
-    :ivar client: who asks
-    :ivar resp3: whether replies may use RESP3's types
-    :ivar in_script: whether a script calls
-    :ivar may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over
+    Attributes:
+        db: number of the selected database.
+        keys: all databases, with the open transaction.
+        client: who asks.
+        resp3: whether replies may use RESP3's types.
+        in_script: whether a script calls.
+        may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over.
     """
 
     __slots__ = ('client', 'db', 'in_script', 'keys', 'may_block', 'resp3', 'services')
@@ -140,16 +112,22 @@ class Context:
         return self.keys.now
 
     def find(self, key: bytes) -> Value | None:
-        """:returns: what lives under `key`, of whatever type"""
+        """Return what lives under `key`, of whatever type."""
         return self.keys.find(self.db, key)
 
     def typed(self, key: bytes, type_: type[V]) -> V | None:
-        """:raises ReplyError: WRONGTYPE"""
+        """Return what lives under `key`, if anything.
+
+        Raises:
+            ReplyError: WRONGTYPE.
+        """
         return self.keys.typed(self.db, key, type_)
 
     def first(self, keys: list[bytes], type_: type[V]) -> tuple[bytes, V] | None:
-        """:returns: the first key that exists, and its value
-        :raises ReplyError: WRONGTYPE
+        """Return the first key that exists, and its value.
+
+        Raises:
+            ReplyError: WRONGTYPE.
         """
         for key in keys:
             value = self.typed(key, type_)
@@ -158,8 +136,10 @@ class Context:
         return None
 
     def typed_or_new(self, key: bytes, type_: type[V]) -> V:
-        """:returns: the key's value, or an empty one that becomes the key's when it is marked as changed
-        :raises ReplyError: WRONGTYPE
+        """Return the key's value, or an empty one that becomes the key's when it is marked as changed.
+
+        Raises:
+            ReplyError: WRONGTYPE.
         """
         return self.keys.typed_or_new(self.db, key, type_)
 
@@ -171,12 +151,26 @@ class Context:
         """Mark what a key holds as changed, without telling those who watch or wait for the key."""
         self.keys.kept(value)
 
+    def new(self, type_: type[V]) -> V:
+        """Return an empty value that is no key's yet."""
+        return self.keys.new(type_)
+
+    def assign(self, key: bytes, data: bytes, expire: int = 0) -> None:
+        """Let `key` hold a string, whatever it held before.
+
+        Args:
+            key: the key.
+            data: the string.
+            expire: Unix time in ms, 0 for never.
+        """
+        self.keys.assign(self.db, key, data, expire)
+
     def put(self, key: bytes, value: Value) -> None:
         """Let `key` hold `value` whatever it held before, without an expiry unless `value` has one."""
         self.keys.put(self.db, key, value)
 
     def delete(self, key: bytes) -> bool:
-        """:returns: whether there was such a key"""
+        """Return whether there was such a key."""
         return self.keys.delete(self.db, key)
 
     def call(self, argv: list[bytes]) -> Reply:
@@ -193,13 +187,16 @@ class Context:
     ) -> Reply:
         """Wait until `take` succeeds. The command has tried once already, in vain.
 
-        :param keys: `take` is tried again when one of these changed; who waits longest for a key comes first
-        :param type_: only if that key holds this now; None for whatever it holds, if anything
-        :param timeout: seconds, 0 for ever
-        :param take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
-            nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
-        :param timeout_reply: the reply when the time is over, or at once where a command may not block
-        :returns: what the command has to return
+        Args:
+            keys: `take` is tried again when one of these changed; who waits longest for a key comes first.
+            type_: only if that key holds this now; None for whatever it holds, if anything.
+            timeout: seconds, 0 for ever.
+            take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
+                nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
+            timeout_reply: the reply when the time is over, or at once where a command may not block.
+
+        Returns:
+            What the command has to return.
         """
         if not self.may_block:
             return timeout_reply
@@ -216,7 +213,8 @@ class Context:
 
         All as in `block`.
 
-        :raises ReplyError: as `take`
+        Raises:
+            ReplyError: as `take`.
         """
         reply = take()
         return self.block(keys, type_, timeout, take, timeout_reply) if reply is None else reply

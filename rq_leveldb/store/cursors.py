@@ -27,8 +27,10 @@ class Cursors:
         return len(self._elements)
 
     def issue(self, element: bytes) -> int:
-        """:param element: the last one that the client has seen
-        :returns: the cursor, never 0
+        """Return the cursor, never 0.
+
+        Args:
+            element: the last one that the client has seen.
         """
         digest = hashlib.blake2b(element, digest_size=8).digest()
         cursor = int.from_bytes(digest, 'big') >> (64 - _BITS) or 1
@@ -42,5 +44,5 @@ class Cursors:
         return cursor
 
     def resolve(self, cursor: int) -> bytes | None:
-        """:returns: the element that the scan goes on behind, None to start over"""
+        """Return the element that the scan goes on behind, None to start over."""
         return self._elements.get(cursor)

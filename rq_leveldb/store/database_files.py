@@ -33,10 +33,12 @@ class _Log(NamedTuple):
 
 
 class DatabaseFiles:
-    """
-    :param directory: LevelDB's own directory, just opened
-    :param live_tables: gives LevelDB's property `sstables`
-    :param flush: has LevelDB put what is in memory into a table, and begin a new log
+    """Files of an open LevelDB that the next start needs.
+
+    Args:
+        directory: LevelDB's own directory, just opened.
+        live_tables: gives LevelDB's property `sstables`.
+        flush: has LevelDB put what is in memory into a table, and begin a new log.
     """
 
     def __init__(self, directory: Path, live_tables: Callable[[], bytes], flush: Callable[[], None]) -> None:
@@ -53,7 +55,8 @@ class DatabaseFiles:
 
         A log that was removed is made up for as long as all else is there, since what it held is also in memory.
 
-        :returns: what became of a file that is needed, for people; '' if all are there, or nobody can tell
+        Returns:
+            What became of a file that is needed, for people; '' if all are there, or nobody can tell.
         """
         try:
             status = os.stat(self._directory)
@@ -103,6 +106,6 @@ class DatabaseFiles:
         return _Log(number, path, identity_of(os.stat(path)))
 
     def _numbered(self, suffixes: tuple[str, ...]) -> dict[int, str]:
-        """:returns: the names of LevelDB's files of these kinds, by number"""
+        """Return the names of LevelDB's files of these kinds, by number."""
         parts = ((name, *os.path.splitext(name)) for name in os.listdir(self._directory))
         return {int(stem): name for name, stem, suffix in parts if suffix in suffixes and stem.isdecimal()}

@@ -20,7 +20,8 @@ RESERVED = 20 + FREE
 def raise_limit() -> None:
     """Let this process open what all its clients need, or as much of it as the system grants.
 
-    :raises errors.StoreError: that is too little for any
+    Raises:
+        errors.StoreError: that is too little for any.
     """
     soft, hard = _limits()
     wanted = min(MAX_CLIENTS + RESERVED, hard)
@@ -35,14 +36,15 @@ def raise_limit() -> None:
 
 
 def most_clients() -> int:
-    """:returns: how many clients may be connected; the limit may be changed while the store runs"""
+    """Return how many clients may be connected; the limit may be changed while the store runs."""
     return max(0, min(MAX_CLIENTS, _limits()[0] - RESERVED))
 
 
 def is_reserved(descriptor: int) -> bool:
-    """
-    :param descriptor: a new one; the system gives the lowest that is free
-    :returns: whether it is one of those that are kept free
+    """Return whether it is one of those that are kept free.
+
+    Args:
+        descriptor: a new one; the system gives the lowest that is free.
     """
     return descriptor >= _limits()[0] - FREE
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 from rq_leveldb.store import command as flags
 from rq_leveldb.store import encoding
@@ -53,7 +54,8 @@ _COMMAND, _ARGUMENT = 64, 48
 class UnitAborted(Exception):
     """Nothing of the open unit may be kept.
 
-    :param error: what its clients are told
+    Args:
+        error: what its clients are told.
     """
 
     def __init__(self, error: ReplyError) -> None:
@@ -80,9 +82,10 @@ class _Row:
 class Dispatcher:
     """Executes commands.
 
-    :param commands: every command there is
-    :param keyspace: the data
-    :param services: what commands may ask for; usually the server
+    Args:
+        commands: every command there is.
+        keyspace: the data.
+        services: what commands may ask for; usually the server.
     """
 
     def __init__(
@@ -139,9 +142,12 @@ class Dispatcher:
     def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute or queue one command that a client sent.
 
-        :returns: its reply, errors included
-        :raises UnitAborted: the open unit has to be rolled back
-        :raises Exception: likewise, for a fault of ours or damaged data
+        Returns:
+            Its reply, errors included.
+
+        Raises:
+            UnitAborted: the open unit has to be rolled back.
+            Exception: likewise, for a fault of ours or damaged data.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
@@ -179,7 +185,7 @@ class Dispatcher:
         client.last_command = command.name
         keyspace = self.keyspace
         keyspace.tick()
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             reply = self._run(ctx, row, argv)
         except ReplyError as fault:
@@ -188,7 +194,7 @@ class Dispatcher:
             # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
             reply = fault.with_traceback(None)
             fault.__context__ = None
-        elapsed = time.perf_counter() - started
+        elapsed = perf_counter() - started
         statistics.calls += 1
         statistics.seconds += elapsed
         self.statistics.commands += 1
@@ -208,7 +214,8 @@ class Dispatcher:
     def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Answer a command that a client sent while a script of another one runs.
 
-        :returns: BUSY for most of them
+        Returns:
+            BUSY for most of them.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
@@ -232,7 +239,8 @@ class Dispatcher:
     def begin(self, ctx: Context) -> bool:
         """Do what MULTI does, at a fraction of the cost.
 
-        :returns: whether that was done; if not, something is unusual and MULTI has to be executed
+        Returns:
+            Whether that was done; if not, something is unusual and MULTI has to be executed.
         """
         client = ctx.client
         if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
@@ -245,8 +253,11 @@ class Dispatcher:
     def queue_ahead(self, ctx: Context, commands: deque[list[bytes]]) -> int:
         """Queue what has arrived of an open transaction, at a fraction of the cost.
 
-        :param commands: what came next; loses what was queued, which ends before EXEC and before any error
-        :returns: how many commands were queued
+        Args:
+            commands: what came next; loses what was queued, which ends before EXEC and before any error.
+
+        Returns:
+            How many commands were queued.
         """
         client = ctx.client
         queue = client.queue
@@ -269,7 +280,8 @@ class Dispatcher:
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one command of a transaction or a script, inside the open unit.
 
-        :raises ReplyError: its error
+        Raises:
+            ReplyError: its error.
         """
         row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None:
@@ -278,7 +290,7 @@ class Dispatcher:
             raise wrong_arity(row.command.name)
         statistics = row.statistics
         statistics.calls += 1
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             reply = self._run(ctx, row, argv)
         except ReplyError as error:
@@ -286,7 +298,7 @@ class Dispatcher:
             self._count(error)
             raise
         finally:
-            elapsed = time.perf_counter() - started
+            elapsed = perf_counter() - started
             statistics.seconds += elapsed
             if elapsed * 1e6 >= self.settings.slower_than >= 0:
                 self._remember_slow(ctx.client, argv, elapsed)
@@ -305,10 +317,11 @@ class Dispatcher:
             raise self.damage(ctx, row.command, argv, fault) from fault
 
     def damage(self, ctx: Context, command: Command | None, argv: list[bytes], fault: Exception) -> DamagedRecord:
-        """
-        :param command: what met damaged records; None for what `argv` calls
-        :param fault: one of `encoding.UNREADABLE`
-        :returns: it, with the keys that the command names
+        """Return it, with the keys that the command names.
+
+        Args:
+            command: what met damaged records; None for what `argv` calls.
+            fault: one of `encoding.UNREADABLE`.
         """
         command = command or find(self.commands, argv)
         if command is None or not command.keys[0]:
@@ -333,6 +346,13 @@ class Dispatcher:
             shown = line(ctx, argv)
             for client in list(self.monitors.values()):
                 client.send(shown)
+
+    def monitor(self, client: ClientState, shown: bool) -> None:
+        """Show a client every command from now on, or none any more."""
+        if shown:
+            self.monitors[client.number] = client
+        else:
+            self.monitors.pop(client.number, None)
 
     def waited(self, client: ClientState, reply: Reply) -> None:
         """A client's waiting has ended, with this reply."""
@@ -439,7 +459,11 @@ class Dispatcher:
 
 
 def damaged(directory: Path, reason: str) -> ReplyError:
-    """:param reason: what cannot be read, in words"""
+    """Return the error of a command that met damaged data.
+
+    Args:
+        reason: what cannot be read, in words.
+    """
     return ReplyError(
         f'MISCONF the database in {directory} is damaged or cannot be read ({reason}). Other keys can be used; '
         'rq-leveldb check says what is damaged, and with --fix saves what can be read'
@@ -447,7 +471,7 @@ def damaged(directory: Path, reason: str) -> ReplyError:
 
 
 def words_of(fault: DamagedRecord) -> str:
-    """:returns: what is damaged, and of which key"""
+    """Return what is damaged, and of which key."""
     names = [
         f"'{key[encoding.META_PREFIX_SIZE :][:SHOWN_BYTES].decode('utf-8', 'surrogateescape')}'"
         for key in islice(fault.keys, _SHOWN_KEYS)

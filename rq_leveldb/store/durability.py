@@ -56,12 +56,14 @@ class _Changed:
 
 
 class Durability:
-    """
-    :param always: every acknowledged write is synced
-    :param loop: where `release` callbacks run
-    :param statistics: where syncs are counted
-    :param on_failure: called when a sync failed, with its reason; returns whether all was made durable in another way,
-        else what waits is not released
+    """Syncs the database, and holds replies back until that was done where they depend on it.
+
+    Args:
+        always: every acknowledged write is synced.
+        loop: where `release` callbacks run.
+        statistics: where syncs are counted.
+        on_failure: called when a sync failed, with its reason; returns whether all was made durable in another way,
+            else what waits is not released.
     """
 
     def __init__(
@@ -96,14 +98,16 @@ class Durability:
     def changed(self, keys: set[bytes], everything: bool) -> None:
         """A unit that changed at most these keys was committed.
 
-        :param everything: it may have changed more
+        Args:
+            everything: it may have changed more.
         """
         self._changed.add(keys, everything)
 
     def concerns(self, keys: set[bytes], everything: bool) -> bool:
-        """
-        :param everything: more was looked at than these keys
-        :returns: whether any of it is not durable yet
+        """Return whether any of it is not durable yet.
+
+        Args:
+            everything: more was looked at than these keys.
         """
         return self._changed.concerns(keys, everything) or self._in_sync.concerns(keys, everything)
 
@@ -127,8 +131,9 @@ class Durability:
     def committed(self, wrote: bool, release: Release) -> None:
         """A unit was committed.
 
-        :param wrote: whether it changed anything
-        :param release: sends its replies
+        Args:
+            wrote: whether it changed anything.
+            release: sends its replies.
         """
         if wrote and not self._unsynced_since:
             self._unsynced_since = time.monotonic()
@@ -140,12 +145,14 @@ class Durability:
             self.when_synced(release)
 
     def is_synced(self) -> bool:
-        """:returns: whether everything that was committed has been synced"""
+        """Return whether everything that was committed has been synced."""
         return not self._unsynced_since and not self._running
 
     def when_synced(self, release: Release) -> None:
-        """
-        :param release: called once everything that was committed up to now has been synced; that is not put off
+        """Do something once everything that was committed up to now has been synced.
+
+        Args:
+            release: called once everything that was committed up to now has been synced; that is not put off.
         """
         if self.is_synced():
             release()
@@ -159,7 +166,7 @@ class Durability:
                 self._start()
 
     def _begin(self) -> tuple[float, list[Release]]:
-        """:returns: since when the oldest write waits for the sync that begins, and who waits"""
+        """Return since when the oldest write waits for the sync that begins, and who waits."""
         since, self._unsynced_since = self._unsynced_since, 0.0
         released, self._waiting = self._waiting, []
         return since, released
@@ -237,7 +244,8 @@ class Durability:
     async def drain(self) -> None:
         """Sync until nothing is left unsynced and nobody waits, also of what is committed meanwhile.
 
-        :raises OSError: it cannot be synced; who waits is not released
+        Raises:
+            OSError: it cannot be synced; who waits is not released.
         """
         if self._timer is not None:
             self._timer.cancel()

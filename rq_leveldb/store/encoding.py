@@ -1,13 +1,15 @@
-"""The byte layout of the database, and its version; pure. No other module knows bytes (docs/format.rst explains it).
+r"""The byte layout of the database, and its version; pure (docs/format.rst explains it).
+
+No other module knows bytes, so all of it is in this one, long as that is.
 
 ::
 
-    \\x00 format                    -> the format's version, decimal
-    \\x00 batches                   -> how many batches were written, this one included, 8 bytes
-    \\x00 version                   -> the first incarnation that no earlier run can have used, 8 bytes
-    \\x00 next namespace           -> the first namespace that no database ever had, 4 bytes
-    \\x00 namespace  db             -> the namespace that holds the keys of database `db`, 4 bytes
-    \\x00 count  namespace          -> how many keys the namespace holds, 8 bytes
+    \x00 format                    -> the format's version, decimal
+    \x00 batches                   -> how many batches were written, this one included, 8 bytes
+    \x00 version                   -> the first incarnation that no earlier run can have used, 8 bytes
+    \x00 next namespace           -> the first namespace that no database ever had, 4 bytes
+    \x00 namespace  db             -> the namespace that holds the keys of database `db`, 4 bytes
+    \x00 count  namespace          -> how many keys the namespace holds, 8 bytes
     M namespace key                -> the meta record of a key
     D version tag ...              -> a member of the value whose incarnation is `version`
     X due namespace key            -> the key has to be looked at when the clock (ms) passes `due`
@@ -51,9 +53,9 @@ stream      ``g group``                                            number, last 
                                                                    which none is pending
 stream      ``c number consumer``                                  seen, active, pending
 stream      ``p number ms seq``                                    delivered, times delivered, consumer
-stream      ``p number``, then 17 times ``\\xff``                    nothing
+stream      ``p number``, then 17 times ``\xff``                    nothing
 stream      ``q number size consumer ms seq``                      nothing
-stream      ``q number size consumer``, then 17 times ``\\xff``      nothing
+stream      ``q number size consumer``, then 17 times ``\xff``      nothing
 ==========  =====================================================  ====================
 
 An id is two numbers, ms and seq. A checksum is the CRC-32 of what follows it (4 bytes): in its order, whatever the
@@ -120,8 +122,9 @@ u32 = _U32.pack
 class DamagedRecord(ValueError):
     """A record that says what cannot be, or that is missing beside another one.
 
-    :param reason: what is wrong, in words
-    :param keys: whose it is, as meta keys; empty if that is not known here
+    Args:
+        reason: what is wrong, in words.
+        keys: whose it is, as meta keys; empty if that is not known here.
     """
 
     def __init__(self, reason: str, keys: Sequence[bytes] = ()) -> None:
@@ -135,10 +138,11 @@ UNREADABLE = (DamagedRecord, struct.error)
 
 
 def of_keys(fault: Exception, keys: Sequence[bytes]) -> DamagedRecord:
-    """
-    :param fault: one of `UNREADABLE`
-    :param keys: whose records were read, as meta keys
-    :returns: the same, with keys
+    """Return the same, with keys.
+
+    Args:
+        fault: one of `UNREADABLE`.
+        keys: whose records were read, as meta keys.
     """
     if isinstance(fault, DamagedRecord):
         return fault if fault.keys else DamagedRecord(fault.reason, keys)
@@ -161,7 +165,7 @@ def read_u32(data: bytes, offset: int = 0) -> int:
 
 
 def after(prefix: bytes) -> bytes:
-    """:returns: the first key behind every key that starts with `prefix` (which must not be all 0xff)"""
+    """Return the first key behind every key that starts with `prefix` (which must not be all 0xff)."""
     stripped = prefix.rstrip(b'\xff')
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
@@ -183,14 +187,16 @@ _OWN_SIZES = {BATCHES_KEY: 8, NEXT_VERSION_KEY: 8, NEXT_NAMESPACE_KEY: 4}
 
 
 def read_format(record: bytes) -> int:
-    """:returns: the format's version
-    :raises ValueError: it is no number
+    """Return the format's version.
+
+    Raises:
+        ValueError: it is no number.
     """
     return int(record)
 
 
 def is_own_record(key: bytes, value: bytes) -> bool:
-    """:returns: whether the value of one of the store's own records can be read; True for one that is not known"""
+    """Return whether one of the store's own records can be read; True for one that is not known."""
     if key == FORMAT_KEY:
         return value.isdigit()
     size = _OWN_SIZES.get(key)
@@ -210,12 +216,16 @@ def meta_prefix(namespace: bytes) -> bytes:
 
 
 def expiry_key(due: int, meta_key: bytes) -> bytes:
-    """:param due: Unix time in ms"""
+    """Return the key of an entry in the expiry index.
+
+    Args:
+        due: Unix time in ms.
+    """
     return EXPIRY_PREFIX + u64(due) + meta_key[1:]
 
 
 def split_expiry_key(key: bytes) -> tuple[int, bytes]:
-    """:returns: due (Unix time in ms) and the meta key"""
+    """Return when an entry is due (Unix time in ms), and its meta key."""
     return read_u64(key, 1), META_PREFIX + key[9:]
 
 
@@ -243,8 +253,10 @@ _TAG = 9
 
 
 def split_member_key(key: bytes) -> tuple[int, bytes, bytes]:
-    """:returns: version, tag, and what stands behind them
-    :raises ValueError: it is too short
+    """Return version, tag, and what stands behind them.
+
+    Raises:
+        ValueError: it is too short.
     """
     tag = key[_TAG : _TAG + 1]
     if not tag:
@@ -260,7 +272,7 @@ def meta_record(type_code: int, expire: int, indexed: int, body: bytes) -> bytes
 
 
 def meta_header(record: bytes) -> tuple[int, int, int]:
-    """:returns: type, expire and indexed"""
+    """Return type, expire and indexed."""
     header: tuple[int, int, int] = _HEADER.unpack_from(record)
     return header
 
@@ -274,7 +286,7 @@ def counted_body(version: int, count: int) -> bytes:
 
 
 def read_counted_body(record: bytes) -> tuple[int, int]:
-    """:returns: version and count of a value that is large, whatever its type"""
+    """Return version and count of a value that is large, whatever its type."""
     body: tuple[int, int] = _TWO.unpack_from(record, _HEADER_SIZE)
     return body
 
@@ -282,7 +294,8 @@ def read_counted_body(record: bytes) -> tuple[int, int]:
 def check_large(record: bytes) -> None:
     """See that the record of a large value says what can be, so that what goes by it comes to an end.
 
-    :raises DamagedRecord: it does not
+    Raises:
+        DamagedRecord: it does not.
     """
     type_code = record[0]
     size = _BODY_SIZES.get(type_code)
@@ -299,7 +312,7 @@ def check_large(record: bytes) -> None:
 
 
 def meta_version(record: bytes) -> int:
-    """:returns: the incarnation that the record's members live under, 0 if it has none"""
+    """Return the incarnation that the record's members live under, 0 if it has none."""
     if record[0] in _WITHOUT_MEMBERS:
         return 0
     return read_u64(record, _HEADER_SIZE)
@@ -334,7 +347,11 @@ MAX_NUMBER = (1 << 63) - 1
 
 
 def check_number(number: int) -> None:
-    """:raises DamagedRecord: it is too large for a reply"""
+    """Check a number that a record says.
+
+    Raises:
+        DamagedRecord: it is too large for a reply.
+    """
     if number > MAX_NUMBER:
         raise DamagedRecord('a number in one of its records is too large')
 
@@ -347,10 +364,11 @@ StreamId = tuple[int, int]
 class StreamBody:
     """What a stream's meta record says.
 
-    :param last: the greatest id that was ever added, or set
-    :param added: how many entries were ever added
-    :param deleted: the greatest id that was deleted
-    :param floor: no entry has a smaller id
+    Args:
+        last: the greatest id that was ever added, or set.
+        added: how many entries were ever added.
+        deleted: the greatest id that was deleted.
+        floor: no entry has a smaller id.
     """
 
     version: int
@@ -373,7 +391,11 @@ def read_stream_body(record: bytes) -> StreamBody:
 
 
 def stream_entries_body(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """:param entries: ids (16 bytes) and what the entries hold"""
+    """Return what a small stream holds.
+
+    Args:
+        entries: ids (16 bytes) and what the entries hold.
+    """
     return strings_body([part for entry in entries for part in entry])
 
 
@@ -383,7 +405,7 @@ def read_stream_entries_body(record: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def strings_body(items: Sequence[bytes]) -> bytes:
-    """:returns: any number of byte strings as one: count, lengths, bytes"""
+    """Return any number of byte strings as one: count, lengths, bytes."""
     count = len(items)
     return struct.pack(f'>{count + 1}I', count, *map(len, items)) + b''.join(items)
 
@@ -405,7 +427,8 @@ def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
 def check_strings(data: bytes, offset: int = 0) -> list[bytes]:
     """As :func:`read_strings_body`, from bytes that may be anything.
 
-    :raises ValueError: they are not the byte strings that they say, or more
+    Raises:
+        ValueError: they are not the byte strings that they say, or more.
     """
     try:
         count = read_u32(data, offset)
@@ -417,8 +440,10 @@ def check_strings(data: bytes, offset: int = 0) -> list[bytes]:
 
 
 def check_small(record: bytes) -> list[bytes]:
-    """:returns: the byte strings in the meta record of a small hash, set or stream
-    :raises ValueError: it does not hold such ones
+    """Return the byte strings in the meta record of a small hash, set or stream.
+
+    Raises:
+        ValueError: it does not hold such ones.
     """
     return check_strings(record, _HEADER_SIZE + (_STREAM.size if record[0] == TYPE_SMALL_STREAM else 0))
 
@@ -478,7 +503,7 @@ LIST_OFTEN = b'\x01'
 
 
 def list_element_id(element: bytes) -> bytes:
-    """:returns: what identifies an element in a key, without end or length of its own being in doubt"""
+    """Return what identifies an element in a key, without end or length of its own being in doubt."""
     if len(element) <= 64:
         return bytes((len(element),)) + element
     return b'\xff' + hashlib.blake2b(element, digest_size=24).digest()
@@ -489,17 +514,21 @@ def list_value(version: int, element_id: bytes) -> bytes:
 
 
 def list_occurrences(version: int, element_id: bytes) -> bytes:
-    """:returns: the prefix under which the positions of an element stand"""
+    """Return the prefix under which the positions of an element stand."""
     return MEMBER_PREFIX + _U64_TAG(version, b'w') + element_id
 
 
 def occurrences_record(count: int, floor: int) -> bytes:
-    """:param floor: no smaller position holds the element"""
+    """Return the value of an element that may occur more than once.
+
+    Args:
+        floor: no smaller position holds the element.
+    """
     return _TWO.pack(count, floor)
 
 
 def read_occurrences_record(record: bytes) -> tuple[int, int] | None:
-    """:returns: count and floor; None if the record holds the element's one position"""
+    """Return count and floor; None if the record holds the element's one position."""
     if len(record) == 8:
         return None
     count, floor = _TWO.unpack(record)
@@ -514,12 +543,20 @@ _HOLES = (None, None, struct.Struct('>64B'), struct.Struct('>64H'), struct.Struc
 
 
 def list_holes(version: int, level: int, block: int) -> bytes:
-    """:param level: 1 for blocks of 64 positions, 2 for blocks of 64 of those, and so on"""
+    """Return the key of a block of holes.
+
+    Args:
+        level: 1 for blocks of 64 positions, 2 for blocks of 64 of those, and so on.
+    """
     return MEMBER_PREFIX + _U64_TAG(version, b'h') + bytes((level,)) + u64(block)
 
 
 def holes_record(level: int, counts: Sequence[int]) -> bytes:
-    """:param counts: how many holes each of the block's 64 parts has; level 2 and above"""
+    """Return the value of a block of holes.
+
+    Args:
+        counts: how many holes each of the block's 64 parts has; level 2 and above.
+    """
     layout = _HOLES[level]
     assert layout is not None
     return layout.pack(*counts)
@@ -535,7 +572,7 @@ ZERO_SCORE = 1 << 63
 
 
 def score_bytes(score: float) -> bytes:
-    """:returns: 8 bytes that sort as the number does; -0.0 equals 0.0"""
+    """Return 8 bytes that sort as the number does; -0.0 equals 0.0."""
     bits: int = _U64.unpack(_DOUBLE.pack(score + 0.0))[0]
     if bits & ZERO_SCORE:
         bits ^= 0xFFFFFFFFFFFFFFFF
@@ -545,7 +582,7 @@ def score_bytes(score: float) -> bytes:
 
 
 def read_score(data: bytes, offset: int = 0) -> float:
-    bits = read_u64(data, offset)
+    bits: int = _U64.unpack_from(data, offset)[0]
     if bits & ZERO_SCORE:
         bits ^= ZERO_SCORE
     else:
@@ -566,7 +603,7 @@ def sorted_set_members(version: int) -> bytes:
 
 
 def sorted_set_entries(version: int) -> bytes:
-    """:returns: the prefix under which entries stand; an entry is the bytes of its score and its member"""
+    """Return the prefix under which entries stand; an entry is the bytes of its score and its member."""
     return MEMBER_PREFIX + u64(version) + b'z'
 
 
@@ -593,19 +630,18 @@ def read_stream_id(data: bytes, offset: int = 0) -> StreamId:
     return ms, seq
 
 
-def stream_entry(version: int, ms: int, seq: int) -> bytes:
-    return MEMBER_PREFIX + u64(version) + b'x' + _TWO.pack(ms, seq)
-
-
 def stream_groups(version: int) -> bytes:
     return MEMBER_PREFIX + u64(version) + b'g'
 
 
 def group_record(number: int, last: StreamId, read: int | None, pending: int, floor: StreamId) -> bytes:
-    """:param number: what the group's consumers and pending entries are found by
-    :param read: how many entries it has read, None if that is not known
-    :param pending: how many entries are pending
-    :param floor: no pending entry has a smaller id
+    """Return the value of a group.
+
+    Args:
+        number: what the group's consumers and pending entries are found by.
+        read: how many entries it has read, None if that is not known.
+        pending: how many entries are pending.
+        floor: no pending entry has a smaller id.
     """
     return _GROUP.pack(number, *last, _NOT_KNOWN if read is None else read, pending, *floor)
 
@@ -623,7 +659,12 @@ def group_consumers(version: int, group: int) -> bytes:
 
 
 def consumer_record(seen: int, active: int | None, pending: int) -> bytes:
-    """:param seen: Unix time in ms; :param active: likewise, None for never"""
+    """Return the value of a consumer.
+
+    Args:
+        seen: Unix time in ms.
+        active: likewise, None for never.
+    """
     return _CONSUMER.pack(seen, _NOT_KNOWN if active is None else active, pending)
 
 
@@ -641,7 +682,11 @@ def group_pending(version: int, group: int) -> bytes:
 
 
 def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
-    """:param delivered: Unix time in ms"""
+    """Return the value of a pending entry.
+
+    Args:
+        delivered: Unix time in ms.
+    """
     return _PENDING.pack(delivered, times) + consumer
 
 
@@ -657,5 +702,5 @@ def consumer_pending(version: int, group: int, consumer: bytes) -> bytes:
 
 
 def group_consumers_pending(version: int, group: int) -> bytes:
-    """:returns: what :func:`consumer_pending` begins with, whoever the consumer is"""
+    """Return what :func:`consumer_pending` begins with, whoever the consumer is."""
     return MEMBER_PREFIX + u64(version) + b'q' + u64(group)

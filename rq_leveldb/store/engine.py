@@ -18,7 +18,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ ReadFailed = plyvel.Error
 class WriteRefused(Exception):
     """LevelDB did not take a batch: nothing of it may be acknowledged, nor anything later, until it was reopened.
 
-    :param reason: what LevelDB or the operating system said
+    Args:
+        reason: what LevelDB or the operating system said.
     """
 
     def __init__(self, reason: str) -> None:
@@ -70,9 +71,14 @@ class WriteRefused(Exception):
 class Engine:
     """One open LevelDB.
 
-    :param directory: LevelDB's own directory; a database is created if it is missing or empty
-    :ivar removed: records that were removed; whoever makes something of that takes off what it has seen to
-    :raises errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format
+    Args:
+        directory: LevelDB's own directory; a database is created if it is missing or empty.
+
+    Attributes:
+        removed: records that were removed; whoever makes something of that takes off what it has seen to.
+
+    Raises:
+        errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -127,7 +133,8 @@ class Engine:
     def loss(self) -> str:
         """See whether another start would find what was written, and make up for a log that would not be there.
 
-        :returns: what became of a file that is needed; '' if all are there, or nobody can tell
+        Returns:
+            What became of a file that is needed; '' if all are there, or nobody can tell.
         """
         return '' if not self.is_open else self._files.loss()
 
@@ -138,7 +145,8 @@ class Engine:
     def _look_at_files(self) -> None:
         """See to it that nothing is missing from the files that LevelDB is going to replay.
 
-        :raises errors.CorruptDatabase: something is
+        Raises:
+            errors.CorruptDatabase: something is.
         """
         path = self.directory / 'CURRENT'
         try:
@@ -184,7 +192,8 @@ class Engine:
 
         What it finds in its log it writes to a table and syncs, so that all of it is durable afterwards.
 
-        :raises errors.StoreError: it cannot be opened, or a batch that it took is not there
+        Raises:
+            errors.StoreError: it cannot be opened, or a batch that it took is not there.
         """
         written = self._batches
         self.close()
@@ -200,7 +209,7 @@ class Engine:
             )
 
     def can_grow(self) -> bool:
-        """:returns: whether the disk takes what opening the database anew would write"""
+        """Return whether the disk takes what opening the database anew would write."""
         probe = self.directory.with_name('probe')
         try:
             size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
@@ -219,9 +228,12 @@ class Engine:
     def write(self, records: dict[bytes, bytes | None]) -> None:
         """Write all records or none.
 
-        :param records: keys with their new values, None to delete
-        :raises WriteRefused: LevelDB or the disk refused
-        :raises MemoryError: there is not enough for it; nothing was written
+        Args:
+            records: keys with their new values, None to delete.
+
+        Raises:
+            WriteRefused: LevelDB or the disk refused.
+            MemoryError: there is not enough for it; nothing was written.
         """
         size = sum(map(len, filter(None, records.values())))
         if size > LARGE_BATCH:
@@ -247,8 +259,11 @@ class Engine:
     def compact(self, start: bytes) -> bytes | None:
         """Let LevelDB drop what was removed or written over in a slice of the keys; may run in a thread beside writes.
 
-        :param start: where the slice before ended, b'' for the first
-        :returns: where this one ended; None behind the last key
+        Args:
+            start: where the slice before ended, b'' for the first.
+
+        Returns:
+            Where this one ended; None behind the last key.
         """
         with self._compacting:
             if not self.is_open:
@@ -272,14 +287,16 @@ class Engine:
         return high.to_bytes(_KEY_WIDTH, 'big')
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """
-        :returns: the records with start <= key < stop as they are now, whatever is written meanwhile
-        :raises ReadFailed: LevelDB cannot read one of them, now or when the records are taken
+        """Return the records with start <= key < stop as they are now, whatever is written meanwhile.
+
+        Raises:
+            ReadFailed: LevelDB cannot read one of them, now or when the records are taken.
         """
         if reverse:
             return self._backwards(start, stop)
-        found = self._db.iterator(start=start, stop=stop, verify_checksums=True)
-        return chain(found, self._end(stop))
+        records = self._db.iterator(start=start, verify_checksums=True)
+        # A record behind the last one shows that all could be read; only at the end of everything that has to be asked.
+        return takewhile((stop,).__gt__, chain(records, self._end(stop)))
 
     def _end(self, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Nothing more; but where the whole database ends, plyvel 1.5.1 does not ask whether all could be read."""
@@ -335,11 +352,11 @@ class Engine:
         return value
 
     def approximate_size(self, start: bytes, stop: bytes) -> int:
-        """:returns: bytes on disk of the records with start <= key < stop, without those in LevelDB's log"""
+        """Return bytes on disk of the records with start <= key < stop, without those in LevelDB's log."""
         return int(self._db.approximate_size(start, stop))
 
     def size_on_disk(self) -> int:
-        """:returns: bytes; those of the files that can be looked at"""
+        """Return the bytes of the files that can be looked at."""
         total = 0
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.directory):
@@ -351,7 +368,8 @@ class Engine:
 def _find_memory(size: int) -> None:
     """See that memory can be had, since LevelDB ends the process where it finds none.
 
-    :raises MemoryError: it cannot
+    Raises:
+        MemoryError: it cannot.
     """
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
@@ -370,7 +388,7 @@ def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:
 
 
 def is_missing(directory: Path) -> bool:
-    """:returns: whether nothing is there: no directory, or an empty one"""
+    """Return whether nothing is there: no directory, or an empty one."""
     try:
         return not os.listdir(directory)
     except FileNotFoundError:
@@ -382,7 +400,8 @@ def is_missing(directory: Path) -> bool:
 def create(directory: Path) -> None:
     """Make an empty database, which is there as a whole or not at all whatever happens meanwhile.
 
-    :raises errors.StoreError: it cannot be made
+    Raises:
+        errors.StoreError: it cannot be made.
     """
     # LevelDB does not sync the first file that CURRENT names.
     new = directory.with_name(directory.name + '.new')
@@ -403,7 +422,7 @@ def create(directory: Path) -> None:
 
 
 def _unreadable(database: Any) -> list[bytes]:
-    """:returns: keys of the store's own records that are not what they have to be, as long as there are any"""
+    """Return keys of the store's own records that are not what they have to be, as long as there are any."""
     found = []
     with database.iterator(prefix=encoding.OWN_PREFIX, verify_checksums=True) as records:
         for key, value in records:
@@ -415,9 +434,14 @@ def _unreadable(database: Any) -> list[bytes]:
 def settle(directory: Path, *, unordered: bool) -> bool:
     """Make ready to be opened what was salvaged of a database.
 
-    :param unordered: of a key that two tables hold, it is not known which is to be asked first
-    :returns: whether what it says of itself can be read; else that is mended as far as it can be here
-    :raises errors.StoreError: LevelDB cannot open it
+    Args:
+        unordered: of a key that two tables hold, it is not known which is to be asked first.
+
+    Returns:
+        Whether what it says of itself can be read; else that is mended as far as it can be here.
+
+    Raises:
+        errors.StoreError: LevelDB cannot open it.
     """
     with _said_clearly(directory):
         database = plyvel.DB(os.fsencode(directory), create_if_missing=False, paranoid_checks=True)
@@ -450,7 +474,7 @@ def _said_clearly(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def contents(path: Path) -> Iterator[Any]:
-    """:returns: what is in a file, which takes no memory"""
+    """Return what is in a file, which takes no memory."""
     with open(path, 'rb') as file:
         if not os.fstat(file.fileno()).st_size:
             yield b''
@@ -460,23 +484,9 @@ def contents(path: Path) -> Iterator[Any]:
 
 
 def words(error: Exception) -> str:
-    """:returns: what LevelDB said, which plyvel passes on as bytes"""
+    """Return what LevelDB said, which plyvel passes on as bytes."""
     said = error.args[0] if error.args else ''
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
-
-
-def write_anew(path: Path, line: str) -> None:
-    """Put a line into a file in the place of what it holds, at once and for good.
-
-    :raises OSError: it cannot be written
-    """
-    aside = path.with_name(path.name + '.new')
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'w') as file:
-        file.write(line + '\n')
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_directory(path.parent)
 
 
 def sync_file(path: Path) -> None:

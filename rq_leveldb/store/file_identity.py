@@ -14,15 +14,16 @@ nothing of the file, and may pass."""
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """:returns: what no other file has as long as this one exists: its device and number"""
+    """Return a file's device and number, which no other file has as long as this one exists."""
     return status.st_dev, status.st_ino
 
 
 def loss_of(path: Path, known: Identity) -> str:
-    """
-    :param path: where the file was
-    :param known: its identity
-    :returns: what became of it, for people; '' if it is there, or nobody can tell
+    """Return what became of it, for people; '' if it is there, or nobody can tell.
+
+    Args:
+        path: where the file was.
+        known: its identity.
     """
     try:
         status = os.stat(path)

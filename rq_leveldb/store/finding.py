@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """
-    :param where: a file, or a key in words
-    :param problem: what is wrong with it
-    :param remedy: what mending does about it
-    :param at: a byte in the file; None where it is no file
-    :param first: the records from this key of LevelDB's on are lost; None where that is not known
-    :param last: up to this one
-    :param keys: some of the keys of LevelDB's whose last changes are lost
-    :param harmless: the store does not suffer from it, or mends it by itself
+    """One thing that is wrong.
+
+    Args:
+        where: a file, or a key in words.
+        problem: what is wrong with it.
+        remedy: what mending does about it.
+        at: a byte in the file; None where it is no file.
+        first: the records from this key of LevelDB's on are lost; None where that is not known.
+        last: up to this one.
+        keys: some of the keys of LevelDB's whose last changes are lost.
+        harmless: the store does not suffer from it, or mends it by itself.
     """
 
     where: str

@@ -13,10 +13,15 @@ _ESCAPED = [re.escape(bytes((byte,))) for byte in range(256)]
 
 
 class Glob:
-    """:param pattern: ``*`` any bytes, ``?`` one byte, ``[a-c]`` ``[^a-c]`` one of a class; ``\\`` quotes one byte
-    :ivar prefix: what every text that matches begins with
-    :ivar is_literal: only the text `prefix` itself matches
-    :ivar is_prefix: every text that begins with `prefix` matches
+    r"""A pattern as KEYS, SCAN and PSUBSCRIBE take it.
+
+    Args:
+        pattern: ``*`` any bytes, ``?`` one byte, ``[a-c]`` ``[^a-c]`` one of a class; ``\`` quotes one byte.
+
+    Attributes:
+        prefix: what every text that matches begins with.
+        is_literal: only the text `prefix` itself matches.
+        is_prefix: every text that begins with `prefix` matches.
     """
 
     __slots__ = (
@@ -93,7 +98,7 @@ class _Part:
         return self._pattern.match(text, position) is not None
 
     def find(self, text: bytes, position: int, end: int) -> int:
-        """:returns: the first place between `position` and `end`, -1 for none"""
+        """Return the first place between `position` and `end`, -1 for none."""
         if self._pattern is None:
             return text.find(self._literal or b'', position, end)
         found = self._pattern.search(text, position, end)
@@ -101,7 +106,7 @@ class _Part:
 
 
 def _split(pattern: bytes) -> list[list[bytes]]:
-    """:returns: what stands between the stars: for each part, for each byte of a text, a regular expression"""
+    """Return what stands between the stars: for each part, for each byte of a text, a regular expression."""
     segments: list[list[bytes]] = [[]]
     index = 0
     size = len(pattern)
@@ -126,8 +131,10 @@ def _split(pattern: bytes) -> list[list[bytes]]:
 
 
 def _class(pattern: bytes, index: int) -> tuple[bytes, int]:
-    """:param index: behind the bracket
-    :returns: a regular expression for one byte, and where the pattern goes on; a class that is not closed ends with it
+    """Return a regular expression for one byte, and where the pattern goes on; a class that is not closed ends with it.
+
+    Args:
+        index: behind the bracket.
     """
     size = len(pattern)
     negated = pattern[index : index + 1] == b'^'

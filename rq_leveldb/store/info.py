@@ -22,9 +22,10 @@ _PLAIN = '!"#$&\'()*+-./:;<>?@[\\]^_`{|}~'
 
 
 def one_word(text: str, also: str = '') -> str:
-    """:returns: free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL
+    """Return free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL.
 
-    :param also: what may stand as it is, besides
+    Args:
+        also: what may stand as it is, besides.
     """
     return quote(text.encode('utf-8', 'surrogateescape'), safe=_PLAIN + also)
 
@@ -33,14 +34,15 @@ def one_word(text: str, also: str = '') -> str:
 class Settings:
     """How this store was started.
 
-    :ivar directory: the data directory
-    :ivar fsync: ``everysec`` or ``always``
-    :ivar idle: seconds without a client after which the store exits, 0 for never
-    :ivar port: loopback TCP port, 0 for none
-    :ivar slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none
-    :ivar slowlog_length: how many of them are kept
-    :ivar busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never
-    :ivar layout: sizes by which OBJECT ENCODING names values
+    Attributes:
+        directory: the data directory.
+        fsync: ``everysec`` or ``always``.
+        idle: seconds without a client after which the store exits, 0 for never.
+        port: loopback TCP port, 0 for none.
+        slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none.
+        slowlog_length: how many of them are kept.
+        busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never.
+        layout: sizes by which OBJECT ENCODING names values.
     """
 
     directory: DataDirectory
@@ -57,8 +59,9 @@ class Settings:
 class SlowCommand:
     """One row of SLOWLOG.
 
-    :ivar started: Unix time in seconds
-    :ivar duration: microseconds
+    Attributes:
+        started: Unix time in seconds.
+        duration: microseconds.
     """
 
     number: int
@@ -71,7 +74,11 @@ class SlowCommand:
 
 @dataclass
 class CommandStatistics:
-    """:ivar seconds: all calls together"""
+    """Counters of one command.
+
+    Attributes:
+        seconds: all calls together.
+    """
 
     calls: int = 0
     seconds: float = 0.0
@@ -82,7 +89,8 @@ class CommandStatistics:
 class Statistics:
     """Counters since the store's start.
 
-    :ivar saved: Unix time in seconds of the last SAVE or BGSAVE
+    Attributes:
+        saved: Unix time in seconds of the last SAVE or BGSAVE.
     """
 
     started: float = field(default_factory=time.monotonic)  # the time of day may be set meanwhile
@@ -115,7 +123,7 @@ class Statistics:
 
 
 def resident_bytes() -> int:
-    """:returns: this process's resident memory"""
+    """Return this process's resident memory."""
     try:
         with open('/proc/self/statm', 'rb') as file:
             return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
@@ -129,11 +137,12 @@ def resident_bytes() -> int:
 class Snapshot:
     """What INFO shows beside the counters.
 
-    :ivar databases: number, keys and keys with an expiry of each database that holds keys
-    :ivar blocking_keys: keys that somebody waits for
-    :ivar changes: keys that were changed since the last SAVE or BGSAVE
-    :ivar unswept: values without an owner whose records are still there
-    :ivar write_trouble: why commands that add data are refused, empty if they are not
+    Attributes:
+        databases: number, keys and keys with an expiry of each database that holds keys.
+        blocking_keys: keys that somebody waits for.
+        changes: keys that were changed since the last SAVE or BGSAVE.
+        unswept: values without an owner whose records are still there.
+        write_trouble: why commands that add data are refused, empty if they are not.
     """
 
     clients: int
@@ -155,7 +164,7 @@ class Snapshot:
 
 
 def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
-    """:returns: INFO's sections in order, each with its lines"""
+    """Return INFO's sections in order, each with its lines."""
     now = time.time()
     uptime = int(time.monotonic() - statistics.started)
     resident = resident_bytes()

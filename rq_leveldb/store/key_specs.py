@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from rq_leveldb.store.arguments import is_integer
+from rq_leveldb.store.arguments import Options, is_integer
 
 Spec = dict[str, Any]
 Found = list[tuple[bytes, list[str]]]
 
 
 def has_keys(specs: list[Spec]) -> bool:
-    """:returns: whether a command can have keys at all; what SPUBLISH and the like name are none"""
+    """Return whether a command can have keys at all; what SPUBLISH and the like name are none."""
     return any('not_key' not in spec['flags'] for spec in specs)
 
 
 def find_keys(name: str, specs: list[Spec], argv: list[bytes]) -> Found:
-    """
-    :param name: the command's, in lower case
-    :param specs: its key specifications, as COMMAND INFO has them
-    :param argv: all of its arguments, the name first
-    :returns: the keys, each with its flags; none if the arguments are such that there cannot be any
+    """Return the keys, each with its flags; none if the arguments are such that there cannot be any.
+
+    Args:
+        name: the command's, in lower case.
+        specs: its key specifications, as COMMAND INFO has them.
+        argv: all of its arguments, the name first.
     """
     found: Found = []
     for spec in specs:
@@ -80,10 +81,9 @@ def _set_flags(argv: list[bytes]) -> list[str]:
 def _stored_by_sort(argv: list[bytes]) -> Found:
     # Likewise: no specification can say where STORE is, since BY and GET may be followed by any word.
     found: Found = []
-    at = 2
-    while at < len(argv):
-        option = argv[at].upper()
-        if option == b'STORE' and at + 1 < len(argv):
-            found = [(argv[at + 1], ['OW', 'update'])]
-        at += {b'LIMIT': 3, b'GET': 2, b'BY': 2}.get(option, 1)
+    options = Options(argv, 2)
+    for option in options:
+        if option == b'STORE' and options.left():
+            found = [(argv[-options.left()], ['OW', 'update'])]
+        options.values(min({b'LIMIT': 2, b'GET': 1, b'BY': 1}.get(option, 0), options.left()))
     return found

@@ -13,10 +13,11 @@ from __future__ import annotations
 import random
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from itertools import islice
 from typing import Protocol, TypeVar
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
 from rq_leveldb.store.cursors import Cursors
 from rq_leveldb.store.engine import Engine
@@ -30,7 +31,6 @@ from rq_leveldb.store.types.stream import Stream
 from rq_leveldb.store.types.string import String
 from rq_leveldb.store.types.value import Value
 
-DATABASES = 16
 MAX_CACHED_VALUES = 2048
 MAX_CACHED_RECORD = 8192
 """Bytes of a meta record above which its value stays in memory no longer than a transaction."""
@@ -57,6 +57,8 @@ _LOADERS: dict[int, type[_Loadable]] = {
 
 V = TypeVar('V', bound=Value)
 _RANDOM_STEPS = 100
+_SAMPLED = 1000
+"""Records of a value whose size is measured."""
 _COUNTED = 20_000
 """How many of the keys that expire are counted one by one."""
 
@@ -68,9 +70,12 @@ def _number(data: bytes) -> int:
 class Keyspace:
     """All databases of one store, and the one transaction that is open on them.
 
-    :param engine: an open LevelDB
-    :ivar changes: keys that were changed since the last :meth:`note_save`, once for each transaction
-    :ivar keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused
+    Args:
+        engine: an open LevelDB.
+
+    Attributes:
+        changes: keys that were changed since the last :meth:`note_save`, once for each transaction.
+        keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -123,7 +128,7 @@ class Keyspace:
     # -- lookup
 
     def find(self, db: int, key: bytes) -> Value | None:
-        """:returns: what lives under `key`, of whatever type, or None"""
+        """Return what lives under `key`, of whatever type, or None."""
         return self._lookup(self.prefixes[db] + key)
 
     def _lookup(self, meta_key: bytes) -> Value | None:
@@ -157,7 +162,11 @@ class Keyspace:
         return value
 
     def typed(self, db: int, key: bytes, type_: type[V]) -> V | None:
-        """:raises ReplyError: the key holds another type"""
+        """Return what lives under `key`, if anything.
+
+        Raises:
+            ReplyError: the key holds another type.
+        """
         value = self._lookup(self.prefixes[db] + key)
         if value is None:
             return None
@@ -166,21 +175,27 @@ class Keyspace:
         return value
 
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
-        """:returns: the key's value, or an empty one that becomes the key's as soon as it is marked as changed
-        :raises ReplyError: the key holds another type
+        """Return the key's value, or an empty one that becomes the key's as soon as it is marked as changed.
+
+        Raises:
+            ReplyError: the key holds another type.
         """
         meta_key = self.prefixes[db] + key
         value = self._lookup(meta_key)
         if value is None:
-            new = type_(self.overlay, self.overlay.new_version())
+            new = self.new(type_)
             new.meta_key = meta_key
             return new
         if type(value) is not type_:
             raise wrong_type()
         return value
 
+    def new(self, type_: type[V]) -> V:
+        """Return an empty value that is no key's yet."""
+        return type_(self.overlay, self.overlay.new_version())
+
     def count(self, db: int) -> int:
-        """:returns: how many keys the database holds, those included that expired and were not yet removed"""
+        """Return how many keys the database holds, those included that expired and were not yet removed."""
         self.saw_all = True
         return self._count(self.prefixes[db])
 
@@ -192,7 +207,7 @@ class Keyspace:
         return count
 
     def count_expiring(self) -> dict[int, int]:
-        """:returns: for each database how many keys expire; estimated from the first ones where they are very many"""
+        """Return how many keys of each database expire, estimated from the first ones where they are very many."""
         self.write_changes()
         counts = dict.fromkeys(self.prefixes, 0)
         start, stop = encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)
@@ -211,16 +226,20 @@ class Keyspace:
         return {db: min(int(counts[prefix] * share), self._count(prefix)) for db, prefix in enumerate(self.prefixes)}
 
     def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
-        """:param prefix: only keys that begin with it
-        :param after: only keys behind this one
-        :returns: the keys that live now, in an order that stays
+        """Return the keys that live now, in an order that stays.
+
+        Args:
+            prefix: only keys that begin with it.
+            after: only keys behind this one.
         """
         return (key for key, _ in self.typed_keys(db, after, prefix))
 
     def typed_keys(self, db: int, after: bytes | None = None, prefix: bytes = b'') -> Iterator[tuple[bytes, str]]:
-        """:param after: only keys behind this one
-        :param prefix: only keys that begin with it
-        :returns: the keys that live now and the names of their types, in an order that stays
+        """Return the keys that live now and the names of their types, in an order that stays.
+
+        Args:
+            after: only keys behind this one.
+            prefix: only keys that begin with it.
         """
         self.write_changes()
         whole_prefix = self.prefixes[db] + prefix
@@ -239,7 +258,7 @@ class Keyspace:
                 yield meta_key[encoding.META_PREFIX_SIZE :], names.get(type_code, 'unknown')
 
     def random_key(self, db: int) -> bytes | None:
-        """:returns: one of the keys, not each equally likely in a large database: one near a random place"""
+        """Return one of the keys, not each equally likely in a large database: one near a random place."""
         self.write_changes()
         first = next(self.keys(db), None)
         if first is None:
@@ -286,13 +305,33 @@ class Keyspace:
             self._abandon(old)
         self._cache[meta_key] = value
 
+    def assign(self, db: int, key: bytes, data: bytes, expire: int) -> None:
+        """Let `key` hold a string, whatever it held before.
+
+        Args:
+            db: number of the database.
+            key: the key.
+            data: the string.
+            expire: Unix time in ms, 0 for never; one that has passed removes the key.
+        """
+        value = String(self.overlay, 0, data)
+        value.meta_key = self.prefixes[db] + key
+        value.expire = expire
+        self.changed(value)
+        if expire and expire <= self.now:
+            self.remove(value)
+
     def put(self, db: int, key: bytes, value: Value) -> None:
         """Let `key` hold `value`, whatever it held before."""
         value.meta_key = self.prefixes[db] + key
         self.changed(value)
 
     def expire_at(self, value: Value, when: int) -> None:
-        """:param when: Unix time in ms, 0 for never; one that has passed removes the key"""
+        """Let a value expire, or not.
+
+        Args:
+            when: Unix time in ms, 0 for never; one that has passed removes the key.
+        """
         if when and when <= self.now:
             self.remove(value)
             return
@@ -310,7 +349,7 @@ class Keyspace:
         self.touched.append(meta_key)
 
     def delete(self, db: int, key: bytes) -> bool:
-        """:returns: whether there was such a key"""
+        """Return whether there was such a key."""
         value = self._lookup(self.prefixes[db] + key)
         if value is None:
             return False
@@ -430,7 +469,7 @@ class Keyspace:
             self._counts_changed.clear()
 
     def place(self, meta_key: bytes) -> tuple[int, bytes] | None:
-        """:returns: database and key of one of `touched`; None if its database was flushed since"""
+        """Return database and key of one of `touched`; None if its database was flushed since."""
         try:
             db = self.prefixes.index(meta_key[: encoding.META_PREFIX_SIZE])
         except ValueError:
@@ -445,23 +484,51 @@ class Keyspace:
     def has_changes(self) -> bool:
         return bool(self._dirty or self.overlay.pending)
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Write everything since the last commit, as one batch.
 
-        :raises WriteRefused: nothing was written; the caller rolls back and reopens
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            WriteRefused: Nothing was written; the caller rolls back and reopens.
         """
         if self._dirty:
             self._write_changes()
-        self.overlay.commit()
+        wrote = self.overlay.commit()
         if self._heavy:
             for meta_key in self._heavy:
                 self._cache.pop(meta_key, None)
             self._heavy.clear()
         if len(self._cache) > MAX_CACHED_VALUES:
             self.trim()
+        return wrote
+
+    def memory_usage(self, value: Value) -> int:
+        """Return the bytes of a value's records, estimated from the first ones where they are many."""
+        record = value.record()
+        size = len(value.meta_key) + len(record)
+        version = encoding.meta_version(record)
+        return size + self._members_size(version, value) if version else size
+
+    def _members_size(self, version: int, value: Value) -> int:
+        prefix = encoding.members_prefix(version)
+        sampled = records = 0
+        for key, record in islice(self.overlay.scan_prefix(prefix), _SAMPLED):
+            sampled += len(key) + len(record)
+            records += 1
+        if records < _SAMPLED:
+            return sampled
+        # LevelDB knows only of what has left its log.
+        on_disk = self.engine.approximate_size(prefix, encoding.after(prefix))
+        return max(on_disk, sampled, sampled * (len(value) if isinstance(value, Sized) else 0) // records)
+
+    def size_on_disk(self) -> int:
+        """Return the bytes of LevelDB's files."""
+        return self.engine.size_on_disk()
 
     def cached(self) -> int:
-        """:returns: how many lookups are remembered"""
+        """Return how many lookups are remembered."""
         return len(self._cache)
 
     def trim(self) -> None:
@@ -480,7 +547,8 @@ class Keyspace:
     def came_due(self, meta_key: bytes, due: int) -> None:
         """The index has, and just lost, an entry for a key: remove the key, or let its entry be written anew.
 
-        :param due: Unix time in ms of the entry
+        Args:
+            due: Unix time in ms of the entry.
         """
         value = self._lookup(meta_key)
         if value is not None and value.indexed == due:

@@ -20,7 +20,8 @@ _MAX_INT = (1 << 31) - 1
 class Layout:
     """The parameters, each named as in CONFIG but for the dashes; counts of elements or bytes of one of them.
 
-    :ivar list_max_listpack_size: elements if positive; -1 to -5 stand for 4, 8, 16, 32 and 64 KiB
+    Attributes:
+        list_max_listpack_size: elements if positive; -1 to -5 stand for 4, 8, 16, 32 and 64 KiB.
     """
 
     hash_max_listpack_entries: int = 512
@@ -36,24 +37,28 @@ class Layout:
     zset_max_listpack_value: int = 64
 
     def parameters(self) -> dict[str, str]:
-        """:returns: what CONFIG GET shows, the names of Redis 6 included"""
+        """Return what CONFIG GET shows, the names of Redis 6 included."""
         shown = {name.replace('_', '-'): str(value) for name, value in vars(self).items()}
         shown.update({_old(name): value for name, value in shown.items() if _old(name) != name})
         return shown
 
     def list_limits(self) -> tuple[int, int]:
-        """:returns: elements and bytes up to which a list is one listpack"""
+        """Return elements and bytes up to which a list is one listpack."""
         size = self.list_max_listpack_size
         return (MAX_INTEGER, 2048 << min(-size, 5)) if size < 0 else (max(size, 1), 8192)
 
     def trimming_limit(self) -> int:
-        """:returns: how many entries XADD and XTRIM remove at most where ``~`` comes without LIMIT"""
+        """Return how many entries XADD and XTRIM remove at most where ``~`` comes without LIMIT."""
         return min(100 * self.stream_node_max_entries, 1_000_000) or 10_000
 
     def changed(self, parameter: str, text: str) -> Layout:
-        """:param parameter: one of `parameters`, in lower case
-        :returns: the layout after CONFIG SET
-        :raises ValueError: not a value for it; says what it has to be, in Redis' words
+        """Return the layout after CONFIG SET.
+
+        Args:
+            parameter: one of `parameters`, in lower case.
+
+        Raises:
+            ValueError: not a value for it; says what it has to be, in Redis' words.
         """
         name = parameter.replace('ziplist', 'listpack').replace('-', '_')
         number = _memory(text) if name in _MEMORY_VALUES else _integer(text)

@@ -24,10 +24,12 @@ _MASK_DELTA = 0xA282EAD8
 
 @dataclass(frozen=True)
 class Record:
-    """
-    :param start: where it begins in the file
-    :param end: where it ends
-    :param payload: its bytes; only the first ones, if no more was asked for
+    """One record of a log.
+
+    Args:
+        start: where it begins in the file.
+        end: where it ends.
+        payload: its bytes; only the first ones, if no more was asked for.
     """
 
     start: int
@@ -36,9 +38,11 @@ class Record:
 
 
 class Fault(Exception):
-    """
-    :param end: where the last good record ends
-    :param reason: what is wrong behind it
+    """Where a file stops making sense.
+
+    Args:
+        end: where the last good record ends.
+        reason: what is wrong behind it.
     """
 
     def __init__(self, end: int, reason: str) -> None:
@@ -52,12 +56,15 @@ class Torn(Fault):
 
 
 def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterator[Record]:
-    """
-    :param data: a file's contents, or a mapping of them
-    :param checksums: whether to compute them
-    :param least: how many bytes of each payload are needed; None for all
-    :returns: the records in order
-    :raises Fault: behind the last good record, unless the file ends with it
+    """Return the records in order.
+
+    Args:
+        data: a file's contents, or a mapping of them.
+        checksums: whether to compute them.
+        least: how many bytes of each payload are needed; None for all.
+
+    Raises:
+        Fault: behind the last good record, unless the file ends with it.
     """
     position = end = start = 0
     size = len(data)
@@ -100,7 +107,7 @@ def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterat
 
 
 def framed(payload: bytes) -> bytes:
-    """:returns: a file that holds one record"""
+    """Return a file that holds one record."""
     found = bytearray()
     rest = payload
     kind = _FIRST
@@ -117,12 +124,12 @@ def framed(payload: bytes) -> bytes:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """:returns: the checksum as LevelDB stores it"""
+    """Return the checksum as LevelDB stores it."""
     return mask(google_crc32c.value(data))
 
 
 def mask(checksum: int) -> int:
-    """:returns: a checksum as LevelDB stores it: one of data that holds checksums would be a poor one"""
+    """Return a checksum as LevelDB stores it: one of data that holds checksums would be a poor one."""
     return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
@@ -131,11 +138,16 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
 
     A batch that is torn at the end of the log does not count, as for LevelDB: it was never acknowledged.
 
-    :param data: the log
-    :param due: the numbers that the first batch may have
-    :param checksums: whether to compute them, and to look at what the batches hold
-    :returns: the numbers that the next log's first batch may have
-    :raises Fault: the first one
+    Args:
+        data: the log.
+        due: the numbers that the first batch may have.
+        checksums: whether to compute them, and to look at what the batches hold.
+
+    Returns:
+        The numbers that the next log's first batch may have.
+
+    Raises:
+        Fault: the first one.
     """
     end = 0
     try:
@@ -155,7 +167,7 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
 
 
 def _is_batch(payload: bytes, count: int) -> bool:
-    """:returns: whether a batch has as many changes as it says, and nothing behind them"""
+    """Return whether a batch has as many changes as it says, and nothing behind them."""
     try:
         return sum(1 for _ in changed_keys(payload)) == count
     except IndexError:
@@ -163,8 +175,10 @@ def _is_batch(payload: bytes, count: int) -> bool:
 
 
 def changed_keys(payload: bytes) -> Iterator[bytes]:
-    """:returns: the keys that a batch puts or deletes
-    :raises IndexError: it cannot be read
+    """Return the keys that a batch puts or deletes.
+
+    Raises:
+        IndexError: it cannot be read.
     """
     fields = Fields(payload, _BATCH.size)
     while fields:
@@ -175,8 +189,10 @@ def changed_keys(payload: bytes) -> Iterator[bytes]:
 
 
 def readable_records(data: bytes, start: int) -> Iterator[Record]:
-    """:returns: the records that can be read behind a fault: from the next block on that begins with one
-    :param start: where in the file the fault is
+    """Return the records that can be read behind a fault: from the next block on that begins with one.
+
+    Args:
+        start: where in the file the fault is.
     """
     block = start - start % BLOCK
     while block < len(data):
@@ -192,7 +208,7 @@ def readable_records(data: bytes, start: int) -> Iterator[Record]:
 
 
 def number_bytes(number: int) -> bytes:
-    """:returns: a number as :class:`Fields` reads it"""
+    """Return a number as :class:`Fields` reads it."""
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)
@@ -202,16 +218,19 @@ def number_bytes(number: int) -> bytes:
 
 
 def text_bytes(text: bytes) -> bytes:
-    """:returns: a text as :class:`Fields` reads it"""
+    """Return a text as :class:`Fields` reads it."""
     return number_bytes(len(text)) + text
 
 
 class Fields:
     """Reads what LevelDB's batches and version edits are made of.
 
-    :param data: where from
-    :param at: from which byte on
-    :raises IndexError: it ends too early
+    Args:
+        data: where from.
+        at: from which byte on.
+
+    Raises:
+        IndexError: it ends too early.
     """
 
     def __init__(self, data: bytes, at: int = 0) -> None:

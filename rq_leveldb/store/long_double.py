@@ -7,6 +7,7 @@ floats gets the same digits here.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 MANTISSA_BITS = 64
 MAX_EXPONENT = 16384
@@ -22,7 +23,7 @@ ZERO: LongDouble = (0, 0)
 INFINITY: LongDouble = (1, MAX_EXPONENT)
 MINUS_INFINITY: LongDouble = (-1, MAX_EXPONENT)
 
-_NUMBER = re.compile(rb'([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?')
+_NUMBER = re.compile(rb'([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]+))?')
 _HEXADECIMAL = re.compile(
     rb'([+-]?)0x(?:([0-9a-f]+)(?:\.([0-9a-f]*))?|\.([0-9a-f]+))(?:p([+-]?[0-9]+))?', re.IGNORECASE
 )
@@ -31,7 +32,7 @@ _SCALE = 10**DECIMALS
 
 
 def parse(text: bytes) -> LongDouble | None:
-    """:returns: the number; None if it is none, or too large or too small to be one"""
+    """Return the number; None if it is none, or too large or too small to be one."""
     if len(text) >= MAX_TEXT:
         return None
     found = _NUMBER.fullmatch(text)
@@ -43,24 +44,21 @@ def parse(text: bytes) -> LongDouble | None:
         if infinity:
             return MINUS_INFINITY if infinity[1] == b'-' else INFINITY
         return None
-    sign, whole, decimals, only_decimals, exponent = found.groups()
-    decimals = decimals or only_decimals or b''
-    digits = _whole_number((whole or b'') + decimals)
-    if digits == 0:
+    if not found[1].strip(b'+-0.'):
         return ZERO
-    if exponent is not None and len(exponent) > 6:
+    if found[2] is not None and len(found[2]) > 6:
         return None
-    power = int(exponent or b'0') - len(decimals)
-    if power >= 0:
-        number = _rounded(digits * 10**power, 0)
-    else:
-        divisor = 10**-power
-        shift = max(MANTISSA_BITS + 2 + divisor.bit_length() - digits.bit_length(), 0)
-        quotient, rest = divmod(digits << shift, divisor)
-        number = _rounded(quotient << 1 | (rest != 0), -shift - 1)
+    # A Decimal holds all digits there are, and an integer of any size.
+    numerator, denominator = Decimal(text.decode()).as_integer_ratio()
+    shift = max(MANTISSA_BITS + 2 + denominator.bit_length() - numerator.bit_length(), 0)
+    quotient, rest = divmod(abs(numerator) << shift, denominator)
+    return _in_range(_rounded(quotient << 1 | (rest != 0), -shift - 1), numerator < 0)
+
+
+def _in_range(number: LongDouble, negative: bool) -> LongDouble | None:
     if number in (ZERO, INFINITY):
         return None
-    return (-number[0], number[1]) if sign == b'-' else number
+    return (-number[0], number[1]) if negative else number
 
 
 def _of_hexadecimal(
@@ -72,14 +70,15 @@ def _of_hexadecimal(
         return ZERO
     if exponent is not None and len(exponent) > 6:
         return None
-    number = _rounded(digits, int(exponent or b'0') - 4 * len(decimals))
-    if number in (ZERO, INFINITY):
-        return None
-    return (-number[0], number[1]) if sign == b'-' else number
+    return _in_range(_rounded(digits, int(exponent or b'0') - 4 * len(decimals)), sign == b'-')
 
 
 def add(one: LongDouble, other: LongDouble) -> LongDouble:
-    """:param one: either of them may be an infinity, not both"""
+    """Add two numbers.
+
+    Args:
+        one: either of them may be an infinity, not both.
+    """
     if not is_finite(one):
         return one
     if not is_finite(other):
@@ -97,8 +96,10 @@ def is_finite(number: LongDouble) -> bool:
 
 
 def write(number: LongDouble) -> bytes:
-    """:param number: a finite one
-    :returns: the number with at most 17 decimals and without an exponent
+    """Return the number with at most 17 decimals and without an exponent.
+
+    Args:
+        number: a finite one.
     """
     mantissa, exponent = number
     scaled = abs(mantissa) * _SCALE
@@ -109,14 +110,18 @@ def write(number: LongDouble) -> bytes:
     if scaled == 0:
         return b'0'
     whole, decimals = divmod(scaled, _SCALE)
-    text = _text(whole)
+    text = str(Decimal(whole))  # which writes integers of any size
     if decimals:
         text += '.' + f'{decimals:0{DECIMALS}d}'.rstrip('0')
     return ('-' + text if mantissa < 0 else text).encode()
 
 
 def _rounded(mantissa: int, exponent: int) -> LongDouble:
-    """:param mantissa: not negative, of any size"""
+    """Round to what the format can hold.
+
+    Args:
+        mantissa: not negative, of any size.
+    """
     if mantissa == 0:
         return ZERO
     excess = max(mantissa.bit_length() - MANTISSA_BITS, LEAST_UNIT - exponent)
@@ -129,28 +134,8 @@ def _rounded(mantissa: int, exponent: int) -> LongDouble:
 
 
 def _shifted(number: int, bits: int) -> int:
-    """:returns: the number without its last bits, rounded half to even, as the processor and printf do"""
+    """Return the number without its last bits, rounded half to even, as the processor and printf do."""
     half = 1 << (bits - 1)
     rest = number & ((half << 1) - 1)
     number >>= bits
     return number + 1 if rest > half or (rest == half and number & 1) else number
-
-
-_CHUNK = 4000
-"""Digits that Python converts at once (sys.set_int_max_str_digits); no number has twice as many."""
-_CHUNK_SIZE = 10**_CHUNK
-
-
-def _whole_number(digits: bytes) -> int:
-    number = 0
-    for at in range(0, len(digits), _CHUNK):
-        chunk = digits[at : at + _CHUNK]
-        number = number * 10 ** len(chunk) + int(chunk)
-    return number
-
-
-def _text(number: int) -> str:
-    if number < _CHUNK_SIZE:
-        return str(number)
-    front, back = divmod(number, _CHUNK_SIZE)
-    return f'{front}{back:0{_CHUNK}d}'

@@ -15,12 +15,14 @@ _COMPARATOR, _LOG, _NEXT_FILE, _LAST_CHANGE, _COMPACT_POINTER, _DELETED, _NEW, _
 
 @dataclass(frozen=True)
 class Table:
-    """
-    :param number: of its file
-    :param level: 0 for those that may overlap each other
-    :param size: bytes
-    :param smallest: its first key, and behind it LevelDB's 8 bytes: a change's number and kind
-    :param largest: its last key, likewise
+    """What a MANIFEST says of a table.
+
+    Args:
+        number: of its file.
+        level: 0 for those that may overlap each other.
+        size: bytes.
+        smallest: its first key, and behind it LevelDB's 8 bytes: a change's number and kind.
+        largest: its last key, likewise.
     """
 
     number: int
@@ -34,10 +36,11 @@ class Table:
 class Version:
     """What is alive.
 
-    :param log: the number of the oldest log whose contents are in no table yet
-    :param last_change: the number of a change that is in a table or in the oldest log
-    :param next_file: a number that no file has
-    :param tables: those that hold data, by their numbers
+    Args:
+        log: the number of the oldest log whose contents are in no table yet.
+        last_change: the number of a change that is in a table or in the oldest log.
+        next_file: a number that no file has.
+        tables: those that hold data, by their numbers.
     """
 
     log: int = 0
@@ -46,12 +49,12 @@ class Version:
     tables: dict[int, Table] = field(default_factory=dict)
 
     def logs(self, database: Path) -> list[Path]:
-        """:returns: the live logs that are there, oldest first"""
+        """Return the live logs that are there, oldest first."""
         numbers = sorted(int(path.stem) for path in database.glob('*.log') if path.stem.isdigit())
         return [log_path(database, number) for number in numbers if number >= self.log]
 
     def missing(self, database: Path) -> list[Path]:
-        """:returns: the files that have to be there, and are not"""
+        """Return the files that have to be there, and are not."""
         paths = [table_path(database, number) for number in self.tables]
         if self.log:
             # LevelDB makes the new log before it says here that it is the oldest one.
@@ -65,20 +68,22 @@ class Version:
 
 
 def log_path(database: Path, number: int) -> Path:
-    """:returns: the file of a log"""
+    """Return the file of a log."""
     return database / f'{number:06d}.log'
 
 
 def table_path(database: Path, number: int) -> Path:
-    """:returns: the file of a table; LevelDB had another name for them until 2013"""
+    """Return the file of a table; LevelDB had another name for them until 2013."""
     path, old = (database / f'{number:06d}{suffix}' for suffix in TABLE_SUFFIXES)
     return old if not path.exists() and old.exists() else path
 
 
 def current(database: Path) -> Path:
-    """:returns: the MANIFEST in use
-    :raises Fault: CURRENT does not name one
-    :raises OSError: CURRENT cannot be read
+    """Return the MANIFEST in use.
+
+    Raises:
+        Fault: CURRENT does not name one.
+        OSError: CURRENT cannot be read.
     """
     found = _CURRENT.fullmatch((database / 'CURRENT').read_bytes())
     if found is None:
@@ -87,11 +92,14 @@ def current(database: Path) -> Path:
 
 
 def read(data: bytes, *, checksums: bool) -> Version:
-    """
-    :param data: the contents of a MANIFEST
-    :param checksums: whether to compute them
-    :returns: what it says in the end; an edit that is torn does not count
-    :raises Fault: it is damaged
+    """Return what it says in the end; an edit that is torn does not count.
+
+    Args:
+        data: the contents of a MANIFEST.
+        checksums: whether to compute them.
+
+    Raises:
+        Fault: it is damaged.
     """
     version = Version()
     end = 0
@@ -109,9 +117,10 @@ def read(data: bytes, *, checksums: bool) -> Version:
 
 
 def write(version: Version) -> bytes:
-    """
-    :param version: what is alive
-    :returns: the contents of a MANIFEST that says so
+    """Return the contents of a MANIFEST that says so.
+
+    Args:
+        version: what is alive.
     """
     edit = number_bytes(_COMPARATOR) + text_bytes(b'leveldb.BytewiseComparator')
     for tag, number in ((_LOG, version.log), (_NEXT_FILE, version.next_file), (_LAST_CHANGE, version.last_change)):

@@ -1,4 +1,7 @@
-"""WATCH: who wants to know that a key changed before its EXEC. (MULTI's queue is part of the client's state.)"""
+"""WATCH: who wants to know that a key changed before its EXEC.
+
+MULTI's queue is part of the client's state.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ class Watches:
         self.watchers: dict[Place, tuple[ClientState, ...]] = {}
 
     def watch(self, client: ClientState, place: Place, lived: bool) -> None:
-        """:param lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail"""
+        """Let a client learn that a key changed.
+
+        Args:
+            lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail.
+        """
         if place not in client.watched:
             client.watched[place] = lived
             self.watchers[place] = (*self.watchers.get(place, ()), client)
@@ -45,5 +52,5 @@ class Watches:
             client.dirty = True
 
     def places(self, db: int) -> list[Place]:
-        """:returns: the watched keys of a database"""
+        """Return the watched keys of a database."""
         return [place for place in self.watchers if place[0] == db]

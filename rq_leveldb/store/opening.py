@@ -10,10 +10,10 @@ import logging
 from pathlib import Path
 
 from rq_leveldb import errors
-from rq_leveldb.location import DataDirectory, sync_directory
+from rq_leveldb.location import DataDirectory, sync_directory, write_anew
 from rq_leveldb.process import boot_id
 from rq_leveldb.store import power_loss
-from rq_leveldb.store.engine import Engine, create, is_missing, write_anew
+from rq_leveldb.store.engine import Engine, create, is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,10 @@ _CLOSED = 'closed'
 
 
 def open_database(directory: DataDirectory) -> Engine:
-    """
-    :returns: the open database; a new one in a data directory that never had one
-    :raises errors.StoreError: it cannot be opened
+    """Return the open database; a new one in a data directory that never had one.
+
+    Raises:
+        errors.StoreError: it cannot be opened.
     """
     database = directory.database
     try:
@@ -40,7 +41,7 @@ def open_database(directory: DataDirectory) -> Engine:
             for line in power_loss.mend(database, directory.set_aside):
                 logger.warning('after a loss of power: %s', line)
         power_loss.forget(directory.set_aside)
-        write_anew(directory.boot_note, boot_id())
+        write_anew(directory.boot_note, f'{boot_id()}\n'.encode())
     except OSError as error:
         raise errors.StoreError(
             str(error.filename or database), title=f'The database cannot be opened ({error.strerror})'
@@ -60,16 +61,16 @@ def close_database(directory: DataDirectory, engine: Engine) -> None:
 
 def note_good_order(directory: DataDirectory) -> None:
     """Say that all of the database is synced, and whole."""
-    write_anew(directory.boot_note, _CLOSED)
+    write_anew(directory.boot_note, f'{_CLOSED}\n'.encode())
 
 
 def was_opened(directory: DataDirectory) -> bool:
-    """:returns: whether there ever was a database"""
+    """Return whether there ever was a database."""
     return _read(directory.boot_note) is not None
 
 
 def power_may_be_lost(directory: DataDirectory) -> bool:
-    """:returns: whether the database was open when the machine was started the last time"""
+    """Return whether the database was open when the machine was started the last time."""
     return _read(directory.boot_note) not in (boot_id(), _CLOSED)
 
 

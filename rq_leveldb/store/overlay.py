@@ -18,7 +18,11 @@ _VERSIONS_RESERVED = 1 << 20
 
 
 class Overlay:
-    """:param engine: what lies below, and where `commit` writes to"""
+    """The pending writes of one transaction.
+
+    Args:
+        engine: what lies below, and where `commit` writes to.
+    """
 
     __slots__ = ('_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
 
@@ -35,7 +39,7 @@ class Overlay:
         return 1 if stored is None else encoding.read_u64(stored)
 
     def new_version(self) -> int:
-        """:returns: an incarnation that no value ever had"""
+        """Return an incarnation that no value ever had."""
         if self._next_version >= self._versions_end:
             # By itself, not as part of the transaction, which may be rolled back.
             end = self._next_version + _VERSIONS_RESERVED
@@ -48,7 +52,8 @@ class Overlay:
     def abandon(self, owner: int | bytes) -> None:
         """Leave members or keys to the sweeper.
 
-        :param owner: the version that the members live under, or the namespace of the keys
+        Args:
+            owner: the version that the members live under, or the namespace of the keys.
         """
         key = encoding.garbage_key(owner) if isinstance(owner, int) else encoding.garbage_namespace_key(owner)
         self.put(key, b'')
@@ -71,7 +76,7 @@ class Overlay:
             self._ordered.add(key)
 
     def scan(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: the records with start <= key < stop, in order, as they are now"""
+        """Return the records with start <= key < stop, in order, as they are now."""
         below = self.engine.scan(start, stop, reverse)
         if not self.pending:
             return below
@@ -85,15 +90,21 @@ class Overlay:
     def scan_prefix(self, prefix: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self.scan(prefix, encoding.after(prefix), reverse)
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Write what is pending, as one batch.
 
-        :raises WriteRefused: nothing was written
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            WriteRefused: Nothing was written.
         """
-        if self.pending:
-            self.engine.write(self.pending)
-            self.pending = {}
-            self._ordered = None
+        if not self.pending:
+            return False
+        self.engine.write(self.pending)
+        self.pending = {}
+        self._ordered = None
+        return True
 
 
 def _merge(

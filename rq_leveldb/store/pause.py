@@ -12,10 +12,13 @@ _SCRIPTS = frozenset(('eval', 'evalsha'))
 class Pause:
     """One pause, from CLIENT PAUSE to its end; a further one makes it longer or stricter, never less.
 
-    :param find: the command that some arguments call, if there is one
-    :param says_readonly: whether a call of EVAL or EVALSHA names a script that says that it writes nothing
-    :ivar until: Unix time in ms
-    :ivar everything: whether what only reads is held as well
+    Args:
+        find: the command that some arguments call, if there is one.
+        says_readonly: whether a call of EVAL or EVALSHA names a script that says that it writes nothing.
+
+    Attributes:
+        until: Unix time in ms.
+        everything: whether what only reads is held as well.
     """
 
     def __init__(
@@ -27,14 +30,19 @@ class Pause:
         self.everything = False
 
     def extend(self, until: int, everything: bool) -> None:
-        """:param until: Unix time in ms"""
+        """Let the pause last at least so long.
+
+        Args:
+            until: Unix time in ms.
+        """
         self.until = max(self.until, until)
         self.everything = self.everything or everything
 
     def holds(self, command: Command, argv: list[bytes], queue: list[list[bytes]] | None) -> bool:
-        """
-        :param queue: what the client has queued since MULTI
-        :returns: whether the command has to wait for the end of the pause
+        """Return whether the command has to wait for the end of the pause.
+
+        Args:
+            queue: what the client has queued since MULTI.
         """
         if self.everything or self._may_write(command, argv):
             return True

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rq_leveldb import errors
-from rq_leveldb.location import sync_directory
+from rq_leveldb.location import sync_directory, write_anew
 from rq_leveldb.store import manifest
-from rq_leveldb.store.engine import contents, write_anew
+from rq_leveldb.store.engine import contents
 from rq_leveldb.store.log_file import Fault, Torn, check_batches, readable_records, records
 
 KEPT = 86_400.0
@@ -29,11 +29,16 @@ KEPT = 86_400.0
 def mend(database: Path, aside: Path) -> list[str]:
     """End what is torn.
 
-    :param database: LevelDB's directory
-    :param aside: where what is cut off is kept for a day
-    :returns: what was done, for people
-    :raises errors.CorruptDatabase: what a loss of power does not explain
-    :raises OSError: a file cannot be read or written
+    Args:
+        database: LevelDB's directory.
+        aside: where what is cut off is kept for a day.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        errors.CorruptDatabase: what a loss of power does not explain.
+        OSError: a file cannot be read or written.
     """
     done: list[str] = []
     stamp = time.strftime('%Y%m%dT%H%M%S')
@@ -85,7 +90,7 @@ def _shorten(path: Path, size: int) -> None:
 
 
 def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
-    """:returns: what is alive, by a MANIFEST whose files are all there"""
+    """Return what is alive, by a MANIFEST whose files are all there."""
     first: errors.CorruptDatabase | None = None
     named: Path | None = None
     try:
@@ -109,7 +114,7 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
         if end is not None:
             cut(path, end)
         if path != named:
-            write_anew(database / 'CURRENT', path.name)
+            write_anew(database / 'CURRENT', path.name.encode() + b'\n')
             done.append(f'CURRENT names {path.name} again')
         return version
     raise first or errors.CorruptDatabase(str(database), title='A MANIFEST of the database is missing')
@@ -121,9 +126,12 @@ def _read(path: Path, database: Path) -> tuple[manifest.Version, Fault | None]:
     Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
     what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
 
-    :returns: what it says; and why it has to be cut, and where, None if it need not be
-    :raises Fault: it is damaged
-    :raises FileNotFoundError: it is missing, or something that it names
+    Returns:
+        What it says; and why it has to be cut, and where, None if it need not be.
+
+    Raises:
+        Fault: it is damaged.
+        FileNotFoundError: it is missing, or something that it names.
     """
     data = path.read_bytes()
     last = end = 0

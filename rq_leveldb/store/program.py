@@ -23,7 +23,8 @@ from rq_leveldb.store.descriptors import raise_limit
 from rq_leveldb.store.engine import ReadFailed, words
 from rq_leveldb.store.info import Settings
 from rq_leveldb.store.opening import open_database
-from rq_leveldb.store.server import LOST, Server
+from rq_leveldb.store.refusals import LOST
+from rq_leveldb.store.server import Server
 from rq_leveldb.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ goes through what a command of many arguments holds: 700, the default, makes tha
 
 
 def parser() -> argparse.ArgumentParser:
-    """:returns: the options of ``rq-leveldb store``"""
+    """Return the options of ``rq-leveldb store``."""
     made = argparse.ArgumentParser(
         prog='rq-leveldb store',
         description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
@@ -79,8 +80,11 @@ def _port(text: str) -> int:
 def main(argv: list[str]) -> int:
     """Run a store.
 
-    :param argv: the command line behind ``store``
-    :returns: the exit code
+    Args:
+        argv: the command line behind ``store``.
+
+    Returns:
+        The exit code.
     """
     options = parser().parse_args(argv)
     ready = _Ready(options.ready_fd)
@@ -165,10 +169,10 @@ async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
     server.stop_listening()
     server.stop_listening_on_port()
     await server.finish()
-    if server.lost:
+    if server.refusals.lost:
         raise errors.StoreError(
             str(settings.directory.path),
-            title=f'{LOST} ({server.lost})',
+            title=f'{LOST} ({server.refusals.lost})',
             advice='The next command starts a store on what is there now. Stop a store before its directory is moved.',
         )
     logger.info('store stopped')

@@ -22,11 +22,19 @@ class _Channels:
         return len(self._listeners)
 
     def join(self, client: ClientState, channel: bytes) -> None:
-        """:param channel: one that the client does not listen to yet"""
+        """Add a listener to a channel.
+
+        Args:
+            channel: one that the client does not listen to yet.
+        """
         self._listeners[channel] = (*self._listeners.get(channel, ()), client)
 
     def leave(self, client: ClientState, channel: bytes) -> None:
-        """:param channel: one that the client listens to"""
+        """Take a listener away from a channel.
+
+        Args:
+            channel: one that the client listens to.
+        """
         listeners = self._listeners[channel]
         if len(listeners) == 1:
             del self._listeners[channel]
@@ -70,7 +78,7 @@ class PubSub:
         self._globs: dict[bytes, Glob] = {}  # of the patterns that somebody listens to
 
     def subscribe(self, client: ClientState, channel: bytes) -> int:
-        """:returns: how many channels and patterns the client listens to now"""
+        """Return how many channels and patterns the client listens to now."""
         if channel not in client.channels:
             self._channels.join(client, channel)
             client.channels.add(channel)
@@ -78,7 +86,7 @@ class PubSub:
         return subscriptions(client)
 
     def unsubscribe(self, client: ClientState, channel: bytes) -> int:
-        """:returns: how many channels and patterns the client still listens to"""
+        """Return how many channels and patterns the client still listens to."""
         if channel in client.channels:
             client.channels.remove(channel)
             self._channels.leave(client, channel)
@@ -86,7 +94,7 @@ class PubSub:
         return subscriptions(client)
 
     def ssubscribe(self, client: ClientState, channel: bytes) -> int:
-        """:returns: how many sharded channels the client listens to now"""
+        """Return how many sharded channels the client listens to now."""
         if channel not in client.shard_channels:
             self._shard_channels.join(client, channel)
             client.shard_channels.add(channel)
@@ -94,7 +102,7 @@ class PubSub:
         return len(client.shard_channels)
 
     def sunsubscribe(self, client: ClientState, channel: bytes) -> int:
-        """:returns: how many sharded channels the client still listens to"""
+        """Return how many sharded channels the client still listens to."""
         if channel in client.shard_channels:
             client.shard_channels.remove(channel)
             self._shard_channels.leave(client, channel)
@@ -102,7 +110,7 @@ class PubSub:
         return len(client.shard_channels)
 
     def psubscribe(self, client: ClientState, pattern: bytes) -> int:
-        """:returns: how many channels and patterns the client listens to now"""
+        """Return how many channels and patterns the client listens to now."""
         if pattern not in client.patterns:
             self._patterns.join(client, pattern)
             if pattern not in self._globs:
@@ -112,7 +120,7 @@ class PubSub:
         return subscriptions(client)
 
     def punsubscribe(self, client: ClientState, pattern: bytes) -> int:
-        """:returns: how many channels and patterns the client still listens to"""
+        """Return how many channels and patterns the client still listens to."""
         if pattern in client.patterns:
             client.patterns.remove(pattern)
             self._leave_pattern(client, pattern)
@@ -135,7 +143,7 @@ class PubSub:
         client.forget_subscriptions()
 
     def publish(self, channel: bytes, message: bytes) -> int:
-        """:returns: how often the message was delivered: once for each subscription, also if one client has several"""
+        """Return how often the message was delivered: once for each subscription, also if one client has several."""
         count = self._channels.send(channel, Push([b'message', channel, message]))
         for pattern, glob in self._globs.items():
             if _matches(glob, pattern, channel):
@@ -143,23 +151,23 @@ class PubSub:
         return count
 
     def spublish(self, channel: bytes, message: bytes) -> int:
-        """:returns: how many clients the message was delivered to"""
+        """Return how many clients the message was delivered to."""
         return self._shard_channels.send(channel, Push([b'smessage', channel, message]))
 
     def channels(self, pattern: bytes | None = None) -> list[bytes]:
-        """:returns: the channels that somebody listens to by name, those that match `pattern` if it is given"""
+        """Return the channels that somebody listens to by name, those that match `pattern` if it is given."""
         return self._channels.names(pattern)
 
     def shard_channels(self, pattern: bytes | None = None) -> list[bytes]:
-        """:returns: the sharded channels that somebody listens to, those that match `pattern` if it is given"""
+        """Return the sharded channels that somebody listens to, those that match `pattern` if it is given."""
         return self._shard_channels.names(pattern)
 
     def listener_count(self, channel: bytes) -> int:
-        """:returns: how many clients listen to the channel by its name"""
+        """Return how many clients listen to the channel by its name."""
         return self._channels.count(channel)
 
     def shard_listener_count(self, channel: bytes) -> int:
-        """:returns: how many clients listen to the sharded channel"""
+        """Return how many clients listen to the sharded channel."""
         return self._shard_channels.count(channel)
 
     def channel_count(self) -> int:
@@ -169,10 +177,10 @@ class PubSub:
         return len(self._shard_channels)
 
     def pattern_count(self) -> int:
-        """:returns: how many different patterns clients listen to"""
+        """Return how many different patterns clients listen to."""
         return len(self._patterns)
 
 
 def subscriptions(client: ClientState) -> int:
-    """:returns: how many channels and patterns the client listens to"""
+    """Return how many channels and patterns the client listens to."""
     return len(client.channels) + len(client.patterns)

@@ -2,7 +2,8 @@
 
 The records come in their order, members before the keys that they belong to. What is kept meanwhile is one small object
 for each large value, and nothing for a small one or for a member. Records that have to match in pairs, such as a sorted
-set's member and its entry, are added up as they come: the sums are equal if the pairs are.
+set's member and its entry, are added up as they come: the sums are equal if the pairs are. One pass is one file, with
+a short reader for each type.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ Progress = Callable[[int, int], None]
 class Broken:
     """A value whose records do not fit together.
 
-    :param meta_key: its key; b'' if no key owns it
-    :param type_code: what it is
-    :param version: of its members; 0 if they stand in the meta record
-    :param problem: what is wrong, in words
-    :param count: how many members it had, as its meta record says
+    Args:
+        meta_key: its key; b'' if no key owns it.
+        type_code: what it is.
+        version: of its members; 0 if they stand in the meta record.
+        problem: what is wrong, in words.
+        count: how many members it had, as its meta record says.
     """
 
     meta_key: bytes
@@ -46,22 +48,23 @@ class Broken:
 class Survey:
     """What was found, and what has to be known to mend it.
 
-    :param broken: values
-    :param unreadable: records that make no sense, or that nobody knows
-    :param unindexed: keys that expire and that the index does not find
-    :param stray: entries of the index without such a key
-    :param swept: versions that have an owner and would be swept
-    :param counts: how many keys each namespace holds
-    :param wrong_counts: namespaces, and how many keys they are said to hold
-    :param namespaces: of the databases
-    :param shared: databases that show what another one holds
-    :param awaited: namespaces whose keys are to be swept
-    :param homeless: namespaces with keys that belong to no database
-    :param next_version: the first version that no record has
-    :param next_namespace: the first namespace that no record has
-    :param numbers_used_again: in words, what would be given out a second time
-    :param keys: how many keys were looked at
-    :param records: how many records
+    Args:
+        broken: values.
+        unreadable: records that make no sense, or that nobody knows.
+        unindexed: keys that expire and that the index does not find.
+        stray: entries of the index without such a key.
+        swept: versions that have an owner and would be swept.
+        counts: how many keys each namespace holds.
+        wrong_counts: namespaces, and how many keys they are said to hold.
+        namespaces: of the databases.
+        shared: databases that show what another one holds.
+        awaited: namespaces whose keys are to be swept.
+        homeless: namespaces with keys that belong to no database.
+        next_version: the first version that no record has.
+        next_namespace: the first namespace that no record has.
+        numbers_used_again: in words, what would be given out a second time.
+        keys: how many keys were looked at.
+        records: how many records.
     """
 
     broken: list[Broken] = field(default_factory=list)
@@ -114,9 +117,11 @@ class _Members:
 
 
 class RecordCheck:
-    """
-    :param engine: an open database that nobody changes meanwhile
-    :param progress: in parts of a thousand
+    """Goes over all records once, in their order.
+
+    Args:
+        engine: an open database that nobody changes meanwhile.
+        progress: in parts of a thousand.
     """
 
     def __init__(self, engine: Engine, progress: Progress) -> None:
@@ -127,9 +132,10 @@ class RecordCheck:
         self._size = engine.approximate_size(b'', b'\xff') or 1
 
     def run(self) -> Survey:
-        """
-        :returns: what was found
-        :raises ReadFailed: LevelDB cannot read its files
+        """Return what was found.
+
+        Raises:
+            ReadFailed: LevelDB cannot read its files.
         """
         survey = self._survey
         self._databases()
@@ -141,7 +147,7 @@ class RecordCheck:
         return survey
 
     def owner(self, version: int) -> bytes:
-        """:returns: the key that the members of a version belong to; b'' if that is not known"""
+        """Return the key that the members of a version belong to; b'' if that is not known."""
         members = self._values.get(version)
         return b'' if members is None else members.owner
 
@@ -263,8 +269,10 @@ class RecordCheck:
                 survey.stray.append(entry)
 
     def _value(self, key: bytes, record: bytes, type_code: int, version: int) -> tuple[str, int]:
-        """:returns: what is wrong with a value, '' if nothing is; and how many members it should have
-        :raises ValueError: its record makes no sense
+        """Return what is wrong with a value, '' if nothing is; and how many members it should have.
+
+        Raises:
+            ValueError: its record makes no sense.
         """
         if type_code == encoding.TYPE_STRING:
             return '', 0
@@ -309,7 +317,7 @@ class RecordCheck:
         return '', count
 
     def _said_by(self, record: bytes) -> str:
-        """:returns: what a large value's record says that cannot be"""
+        """Return what a large value's record says that cannot be."""
         try:
             encoding.check_large(record)
             if record[0] == encoding.TYPE_STREAM:
@@ -397,8 +405,10 @@ class RecordCheck:
 
 
 def _small(record: bytes, type_code: int) -> str:
-    """:returns: what is wrong with a value that lives in its meta record
-    :raises ValueError: it makes no sense
+    """Return what is wrong with a value that lives in its meta record.
+
+    Raises:
+        ValueError: it makes no sense.
     """
     parts = encoding.check_small(record)
     if type_code == encoding.TYPE_SMALL_STREAM:
@@ -421,7 +431,8 @@ def _small(record: bytes, type_code: int) -> str:
 class _Reader:
     """Reads the members of one version in their order.
 
-    :param members: what they add up to
+    Args:
+        members: what they add up to.
     """
 
     def __init__(self, engine: Engine, version: int, members: _Members) -> None:
@@ -438,8 +449,10 @@ class _Reader:
         self._lowest: dict[int, bytes] = {}
 
     def read(self, tag: bytes, rest: bytes, value: bytes) -> None:
-        """
-        :raises ValueError: a record that makes no sense
+        """Look at one record.
+
+        Raises:
+            ValueError: a record that makes no sense.
         """
         type_code = _TYPES.get(tag)
         if tag == b'p':

@@ -35,10 +35,15 @@ Words = Callable[[bytes], str]
 def mend(engine: Engine, survey: Survey, words: Words) -> list[Finding]:
     """Mend what a survey found; another one may find what that brought to light.
 
-    :param engine: the database, which nobody else uses
-    :param words: what a key of LevelDB's is for people
-    :returns: what was wrong, and what was done about it
-    :raises WriteRefused: the disk takes no more
+    Args:
+        engine: the database, which nobody else uses.
+        words: what a key of LevelDB's is for people.
+
+    Returns:
+        What was wrong, and what was done about it.
+
+    Raises:
+        WriteRefused: the disk takes no more.
     """
     findings = list(_mend_own(engine, survey, words))
     keyspace = Keyspace(engine)
@@ -133,7 +138,7 @@ class _Rebuilding:
         self._written = 0
 
     def run(self, words: Words) -> Finding | None:
-        """:returns: what was wrong with it; None if nothing was left of it anyway"""
+        """Return what was wrong with it; None if nothing was left of it anyway."""
         keyspace, broken = self._keyspace, self._broken
         if broken.meta_key:
             place = keyspace.place(broken.meta_key)
@@ -169,7 +174,7 @@ class _Rebuilding:
         return Finding(where, broken.problem, remedy, first=broken.meta_key or None, last=broken.meta_key or None)
 
     def _members(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: what stands behind the prefix in the keys of members, and their values"""
+        """Return what stands behind the prefix in the keys of members, and their values."""
         size = len(prefix)
         for key, value in self._keyspace.engine.scan(prefix, encoding.after(prefix)):
             yield key[size:], value
@@ -194,7 +199,7 @@ class _Rebuilding:
         return value
 
     def _known_elsewhere(self, record: bytes) -> list[tuple[int, bytes]]:
-        """:returns: the positions and elements that only the records know by which elements are found; in order"""
+        """Return the positions and elements that only the records know by which elements are found; in order."""
         version, head, tail, count = encoding.read_list_body(record)
         positions = encoding.members_prefix(version) + b'p'
         if sum(1 for _ in self._members(positions)) >= count:

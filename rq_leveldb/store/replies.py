@@ -28,7 +28,7 @@ Codes and words are Redis's own, since clients match on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Union
 
 Reply = Union[
@@ -96,14 +96,18 @@ class Verbatim:
 
 
 class Pieces:
-    """An array of known length whose elements are produced while it is sent, so that a reply of a million elements
-    does not have to be in memory at once.
+    """An array of known length whose elements are produced while it is sent.
 
-    :param count: how many elements `elements` yields (for a map: keys and values counted apart)
-    :param elements: yields the elements; it must not depend on later changes of the database
-    :param kind: ``array``, ``set`` or ``map``
-    :ivar counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has
-        set `count` when it ends
+    A reply of a million elements does not have to be in memory at once.
+
+    Args:
+        count: how many elements `elements` yields (for a map: keys and values counted apart).
+        elements: yields the elements; it must not depend on later changes of the database.
+        kind: ``array``, ``set`` or ``map``.
+
+    Attributes:
+        counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has set
+            `count` when it ends.
     """
 
     __slots__ = ('count', 'counting', 'elements', 'kind')
@@ -118,8 +122,11 @@ class Pieces:
 class ReplyError(Exception):
     """An error that goes to the client: the first word is its code.
 
-    :param text: code and words, without the leading minus and without line ends
-    :ivar counted: whether it is among INFO's errors already
+    Args:
+        text: code and words, without the leading minus and without line ends.
+
+    Attributes:
+        counted: whether it is among INFO's errors already.
     """
 
     def __init__(self, text: str) -> None:
@@ -128,11 +135,48 @@ class ReplyError(Exception):
         self.counted = False
 
 
+MAX_WHOLE = 1000
+"""How many elements a reply may have that is in memory at once; a longer one is made while it is sent."""
+
+
+def pairs_reply(pairs: Iterable[tuple[Any, Any]], both: bool, resp3: bool) -> Reply:
+    """Make the reply of fields and values, or members and scores.
+
+    Args:
+        pairs: them.
+        both: whether the second of each is wanted.
+        resp3: whether each pair may be an array of its own.
+    """
+    if not both:
+        return [one for one, _ in pairs]
+    if resp3:
+        return [list(pair) for pair in pairs]
+    return [part for pair in pairs for part in pair]
+
+
+def pairs_pieces(count: int, pairs: Iterable[tuple[Any, Any]], both: bool, resp3: bool) -> Reply:
+    """Make the reply of :func:`pairs_reply` while it is sent.
+
+    Args:
+        count: how many pairs there are.
+    """
+    if not both:
+        return Pieces(count, (one for one, _ in pairs))
+    if resp3:
+        return Pieces(count, (list(pair) for pair in pairs))
+    return Pieces(2 * count, (part for pair in pairs for part in pair))
+
+
 OK = Status(b'OK')
 QUEUED = Status(b'QUEUED')
 PONG = Status(b'PONG')
 NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
+
+
+def shown(argument: bytes) -> str:
+    """Return what a client sent as the text of an error has it, which becomes the same bytes again."""
+    return argument.decode('utf-8', 'surrogateescape')
 
 
 def wrong_type() -> ReplyError:
@@ -147,12 +191,24 @@ def not_an_integer() -> ReplyError:
     return ReplyError('ERR value is not an integer or out of range')
 
 
+def not_positive() -> ReplyError:
+    return ReplyError('ERR value is out of range, must be positive')
+
+
+def integer_out_of_range(least: int, most: int) -> ReplyError:
+    return ReplyError(f'ERR value is out of range, value must between {least} and {most}')
+
+
 def not_a_float() -> ReplyError:
     return ReplyError('ERR value is not a valid float')
 
 
 def wrong_arity(name: str) -> ReplyError:
-    """:param name: the command's name in lower case, with a subcommand as ``client|list``"""
+    """Return the error of a command with too few or too many arguments.
+
+    Args:
+        name: the command's name in lower case, with a subcommand as ``client|list``.
+    """
     return ReplyError(f"ERR wrong number of arguments for '{name}' command")
 
 
@@ -172,30 +228,54 @@ def overflow() -> ReplyError:
     return ReplyError('ERR increment or decrement would overflow')
 
 
+def not_finite() -> ReplyError:
+    return ReplyError('ERR increment would produce NaN or Infinity')
+
+
+def db_out_of_range() -> ReplyError:
+    return ReplyError('ERR DB index is out of range')
+
+
+def same_object() -> ReplyError:
+    return ReplyError('ERR source and destination objects are the same')
+
+
+def no_keys() -> ReplyError:
+    return ReplyError('ERR numkeys should be greater than 0')
+
+
+def too_many_keys() -> ReplyError:
+    return ReplyError("ERR Number of keys can't be greater than number of args")
+
+
 def invalid_cursor() -> ReplyError:
     return ReplyError('ERR invalid cursor')
 
 
 def unknown_subcommand(name: str, command: str) -> ReplyError:
-    """:param name: what the client sent; :param command: the container command in upper case"""
-    shown = name[:128]
-    return ReplyError(f"ERR unknown subcommand '{shown}'. Try {command} HELP.")
+    """Return the error of a container command that has no such subcommand.
+
+    Args:
+        name: what the client sent.
+        command: the container command in upper case.
+    """
+    return ReplyError(f"ERR unknown subcommand '{name[:128]}'. Try {command} HELP.")
 
 
 def wrong_usage(argv: list[bytes]) -> ReplyError:
     """A subcommand that finds too many arguments, or none that it knows, by itself."""
-    name = argv[1][:128].decode('utf-8', 'surrogateescape')
-    command = argv[0].decode('utf-8', 'surrogateescape').upper()
+    name, command = shown(argv[1][:128]), shown(argv[0]).upper()
     return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} HELP.")
 
 
 def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:
-    shown = name[:128].decode('utf-8', 'surrogateescape')
     beginning = ''
     for argument in arguments:
         if len(beginning) >= 128:
             break
-        beginning += "'" + argument[: 128 - len(beginning)].decode('utf-8', 'surrogateescape') + "' "
+        beginning += f"'{shown(argument[: 128 - len(beginning)])}' "
     return ReplyError(
-        f"ERR unknown command '{shown}', with args beginning with: {beginning}".replace('\r', ' ').replace('\n', ' ')
+        f"ERR unknown command '{shown(name[:128])}', with args beginning with: {beginning}".replace('\r', ' ').replace(
+            '\n', ' '
+        )
     )

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from rq_leveldb.store.arguments import float_reply
 from rq_leveldb.store.encoding import DamagedRecord
+from rq_leveldb.store.number_text import score_text
 from rq_leveldb.store.replies import (
     NullArray,
     Pieces,
@@ -60,14 +60,17 @@ class Parser:
         self._missing: list[bytes] = []  # its parts so far
 
     def buffered(self) -> int:
-        """:returns: bytes of memory that a command needs which has not arrived whole"""
+        """Return bytes of memory that a command needs which has not arrived whole."""
         return len(self._buffer) + sum(map(len, self._missing)) + self._collected
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """
-        :param data: what arrived
-        :returns: the commands that are complete now, name first; an empty one is dropped, as Redis does
-        :raises ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``
+        """Return the commands that are complete now, name first; an empty one is dropped, as Redis does.
+
+        Args:
+            data: what arrived.
+
+        Raises:
+            ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``.
         """
         commands: list[list[bytes]] = []
         odd = 0
@@ -89,8 +92,11 @@ class Parser:
     def _scan(self, data: bytes, commands: list[list[bytes]], one: bool) -> bytes:
         """Go through the bytes with care.
 
-        :param one: stop behind the first command
-        :returns: what is behind it
+        Args:
+            one: stop behind the first command.
+
+        Returns:
+            What is behind it.
         """
         if self._missing:
             # A long argument is collected in parts, so that its bytes are copied once and not at every arrival.
@@ -190,8 +196,11 @@ def _length(digits: bytes) -> int | None:
 
 
 def _split(data: bytes) -> tuple[list[list[bytes]], int]:
-    """:returns: commands from the beginning of `data`, up to the first that is not whole or whose arguments have line
-    ends in them, and how many bytes they take
+    """Split what arrived into commands, as far as that is quick.
+
+    Returns:
+        Commands from the beginning of `data`, up to the first that is not whole or whose arguments have line ends in
+        them, and how many bytes they take.
     """
     parts = data.split(b'\r\n')
     commands = []
@@ -222,7 +231,8 @@ def _large_count(line: bytes) -> int:
 def split_inline(line: bytes) -> list[bytes]:
     """Split a line as typed into telnet: blanks separate, quotes and backslashes work as in Redis.
 
-    :raises ProtocolError: a quote is not closed
+    Raises:
+        ProtocolError: a quote is not closed.
     """
     if b'"' not in line and b"'" not in line:
         return line.split()
@@ -275,9 +285,11 @@ def error_line(text: str) -> bytes:
 
 
 def encode(reply: Any, resp3: bool) -> bytes:
-    """
-    :param reply: a `replies.Reply`; declared as anything, since the branches on its exact type are beyond mypy
-    :param resp3: whether the client said HELLO 3
+    """Return the bytes of a reply.
+
+    Args:
+        reply: a `replies.Reply`; declared as anything, since the branches on its exact type are beyond mypy.
+        resp3: whether the client said HELLO 3.
     """
     kind = type(reply)
     if kind is bytes:
@@ -309,7 +321,7 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
             return b'#t\r\n' if reply else b'#f\r\n'
         return b':1\r\n' if reply else b':0\r\n'
     if isinstance(reply, float):
-        text = float_reply(reply)
+        text = score_text(reply)
         if resp3:
             return b',%b\r\n' % text
         return b'$%d\r\n%b\r\n' % (len(text), text)
@@ -340,9 +352,10 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """
-    :returns: the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted
-    :raises DamagedRecord: there are fewer elements than was said
+    """Return the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted.
+
+    Raises:
+        DamagedRecord: there are fewer elements than was said.
     """
     if reply.counting is not None:
         for _ in reply.counting:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from rq_leveldb.location import write_anew
 from rq_leveldb.store import manifest, table_file
 from rq_leveldb.store.finding import Finding
 from rq_leveldb.store.log_file import Fault, changed_keys, check_batches, readable_records
@@ -29,11 +30,15 @@ Progress = Callable[[int, int], None]
 
 
 class Salvage:
-    """
-    :param directory: LevelDB's files
-    :param progress: in bytes
-    :ivar findings: what is wrong
-    :ivar unordered: which of two tables holds the later value is not known before LevelDB has merged them
+    """Saves what can be read.
+
+    Args:
+        directory: LevelDB's files.
+        progress: in bytes.
+
+    Attributes:
+        findings: what is wrong.
+        unordered: which of two tables holds the later value is not known before LevelDB has merged them.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
@@ -45,8 +50,10 @@ class Salvage:
         self._size = sum(path.stat().st_size for path in directory.iterdir())
 
     def run(self) -> None:
-        """
-        :raises OSError: a file cannot be read or written for another reason than damage
+        """Look at everything, and mend it.
+
+        Raises:
+            OSError: a file cannot be read or written for another reason than damage.
         """
         version = self._version()
         missing = version.missing(self.directory) if version is not None else []
@@ -75,7 +82,7 @@ class Salvage:
     # -- the MANIFEST
 
     def _version(self) -> Version | None:
-        """:returns: what is alive; None if nothing says so any more"""
+        """Return what is alive; None if nothing says so any more."""
         name = 'CURRENT'
         try:
             path = manifest.current(self.directory)
@@ -101,7 +108,7 @@ class Salvage:
         )
 
     def _tables(self) -> list[Path]:
-        """:returns: the tables that are there"""
+        """Return the tables that are there."""
         paths = (path for path in self.directory.iterdir() if path.suffix in manifest.TABLE_SUFFIXES)
         return sorted(path for path in paths if path.stem.isdigit())
 
@@ -112,7 +119,7 @@ class Salvage:
             except Fault:
                 continue
             if all(manifest.table_path(self.directory, number).exists() for number in version.tables):
-                self._replace(self.directory / 'CURRENT', path.name.encode() + b'\n')
+                write_anew(self.directory / 'CURRENT', path.name.encode() + b'\n')
                 return version
         return None
 
@@ -122,14 +129,15 @@ class Salvage:
         name = f'MANIFEST-{number:06d}'
         version.next_file = number + 1
         (self.directory / name).write_bytes(manifest.write(version))
-        self._replace(self.directory / 'CURRENT', name.encode() + b'\n')
+        write_anew(self.directory / 'CURRENT', name.encode() + b'\n')
 
     # -- tables
 
     def _table(self, version: Version, path: Path, table: Table | None) -> None:
         """Look at a table; what cannot be read of it goes out of the version.
 
-        :param table: what the MANIFEST says of it, if anything does
+        Args:
+            table: what the MANIFEST says of it, if anything does.
         """
         smallest, largest = (_smallest(table), _largest(table)) if table else (None, None)
         try:
@@ -178,14 +186,14 @@ class Salvage:
             return
         if damaged:
             data = table_file.join(data, good)
-            self._replace(path, data)
+            write_anew(path, data)
         if table is None:
             version.tables[int(path.stem)] = self._described(version, int(path.stem), data)
         elif damaged:
             version.tables[table.number] = dataclasses.replace(table, size=len(data))
 
     def _described(self, version: Version, number: int, data: bytes) -> Table:
-        """:returns: what a MANIFEST says of a table; the version's last change is at least as late"""
+        """Return what a MANIFEST says of a table; the version's last change is at least as late."""
         smallest = largest = b''
         for block in table_file.blocks(data):
             for key, _ in table_file.entries(data, block):
@@ -229,7 +237,7 @@ class Salvage:
                 keys=tuple(keys[:_SOME_KEYS]),
             )
             if end or path == oldest:
-                self._replace(path, data[:end])
+                write_anew(path, data[:end])
             else:
                 path.unlink()
 
@@ -239,7 +247,7 @@ class Salvage:
         self.findings.append(Finding(path.name, problem, remedy, **more))  # type: ignore[arg-type]
 
     def _contents(self, path: Path) -> bytes:
-        """:returns: what a file holds, with zeros for what the medium does not give"""
+        """Return what a file holds, with zeros for what the medium does not give."""
         self._progress(self._read, self._size)
         try:
             data = path.read_bytes()
@@ -266,15 +274,12 @@ class Salvage:
         self._found(path, 'the disk does not give all of it', 'see below')
         return bytes(found)
 
-    def _replace(self, path: Path, data: bytes) -> None:
-        aside = path.with_name(path.name + '.new')
-        aside.write_bytes(data)
-        aside.replace(path)
-
 
 def _whole(data: bytes) -> Version:
-    """:returns: what a MANIFEST says
-    :raises Fault: it is damaged, or ends too early to say which files there are
+    """Return what a MANIFEST says.
+
+    Raises:
+        Fault: it is damaged, or ends too early to say which files there are.
     """
     version = manifest.read(data, checksums=True)
     if not (version.log and version.next_file):
@@ -283,7 +288,7 @@ def _whole(data: bytes) -> Version:
 
 
 def _lost_keys(data: bytes, end: int) -> list[bytes]:
-    """:returns: which keys the batches change that can be read behind the end of a log"""
+    """Return which keys the batches change that can be read behind the end of a log."""
     found: dict[bytes, None] = {}
     for record in readable_records(data, end):
         if len(record.payload) >= 12:

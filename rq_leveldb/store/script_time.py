@@ -28,8 +28,9 @@ class ScriptAborted(ReplyError):
 class TimeLimits:
     """Seconds after which a script is ended.
 
-    :ivar reading: one that has called no command that writes
-    :ivar writing: any other
+    Attributes:
+        reading: one that has called no command that writes.
+        writing: any other.
     """
 
     reading: float = 5.0
@@ -39,10 +40,13 @@ class TimeLimits:
 class ScriptTime:
     """The time of the script that runs, if one does.
 
-    :param settings: where ``busy-reply-threshold`` is
-    :param attend: looks what other clients want
-    :param over: called when a script is over during which `attend` was called
-    :ivar wrote: whether the script has called a command that writes; set by whoever calls it
+    Args:
+        settings: where ``busy-reply-threshold`` is.
+        attend: looks what other clients want.
+        over: called when a script is over during which `attend` was called.
+
+    Attributes:
+        wrote: whether the script has called a command that writes; set by whoever calls it.
     """
 
     def __init__(
@@ -77,8 +81,11 @@ class ScriptTime:
     def look(self, seconds: float) -> ReplyError | None:
         """Say whether the script may go on.
 
-        :param seconds: how long it has run
-        :returns: None if it may; else the error that it ends with, :class:`ScriptAborted` if it has to be undone
+        Args:
+            seconds: how long it has run.
+
+        Returns:
+            None if it may; else the error that it ends with, :class:`ScriptAborted` if it has to be undone.
         """
         threshold = self._settings.busy_reply_threshold
         if threshold <= 0 or seconds * 1000 < threshold:
@@ -99,7 +106,8 @@ class ScriptTime:
     def kill(self) -> None:
         """What SCRIPT KILL does.
 
-        :raises ReplyError: in Redis's words, where no script runs or this one has written
+        Raises:
+            ReplyError: in Redis's words, where no script runs or this one has written.
         """
         if not self._running:
             raise ReplyError('NOTBUSY No scripts in execution right now.')

@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim
+from rq_leveldb.store.number_text import lua_text
+from rq_leveldb.store.replies import Reply, ReplyError, Status, shown
+from rq_leveldb.store.script_source import Script, parse, without_tail_calls
 from rq_leveldb.store.script_time import ScriptAborted
+from rq_leveldb.store.script_values import TokenReader, integer_reply, one_line, scalar_reply, size_in_lua, to_lua
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -61,23 +61,7 @@ _STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.INFO, logging.WARNING)
 
-_FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b'allow-cross-slot-keys'))
-
-# Tags of a reply's tokens, and of a run's end, in sandbox.lua.
-(
-    _T_VALUE,
-    _T_LIST,
-    _T_STATUS,
-    _T_ERROR,
-    _T_DOUBLE,
-    _T_MAP,
-    _T_SET,
-    _T_BIG,
-    _T_VERBATIM,
-    _T_NULL,
-    _T_TRUE,
-    _T_FALSE,
-) = range(1, 13)
+# What a run ended with, in sandbox.lua.
 _R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT, _R_LIST = range(5)
 
 Call = Callable[['list[bytes]', bool], Reply]
@@ -94,18 +78,13 @@ _LOOK_INTERVAL = 0.005
 class Limits:
     """What one script may use.
 
-    :ivar memory: bytes beyond the size of its arguments
-    :ivar command_bytes: size of all large commands that it calls, and of its reply
+    Attributes:
+        memory: bytes beyond the size of its arguments.
+        command_bytes: size of all large commands that it calls, and of its reply.
     """
 
     memory: int = 64 * MIB
     command_bytes: int = 512 * MIB
-
-
-@dataclass(frozen=True)
-class _Script:
-    program: bytes
-    readonly: bool
 
 
 class _Run:
@@ -139,7 +118,7 @@ class _Run:
         self.tokens: list[Any] = []
 
     def must_end(self) -> bool:
-        """:returns: whether the script has to end, with `failure`"""
+        """Return whether the script has to end, with `failure`."""
         now = monotonic()
         self.next_look = now + _LOOK_INTERVAL
         try:
@@ -152,27 +131,33 @@ class _Run:
 class Sandbox:
     """All scripts of a store. A runtime is made when the first one comes.
 
-    :param version: the version of Redis that scripts see, such as ``8.2.0``
-    :param limits: what one script may use
+    Args:
+        version: the version of Redis that scripts see, such as ``8.2.0``.
+        limits: what one script may use.
     """
 
     def __init__(self, version: str = '8.2.0', limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._version = version
-        self._scripts: dict[bytes, _Script] = {}
+        self._scripts: dict[bytes, Script] = {}
         self._kept: set[bytes] = set()  # by SCRIPT LOAD
         self._runtime: _Runtime | None = None
 
     def load(self, source: bytes, keep: bool = True) -> bytes:
         """Compile a script and remember it.
 
-        :param keep: whether it stays until :meth:`flush`; else older ones make room for newer ones
-        :returns: its SHA1, hexadecimal
-        :raises ReplyError: it cannot be compiled
+        Args:
+            keep: whether it stays until :meth:`flush`; else older ones make room for newer ones.
+
+        Returns:
+            Its SHA1, hexadecimal.
+
+        Raises:
+            ReplyError: it cannot be compiled.
         """
         sha = hashlib.sha1(source).hexdigest().encode()
         if sha not in self._scripts:
-            script = _parse(source)
+            script = parse(source)
             self._ready().function(sha, script.program)
             self._scripts[sha] = script
             if not keep:
@@ -189,16 +174,22 @@ class Sandbox:
                 self._runtime.forget(oldest)
 
     def count(self) -> int:
-        """:returns: how many scripts are remembered"""
+        """Return how many scripts are remembered."""
         return len(self._scripts)
 
     def knows(self, sha: bytes) -> bool:
-        """:param sha: in lower case"""
+        """Return whether there is a script of this digest.
+
+        Args:
+            sha: in lower case.
+        """
         return sha in self._scripts
 
     def is_readonly(self, sha: bytes) -> bool:
-        """:param sha: of a script that was loaded
-        :returns: whether its first line says that it writes nothing
+        """Return whether its first line says that it writes nothing.
+
+        Args:
+            sha: of a script that was loaded.
         """
         return self._scripts[sha].readonly
 
@@ -217,17 +208,22 @@ class Sandbox:
         is_command: Callable[[bytes], bool] = lambda name: True,
         look: Look = lambda seconds: None,
     ) -> Reply:
-        """
-        :param sha: of a script that was loaded
-        :param keys: KEYS
-        :param arguments: ARGV
-        :param call: executes the commands that the script calls; a ReplyError becomes an error in the script
-        :param is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd()
-        :param look: is asked every few milliseconds whether the script may go on
-        :returns: the script's reply; a ReplyError as a value if the script failed (what it did so far stays, as in
-            Redis), or `look` ended it with one
-        :raises ScriptAborted: it met a limit; what it did must be undone
-        :raises Exception: anything else that `call` raised
+        """Return the script's reply.
+
+        A ReplyError as a value if the script failed (what it did so far stays, as in Redis), or `look` ended it with
+        one.
+
+        Args:
+            sha: of a script that was loaded.
+            keys: KEYS.
+            arguments: ARGV.
+            call: executes the commands that the script calls; a ReplyError becomes an error in the script.
+            is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd().
+            look: is asked every few milliseconds whether the script may go on.
+
+        Raises:
+            ScriptAborted: it met a limit; what it did must be undone.
+            Exception: anything else that `call` raised.
         """
         runtime = self._runtime
         if runtime is None or runtime.spoiled:
@@ -254,7 +250,8 @@ class Sandbox:
 class _Runtime:
     """One Lua state with the sandbox in it.
 
-    :ivar spoiled: it must not be used again
+    Attributes:
+        spoiled: it must not be used again.
     """
 
     def __init__(self, version: str, limits: Limits) -> None:
@@ -301,8 +298,10 @@ class _Runtime:
         return int(self.lua.get_memory_used(total=True))
 
     def function(self, sha: bytes, source: bytes) -> Any:
-        """:returns: the compiled script
-        :raises ReplyError: in Redis' words
+        """Return the compiled script.
+
+        Raises:
+            ReplyError: in Redis' words.
         """
         function = self._functions.get(sha)
         if function is not None:
@@ -318,10 +317,9 @@ class _Runtime:
         try:
             compiled = self._compile(source)
             if isinstance(compiled, tuple):
-                message = compiled[1].decode('utf-8', 'surrogateescape')
-                raise ReplyError(f'ERR Error compiling script (new function): {message}')
+                raise ReplyError(f'ERR Error compiling script (new function): {shown(compiled[1])}')
             self.lua.set_max_memory(0)
-            function = self._adopt(_without_tail_calls(compiled))
+            function = self._adopt(without_tail_calls(compiled))
         except self._lua_error:
             self.spoiled = True
             raise ScriptAborted('ERR Error compiling script (new function): not enough memory') from None
@@ -369,12 +367,12 @@ class _Runtime:
             lua.set_max_memory(0)
         tag = ending[0]
         if tag == _R_VALUE:
-            reply = _scalar(ending[1], current.resp3)
+            reply = scalar_reply(ending[1], current.resp3)
         elif tag == _R_LIST:
-            reply = [value if type(value) is bytes else _integer(value) for value in ending[2:]]
+            reply = [value if type(value) is bytes else integer_reply(value) for value in ending[2:]]
         elif tag == _R_TOKENS:
             current.tokens.extend(ending[2:])
-            reply = _Reader(current.tokens, current.resp3).value()
+            reply = TokenReader(current.tokens, current.resp3).value()
         elif tag == _R_ERROR:
             reply = _script_error(sha, *ending[1:])
         else:
@@ -391,7 +389,7 @@ class _Runtime:
         return reply
 
     def has_room(self, size: int) -> bool:
-        """:returns: whether values of so many bytes can be handed to the running script"""
+        """Return whether values of so many bytes can be handed to the running script."""
         assert self.current is not None
         if self._used() + size <= self.current.cap - _RESERVE // 2:
             return True
@@ -420,7 +418,7 @@ def _with_script(error: BaseException, sha: bytes) -> BaseException:
 
 
 def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
-    """:returns: what sandbox.lua asks for, in its order"""
+    """Return what sandbox.lua asks for, in its order."""
     # Closures are called a good deal faster than methods.
 
     def call(*arguments: Any) -> Any:
@@ -429,7 +427,7 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
         if monotonic() >= run.next_look and run.must_end():
             return b'time', _ABORT
         try:
-            argv = [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+            argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
             if run.argv:
                 argv = run.argv + argv
                 run.argv = []
@@ -450,8 +448,8 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
                 return None if run.resp3 else False
             if kind is Status:
                 return reply.text, _STATUS  # type: ignore[union-attr]
-            converted = _to_lua(reply, run.resp3)
-            if not runtime.has_room(_size(converted)):
+            converted = to_lua(reply, run.resp3)
+            if not runtime.has_room(size_in_lua(converted)):
                 return b'memory', _ABORT
             if type(converted) is list:
                 if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
@@ -472,7 +470,7 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
     def more(*arguments: Any) -> None:
         run = runtime.current
         assert run is not None
-        run.argv += [argument if type(argument) is bytes else number_text(argument) for argument in arguments]
+        run.argv += [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
 
     def emit(*tokens: Any) -> None:
         run = runtime.current
@@ -505,59 +503,6 @@ def _log(level: int, words: bytes) -> None:
     logger.log(_LEVELS[level], '%s', words.decode('utf-8', 'backslashreplace'))
 
 
-# -- from replies to Lua
-
-
-def _to_lua(reply: Reply, resp3: bool) -> Any:
-    """:returns: the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries"""
-    kind = type(reply)
-    if kind is bytes or kind is int:
-        return reply
-    if reply is None or isinstance(reply, NullArray):
-        return None if resp3 else False
-    if isinstance(reply, bool):
-        return reply if resp3 else int(reply)
-    if isinstance(reply, float):
-        return {b'double': reply} if resp3 else number_text(reply)
-    if isinstance(reply, Status):
-        return {b'ok': reply.text}
-    if isinstance(reply, ReplyError):
-        return {b'err': reply.text.encode('utf-8', 'surrogateescape')}
-    if isinstance(reply, Verbatim):
-        return {b'verbatim_string': {b'format': b'txt', b'string': reply.text}} if resp3 else reply.text
-    if isinstance(reply, dict):
-        if resp3:
-            return {b'map': {_key(key): _to_lua(value, True) for key, value in reply.items()}}
-        return [_to_lua(item, False) for pair in reply.items() for item in pair]
-    if isinstance(reply, Pieces):
-        items = [_to_lua(item, resp3) for item in reply.elements]
-        if resp3 and reply.kind == 'set':
-            return {b'set': {item if isinstance(item, bytes) else b'': True for item in items}}
-        if resp3 and reply.kind == 'map':
-            return {b'map': dict(zip(items[::2], items[1::2], strict=True))}
-        return items
-    if isinstance(reply, SetReply) and resp3:
-        return {b'set': {_key(item): True for item in reply}}
-    if isinstance(reply, (list, tuple)):
-        return [_to_lua(item, resp3) for item in reply]
-    raise TypeError(f'no reply for a script: {reply!r}')
-
-
-def _key(item: Any) -> Any:
-    return item if isinstance(item, (bytes, int)) else number_text(item) if isinstance(item, float) else b''
-
-
-def _size(value: Any) -> int:
-    """:returns: bytes that `value` may need in Lua, rather too many"""
-    if type(value) is bytes:
-        return 2 * len(value) + 64
-    if type(value) is list:
-        return 128 + sum(64 + (2 * len(item) if type(item) is bytes else _size(item)) for item in value)
-    if type(value) is dict:
-        return 128 + sum(64 + _size(key) + _size(item) for key, item in value.items())
-    return 64
-
-
 def _table(lua: LuaRuntime, value: Any) -> Any:
     if type(value) is list:
         return lua.table_from([_table(lua, item) for item in value])
@@ -566,180 +511,8 @@ def _table(lua: LuaRuntime, value: Any) -> Any:
     return value
 
 
-def number_text(number: float) -> bytes:
-    """:returns: a number of Lua as Redis writes it into a command: whole ones of 64 bits without a point, others by the
-    fewest digits that read back the same (fpconv's layout)
-    """
-    if isinstance(number, int):
-        return b'%d' % number
-    if math.isnan(number):
-        return b'-nan' if math.copysign(1, number) < 0 else b'nan'
-    if math.isinf(number):
-        return b'inf' if number > 0 else b'-inf'
-    if number == math.floor(number) and abs(number) < 2**63:
-        return b'%d' % int(number)
-    sign = '-' if number < 0 else ''
-    mantissa, _, exponent_text = repr(abs(number)).partition('e')
-    whole, _, fraction = mantissa.partition('.')
-    if fraction == '0':
-        fraction = ''
-    digits = (whole + fraction).lstrip('0')
-    shift = int(exponent_text or 0) - len(fraction)
-    stripped = digits.rstrip('0')
-    shift += len(digits) - len(stripped)
-    digits = stripped
-    count = len(digits)
-    exponent = shift + count - 1
-    if shift >= 0 and exponent < count + 7:
-        text = digits + '0' * shift
-    elif shift < 0 and (shift > -7 or abs(exponent) < 4):
-        point = count + shift
-        text = digits[:point] + '.' + digits[point:] if point > 0 else '0.' + '0' * -point + digits
-    else:
-        text = digits[0] + ('.' + digits[1:] if count > 1 else '') + f'e{exponent:+d}'
-    return (sign + text).encode()
-
-
-# -- from Lua to replies
-
-
-def _integer(number: float) -> int:
-    # What a conversion to 64 bits gives on the machines that Redis runs on.
-    if isinstance(number, int):
-        return number
-    if number != number or abs(number) >= 2**63:
-        return -(2**63)
-    return int(number)
-
-
-def _scalar(value: Any, resp3: bool) -> Reply:
-    if type(value) is bytes or value is None:
-        return value
-    if value is True:
-        return True if resp3 else 1
-    if value is False:
-        return False if resp3 else None
-    return _integer(value)
-
-
-class _Reader:
-    """Reads the tokens of a reply."""
-
-    def __init__(self, tokens: list[Any], resp3: bool) -> None:
-        self._tokens: Iterator[Any] = iter(tokens)
-        self._resp3 = resp3
-
-    def value(self) -> Any:
-        tokens = self._tokens
-        tag = next(tokens)
-        if tag == _T_VALUE:
-            value = next(tokens)
-            return value if type(value) is bytes else _integer(value)
-        if tag == _T_LIST:
-            return [self.value() for _ in range(next(tokens))]
-        if tag in (_T_TRUE, _T_FALSE):
-            return _scalar(tag == _T_TRUE, self._resp3)
-        if tag == _T_NULL:
-            return None
-        if tag == _T_STATUS:
-            return Status(_one_line(next(tokens)))
-        if tag == _T_ERROR:
-            return ReplyError(_one_line(next(tokens)).decode('utf-8', 'surrogateescape'))
-        if tag == _T_DOUBLE:
-            return float(next(tokens))
-        if tag == _T_SET:
-            return SetReply([self.value() for _ in range(next(tokens))])
-        if tag == _T_MAP:
-            return {_hashable(self.value()): self.value() for _ in range(next(tokens))}
-        if tag == _T_BIG:
-            return _one_line(next(tokens))
-        return Verbatim(next(tokens))
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value).encode()
-    return value
-
-
-def _one_line(words: bytes) -> bytes:
-    return words.replace(b'\r', b' ').replace(b'\n', b' ')
-
-
 def _script_error(sha: bytes, words: bytes, source: bytes | None = None, line: int | None = None) -> ReplyError:
     text = words + b' script: ' + sha
     if source is not None and line is not None:
         text += b', on %b:%d.' % (source, line)
-    return ReplyError(_one_line(text).decode('utf-8', 'surrogateescape'))
-
-
-def says_readonly(source: bytes) -> bool:
-    """:returns: whether a script's first line says that it writes nothing; false if it cannot be read"""
-    try:
-        return _parse(source).readonly
-    except ReplyError:
-        return False
-
-
-def _parse(source: bytes) -> _Script:
-    """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
-
-    :raises ReplyError: in Redis' words
-    """
-    if source[:2] != b'#!':
-        return _Script(source, False)
-    line, newline, rest = source.partition(b'\n')
-    words = line.split()
-    if not newline or not words:
-        raise ReplyError('ERR Invalid script shebang')
-    if words[0] != b'#!lua':
-        raise ReplyError(f'ERR Unexpected engine in script shebang: {_shown(words[0])}')
-    readonly = False
-    for word in words[1:]:
-        name, _, values = word.partition(b'=')
-        if name != b'flags' or b'=' not in word:
-            raise ReplyError(f'ERR Unknown lua shebang option: {_shown(word)}')
-        for flag in filter(None, values.split(b',')):
-            if flag not in _FLAGS:
-                raise ReplyError(f'ERR Unexpected flag in script shebang: {_shown(flag)}')
-            readonly = readonly or flag == b'no-writes'
-    # The line stays, empty, so that errors name the right one.
-    return _Script(newline + rest, readonly)
-
-
-def _shown(word: bytes) -> str:
-    return word.decode('utf-8', 'surrogateescape')
-
-
-# -- bytecode
-
-_HEADER = b'\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00'
-_CALL, _TAILCALL, _SETLIST = 28, 29, 34
-
-
-def _without_tail_calls(bytecode: bytes) -> bytes:
-    """Let the outermost function of a script keep its place on the stack where it ends in ``return redis.call(...)``.
-
-    redis.call is a function in Lua here, and in C in Redis; a tail call to a function in Lua would leave no trace of
-    the line, which an error has to name. The outermost function cannot recurse, so nothing else changes.
-
-    :param bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1
-    """
-    if bytecode[: len(_HEADER)] != _HEADER:
-        return bytecode
-    position = len(_HEADER)
-    (name_length,) = struct.unpack_from('<Q', bytecode, position)
-    position += 8 + name_length + 4 + 4 + 4
-    (count,) = struct.unpack_from('<i', bytecode, position)
-    position += 4
-    code = list(struct.unpack_from(f'<{count}I', bytecode, position))
-    indices = iter(range(count))
-    for index in indices:
-        operation = code[index] & 0x3F
-        if operation == _TAILCALL:
-            code[index] = code[index] & ~0x3F | _CALL
-        elif operation == _SETLIST and not code[index] >> 14 & 0x1FF:
-            next(islice(indices, 1), None)  # the next word is a number
-    return bytecode[:position] + struct.pack(f'<{count}I', *code) + bytecode[position + 4 * count :]
+    return ReplyError(shown(one_line(text)))

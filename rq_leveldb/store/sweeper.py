@@ -16,9 +16,13 @@ _REMEMBERED = 10_000
 
 
 class Sweeper:
-    """
-    :param keyspace: whose open transaction takes the changes; the caller commits
-    :ivar swept: values whose records have gone, since the start or the last :meth:`forget_statistics`
+    """Removes in slices what nobody can see any more.
+
+    Args:
+        keyspace: whose open transaction takes the changes; the caller commits.
+
+    Attributes:
+        swept: values whose records have gone, since the start or the last :meth:`forget_statistics`.
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
@@ -31,9 +35,9 @@ class Sweeper:
         self._rollbacks = -1
         self.swept = 0
 
-    def unswept(self) -> int:
-        """:returns: how many values and databases without an owner are known whose records are still there"""
-        return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned)
+    def counts(self) -> tuple[int, int]:
+        """Return how many values and databases without an owner still have records, and how many have none left."""
+        return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned), self.swept
 
     def forget_statistics(self) -> None:
         self.swept = 0
@@ -41,8 +45,11 @@ class Sweeper:
     def take_due(self, limit: int) -> int:
         """Remove keys whose time has come.
 
-        :param limit: how many entries of the index to look at
-        :returns: how many were looked at
+        Args:
+            limit: how many entries of the index to look at.
+
+        Returns:
+            How many were looked at.
         """
         keyspace = self._keyspace
         keyspace.write_changes()
@@ -77,8 +84,11 @@ class Sweeper:
     def sweep(self, limit: int) -> int:
         """Remove records that have no owner.
 
-        :param limit: how many to remove
-        :returns: how many were removed
+        Args:
+            limit: how many to remove.
+
+        Returns:
+            How many were removed.
         """
         self._learn()
         overlay = self._keyspace.overlay

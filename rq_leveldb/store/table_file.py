@@ -28,11 +28,13 @@ _FILTER_END = b'\x0b'
 
 @dataclass(frozen=True)
 class Block:
-    """
-    :param start: where it begins in the file
-    :param size: bytes, without its checksum
-    :param separator: no key in it is greater than this one, which has LevelDB's bytes behind it
-    :param reason: what is wrong with it; '' if nothing is
+    """One block of records in a table.
+
+    Args:
+        start: where it begins in the file.
+        size: bytes, without its checksum.
+        separator: no key in it is greater than this one, which has LevelDB's bytes behind it.
+        reason: what is wrong with it; '' if nothing is.
     """
 
     start: int
@@ -46,10 +48,13 @@ class Block:
 
 
 def blocks(data: bytes) -> Iterator[Block]:
-    """
-    :param data: a table's contents
-    :returns: its blocks of records, in order
-    :raises Fault: the table cannot be read at all: its end or its index is damaged
+    """Return its blocks of records, in order.
+
+    Args:
+        data: a table's contents.
+
+    Raises:
+        Fault: the table cannot be read at all: its end or its index is damaged.
     """
     try:
         _, index = _handles(data)
@@ -62,8 +67,11 @@ def blocks(data: bytes) -> Iterator[Block]:
 
 
 def other_blocks(data: bytes) -> Iterator[Block]:
-    """:returns: the blocks of a table that hold no records, such as its filter, which LevelDB does without if it is
-    damaged; those that can be found
+    """Return the blocks of a table that hold no records, as far as they can be found.
+
+    Returns:
+        The blocks of a table that hold no records, such as its filter, which LevelDB does without if it is damaged;
+        those that can be found.
     """
     try:
         meta, _ = _handles(data)
@@ -79,8 +87,11 @@ def other_blocks(data: bytes) -> Iterator[Block]:
 def search(data: bytes) -> Iterator[Block]:
     """Find the blocks of records without an index, by their checksums alone, from the beginning on.
 
-    :param data: what is left of a table
-    :returns: those before the first one that is damaged or not there
+    Args:
+        data: what is left of a table.
+
+    Returns:
+        Those before the first one that is damaged or not there.
     """
     start = 0
     while (end := _end_of_block(data, start)) is not None:
@@ -112,8 +123,10 @@ def _end_of_block(data: bytes, start: int) -> int | None:
 
 
 def entries(data: bytes, block: Block) -> Iterator[tuple[bytes, bytes]]:
-    """:returns: keys, with LevelDB's bytes behind them, and values of a good block
-    :raises Fault: its contents make no sense in spite of a good checksum
+    """Return keys, with LevelDB's bytes behind them, and values of a good block.
+
+    Raises:
+        Fault: its contents make no sense in spite of a good checksum.
     """
     try:
         yield from _entries(_contents(data, block.start, block.size))
@@ -122,18 +135,21 @@ def entries(data: bytes, block: Block) -> Iterator[tuple[bytes, bytes]]:
 
 
 def change_number(key: bytes) -> int:
-    """:returns: the number of the change that wrote a record
-    :param key: with LevelDB's bytes behind it
+    """Return the number of the change that wrote a record.
+
+    Args:
+        key: with LevelDB's bytes behind it.
     """
     number: int = _MAGIC.unpack(key[-SUFFIX:])[0] >> 8
     return number
 
 
 def join(data: bytes, good: Sequence[Block]) -> bytes:
-    """
-    :param data: the contents of a table
-    :param good: some of its blocks
-    :returns: a table of them
+    """Return a table of them.
+
+    Args:
+        data: the contents of a table.
+        good: some of its blocks.
     """
     found = bytearray()
     index = bytearray()
@@ -152,7 +168,7 @@ def join(data: bytes, good: Sequence[Block]) -> bytes:
 
 
 def _handles(data: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """:returns: where the index of what is no record begins, and its size; likewise the index of the records"""
+    """Return where the index of what is no record begins, and its size; likewise the index of the records."""
     size = len(data)
     if size < _FOOTER or _MAGIC.unpack_from(data, size - _MAGIC.size)[0] != _MAGIC_NUMBER:
         raise Fault(0, 'it does not end as a table does')
@@ -173,8 +189,10 @@ def _looked_at(data: bytes, start: int, size: int, separator: bytes) -> Block:
 
 
 def _check(data: bytes, start: int, size: int) -> int:
-    """:returns: how a block is compressed
-    :raises Fault: its checksum is wrong
+    """Return how a block is compressed.
+
+    Raises:
+        Fault: its checksum is wrong.
     """
     end = start + size
     if end + _TRAILER.size > len(data):
@@ -197,7 +215,7 @@ def _contents(data: bytes, start: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """:returns: the keys and values of a block; each key gives only what differs from the one before"""
+    """Return the keys and values of a block; each key gives only what differs from the one before."""
     (restarts,) = _U32.unpack_from(block, len(block) - _U32.size)
     end = len(block) - _U32.size * (restarts + 1)
     if end < 0:
@@ -211,7 +229,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _uncompress(data: bytes) -> bytes:
-    """:returns: what Snappy's raw format holds (its `format_description.txt`)"""
+    """Return what Snappy's raw format holds (its `format_description.txt`)."""
     fields = Fields(data)
     size = fields.number()
     found = bytearray()

@@ -144,7 +144,7 @@ class _Run:
 def _is_stuck(chance: random.Random, client: Client) -> bool:
     """Say whether a client has to go: most commands would be refused, queued, or not answered, and teach nothing."""
     state = client.session.client
-    odd = state.subscribed or state.queue is not None or state.reply_mode != 'on'
+    odd = state.subscribed or state.queue is not None
     return not client.usable or (odd and chance.random() < 0.2)
 
 

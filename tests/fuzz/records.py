@@ -201,8 +201,8 @@ class _Run:
             if not client.usable:
                 client = self._store.client()
         self._store.turn()
-        self._store.server._sweep()
-        self._store.server._expire()
+        self._store.server.upkeep.sweep()
+        self._store.server.upkeep.expire()
         client.close()
         for fault in self._store.faults.take():
             if not fault.startswith(

@@ -89,7 +89,7 @@ async def _serve(bug: str, directory: DataDirectory, fsync: str) -> None:
     engine = engine_type(directory.database)
     claim = Claim(directory)
     server = Server(Settings(directory, fsync, 0.0, 0), engine, claim, loop)
-    server.durability = durability_type(engine, fsync == 'always', loop, server.statistics, sys.exit)
+    server.units.durability = durability_type(engine, fsync == 'always', loop, server.statistics, sys.exit)
     loop.add_signal_handler(signal.SIGTERM, server.shutdown)
     await server.listen()
     server.start_timers()

@@ -32,6 +32,17 @@ def test_large_replies_arrive_whole(either: Any) -> None:
     assert len(either.srandmember('s', -20_000)) == 20_000
 
 
+def test_what_comes_behind_a_reply_in_pieces_is_answered(either: Redis) -> None:
+    either.rpush('l', *range(1500))
+    with either.pipeline(transaction=False) as pipeline:
+        for _ in range(3):
+            pipeline.lrange('l', 0, -1)
+        pipeline.ping()
+        *lists, pong = pipeline.execute()
+    assert [len(elements) for elements in lists] == [1500] * 3
+    assert pong is True
+
+
 def test_many_keys_are_counted_and_sent(either: Redis) -> None:
     either.mset({f'k{number}': '' for number in range(25_000)})
     assert len(set(either.keys('*'))) == 25_000

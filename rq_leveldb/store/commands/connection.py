@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 
-from rq_leveldb.store.arguments import integer, milliseconds, small_integer
+from rq_leveldb.store.arguments import Options, database, integer, is_integer, milliseconds
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import REDIS_VERSION
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     OK,
     PONG,
@@ -19,6 +17,7 @@ from rq_leveldb.store.replies import (
     SetReply,
     Status,
     Verbatim,
+    shown,
     syntax_error,
     wrong_arity,
     wrong_usage,
@@ -44,10 +43,7 @@ def quit_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def select(ctx: Context, argv: list[bytes]) -> Reply:
-    db = small_integer(argv[1])
-    if not 0 <= db < DATABASES:
-        raise ReplyError('ERR DB index is out of range')
-    ctx.db = ctx.client.db = db
+    ctx.db = ctx.client.db = database(argv[1])
     return OK
 
 
@@ -72,26 +68,20 @@ def _authenticate(user: bytes) -> None:
 def hello(ctx: Context, argv: list[bytes]) -> Reply:
     client = ctx.client
     protocol, name = client.protocol, client.name
-    index = 1
     if len(argv) > 1:
-        try:
-            protocol = integer(argv[1])
-        except ReplyError:
-            raise ReplyError('ERR Protocol version is not an integer or out of range') from None
+        protocol = integer(argv[1], 'ERR Protocol version is not an integer or out of range')
         if protocol not in (2, 3):
             raise ReplyError('NOPROTO unsupported protocol version')
-        index = 2
-    while index < len(argv):
-        option = argv[index].upper()
-        if option == b'AUTH' and index + 2 < len(argv):
-            _authenticate(argv[index + 1])
-            index += 3
-        elif option == b'SETNAME' and index + 1 < len(argv):
-            name = argv[index + 1]
+    options = Options(argv, 2)
+    for option in options:
+        if option == b'AUTH' and options.left() >= 2:
+            user, _ = options.values(2)
+            _authenticate(user)
+        elif option == b'SETNAME' and options.left():
+            name = options.value()
             _check_name(name)
-            index += 2
         else:
-            raise ReplyError(f"ERR Syntax error in HELLO option '{argv[index].decode('utf-8', 'surrogateescape')}'")
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options.last())}'")
     client.protocol, client.name = protocol, name
     ctx.resp3 = protocol == 3
     return {
@@ -145,7 +135,7 @@ def client_setname(ctx: Context, argv: list[bytes]) -> Reply:
 def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
     attribute = argv[2].lower()
     if attribute not in (b'lib-name', b'lib-ver'):
-        raise ReplyError(f"ERR Unrecognized option '{argv[2].decode('utf-8', 'surrogateescape')}'")
+        raise ReplyError(f"ERR Unrecognized option '{shown(argv[2])}'")
     if any(not 33 <= byte <= 126 for byte in argv[3]):
         name = attribute.decode()
         raise ReplyError(f'ERR {name} cannot contain spaces, newlines or special characters.')
@@ -161,7 +151,7 @@ def client_info(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def describe(state: ClientState, asking: ClientState) -> bytes:
-    """:returns: a client's line of CLIENT LIST"""
+    """Return a client's line of CLIENT LIST."""
     now = time.monotonic()
     letters = b''
     if state.blocked:
@@ -222,23 +212,26 @@ def _type_of(state: ClientState) -> bytes:
     return b'pubsub' if state.subscribed else b'normal'
 
 
+def _client_type(argument: bytes) -> bytes:
+    if argument.lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
+        raise ReplyError(f"ERR Unknown client type '{shown(argument)}'")
+    return argument.lower()
+
+
 def client_list(ctx: Context, argv: list[bytes]) -> Reply:
     clients = list(ctx.services.clients.values())
     if len(argv) == 4 and argv[2].lower() == b'type':
-        if argv[3].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
-            raise ReplyError(f"ERR Unknown client type '{argv[3].decode('utf-8', 'surrogateescape')}'")
-        clients = [state for state in clients if _type_of(state) == argv[3].lower()]
+        kind = _client_type(argv[3])
+        clients = [state for state in clients if _type_of(state) == kind]
     elif len(argv) > 3 and argv[2].lower() == b'id':
-        numbers = []
-        for argument in argv[3:]:
-            try:
-                numbers.append(integer(argument))
-            except ReplyError:
-                raise ReplyError('ERR Invalid client ID') from None
+        numbers = [integer(argument, 'ERR Invalid client ID') for argument in argv[3:]]
         clients = [ctx.services.clients[number] for number in numbers if number in ctx.services.clients]
     elif len(argv) != 2:
         raise syntax_error()
     return Verbatim(b''.join(describe(state, ctx.client) + b'\n' for state in clients))
+
+
+_KILL_FILTERS = frozenset((b'ID', b'ADDR', b'LADDR', b'TYPE', b'USER', b'SKIPME', b'MAXAGE'))
 
 
 def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
@@ -249,42 +242,35 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
                 return OK
         raise ReplyError('ERR No such client')
     filters: dict[bytes, bytes] = {}
-    index = 2
-    while index < len(argv):
-        option = argv[index].lower()
-        if index + 1 >= len(argv) or option not in (b'id', b'addr', b'laddr', b'type', b'user', b'skipme', b'maxage'):
+    options = Options(argv, 2)
+    for option in options:
+        if option not in _KILL_FILTERS:
             raise syntax_error()
-        filters[option] = argv[index + 1]
-        index += 2
-    number = age = None
-    if b'id' in filters:
-        try:
-            number = integer(filters[b'id'])
-        except ReplyError:
-            number = 0
+        filters[option] = options.value()
+    number = age = kind = None
+    if b'ID' in filters:
+        number = int(filters[b'ID']) if is_integer(filters[b'ID']) else 0
         if number <= 0:
             raise ReplyError('ERR client-id should be greater than 0')
-    if b'maxage' in filters:
-        try:
-            age = integer(filters[b'maxage'])
-        except ReplyError:
-            raise ReplyError('ERR maxage is not an integer or out of range') from None
+    if b'MAXAGE' in filters:
+        age = integer(filters[b'MAXAGE'], 'ERR maxage is not an integer or out of range')
         if age <= 0:
             raise ReplyError('ERR maxage should be greater than 0')
-    skip = filters.get(b'skipme', b'yes').lower()
+    skip = filters.get(b'SKIPME', b'yes').lower()
     if skip not in (b'yes', b'no'):
         raise syntax_error()
-    if b'user' in filters and filters[b'user'] != b'default':
-        raise ReplyError(f"ERR No such user '{filters[b'user'].decode('utf-8', 'surrogateescape')}'")
-    if b'type' in filters and filters[b'type'].lower() not in (b'normal', b'pubsub', b'master', b'replica', b'slave'):
-        raise ReplyError(f"ERR Unknown client type '{filters[b'type'].decode('utf-8', 'surrogateescape')}'")
+    user = filters.get(b'USER', b'default')
+    if user != b'default':
+        raise ReplyError(f"ERR No such user '{shown(user)}'")
+    if b'TYPE' in filters:
+        kind = _client_type(filters[b'TYPE'])
     killed = 0
     for state in list(ctx.services.clients.values()):
         if (
             (number is None or state.number == number)
-            and (b'addr' not in filters or state.address.encode() == filters[b'addr'])
-            and (b'laddr' not in filters or _local_address(state) == filters[b'laddr'])
-            and (b'type' not in filters or _type_of(state) == filters[b'type'].lower())
+            and (b'ADDR' not in filters or state.address.encode() == filters[b'ADDR'])
+            and (b'LADDR' not in filters or _local_address(state) == filters[b'LADDR'])
+            and (kind is None or _type_of(state) == kind)
             and (age is None or time.monotonic() - state.created >= age)
             and not (skip == b'yes' and state is ctx.client)
         ):
@@ -355,32 +341,35 @@ def client_unpause(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
+_CLIENT = 'noscript loading stale never_refused'
+
 COMMANDS = (
     row('ping', ping, -1, 'fast in_subscription'),
     row('echo', echo, 2, 'fast loading stale'),
     row('quit', quit_, -1, 'noscript loading stale fast no_auth allow_busy in_subscription skip_queue'),
-    row('select', select, 2, 'loading stale fast'),
-    row('auth', auth, -2, 'noscript loading stale fast no_auth allow_busy'),
-    row('hello', hello, -1, 'noscript loading stale fast no_auth allow_busy not_queued'),
+    row('select', select, 2, 'loading stale fast never_refused'),
+    row('auth', auth, -2, 'noscript loading stale fast no_auth allow_busy never_refused'),
+    row('hello', hello, -1, 'noscript loading stale fast no_auth allow_busy not_queued never_refused'),
     row('reset', reset, 1, 'noscript loading stale fast no_auth allow_busy in_subscription skip_queue'),
     container(
         'client',
-        row('id', client_id, 2, 'noscript loading stale'),
-        row('getname', client_getname, 2, 'noscript loading stale'),
-        row('setname', client_setname, 3, 'noscript loading stale'),
-        row('setinfo', client_setinfo, 4, 'noscript loading stale'),
-        row('info', client_info, 2, 'noscript loading stale'),
-        row('list', client_list, -2, 'admin noscript loading stale'),
-        row('kill', client_kill, -3, 'admin noscript loading stale'),
-        row('unblock', client_unblock, -3, 'admin noscript loading stale'),
-        row('pause', client_pause, -3, 'admin noscript loading stale'),
-        row('unpause', client_unpause, 2, 'admin noscript loading stale'),
-        row('no-evict', client_no_evict, 3, 'admin noscript loading stale'),
-        row('no-touch', client_no_evict, 3, 'noscript loading stale'),
-        row('reply', client_reply, 3, 'noscript loading stale'),
-        row('tracking', client_tracking, -3, 'noscript loading stale'),
-        row('caching', client_caching, 3, 'noscript loading stale'),
-        row('trackinginfo', client_trackinginfo, 2, 'noscript loading stale'),
-        row('getredir', client_getredir, 2, 'noscript loading stale'),
+        row('id', client_id, 2, _CLIENT),
+        row('getname', client_getname, 2, _CLIENT),
+        row('setname', client_setname, 3, _CLIENT),
+        row('setinfo', client_setinfo, 4, _CLIENT),
+        row('info', client_info, 2, _CLIENT),
+        row('list', client_list, -2, f'admin {_CLIENT}'),
+        row('kill', client_kill, -3, f'admin {_CLIENT}'),
+        row('unblock', client_unblock, -3, f'admin {_CLIENT}'),
+        row('pause', client_pause, -3, f'admin {_CLIENT}'),
+        row('unpause', client_unpause, 2, f'admin {_CLIENT}'),
+        row('no-evict', client_no_evict, 3, f'admin {_CLIENT}'),
+        row('no-touch', client_no_evict, 3, _CLIENT),
+        row('reply', client_reply, 3, _CLIENT),
+        row('tracking', client_tracking, -3, _CLIENT),
+        row('caching', client_caching, 3, _CLIENT),
+        row('trackinginfo', client_trackinginfo, 2, _CLIENT),
+        row('getredir', client_getredir, 2, _CLIENT),
+        flags='never_refused',
     ),
 )

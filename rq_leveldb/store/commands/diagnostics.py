@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sized
-from itertools import islice
 
-from rq_leveldb.store import encoding
-from rq_leveldb.store.arguments import integer, is_integer
-from rq_leveldb.store.command import Handler, row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.location import DATABASES
+from rq_leveldb.store.arguments import Options, integer, is_integer
+from rq_leveldb.store.commands.rows import Handler, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import resident_bytes
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,
@@ -22,12 +18,10 @@ from rq_leveldb.store.replies import (
     Status,
     Verbatim,
     no_such_key,
+    shown,
     syntax_error,
     wrong_usage,
 )
-
-_SAMPLED = 1000
-"""Records that MEMORY USAGE looks at."""
 
 # -- SLOWLOG
 
@@ -69,7 +63,7 @@ def latency_reset(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def latency_graph(ctx: Context, argv: list[bytes]) -> Reply:
-    raise ReplyError(f"ERR No samples available for event '{argv[2].decode('utf-8', 'surrogateescape')}'")
+    raise ReplyError(f"ERR No samples available for event '{shown(argv[2])}'")
 
 
 def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
@@ -80,31 +74,13 @@ def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def memory_usage(ctx: Context, argv: list[bytes]) -> Reply:
-    for at in range(3, len(argv), 2):
-        if argv[at].upper() != b'SAMPLES' or at + 1 == len(argv) or integer(argv[at + 1]) < 0:
+    for samples in Options(argv, 3).values_of(b'SAMPLES'):
+        if integer(samples) < 0:
             raise syntax_error()
     value = ctx.find(argv[2])
     if value is None:
         return None
-    record = value.record()
-    size = len(value.meta_key) + len(record)
-    version = encoding.meta_version(record)
-    if version:
-        size += _members_size(ctx, encoding.members_prefix(version), len(value) if isinstance(value, Sized) else 0)
-    return size
-
-
-def _members_size(ctx: Context, prefix: bytes, count: int) -> int:
-    """:returns: bytes of a value's members, estimated from the first ones where they are many"""
-    sampled = records = 0
-    for key, record in islice(ctx.keys.overlay.scan_prefix(prefix), _SAMPLED):
-        sampled += len(key) + len(record)
-        records += 1
-    if records < _SAMPLED:
-        return sampled
-    # LevelDB knows only of what has left its log.
-    on_disk = ctx.keys.engine.approximate_size(prefix, encoding.after(prefix))
-    return max(on_disk, sampled, sampled * count // records)
+    return ctx.keys.memory_usage(value)
 
 
 def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
@@ -117,7 +93,7 @@ def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
         b'clients.normal': sum(state.unsent_bytes() for state in ctx.services.clients.values()),
         b'keys.count': keys,
         b'keys.bytes-per-key': used // keys if keys else 0,
-        b'dataset.bytes': ctx.keys.engine.size_on_disk(),
+        b'dataset.bytes': ctx.keys.size_on_disk(),
         b'peak.percentage': 100.0,
         b'fragmentation': 1.0,
         b'fragmentation.bytes': 0,
@@ -220,5 +196,5 @@ COMMANDS = (
         row('purge', memory_purge, 2, ''),
     ),
     row('monitor', monitor, 1, 'admin noscript loading stale'),
-    row('debug', debug, -2, 'admin noscript loading stale'),
+    row('debug', debug, -2, 'admin noscript loading stale may_write'),
 )

@@ -16,9 +16,12 @@ def invalid_expire_time(command: str) -> ReplyError:
 def positive_time(argument: bytes, unit: int, relative: bool, now: int, command: str) -> int:
     """Read a time that must be positive, as SET's and GETEX's options are.
 
-    :param unit: milliseconds per unit
-    :param now: Unix time in ms
-    :returns: Unix time in ms
+    Args:
+        unit: milliseconds per unit.
+        now: Unix time in ms.
+
+    Returns:
+        Unix time in ms.
     """
     number = integer(argument)
     if number <= 0 or number > MAX_INTEGER // unit:

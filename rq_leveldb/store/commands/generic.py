@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, small_integer
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, database, integer
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.commands.scanning import ScanOptions
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     OK,
     Pieces,
@@ -21,6 +19,8 @@ from rq_leveldb.store.replies import (
     ReplyError,
     Status,
     no_such_key,
+    same_object,
+    shown,
     syntax_error,
 )
 
@@ -70,21 +70,16 @@ def renamenx(ctx: Context, argv: list[bytes]) -> Reply:
 def copy(ctx: Context, argv: list[bytes]) -> Reply:
     db = ctx.db
     replace = False
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
+    options = Options(argv, 3)
+    for option in options:
         if option == b'REPLACE':
             replace = True
-        elif option == b'DB' and index + 1 < len(argv):
-            index += 1
-            db = small_integer(argv[index])
-            if not 0 <= db < DATABASES:
-                raise ReplyError('ERR DB index is out of range')
+        elif option == b'DB':
+            db = database(options.value())
         else:
             raise syntax_error()
-        index += 1
     if db == ctx.db and argv[1] == argv[2]:
-        raise ReplyError('ERR source and destination objects are the same')
+        raise same_object()
     value = ctx.find(argv[1])
     if value is None or (not replace and ctx.keys.find(db, argv[2]) is not None):
         return 0
@@ -93,11 +88,9 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def move(ctx: Context, argv: list[bytes]) -> Reply:
-    db = small_integer(argv[2])
-    if not 0 <= db < DATABASES:
-        raise ReplyError('ERR DB index is out of range')
+    db = database(argv[2])
     if db == ctx.db:
-        raise ReplyError('ERR source and destination objects are the same')
+        raise same_object()
     value = ctx.find(argv[1])
     if value is None or ctx.keys.find(db, argv[1]) is not None:
         return 0
@@ -125,8 +118,11 @@ def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
-    """:param unit: milliseconds per unit
-    :param base: Unix time in ms that the argument counts from
+    """Do what EXPIRE and its relatives have in common.
+
+    Args:
+        unit: milliseconds per unit.
+        base: Unix time in ms that the argument counts from.
     """
     conditions = _conditions(argv) if len(argv) > 3 else ()
     when = integer(argv[2])
@@ -160,7 +156,7 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     for argument in argv[3:]:
         condition = argument.upper()
         if condition not in (b'NX', b'XX', b'GT', b'LT'):
-            raise ReplyError(f'ERR Unsupported option {argument.decode("utf-8", "surrogateescape")}')
+            raise ReplyError(f'ERR Unsupported option {shown(argument)}')
         given.add(condition)
     if b'NX' in given and len(given) > 1:
         raise ReplyError('ERR NX and XX, GT or LT options at the same time are not compatible')

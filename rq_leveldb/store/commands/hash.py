@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, check_cursor, count_out_of_range
+from rq_leveldb.store.commands.rows import row
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_with_repetitions, random_count
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, out_of_range, overflow, syntax_error, wrong_arity
+from rq_leveldb.store.replies import (
+    MAX_WHOLE,
+    OK,
+    Pieces,
+    Reply,
+    ReplyError,
+    not_a_float,
+    not_finite,
+    overflow,
+    pairs_pieces,
+    pairs_reply,
+    shown,
+    wrong_arity,
+)
 from rq_leveldb.store.types.hash import Hash
-
-_LARGE = 1000
-"""Elements from which on a reply is made while it is sent."""
 
 
 def hset(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
-        raise wrong_arity(argv[0].decode('utf-8', 'surrogateescape').lower())
+        raise wrong_arity(shown(argv[0]).lower())
     value = ctx.typed_or_new(argv[1], Hash)
     new = value.set(argv[2], argv[3]) if len(argv) == 4 else value.set_many(argv[2::2], argv[3::2])
     ctx.changed(value)
@@ -76,7 +83,7 @@ def hgetall(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
     if value is None:
         return {}
-    if len(value) > _LARGE:
+    if len(value) > MAX_WHOLE:
         return Pieces(2 * len(value), (part for item in value.items() for part in item), 'map')
     return value.as_dict()
 
@@ -85,7 +92,7 @@ def hkeys(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
     if value is None:
         return []
-    if len(value) > _LARGE:
+    if len(value) > MAX_WHOLE:
         return Pieces(len(value), (field for field, _ in value.items()))
     return [field for field, _ in value.items()]
 
@@ -94,7 +101,7 @@ def hvals(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Hash)
     if value is None:
         return []
-    if len(value) > _LARGE:
+    if len(value) > MAX_WHOLE:
         return Pieces(len(value), (data for _, data in value.items()))
     return [data for _, data in value.items()]
 
@@ -147,7 +154,7 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
 def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     increment = long_double.parse(argv[3])
     if increment is None:
-        raise ReplyError('ERR value is not a valid float')
+        raise not_a_float()
     if not long_double.is_finite(increment):
         raise ReplyError('ERR value is NaN or Infinity')
     value = ctx.typed_or_new(argv[1], Hash)
@@ -157,7 +164,7 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
         raise ReplyError('ERR hash value is not a float')
     total = long_double.add(number, increment)
     if not long_double.is_finite(total):
-        raise ReplyError('ERR increment would produce NaN or Infinity')
+        raise not_finite()
     text = long_double.write(total)
     value.set(argv[2], text)
     ctx.changed(value)
@@ -172,52 +179,20 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
     options = ScanOptions.read(argv, 2, frozenset((b'NOVALUES',)))
     end, items = value.page(options.cursor, options.count)
     found = [item for item in items if options.matches(item[0])]
-    if b'NOVALUES' in options.flags:
-        return [b'%d' % end, [field for field, _ in found]]
-    return [b'%d' % end, [part for item in found for part in item]]
+    return [b'%d' % end, pairs_reply(found, b'NOVALUES' not in options.flags, False)]
 
 
 def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 2:
         value = ctx.typed(argv[1], Hash)
         return None if value is None else value.draw(1)[0][0]
-    count = integer(argv[2])
-    if count < -MAX_INTEGER:
-        raise count_out_of_range()
-    with_values = len(argv) > 3
-    if len(argv) > 4 or (with_values and argv[3].upper() != b'WITHVALUES'):
-        raise syntax_error()
-    if with_values and abs(count) > MAX_INTEGER // 2:
-        raise out_of_range()
+    count, with_values = random_count(argv, b'WITHVALUES')
     value = ctx.typed(argv[1], Hash)
     if value is None or count == 0:
         return []
     if count > 0:
-        return _fields_reply(ctx, value.draw(count), with_values)
-    # With repetitions, as many as asked for: made while it is sent.
-    if -count > MAX_REPETITIONS:
-        raise out_of_range()
-    items = list(value.items())
-    drawn = (random.choice(items) for _ in range(-count if items else 0))
-    if not with_values:
-        return Pieces(-count, (field for field, _ in drawn))
-    if ctx.resp3:
-        return Pieces(-count, (list(item) for item in drawn))
-    return Pieces(-2 * count, (part for item in drawn for part in item))
-
-
-def _fields_reply(ctx: Context, items: list[tuple[bytes, bytes]], with_values: bool) -> Reply:
-    if not with_values:
-        return [field for field, _ in items]
-    if ctx.resp3:
-        return [list(item) for item in items]
-    return list(_flat(items))
-
-
-def _flat(items: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    for field, value in items:
-        yield field
-        yield value
+        return pairs_reply(value.draw(count), with_values, ctx.resp3)
+    return pairs_pieces(-count, drawn_with_repetitions(value.items(), -count), with_values, ctx.resp3)
 
 
 COMMANDS = (

@@ -7,8 +7,8 @@ from typing import Any
 
 from rq_leveldb.store import catalogue
 from rq_leveldb.store.catalogue import Entry
-from rq_leveldb.store.command import OWN_FLAGS, Command, by_full_name, find, row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.command import OWN_FLAGS, Command, by_full_name, find
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
 from rq_leveldb.store.key_specs import Found, find_keys, has_keys
@@ -101,8 +101,10 @@ def _document(one: Command, told: dict[bytes, Entry]) -> dict[bytes, Reply]:
 
 
 def _as_reply(value: Any, name: str = '') -> Any:
-    """:param name: under which it stands
-    :returns: what the catalogue has, in the types that Redis gives it
+    """Return what the catalogue has, in the types that Redis gives it.
+
+    Args:
+        name: under which it stands.
     """
     if isinstance(value, dict):
         return {key.encode(): _as_reply(item, key) for key, item in value.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
-from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
+    MAX_WHOLE,
     NULL_ARRAY,
     OK,
     Pieces,
@@ -20,10 +22,6 @@ from rq_leveldb.store.replies import (
     wrong_arity,
 )
 from rq_leveldb.store.types.list import List
-
-MAX_WHOLE_REPLY = 1000
-"""How many elements a reply may have that is in memory at once."""
-
 
 # -- the ends
 
@@ -52,14 +50,6 @@ def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
     return 0 if ctx.typed(argv[1], List) is None else rpush(ctx, argv)
 
 
-def lpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, True)
-
-
-def rpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _pop(ctx, argv, False)
-
-
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     if len(argv) > 3:
         raise wrong_arity('lpop' if left else 'rpop')
@@ -79,7 +69,7 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
     if count == 0:
         return []
     reply: Reply
-    if count > MAX_WHOLE_REPLY:
+    if count > MAX_WHOLE:
         # The elements are read while they are sent, from the database as it is now.
         if left:
             reply = Pieces(count, value.iterate(0, count))
@@ -126,7 +116,7 @@ def lrange(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         return []
     start, stop = arguments.slice_bounds(first, last, len(value))
-    if stop - start > MAX_WHOLE_REPLY:
+    if stop - start > MAX_WHOLE:
         return Pieces(stop - start, value.iterate(start, stop))
     return value.range(start, stop)
 
@@ -172,13 +162,10 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
 def lpos(ctx: Context, argv: list[bytes]) -> Reply:
     rank, limit = 1, 0
     count: int | None = None
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
-        if index + 1 == len(argv):
-            raise syntax_error()
+    options = arguments.Options(argv, 3)
+    for option in options:
         if option == b'RANK':
-            rank = arguments.integer(argv[index + 1])
+            rank = options.integer()
             if rank == arguments.MIN_INTEGER:
                 raise count_out_of_range()
             if rank == 0:
@@ -187,12 +174,11 @@ def lpos(ctx: Context, argv: list[bytes]) -> Reply:
                     'or use negative to start from the end of the list'
                 )
         elif option == b'COUNT':
-            count = arguments.positive(argv[index + 1], "COUNT can't be negative")
+            count = arguments.positive(options.value(), "ERR COUNT can't be negative")
         elif option == b'MAXLEN':
-            limit = arguments.positive(argv[index + 1], "MAXLEN can't be negative")
+            limit = arguments.positive(options.value(), "ERR MAXLEN can't be negative")
         else:
             raise syntax_error()
-        index += 2
     value = ctx.typed(argv[1], List)
     if value is None:
         return None if count is None else []
@@ -236,14 +222,6 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
 
 
 # -- blocking
-
-
-def blpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, True)
-
-
-def brpop(ctx: Context, argv: list[bytes]) -> Reply:
-    return _blocking_pop(ctx, argv, False)
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
@@ -292,7 +270,7 @@ def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """:returns: keys, whether from the left, count"""
+    """Return keys, whether from the left, count."""
     keys, index = arguments.counted_keys(argv, start)
     if index >= len(argv):
         raise syntax_error()
@@ -313,8 +291,8 @@ COMMANDS = (
     row('rpush', rpush, -3, 'write denyoom fast', 1, 1, 1),
     row('lpushx', lpushx, -3, 'write denyoom fast', 1, 1, 1),
     row('rpushx', rpushx, -3, 'write denyoom fast', 1, 1, 1),
-    row('lpop', lpop, -2, 'write fast', 1, 1, 1),
-    row('rpop', rpop, -2, 'write fast', 1, 1, 1),
+    row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
+    row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
     row('llen', llen, 2, 'readonly fast', 1, 1, 1),
     row('lindex', lindex, 3, 'readonly', 1, 1, 1),
     row('lset', lset, 4, 'write denyoom', 1, 1, 1),
@@ -326,8 +304,8 @@ COMMANDS = (
     row('lmove', lmove, 5, 'write denyoom', 1, 2, 1),
     row('rpoplpush', rpoplpush, 3, 'write denyoom', 1, 2, 1),
     row('lmpop', lmpop, -4, 'write movablekeys'),
-    row('blpop', blpop, -3, 'write blocking', 1, -2, 1),
-    row('brpop', brpop, -3, 'write blocking', 1, -2, 1),
+    row('blpop', partial(_blocking_pop, left=True), -3, 'write blocking', 1, -2, 1),
+    row('brpop', partial(_blocking_pop, left=False), -3, 'write blocking', 1, -2, 1),
     row('blmove', blmove, 6, 'write denyoom blocking', 1, 2, 1),
     row('brpoplpush', brpoplpush, 4, 'write denyoom blocking', 1, 2, 1),
     row('blmpop', blmpop, -5, 'write blocking movablekeys'),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.pubsub import subscriptions
 from rq_leveldb.store.replies import Push, Pushes, Reply, ReplyError, wrong_usage

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from rq_leveldb.store.arguments import MAX_INTEGER, integer
+from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import ReplyError, invalid_cursor, syntax_error
+from rq_leveldb.store.replies import ReplyError, integer_out_of_range, invalid_cursor, out_of_range, syntax_error
+
+T = TypeVar('T')
 
 _CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
@@ -18,11 +23,14 @@ MAX_REPETITIONS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """:param cursor: 0 to begin
-    :param count: about how many elements to look at
-    :param glob: which to return; None for all
-    :param type_name: the type asked for with TYPE, in lower case
-    :param flags: which of the command's own options were given
+    """What a step of a scan is asked for.
+
+    Args:
+        cursor: 0 to begin.
+        count: about how many elements to look at.
+        glob: which to return; None for all.
+        type_name: the type asked for with TYPE, in lower case.
+        flags: which of the command's own options were given.
     """
 
     cursor: int
@@ -35,10 +43,15 @@ class ScanOptions:
     def read(
         cls, argv: list[bytes], cursor_at: int, flags: frozenset[bytes] = frozenset(), with_type: bool = False
     ) -> ScanOptions:
-        """:param cursor_at: index of the cursor in `argv`; the options follow
-        :param flags: options of the command without a value, in upper case
-        :param with_type: whether the command knows TYPE
-        :raises ReplyError: as Redis does
+        """Read the cursor and the options behind it.
+
+        Args:
+            cursor_at: index of the cursor in `argv`; the options follow.
+            flags: options of the command without a value, in upper case.
+            with_type: whether the command knows TYPE.
+
+        Raises:
+            ReplyError: as Redis does.
         """
         cursor = argv[cursor_at]
         check_cursor(cursor)
@@ -46,26 +59,21 @@ class ScanOptions:
         glob = None
         type_name = None
         given = set()
-        index = cursor_at + 1
-        while index < len(argv):
-            option = argv[index].upper()
-            more = index + 1 < len(argv)
-            if option == b'COUNT' and more:
-                count = integer(argv[index + 1])
+        options = Options(argv, cursor_at + 1)
+        for option in options:
+            if option == b'COUNT':
+                count = options.integer()
                 if count < 1:
                     raise syntax_error()
-                index += 2
-            elif option == b'MATCH' and more:
-                glob = None if argv[index + 1] == b'*' else Glob(argv[index + 1])
-                index += 2
-            elif option == b'TYPE' and with_type and more:
-                type_name = argv[index + 1].lower()
-                index += 2
+            elif option == b'MATCH':
+                pattern = options.value()
+                glob = None if pattern == b'*' else Glob(pattern)
+            elif option == b'TYPE' and with_type:
+                type_name = options.value().lower()
             elif option == b'NOVALUES' and option not in flags:
                 raise ReplyError('ERR NOVALUES option can only be used in HSCAN')
             elif option in flags:
                 given.add(option)
-                index += 1
             else:
                 raise syntax_error()
         return cls(int(cursor), count, glob, type_name, frozenset(given))
@@ -74,14 +82,44 @@ class ScanOptions:
         return self.glob is None or self.glob.matches(element)
 
 
+def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
+    """Read ``count [word]``, as the commands for random elements end in it.
+
+    Returns:
+        The count, negative for elements with repetitions, and whether the word was given.
+    """
+    count = integer(argv[2])
+    if count < -MAX_INTEGER:
+        raise count_out_of_range()
+    paired = len(argv) > 3
+    if len(argv) > 4 or (paired and argv[3].upper() != word):
+        raise syntax_error()
+    if paired and abs(count) > MAX_INTEGER // 2:
+        raise out_of_range()
+    return count, paired
+
+
+def drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
+    """Draw so many elements, each from all of them: as they are taken.
+
+    Raises:
+        ReplyError: They are too many.
+    """
+    if count > MAX_REPETITIONS:
+        raise out_of_range()
+    known = list(iter(elements))  # whatever number of them a damaged record says
+    return (random.choice(known) for _ in range(count if known else 0))
+
+
 def count_out_of_range() -> ReplyError:
-    return ReplyError(f'ERR value is out of range, value must between {-MAX_INTEGER} and {MAX_INTEGER}')
+    return integer_out_of_range(-MAX_INTEGER, MAX_INTEGER)
 
 
 def check_cursor(argument: bytes) -> None:
     """What is wrong with the options, Redis says only where there is a key to scan; a wrong cursor always.
 
-    :raises ReplyError: not a cursor
+    Raises:
+        ReplyError: not a cursor.
     """
     if not _CURSOR.fullmatch(argument) or int(argument) > MAX_CURSOR:
         raise invalid_cursor()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rq_leveldb.store.arguments import integer
-from rq_leveldb.store.command import MAY_REPLICATE, NOSCRIPT, WRITE, find, row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.command import MAY_REPLICATE, NOSCRIPT, WRITE, find
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import OK, Reply, ReplyError
+from rq_leveldb.store.replies import OK, Reply, ReplyError, too_many_keys
 
 
 def eval_(ctx: Context, argv: list[bytes]) -> Reply:
@@ -41,7 +41,7 @@ def _known(ctx: Context, argv: list[bytes]) -> bytes:
 def _keys_count(argv: list[bytes]) -> int:
     count = integer(argv[2])
     if count > len(argv) - 3:
-        raise ReplyError("ERR Number of keys can't be greater than number of args")
+        raise too_many_keys()
     if count < 0:
         raise ReplyError("ERR Number of keys can't be negative")
     return count
@@ -131,9 +131,9 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 _EVAL = 'noscript stale skip_monitor no_mandatory_keys movablekeys'
 
 COMMANDS = (
-    row('eval', eval_, -3, f'{_EVAL} may_replicate'),
+    row('eval', eval_, -3, f'{_EVAL} may_replicate may_write'),
     row('eval_ro', eval_ro, -3, f'{_EVAL} readonly'),
-    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate'),
+    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate may_write'),
     row('evalsha_ro', evalsha_ro, -3, f'{_EVAL} readonly'),
     container(
         'script',

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from fnmatch import fnmatchcase
 
+from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
 from rq_leveldb.store.info import REDIS_VERSION, Snapshot, sections
-from rq_leveldb.store.keyspace import DATABASES
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,
@@ -19,6 +18,9 @@ from rq_leveldb.store.replies import (
     ReplyError,
     Status,
     Verbatim,
+    db_out_of_range,
+    integer_out_of_range,
+    shown,
     syntax_error,
 )
 
@@ -31,7 +33,7 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
     # Counted only for those who want to know it: RQ asks for other sections again and again.
     wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
     databases: list[tuple[int, int, int]] = []
-    if wanted and not services.refused:
+    if wanted and not services.refused():
         expiring = ctx.keys.count_expiring()
         databases = [(db, count, expiring[db]) for db in range(DATABASES) if (count := ctx.keys.count(db))]
     unswept, swept = services.swept()
@@ -40,7 +42,7 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
         blocked_clients=services.blocked_clients(),
         subscribers=sum(state.subscribed for state in services.clients.values()),
         databases=databases,
-        disk_bytes=ctx.keys.engine.size_on_disk(),
+        disk_bytes=ctx.keys.size_on_disk(),
         expired_keys=ctx.keys.expired_keys,
         channels=services.pubsub.channel_count(),
         patterns=services.pubsub.pattern_count(),
@@ -148,7 +150,7 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
             raise ReplyError(f'ERR invalid {which} DB index')
         numbers.append(int(argument))
     if not all(0 <= number < DATABASES for number in numbers):
-        raise ReplyError('ERR DB index is out of range')
+        raise db_out_of_range()
     one, other = numbers
     if one != other:
         places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
@@ -234,8 +236,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
         if text not in known:
-            shown = name.decode('utf-8', 'surrogateescape')
-            raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
+            raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown(name)}'")
         if text in layout.parameters():
             try:
                 layout = layout.changed(text, value.decode('latin-1'))
@@ -269,10 +270,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _config_integer(name: str, value: bytes) -> int:
-    try:
-        return integer(value)
-    except ReplyError:
-        raise _config_set_failed(name, "argument couldn't be parsed into an integer") from None
+    return integer(value, _config_set_failed(name, "argument couldn't be parsed into an integer").text)
 
 
 def _config_set_failed(name: str, reason: str) -> ReplyError:
@@ -295,7 +293,7 @@ def wait(ctx: Context, argv: list[bytes]) -> Reply:
 def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
     local = integer(argv[1])
     if not 0 <= local <= 1:
-        raise ReplyError('ERR value is out of range, value must between 0 and 1')
+        raise integer_out_of_range(0, 1)
     positive(argv[2])
     timeout = milliseconds(argv[3], ctx.now)
     if ctx.services.is_synced():

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 
-from rq_leveldb.store.arguments import MAX_INTEGER, integer
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.scanning import MAX_REPETITIONS, ScanOptions, check_cursor, count_out_of_range
+from rq_leveldb.store.arguments import is_integer, limit_option, positive
+from rq_leveldb.store.commands.rows import row
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_with_repetitions, random_count
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import Pieces, Reply, ReplyError, SetReply, out_of_range, syntax_error
+from rq_leveldb.store.replies import MAX_WHOLE, Pieces, Reply, SetReply, no_keys, syntax_error, too_many_keys
 from rq_leveldb.store.types.set import Set
 
-_LARGE = 1000
-"""Elements from which on a reply is made while it is sent."""
+Operation = Callable[['list[Set | None]'], Iterable[bytes]]
 
 
 def sadd(ctx: Context, argv: list[bytes]) -> Reply:
@@ -84,7 +84,7 @@ def spop(ctx: Context, argv: list[bytes]) -> Reply:
         value.remove(member)
         ctx.changed(value)
         return member
-    count = _count(argv[2])
+    count = positive(argv[2])
     value = ctx.typed(argv[1], Set)
     if value is None or count == 0:
         return SetReply()
@@ -105,21 +105,15 @@ def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 2:
         value = ctx.typed(argv[1], Set)
         return None if value is None else value.draw(1)[0]
-    count = integer(argv[2])
-    if count < -MAX_INTEGER:
-        raise count_out_of_range()
+    count, _ = random_count(argv, b'')
     value = ctx.typed(argv[1], Set)
     if value is None or count == 0:
         return []
     if count > 0:
-        if count > _LARGE and count >= len(value):
+        if count > MAX_WHOLE and count >= len(value):
             return Pieces(len(value), iter(value))
         return value.draw(count)
-    # With repetitions, as many as asked for: made while it is sent.
-    if -count > MAX_REPETITIONS:
-        raise out_of_range()
-    members = list(value)
-    return Pieces(-count, (random.choice(members) for _ in range(-count if members else 0)))
+    return Pieces(-count, drawn_with_repetitions(value, -count))
 
 
 def sscan(ctx: Context, argv: list[bytes]) -> Reply:
@@ -132,71 +126,18 @@ def sscan(ctx: Context, argv: list[bytes]) -> Reply:
     return [b'%d' % end, [member for member in members if options.matches(member)]]
 
 
-def sinter(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_intersection(_sets(ctx, argv[1:])))
-
-
-def sinterstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _intersection(_sets(ctx, argv[2:])))
-
-
 def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
-    try:
-        number = integer(argv[1])
-    except ReplyError:
-        number = 0
+    number = int(argv[1]) if is_integer(argv[1]) else 0
     if number < 1:
-        raise ReplyError('ERR numkeys should be greater than 0')
+        raise no_keys()
     if number > len(argv) - 2:
-        raise ReplyError("ERR Number of keys can't be greater than number of args")
-    limit = 0
-    index = 2 + number
-    while index < len(argv):
-        if argv[index].upper() != b'LIMIT' or index + 1 >= len(argv):
-            raise syntax_error()
-        try:
-            limit = integer(argv[index + 1])
-        except ReplyError:
-            limit = -1
-        if limit < 0:
-            raise ReplyError("ERR LIMIT can't be negative")
-        index += 2
-    cardinality = 0
-    for _ in _intersection(_sets(ctx, argv[2 : 2 + number])):
-        cardinality += 1
-        if cardinality == limit:
-            break
-    return cardinality
-
-
-def sunion(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_union(_sets(ctx, argv[1:])))
-
-
-def sunionstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _union(_sets(ctx, argv[2:])))
-
-
-def sdiff(ctx: Context, argv: list[bytes]) -> Reply:
-    return SetReply(_difference(_sets(ctx, argv[1:])))
-
-
-def sdiffstore(ctx: Context, argv: list[bytes]) -> Reply:
-    return _store(ctx, argv[1], _difference(_sets(ctx, argv[2:])))
-
-
-def _count(argument: bytes) -> int:
-    try:
-        count = integer(argument)
-    except ReplyError:
-        count = -1
-    if count < 0:
-        raise ReplyError('ERR value is out of range, must be positive')
-    return count
+        raise too_many_keys()
+    limit = limit_option(argv, 2 + number)
+    return sum(1 for _ in islice(_intersection(_sets(ctx, argv[2 : 2 + number])), limit))
 
 
 def _members_reply(value: Set) -> Reply:
-    if len(value) > _LARGE:
+    if len(value) > MAX_WHOLE:
         return Pieces(len(value), iter(value), 'set')
     return SetReply(value)
 
@@ -225,14 +166,18 @@ def _difference(sets: list[Set | None]) -> Iterable[bytes]:
     return (member for member in first if not any(member in other for other in subtracted))
 
 
-def _store(ctx: Context, key: bytes, members: Iterable[bytes]) -> int:
-    result = Set(ctx.keys.overlay, 0)
-    for member in members:
+def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
+    return SetReply(operation(_sets(ctx, argv[1:])))
+
+
+def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
+    result = ctx.new(Set)
+    for member in operation(_sets(ctx, argv[2:])):
         result.add(member)
     if len(result) == 0:
-        ctx.delete(key)
+        ctx.delete(argv[1])
         return 0
-    ctx.put(key, result)
+    ctx.put(argv[1], result)
     return len(result)
 
 
@@ -247,11 +192,11 @@ COMMANDS = (
     row('spop', spop, -2, 'write fast', 1, 1, 1),
     row('srandmember', srandmember, -2, 'readonly', 1, 1, 1),
     row('sscan', sscan, -3, 'readonly', 1, 1, 1),
-    row('sinter', sinter, -2, 'readonly', 1, -1, 1),
-    row('sinterstore', sinterstore, -3, 'write denyoom', 1, -1, 1),
+    row('sinter', partial(_combine, operation=_intersection), -2, 'readonly', 1, -1, 1),
+    row('sinterstore', partial(_combine_and_store, operation=_intersection), -3, 'write denyoom', 1, -1, 1),
     row('sintercard', sintercard, -3, 'readonly movablekeys'),
-    row('sunion', sunion, -2, 'readonly', 1, -1, 1),
-    row('sunionstore', sunionstore, -3, 'write denyoom', 1, -1, 1),
-    row('sdiff', sdiff, -2, 'readonly', 1, -1, 1),
-    row('sdiffstore', sdiffstore, -3, 'write denyoom', 1, -1, 1),
+    row('sunion', partial(_combine, operation=_union), -2, 'readonly', 1, -1, 1),
+    row('sunionstore', partial(_combine_and_store, operation=_union), -3, 'write denyoom', 1, -1, 1),
+    row('sdiff', partial(_combine, operation=_difference), -2, 'readonly', 1, -1, 1),
+    row('sdiffstore', partial(_combine_and_store, operation=_difference), -3, 'write denyoom', 1, -1, 1),
 )

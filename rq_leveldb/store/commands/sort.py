@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rq_leveldb.store.arguments import integer
-from rq_leveldb.store.command import row
+from rq_leveldb.store.arguments import FLOAT, Options, integer
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import Reply, ReplyError, syntax_error, wrong_type
 from rq_leveldb.store.types.hash import Hash
 from rq_leveldb.store.types.list import List
 from rq_leveldb.store.types.set import Set
-from rq_leveldb.store.types.sorted_set import SortedSet, split
+from rq_leveldb.store.types.sorted_set import SortedSet, members_of
 from rq_leveldb.store.types.string import String
-
-_NUMBER = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
 
 
 @dataclass(slots=True)
-class _Options:
-    """:ivar by: pattern of the keys to sort by, None for the elements themselves
-    :ivar get: patterns of what to return, none for the elements
-    :ivar limit: offset and count, a negative count for all
+class _Wanted:
+    """What SORT is asked for.
+
+    Attributes:
+        by: pattern of the keys to sort by, None for the elements themselves.
+        get: patterns of what to return, none for the elements.
+        limit: offset and count, a negative count for all.
     """
 
     by: bytes | None = None
@@ -35,32 +35,26 @@ class _Options:
     store: bytes | None = None
 
 
-def _read(argv: list[bytes], may_store: bool) -> _Options:
-    options = _Options()
-    at = 2
-    while at < len(argv):
-        option = argv[at].upper()
-        more = len(argv) - 1 - at
+def _read(argv: list[bytes], may_store: bool) -> _Wanted:
+    wanted = _Wanted()
+    options = Options(argv, 2)
+    for option in options:
         if option in (b'ASC', b'DESC'):
-            options.descending = option == b'DESC'
+            wanted.descending = option == b'DESC'
         elif option == b'ALPHA':
-            options.alpha = True
-        elif option == b'LIMIT' and more >= 2:
-            options.limit = integer(argv[at + 1]), integer(argv[at + 2])
-            at += 2
-        elif option == b'STORE' and more >= 1 and may_store:
-            at += 1
-            options.store = argv[at]
-        elif option == b'BY' and more >= 1:
-            at += 1
-            options.by = argv[at]
-        elif option == b'GET' and more >= 1:
-            at += 1
-            options.get.append(argv[at])
+            wanted.alpha = True
+        elif option == b'LIMIT':
+            offset, count = options.values(2)
+            wanted.limit = integer(offset), integer(count)
+        elif option == b'STORE' and may_store:
+            wanted.store = options.value()
+        elif option == b'BY':
+            wanted.by = options.value()
+        elif option == b'GET':
+            wanted.get.append(options.value())
         else:
             raise syntax_error()
-        at += 1
-    return options
+    return wanted
 
 
 def sort(ctx: Context, argv: list[bytes]) -> Reply:
@@ -71,7 +65,7 @@ def sort_ro(ctx: Context, argv: list[bytes]) -> Reply:
     return _sort(ctx, argv[1], _read(argv, may_store=False))
 
 
-def _sort(ctx: Context, key: bytes, options: _Options) -> Reply:
+def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
     value = ctx.find(key)
     if value is None:
         elements: list[bytes] = []
@@ -80,45 +74,45 @@ def _sort(ctx: Context, key: bytes, options: _Options) -> Reply:
     elif isinstance(value, Set):
         elements = list(iter(value))
     elif isinstance(value, SortedSet):
-        elements = [split(entry)[0] for entry in value.entries()]
+        elements = members_of(value.entries())
     else:
         raise wrong_type()
-    unsorted = options.by is not None and b'*' not in options.by
-    if unsorted and isinstance(value, Set) and (options.store is not None or ctx.in_script):
+    unsorted = wanted.by is not None and b'*' not in wanted.by
+    if unsorted and isinstance(value, Set) and (wanted.store is not None or ctx.in_script):
         # What is stored, and what a script sees, must not depend on the order that a set happens to have.
-        elements.sort(reverse=options.descending)
+        elements.sort(reverse=wanted.descending)
     elif unsorted:
-        if options.descending and not isinstance(value, Set):
+        if wanted.descending and not isinstance(value, Set):
             elements.reverse()
     else:
-        elements = _sorted(ctx, elements, options)
-    elements = _limited(elements, options.limit)
+        elements = _sorted(ctx, elements, wanted)
+    elements = _limited(elements, wanted.limit)
     found: list[bytes | None] = []
     for element in elements:
-        if options.get:
-            found.extend(_lookup(ctx, pattern, element) for pattern in options.get)
+        if wanted.get:
+            found.extend(_lookup(ctx, pattern, element) for pattern in wanted.get)
         else:
             found.append(element)
-    if options.store is None:
+    if wanted.store is None:
         return found
     if not found:
-        ctx.delete(options.store)
+        ctx.delete(wanted.store)
         return 0
-    result = List(ctx.keys.overlay, ctx.keys.overlay.new_version())
+    result = ctx.new(List)
     for item in found:
         result.push_right(item or b'')
-    ctx.put(options.store, result)
+    ctx.put(wanted.store, result)
     return len(found)
 
 
-def _sorted(ctx: Context, elements: list[bytes], options: _Options) -> list[bytes]:
-    weigh: Callable[[bytes | None], Any] = _text_weight if options.alpha else _number_weight
-    by = options.by
+def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]:
+    weigh: Callable[[bytes | None], Any] = _text_weight if wanted.alpha else _number_weight
+    by = wanted.by
     weighed = [(weigh(element if by is None else _lookup(ctx, by, element)), element) for element in elements]
-    if options.alpha and by is not None:
-        weighed.sort(key=lambda pair: pair[0], reverse=options.descending)
+    if wanted.alpha and by is not None:
+        weighed.sort(key=lambda pair: pair[0], reverse=wanted.descending)
     else:
-        weighed.sort(reverse=options.descending)
+        weighed.sort(reverse=wanted.descending)
     return [element for _, element in weighed]
 
 
@@ -129,7 +123,7 @@ def _text_weight(text: bytes | None) -> tuple[bool, bytes]:
 def _number_weight(text: bytes | None) -> float:
     if not text:
         return 0.0
-    if not _NUMBER.fullmatch(text):
+    if not FLOAT.fullmatch(text):
         raise ReplyError("ERR One or more scores can't be converted into double")
     return float(text)
 
@@ -142,7 +136,7 @@ def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes
 
 
 def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
-    """:returns: what the key that the pattern makes of the element holds; ``->`` leads to a field of a hash"""
+    """Return what the key that the pattern makes of the element holds; ``->`` leads to a field of a hash."""
     if pattern == b'#':
         return element
     before, star, after = pattern.partition(b'*')

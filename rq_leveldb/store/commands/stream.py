@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
-from rq_leveldb.store.arguments import integer, milliseconds
-from rq_leveldb.store.command import row
+from rq_leveldb.store.arguments import Options, integer, milliseconds
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
+from rq_leveldb.store.commands.stream_groups import consumer_of
 from rq_leveldb.store.commands.stream_ids import (
     entry_reply,
     id_reply,
@@ -19,8 +21,8 @@ from rq_leveldb.store.commands.stream_ids import (
     range_stop,
 )
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.replies import (
+    MAX_WHOLE,
     NULL_ARRAY,
     OK,
     Pieces,
@@ -30,12 +32,8 @@ from rq_leveldb.store.replies import (
     syntax_error,
     wrong_arity,
 )
-from rq_leveldb.store.types.consumer_group import Consumer, Group
-from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Stream, next_id
-
-_LARGE = 1000
-"""Entries from which on a reply is made while it is sent."""
-
+from rq_leveldb.store.types.consumer_group import Group
+from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Stream, StreamId, next_id
 
 # -- XADD, XTRIM
 
@@ -77,28 +75,26 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
     limit: int | None = None
     approximate = False
     create = True
-    index = 2
-    while index < len(argv):
-        option = argv[index].upper()
-        more = len(argv) - 1 - index
-        if option in (b'MAXLEN', b'MINID') and more:
+    at = len(argv)
+    options = Options(argv, 2)
+    for option in options:
+        if option in (b'MAXLEN', b'MINID') and options.left():
             if strategy:
                 raise ReplyError('ERR syntax error, MAXLEN and MINID options at the same time are not compatible')
             strategy = option
             approximate = False
-            if more >= 2 and argv[index + 1] in (b'~', b'='):
-                approximate = argv[index + 1] == b'~'
-                index += 1
-            index += 1
+            value = options.value()
+            if value in (b'~', b'=') and options.left():
+                approximate = value == b'~'
+                value = options.value()
             if option == b'MAXLEN':
-                length = integer(argv[index])
+                length = integer(value)
                 if length < 0:
                     raise ReplyError('ERR The MAXLEN argument must be >= 0.')
             else:
-                id_ = parse_id(argv[index])
-        elif option == b'LIMIT' and more:
-            index += 1
-            limit = integer(argv[index])
+                id_ = parse_id(value)
+        elif option == b'LIMIT' and options.left():
+            limit = options.integer()
             if limit < 0:
                 raise ReplyError('ERR The LIMIT argument must be >= 0.')
         elif adding and option == b'NOMKSTREAM':
@@ -106,10 +102,10 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         elif option == b'KEEPREF':
             pass
         elif adding:
+            at = len(argv) - options.left() - 1
             break
         else:
             raise syntax_error()
-        index += 1
     if limit and not strategy:
         raise ReplyError('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy')
     if not adding and not strategy:
@@ -119,7 +115,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
     trimming = Trimming(length, id_, limit) if strategy else None
-    return _AddOptions(trimming, create, index)
+    return _AddOptions(trimming, create, at)
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
@@ -152,7 +148,7 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _new_id(text: bytes) -> tuple[int, int | None]:
-    """:returns: milliseconds and sequence number, None for ``*``"""
+    """Return milliseconds and sequence number, None for ``*``."""
     ms, dash, seq = text.partition(b'-')
     if dash and seq == b'*' and len(text) <= 127:
         return number(ms), None
@@ -219,20 +215,18 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
     id_ = parse_id(argv[2])
     added: int | None = None
     deleted: StreamId | None = None
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
-        if option == b'ENTRIESADDED' and index + 1 < len(argv):
-            added = integer(argv[index + 1])
+    options = Options(argv, 3)
+    for option in options:
+        if option == b'ENTRIESADDED':
+            added = options.integer()
             if added < 0:
                 raise ReplyError('ERR entries_added must be positive')
-        elif option == b'MAXDELETEDID' and index + 1 < len(argv):
-            deleted = parse_id(argv[index + 1])
+        elif option == b'MAXDELETEDID':
+            deleted = parse_id(options.value())
             if id_ < deleted:
                 raise ReplyError('ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id')
         else:
             raise syntax_error()
-        index += 2
     stream = ctx.typed(argv[1], Stream)
     if stream is None:
         raise no_such_key()
@@ -256,37 +250,30 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
 # -- XRANGE, XREAD
 
 
-def xrange(ctx: Context, argv: list[bytes]) -> Reply:
-    return _range(ctx, argv, argv[2], argv[3], False)
-
-
-def xrevrange(ctx: Context, argv: list[bytes]) -> Reply:
-    return _range(ctx, argv, argv[3], argv[2], True)
-
-
-def _range(ctx: Context, argv: list[bytes], first: bytes, last: bytes, reverse: bool) -> Reply:
+def _range(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
+    first, last = (argv[3], argv[2]) if reverse else (argv[2], argv[3])
     start, stop = range_start(first), range_stop(last)
     count = -1
-    index = 4
-    while index < len(argv):
-        if argv[index].upper() != b'COUNT' or index + 1 >= len(argv):
-            raise syntax_error()
-        count = max(integer(argv[index + 1]), 0)
-        index += 2
+    for text in Options(argv, 4).values_of(b'COUNT'):
+        count = max(integer(text), 0)
     stream = ctx.typed(argv[1], Stream)
     if stream is None:
         return []
     if count == 0:
         return NULL_ARRAY
     entries = stream.range(start, stop, reverse)
-    if len(stream) > _LARGE and start == MIN_ID and stop == MAX_ID and not 0 < count <= _LARGE:
+    if len(stream) > MAX_WHOLE and start == MIN_ID and stop == MAX_ID and not 0 < count <= MAX_WHOLE:
         size = len(stream) if count < 0 else min(count, len(stream))
         return Pieces(size, map(entry_reply, islice(entries, size)))
     return _entries_reply(entries, count)
 
 
 def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
-    """:param count: how many at most, not positive for all"""
+    """Make the reply of the first of these entries.
+
+    Args:
+        count: how many at most, not positive for all.
+    """
     return [entry_reply(entry) for entry in (islice(entries, count) if count > 0 else entries)]
 
 
@@ -294,7 +281,8 @@ def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
 class _ReadOptions:
     """What XREAD and XREADGROUP are asked for.
 
-    :param block: milliseconds, None not to wait
+    Args:
+        block: milliseconds, None not to wait.
     """
 
     count: int
@@ -312,36 +300,30 @@ def _read_options(argv: list[bytes], command: str, now: int) -> _ReadOptions:
     no_ack = False
     group: tuple[bytes, bytes] | None = None
     with_group = command == 'xreadgroup'
-    index = 1
-    while index < len(argv):
-        option = argv[index].upper()
-        more = len(argv) - 1 - index
-        if option == b'BLOCK' and more:
-            index += 1
-            block = milliseconds(argv[index], now)
-        elif option == b'COUNT' and more:
-            index += 1
-            count = max(integer(argv[index]), 0)
-        elif option == b'STREAMS' and more:
-            rest = argv[index + 1 :]
+    options = Options(argv, 1)
+    for option in options:
+        if option == b'BLOCK':
+            block = milliseconds(options.value(), now)
+        elif option == b'COUNT':
+            count = max(options.integer(), 0)
+        elif option == b'STREAMS' and options.left():
+            rest = options.rest()
             if len(rest) % 2:
                 each = "an ID or '>'" if with_group else "an ID, '+', or '$'"
                 raise ReplyError(
                     f"ERR Unbalanced '{command}' list of streams: for each stream key {each} must be specified."
                 )
             break
-        elif option == b'GROUP' and more >= 2:
+        elif option == b'GROUP' and options.left() >= 2:
             if not with_group:
                 raise ReplyError('ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.')
-            group = argv[index + 1], argv[index + 2]
-            index += 2
+            group = options.value(), options.value()
         elif option == b'NOACK':
             if not with_group:
                 raise ReplyError('ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.')
             no_ack = True
         else:
             raise syntax_error()
-        index += 1
     else:
         raise syntax_error()
     if with_group and group is None:
@@ -469,17 +451,8 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
     return ctx.block(options.keys, None, options.block / 1000, take, NULL_ARRAY)
 
 
-def _reader(ctx: Context, group: Group, name: bytes) -> Consumer:
-    """:returns: the consumer of that name, made if need be"""
-    consumer = group.consumer(name)
-    if consumer is None:
-        consumer = group.add_consumer(name, ctx.now)
-    consumer.seen = ctx.now
-    return consumer
-
-
 def _deliver_new(ctx: Context, stream: Stream, group: Group, options: _ReadOptions) -> list[Reply]:
-    consumer = _reader(ctx, group, options.consumer)
+    consumer = consumer_of(ctx, group, options.consumer)
     start = next_id(group.last)
     entries = [] if start is None else stream.range(start, MAX_ID)
     reply: list[Reply] = []
@@ -510,7 +483,7 @@ def _advance(stream: Stream, group: Group, id_: StreamId) -> None:
 
 
 def _deliver_again(ctx: Context, stream: Stream, group: Group, options: _ReadOptions, after: StreamId) -> list[Reply]:
-    consumer = _reader(ctx, group, options.consumer)
+    consumer = consumer_of(ctx, group, options.consumer)
     reply: list[Reply] = []
     start = next_id(after)
     entries = list(islice(group.entries_of(consumer, start), options.count or None)) if start is not None else []
@@ -529,8 +502,8 @@ COMMANDS = (
     row('xlen', xlen, 2, 'readonly fast', 1, 1, 1),
     row('xdel', xdel, -3, 'write fast', 1, 1, 1),
     row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
-    row('xrange', xrange, -4, 'readonly', 1, 1, 1),
-    row('xrevrange', xrevrange, -4, 'readonly', 1, 1, 1),
+    row('xrange', partial(_range, reverse=False), -4, 'readonly', 1, 1, 1),
+    row('xrevrange', partial(_range, reverse=True), -4, 'readonly', 1, 1, 1),
     row('xread', xread, -4, 'readonly blocking movablekeys'),
     row('xreadgroup', xreadgroup, -7, 'write blocking movablekeys'),
     *GROUP_COMMANDS,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from rq_leveldb.store.arguments import MAX_INTEGER, integer
-from rq_leveldb.store.command import row
-from rq_leveldb.store.commands.containers import container
+from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
+from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.commands.stream_ids import (
     entry_reply,
     id_reply,
@@ -17,30 +16,29 @@ from rq_leveldb.store.commands.stream_ids import (
     range_stop,
 )
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.replies import (
     NULL_ARRAY,
     OK,
     Reply,
     ReplyError,
     no_such_key,
+    shown,
     syntax_error,
     wrong_usage,
 )
 from rq_leveldb.store.types.consumer_group import Consumer, Group
-from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream
+from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream, StreamId
 
 _NODE_ENTRIES = 100
 """What XINFO tells of radix trees, which there are none of here, is what Redis would need with its default settings."""
 
 
 def _no_such_group(key: bytes, group: bytes) -> ReplyError:
-    shown_key, shown_group = key.decode('utf-8', 'surrogateescape'), group.decode('utf-8', 'surrogateescape')
-    return ReplyError(f"NOGROUP No such consumer group '{shown_group}' for key name '{shown_key}'")
+    return ReplyError(f"NOGROUP No such consumer group '{shown(group)}' for key name '{shown(key)}'")
 
 
-def _consumer(ctx: Context, group: Group, name: bytes) -> Consumer:
-    """:returns: the consumer of that name, made if need be"""
+def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
+    """Return the consumer of that name, made if need be."""
     consumer = group.consumer(name)
     if consumer is None:
         consumer = group.add_consumer(name, ctx.now)
@@ -49,7 +47,11 @@ def _consumer(ctx: Context, group: Group, name: bytes) -> Consumer:
 
 
 def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
-    """:raises ReplyError: there is no such key or group"""
+    """Return a stream and a group of it.
+
+    Raises:
+        ReplyError: there is no such key or group.
+    """
     stream = ctx.typed(key, Stream)
     group = None if stream is None else stream.group(name)
     if stream is None or group is None:
@@ -79,23 +81,20 @@ def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
 
 
 def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]:
-    """:returns: MKSTREAM, and ENTRIESREAD if it was given and is not -1"""
+    """Return MKSTREAM, and ENTRIESREAD if it was given and is not -1."""
     make = False
     read: int | None = None
-    index = 5
-    while index < len(argv):
-        option = argv[index].upper()
+    options = Options(argv, 5)
+    for option in options:
         if creating and option == b'MKSTREAM':
             make = True
-        elif option == b'ENTRIESREAD' and index + 1 < len(argv):
-            index += 1
-            number = integer(argv[index])
+        elif option == b'ENTRIESREAD' and options.left():
+            number = options.integer()
             if number < -1:
                 raise ReplyError('ERR value for ENTRIESREAD must be positive or -1')
             read = None if number == -1 else number
         else:
             raise wrong_usage(argv)
-        index += 1
     return make, read
 
 
@@ -226,27 +225,18 @@ def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
     return [group.pending, id_reply(first[0]), id_reply(last[0]), by_consumer]
 
 
-def _milliseconds(argument: bytes, what: str) -> int:
-    try:
-        return integer(argument)
-    except ReplyError:
-        raise ReplyError(f'ERR Invalid {what}') from None
-
-
 def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
     stream, group = _known_group(ctx, argv[1], argv[2])
-    min_idle = max(_milliseconds(argv[4], 'min-idle-time argument for XCLAIM'), 0)
+    min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XCLAIM'), 0)
     ids: list[StreamId] = []
-    at = 5
-    while at < len(argv):
+    for argument in argv[5:]:
         try:
-            ids.append(parse_id(argv[at]))
+            ids.append(parse_id(argument))
         except ReplyError:
             break  # the first option
-        at += 1
-    options = _ClaimOptions.read(ctx, argv, at)
+    options = _ClaimOptions.read(ctx, argv, 5 + len(ids))
     group.last = max(group.last, options.last)
-    consumer = _consumer(ctx, group, argv[3])
+    consumer = consumer_of(ctx, group, argv[3])
     reply: list[Reply] = []
     for id_ in ids:
         pending = group.pending_entry(id_)
@@ -276,8 +266,11 @@ def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
 
 @dataclass(slots=True)
 class _ClaimOptions:
-    """:ivar delivered: Unix time in ms
-    :ivar retries: what the number of deliveries is set to, None to count on
+    """What XCLAIM is asked for.
+
+    Attributes:
+        delivered: Unix time in ms.
+        retries: what the number of deliveries is set to, None to count on.
     """
 
     delivered: int
@@ -288,30 +281,25 @@ class _ClaimOptions:
 
     @classmethod
     def read(cls, ctx: Context, argv: list[bytes], at: int) -> _ClaimOptions:
-        options = cls(ctx.now)
-        while at < len(argv):
-            name = argv[at].upper()
-            more = at + 1 < len(argv)
-            if name == b'FORCE':
-                options.force = True
-            elif name == b'JUSTID':
-                options.just_id = True
-            elif name in (b'IDLE', b'TIME') and more:
-                at += 1
-                given = _milliseconds(argv[at], f'{name.decode()} option argument for XCLAIM')
-                when = ctx.now - given if name == b'IDLE' else given
-                options.delivered = when if 0 <= when <= ctx.now else ctx.now
-            elif name == b'RETRYCOUNT' and more:
-                at += 1
-                given = _milliseconds(argv[at], 'RETRYCOUNT option argument for XCLAIM')
-                options.retries = None if given < 0 else given
-            elif name == b'LASTID' and more:
-                at += 1
-                options.last = parse_id(argv[at])
+        wanted = cls(ctx.now)
+        options = Options(argv, at)
+        for option in options:
+            if option == b'FORCE':
+                wanted.force = True
+            elif option == b'JUSTID':
+                wanted.just_id = True
+            elif option in (b'IDLE', b'TIME', b'RETRYCOUNT') and options.left():
+                given = integer(options.value(), f'ERR Invalid {option.decode()} option argument for XCLAIM')
+                if option == b'RETRYCOUNT':
+                    wanted.retries = None if given < 0 else given
+                else:
+                    when = ctx.now - given if option == b'IDLE' else given
+                    wanted.delivered = when if 0 <= when <= ctx.now else ctx.now
+            elif option == b'LASTID' and options.left():
+                wanted.last = parse_id(options.value())
             else:
-                raise ReplyError(f"ERR Unrecognized XCLAIM option '{argv[at].decode('utf-8', 'surrogateescape')}'")
-            at += 1
-        return options
+                raise ReplyError(f"ERR Unrecognized XCLAIM option '{shown(options.last())}'")
+        return wanted
 
 
 _ATTEMPTS = 10
@@ -319,28 +307,22 @@ _ATTEMPTS = 10
 
 
 def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
-    min_idle = max(_milliseconds(argv[4], 'min-idle-time argument for XAUTOCLAIM'), 0)
+    min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XAUTOCLAIM'), 0)
     start = range_start(argv[5])
     count = 100
     just_id = False
-    at = 6
-    while at < len(argv):
-        option = argv[at].upper()
-        if option == b'COUNT' and at + 1 < len(argv):
-            at += 1
-            try:
-                count = integer(argv[at])
-            except ReplyError:
-                count = 0
+    options = Options(argv, 6)
+    for option in options:
+        if option == b'COUNT':
+            count = integer(options.value(), 'ERR COUNT must be > 0')
             if not 0 < count <= MAX_INTEGER // 16:
                 raise ReplyError('ERR COUNT must be > 0')
         elif option == b'JUSTID':
             just_id = True
         else:
             raise syntax_error()
-        at += 1
     stream, group = _known_group(ctx, argv[1], argv[2])
-    consumer = _consumer(ctx, group, argv[3])
+    consumer = consumer_of(ctx, group, argv[3])
     claimed: list[Reply] = []
     deleted: list[Reply] = []
     entries = group.entries(start, MAX_ID)
@@ -374,7 +356,7 @@ def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
 
 
 def _lag(stream: Stream, group: Group) -> int | None:
-    """:returns: how many entries the group has not read, None if nobody knows"""
+    """Return how many entries the group has not read, None if nobody knows."""
     first = stream.first_id()
     if first is None:
         return 0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from rq_leveldb.store.encoding import StreamId
-from rq_leveldb.store.replies import Reply, ReplyError
-from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, next_id, previous_id
+from rq_leveldb.store.replies import Reply, ReplyError, shown
+from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, StreamId, next_id, previous_id
 
 _NUMBER = re.compile(rb'[ \t-\r]*\+?[0-9]{1,60}')
 
@@ -16,8 +15,7 @@ def invalid_id() -> ReplyError:
 
 
 def no_group(key: bytes, group: bytes, context: str = '') -> ReplyError:
-    shown_key, shown_group = key.decode('utf-8', 'surrogateescape'), group.decode('utf-8', 'surrogateescape')
-    return ReplyError(f"NOGROUP No such key '{shown_key}' or consumer group '{shown_group}'{context}")
+    return ReplyError(f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(group)}'{context}")
 
 
 # -- ids
@@ -30,7 +28,11 @@ def number(text: bytes) -> int:
 
 
 def parse_id(text: bytes, missing_seq: int = 0) -> StreamId:
-    """:param missing_seq: the sequence number of an id that is only milliseconds"""
+    """Read an id.
+
+    Args:
+        missing_seq: the sequence number of an id that is only milliseconds.
+    """
     if len(text) > 127:
         raise invalid_id()
     ms, dash, seq = text.partition(b'-')

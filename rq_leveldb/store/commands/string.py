@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, slice_bounds
-from rq_leveldb.store.command import row
+from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
 from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     OK,
     Reply,
     ReplyError,
     not_a_float,
+    not_finite,
+    out_of_range,
     overflow,
     syntax_error,
     wrong_arity,
@@ -28,61 +32,54 @@ def get(ctx: Context, argv: list[bytes]) -> Reply:
 
 def set_(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 3:
-        _assign(ctx, argv[1], argv[2])
+        ctx.assign(argv[1], argv[2])
         return OK
     only_new = only_old = keep = returns = False
-    when: tuple[bytes, int, bool] | None = None
-    unit = b''
-    index = 3
-    while index < len(argv):
-        option = argv[index].upper()
+    unit = time = b''
+    options = Options(argv, 3)
+    for option in options:
         if option == b'NX' and not only_old:
             only_new = True
         elif option == b'XX' and not only_new:
             only_old = True
         elif option == b'GET':
             returns = True
-        elif option == b'KEEPTTL' and when is None:
+        elif option == b'KEEPTTL' and not unit:
             keep = True
-        elif option in UNITS and unit in (b'', option) and not keep and index + 1 < len(argv):
-            unit = option
-            index += 1
-            when = (argv[index], *UNITS[option])
+        elif option in UNITS and unit in (b'', option) and not keep:
+            unit, time = option, options.value()
         else:
             raise syntax_error()
-        index += 1
-    expire = positive_time(*when, ctx.now, 'set') if when else 0
+    expire = positive_time(time, *UNITS[unit], ctx.now, 'set') if unit else 0
+    if not (only_new or only_old or keep or returns):
+        ctx.assign(argv[1], argv[2], expire)
+        return OK
     old = ctx.typed(argv[1], String) if returns else ctx.find(argv[1])
     old_data = old.data if returns and isinstance(old, String) else None
     if old is None if only_old else old is not None and only_new:
         return old_data
     if keep and old is not None:
         expire = old.expire
-    _assign(ctx, argv[1], argv[2], expire)
+    ctx.assign(argv[1], argv[2], expire)
     return old_data if returns else OK
 
 
 def setnx(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.find(argv[1]) is not None:
         return 0
-    _assign(ctx, argv[1], argv[2])
+    ctx.assign(argv[1], argv[2])
     return 1
 
 
-def setex(ctx: Context, argv: list[bytes]) -> Reply:
-    _assign(ctx, argv[1], argv[3], positive_time(argv[2], 1000, True, ctx.now, 'setex'))
-    return OK
-
-
-def psetex(ctx: Context, argv: list[bytes]) -> Reply:
-    _assign(ctx, argv[1], argv[3], positive_time(argv[2], 1, True, ctx.now, 'psetex'))
+def _set_with_time(ctx: Context, argv: list[bytes], unit: int) -> Reply:
+    ctx.assign(argv[1], argv[3], positive_time(argv[2], unit, True, ctx.now, argv[0].decode('latin-1').lower()))
     return OK
 
 
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], String)
     old = None if value is None else value.data
-    _assign(ctx, argv[1], argv[2])
+    ctx.assign(argv[1], argv[2])
     return old
 
 
@@ -95,26 +92,21 @@ def getdel(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def getex(ctx: Context, argv: list[bytes]) -> Reply:
-    when: tuple[bytes, int, bool] | None = None
-    unit = b''
+    unit = time = b''
     persist = False
-    index = 2
-    while index < len(argv):
-        option = argv[index].upper()
-        if option == b'PERSIST' and when is None:
+    options = Options(argv, 2)
+    for option in options:
+        if option == b'PERSIST' and not unit:
             persist = True
-        elif option in UNITS and unit in (b'', option) and not persist and index + 1 < len(argv):
-            unit = option
-            index += 1
-            when = (argv[index], *UNITS[option])
+        elif option in UNITS and unit in (b'', option) and not persist:
+            unit, time = option, options.value()
         else:
             raise syntax_error()
-        index += 1
     value = ctx.typed(argv[1], String)
     if value is None:
         return None
-    if when:
-        ctx.keys.expire_at(value, positive_time(*when, ctx.now, 'getex'))
+    if unit:
+        ctx.keys.expire_at(value, positive_time(time, *UNITS[unit], ctx.now, 'getex'))
     elif persist and value.expire:
         ctx.keys.expire_at(value, 0)
     return value.data
@@ -129,7 +121,7 @@ def mset(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2 == 0:
         raise wrong_arity('mset')
     for index in range(1, len(argv), 2):
-        _assign(ctx, argv[index], argv[index + 1])
+        ctx.assign(argv[index], argv[index + 1])
     return OK
 
 
@@ -139,7 +131,7 @@ def msetnx(ctx: Context, argv: list[bytes]) -> Reply:
     if any(ctx.find(key) is not None for key in argv[1::2]):
         return 0
     for index in range(1, len(argv), 2):
-        _assign(ctx, argv[index], argv[index + 1])
+        ctx.assign(argv[index], argv[index + 1])
     return 1
 
 
@@ -159,7 +151,7 @@ def strlen(ctx: Context, argv: list[bytes]) -> Reply:
 def setrange(ctx: Context, argv: list[bytes]) -> Reply:
     offset = integer(argv[2])
     if offset < 0:
-        raise ReplyError('ERR offset is out of range')
+        raise out_of_range('offset')
     patch = argv[3]
     value = ctx.typed(argv[1], String)
     if not patch:
@@ -213,7 +205,7 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
         raise not_a_float()
     total = long_double.add(number, increment)
     if not long_double.is_finite(total):
-        raise ReplyError('ERR increment would produce NaN or Infinity')
+        raise not_finite()
     text = long_double.write(total)
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
@@ -231,21 +223,18 @@ def lcs(ctx: Context, argv: list[bytes]) -> Reply:
         texts.append(b'' if value is None else value.data)
     index_wanted = length_wanted = with_length = False
     shortest = 0
-    at = 3
-    while at < len(argv):
-        option = argv[at].upper()
+    options = Options(argv, 3)
+    for option in options:
         if option == b'IDX':
             index_wanted = True
         elif option == b'LEN':
             length_wanted = True
         elif option == b'WITHMATCHLEN':
             with_length = True
-        elif option == b'MINMATCHLEN' and at + 1 < len(argv):
-            at += 1
-            shortest = max(integer(argv[at]), 0)
+        elif option == b'MINMATCHLEN':
+            shortest = max(options.integer(), 0)
         else:
             raise syntax_error()
-        at += 1
     if index_wanted and length_wanted:
         raise ReplyError('ERR If you want both the length and indexes, please just use IDX.')
     if len(texts[0]) * len(texts[1]) > MAX_LCS_CELLS:
@@ -268,7 +257,7 @@ MAX_LCS_CELLS = 1 << 24
 
 
 def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
-    """:returns: the subsequence, and the ranges it consists of, last first: begin in `a`, begin in `b`, length"""
+    """Return the subsequence, and the ranges it consists of, last first: begin in `a`, begin in `b`, length."""
     lengths = [[0] * (len(b) + 1)]
     for byte in a:
         above = lengths[-1]
@@ -295,15 +284,6 @@ def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[i
     return bytes(reversed(common)), ranges
 
 
-def _assign(ctx: Context, key: bytes, data: bytes, expire: int = 0) -> None:
-    """:param expire: Unix time in ms, 0 for never"""
-    value = String(ctx.keys.overlay, 0, data)
-    value.expire = expire
-    ctx.put(key, value)
-    if expire and expire <= ctx.now:
-        ctx.keys.remove(value)
-
-
 def _increment(ctx: Context, key: bytes, increment: int) -> int:
     value = ctx.typed(key, String)
     number = (0 if value is None else integer(value.data)) + increment
@@ -325,8 +305,8 @@ COMMANDS = (
     row('get', get, 2, 'readonly fast', 1, 1, 1),
     row('set', set_, -3, 'write denyoom', 1, 1, 1),
     row('setnx', setnx, 3, 'write denyoom fast', 1, 1, 1),
-    row('setex', setex, 4, 'write denyoom', 1, 1, 1),
-    row('psetex', psetex, 4, 'write denyoom', 1, 1, 1),
+    row('setex', partial(_set_with_time, unit=1000), 4, 'write denyoom', 1, 1, 1),
+    row('psetex', partial(_set_with_time, unit=1), 4, 'write denyoom', 1, 1, 1),
     row('getset', getset, 3, 'write denyoom fast', 1, 1, 1),
     row('getdel', getdel, 2, 'write fast', 1, 1, 1),
     row('getex', getex, -2, 'write fast', 1, 1, 1),

@@ -24,7 +24,7 @@ from rq_leveldb.store.commands import (
 
 
 def all_commands() -> Iterator[Command]:
-    """:returns: every command of the store"""
+    """Return every command of the store."""
     for group in (
         string,
         hash,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rq_leveldb.store.command import row
+from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import NULL_ARRAY, OK, Reply, ReplyError
 
@@ -63,7 +63,7 @@ def unwatch(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 COMMANDS = (
-    row('multi', multi, 1, 'noscript loading stale fast allow_busy skip_queue'),
+    row('multi', multi, 1, 'noscript loading stale fast allow_busy skip_queue never_refused'),
     row('exec', exec_, 1, 'noscript loading stale skip_slowlog skip_queue'),
     row('discard', discard, 1, 'noscript loading stale fast allow_busy skip_queue'),
     row('watch', watch, -2, 'noscript loading stale fast allow_busy skip_queue', 1, -1, 1),

@@ -18,9 +18,12 @@ _LAST_ID: StreamId = (encoding.MAX_U64, encoding.MAX_U64)
 
 @dataclass(slots=True)
 class Consumer:
-    """:ivar seen: when it last tried to read, Unix time in ms
-    :ivar active: when it last got something, Unix time in ms; None for never
-    :ivar pending: how many of its entries are not acknowledged
+    """One consumer of a group.
+
+    Attributes:
+        seen: when it last tried to read, Unix time in ms.
+        active: when it last got something, Unix time in ms; None for never.
+        pending: how many of its entries are not acknowledged.
     """
 
     name: bytes
@@ -33,8 +36,9 @@ class Consumer:
 class Pending:
     """An entry that was delivered and not acknowledged.
 
-    :ivar delivered: when, Unix time in ms
-    :ivar times: how often
+    Attributes:
+        delivered: when, Unix time in ms.
+        times: how often.
     """
 
     delivered: int
@@ -43,10 +47,13 @@ class Pending:
 
 
 class Group:
-    """:ivar number: what its records are found by
-    :ivar last: the id of the last entry that was delivered
-    :ivar read: how many entries were delivered, None if that is not known
-    :ivar pending: how many entries are not acknowledged
+    """One consumer group of a stream.
+
+    Attributes:
+        number: what its records are found by.
+        last: the id of the last entry that was delivered.
+        read: how many entries were delivered, None if that is not known.
+        pending: how many entries are not acknowledged.
     """
 
     __slots__ = ('_consumers', '_floor', '_overlay', '_version', 'last', 'name', 'number', 'pending', 'read')
@@ -75,7 +82,12 @@ class Group:
 
     @classmethod
     def create(cls, overlay: Overlay, version: int, name: bytes, last: StreamId, read: int | None) -> Group:
-        """:param version: the stream's; :param name: of a group that does not exist"""
+        """Make a group.
+
+        Args:
+            version: the stream's.
+            name: of a group that does not exist.
+        """
         group = cls(overlay, version, name, overlay.new_version(), last, read, 0)
         overlay.put(encoding.group_pending(version, group.number) + encoding.BEHIND_STREAM_IDS, b'')
         group.save()
@@ -126,13 +138,17 @@ class Group:
         return consumer
 
     def add_consumer(self, name: bytes, now: int) -> Consumer:
-        """:param now: Unix time in ms"""
+        """Make a consumer.
+
+        Args:
+            now: Unix time in ms.
+        """
         consumer = self._consumers[name] = Consumer(name, now, None, 0)
         self._overlay.put(self._pending_of(name) + encoding.BEHIND_STREAM_IDS, b'')
         return consumer
 
     def consumers(self) -> list[Consumer]:
-        """:returns: all consumers that were saved, by name"""
+        """Return all consumers that were saved, by name."""
         prefix = encoding.group_consumers(self._version, self.number)
         return [
             Consumer(key[len(prefix) :], *encoding.read_consumer_record(record))
@@ -154,7 +170,7 @@ class Group:
         return None if record is None else Pending(*encoding.read_pending_record(record))
 
     def entries(self, start: StreamId, stop: StreamId, reverse: bool = False) -> Iterator[tuple[StreamId, Pending]]:
-        """:returns: the pending entries with start <= id <= stop, as they are now"""
+        """Return the pending entries with start <= id <= stop, as they are now."""
         prefix = encoding.group_pending(self._version, self.number)
         if self.pending == 0:
             return iter(())
@@ -176,7 +192,7 @@ class Group:
     def entries_of(
         self, consumer: Consumer, start: StreamId = (0, 0), stop: StreamId = _LAST_ID
     ) -> Iterator[tuple[StreamId, Pending]]:
-        """:returns: the consumer's pending entries with start <= id <= stop"""
+        """Return the consumer's pending entries with start <= id <= stop."""
         prefix = self._pending_of(consumer.name)
         if consumer.pending == 0:
             return
@@ -191,8 +207,9 @@ class Group:
     def deliver(self, id_: StreamId, consumer: Consumer, delivered: int, times: int) -> None:
         """Let an entry be pending at a consumer, wherever it was pending before.
 
-        :param delivered: Unix time in ms
-        :param times: how often it has been delivered now
+        Args:
+            delivered: Unix time in ms.
+            times: how often it has been delivered now.
         """
         key = encoding.stream_id(*id_)
         old = self.pending_entry(id_)
@@ -210,7 +227,7 @@ class Group:
         )
 
     def acknowledge(self, id_: StreamId) -> bool:
-        """:returns: whether the entry was pending"""
+        """Return whether the entry was pending."""
         old = self.pending_entry(id_)
         if old is None:
             return False

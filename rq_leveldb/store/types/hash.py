@@ -1,8 +1,8 @@
-"""Hashes. A small one, as every RQ job is, lives in its meta record; a large one has a record per
-field, ordered by checksum.
+"""Hashes: a small one, as every RQ job is, lives in its meta record.
 
-A small hash is rewritten whole when a field changes, which is cheaper than a record per field up to some size and lets
-the many HSETs of one transaction become one put. It turns large when it outgrows the limits below and never turns back.
+A large one has a record per field, ordered by checksum. A small hash is rewritten whole when a field changes, which is
+cheaper than a record per field up to some size and lets the many HSETs of one transaction become one put. It turns
+large when it outgrows the limits below and never turns back.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Hash(Value):
         return self.overlay.get(encoding.hash_field(self.version, field))
 
     def set(self, field: bytes, value: bytes) -> bool:
-        """:returns: whether the field is new"""
+        """Return whether the field is new."""
         if self._fields is not None:
             old = self._fields.get(field)
             self._fields[field] = value
@@ -89,7 +89,7 @@ class Hash(Value):
         return new
 
     def set_many(self, fields: Sequence[bytes], values: Sequence[bytes]) -> int:
-        """:returns: how many of the fields are new"""
+        """Return how many of the fields are new."""
         small = self._fields
         if small is None:
             return sum(map(self.set, fields, values))
@@ -102,7 +102,7 @@ class Hash(Value):
         return new
 
     def delete(self, field: bytes) -> bool:
-        """:returns: whether there was such a field"""
+        """Return whether there was such a field."""
         if self._fields is not None:
             old = self._fields.pop(field, None)
             if old is None:
@@ -117,30 +117,35 @@ class Hash(Value):
         return True
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """:returns: fields and values as they are now"""
+        """Return fields and values as they are now."""
         if self._fields is not None:
             return iter(list(self._fields.items()))
         # Counted, since behind the last field may lie tombstones of another value.
         return islice(scattered.scan(self.overlay, encoding.hash_fields(self.version)), self._count)
 
     def as_dict(self) -> dict[bytes, bytes]:
-        """:returns: fields and values as they are now; only for a hash that fits into memory"""
+        """Return fields and values as they are now; only for a hash that fits into memory."""
         return dict(self._fields) if self._fields is not None else dict(self.items())
 
     def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """One step through the hash, whatever changes between the steps.
 
-        :param position: where the step before ended, 0 for the first
-        :param count: about how many fields
-        :returns: where this step ended, 0 for the end; fields and values
+        Args:
+            position: where the step before ended, 0 for the first.
+            count: about how many fields.
+
+        Returns:
+            Where this step ended, 0 for the end; fields and values.
         """
         if self._fields is not None:
             return 0, list(self._fields.items())
         return scattered.page(self.overlay, encoding.hash_fields(self.version), position, count)
 
     def draw(self, count: int) -> list[tuple[bytes, bytes]]:
-        """:param count: how many
-        :returns: so many different fields at random with their values, or all if there are not more
+        """Return so many different fields at random with their values, or all if there are not more.
+
+        Args:
+            count: how many.
         """
         if self._fields is not None:
             items = list(self._fields.items())

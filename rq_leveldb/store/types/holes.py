@@ -63,8 +63,10 @@ def _fill_parts(
 def _fill(
     overlay: Overlay, version: int, level: int, block: int, count: int, start: int, stop: int, holes: bool
 ) -> int:
-    """:param count: how many holes the block has
-    :returns: how many it has now
+    """Return how many it has now.
+
+    Args:
+        count: how many holes the block has.
     """
     size = SIZES[level]
     key = encoding.list_holes(version, level, block)
@@ -92,7 +94,8 @@ def _fill(
 def mark(overlay: Overlay, version: int, positions: list[int]) -> None:
     """Let many positions be holes, which they are not yet: much cheaper than one by one.
 
-    :param positions: in order
+    Args:
+        positions: in order.
     """
     shift = SHIFTS[TOP]
     for start, end in _groups(positions, shift, 0, len(positions)):
@@ -103,7 +106,7 @@ def mark(overlay: Overlay, version: int, positions: list[int]) -> None:
 
 
 def _groups(positions: list[int], shift: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """:returns: from where to where in positions[start:end] they lie in one block of 2**shift positions"""
+    """Return from where to where in positions[start:end] they lie in one block of 2**shift positions."""
     while start < end:
         stop = bisect_left(positions, ((positions[start] >> shift) + 1) << shift, start, end)
         yield start, stop
@@ -123,8 +126,10 @@ def _mark_parts(
 def _mark(
     overlay: Overlay, version: int, level: int, block: int, count: int, positions: list[int], start: int, end: int
 ) -> int:
-    """:param count: how many holes the block has
-    :returns: how many it has now
+    """Return how many it has now.
+
+    Args:
+        count: how many holes the block has.
     """
     key = encoding.list_holes(version, level, block)
     new = count + end - start
@@ -145,7 +150,7 @@ def _mark(
 
 
 def before(overlay: Overlay, version: int, head: int, position: int) -> int:
-    """:returns: how many holes lie before `position`, in O(log n)"""
+    """Return how many holes lie before `position`, in O(log n)."""
     total = 0
     top = position >> SHIFTS[TOP]
     for block in range(head >> SHIFTS[TOP], top):
@@ -170,8 +175,10 @@ def before(overlay: Overlay, version: int, head: int, position: int) -> int:
 
 
 def select(overlay: Overlay, version: int, head: int, index: int) -> int:
-    """:param index: of an element that exists, from 0
-    :returns: its position, in O(log n)
+    """Return its position, in O(log n).
+
+    Args:
+        index: of an element that exists, from 0.
     """
     block = head >> SHIFTS[TOP]
     # Positions before the head are no holes, so they count as if they were elements.
@@ -205,7 +212,7 @@ def select(overlay: Overlay, version: int, head: int, index: int) -> int:
 
 
 def _zero_bit(bits: int, index: int) -> int:
-    """:returns: the number of the zero bit before which there are `index` others"""
+    """Return the number of the zero bit before which there are `index` others."""
     for number in range(FANOUT):
         if not bits >> number & 1:
             if index == 0:

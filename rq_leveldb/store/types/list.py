@@ -122,7 +122,11 @@ class List(Value):
     # -- by index
 
     def get(self, index: int) -> bytes | None:
-        """:param index: from the end if negative"""
+        """Return the element at an index, None if there is none.
+
+        Args:
+            index: from the end if negative.
+        """
         if index < 0:
             index += self._count
         if not 0 <= index < self._count:
@@ -130,8 +134,10 @@ class List(Value):
         return self._stored(encoding.list_position(self.version, self._position(index)))[_ELEMENT:]
 
     def set(self, index: int, element: bytes) -> bool:
-        """:param index: from the end if negative
-        :returns: whether there is such an index
+        """Return whether there is such an index.
+
+        Args:
+            index: from the end if negative.
         """
         if index < 0:
             index += self._count
@@ -144,7 +150,11 @@ class List(Value):
         return True
 
     def range(self, start: int, stop: int) -> list[bytes]:
-        """:param start: 0 <= start <= stop <= length; `stop` is exclusive"""
+        """Return the elements of a range.
+
+        Args:
+            start: 0 <= start <= stop <= length; `stop` is exclusive.
+        """
         count = stop - start
         if count <= 0:
             return []
@@ -193,8 +203,10 @@ class List(Value):
         self._drop(start, True)
 
     def pop_many(self, left: bool, count: int) -> list[bytes]:
-        """:param count: at most the length
-        :returns: the elements that were removed, from the end on
+        """Return the elements that were removed, from the end on.
+
+        Args:
+            count: at most the length.
         """
         if count <= _FEW:
             return [element for _ in range(count) if (element := self.pop(left)) is not None]
@@ -243,9 +255,11 @@ class List(Value):
     # -- by element
 
     def indices(self, element: bytes, reverse: bool = False, limit: int = 0) -> Iterator[int]:
-        """:param reverse: from the end
-        :param limit: look only at so many elements, 0 for all
-        :returns: the indices at which the element stands, counted from the beginning; ends when the list changes
+        """Return the indices at which the element stands, counted from the beginning; ends when the list changes.
+
+        Args:
+            reverse: from the end.
+            limit: look only at so many elements, 0 for all.
         """
         first, last = self._head, self._tail
         if 0 < limit < self._count:
@@ -259,8 +273,10 @@ class List(Value):
             yield self._index(position)
 
     def remove(self, element: bytes, count: int) -> int:
-        """:param count: how many at most, from the end if negative, 0 for all
-        :returns: how many were removed
+        """Return how many were removed.
+
+        Args:
+            count: how many at most, from the end if negative, 0 for all.
         """
         positions = list(islice(self._positions(element, count < 0), min(abs(count), self._count) or None))
         if len(positions) > _FEW:
@@ -271,7 +287,7 @@ class List(Value):
         return len(positions)
 
     def insert(self, pivot: bytes, element: bytes, after: bool) -> bool:
-        """:returns: whether the pivot was found; its first occurrence counts. Costs O(n): the shorter side moves."""
+        """Return whether the pivot was found; its first occurrence counts. Costs O(n): the shorter side moves."""
         position = next(self._positions(pivot, False), None)
         if position is None:
             return False
@@ -343,7 +359,11 @@ class List(Value):
             self._clear_holes()
 
     def _remove_occurrences(self, element: bytes, positions: list[int], last: bool) -> None:
-        """:param positions: where the element stands, in order: its first occurrences, or its last"""
+        """Remove some occurrences of an element that occurs more than once.
+
+        Args:
+            positions: where the element stands, in order: its first occurrences, or its last.
+        """
         version, overlay = self.version, self.overlay
         identity = encoding.list_element_id(element)
         prefix = encoding.list_occurrences(version, identity)
@@ -449,7 +469,7 @@ class List(Value):
             overlay.put(value_key, encoding.occurrences_record(count - 1, floor))
 
     def _positions(self, element: bytes, reverse: bool) -> Iterator[int]:
-        """:returns: where the element stands, in order"""
+        """Return where the element stands, in order."""
         version, overlay = self.version, self.overlay
         identity = encoding.list_element_id(element)
         value_key = encoding.list_value(version, identity)

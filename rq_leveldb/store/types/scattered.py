@@ -16,14 +16,16 @@ _DISTURBANCE = 16
 
 
 def scan(overlay: Overlay, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """:returns: members and their values, as they are now"""
+    """Return members and their values, as they are now."""
     start = len(prefix) + encoding.CHECKSUM_SIZE
     return ((key[start:], value) for key, value in overlay.scan_prefix(prefix))
 
 
 def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[int, bytes, bytes]]:
-    """:param position: the least checksum wanted
-    :returns: checksums, members and their values, as they are now
+    """Return checksums, members and their values, as they are now.
+
+    Args:
+        position: the least checksum wanted.
     """
     size = len(prefix)
     start = size + encoding.CHECKSUM_SIZE
@@ -37,9 +39,12 @@ def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[
 def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
     """One step of HSCAN or SSCAN.
 
-    :param position: where the step before ended, 0 for the first
-    :param count: about how many members
-    :returns: where this step ended, 0 for the end; members and their values
+    Args:
+        position: where the step before ended, 0 for the first.
+        count: about how many members.
+
+    Returns:
+        Where this step ended, 0 for the end; members and their values.
     """
     found: list[tuple[bytes, bytes]] = []
     last = -1
@@ -53,8 +58,10 @@ def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[in
 
 
 def draw(overlay: Overlay, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """:param count: how many
-    :returns: so many different members with their values, or all that there are; neighbours from a random place
+    """Return so many different members with their values, or all that there are; neighbours from a random place.
+
+    Args:
+        count: how many.
     """
     size = len(prefix) + encoding.CHECKSUM_SIZE
     start = prefix + random.randbytes(encoding.CHECKSUM_SIZE)

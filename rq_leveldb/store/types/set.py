@@ -73,7 +73,7 @@ class Set(Value):
         return self.overlay.get(encoding.set_member(self.version, member)) is not None
 
     def __iter__(self) -> Iterator[bytes]:
-        """:returns: the members as they are now"""
+        """Return the members as they are now."""
         if self._members is not None:
             return iter(list(self._members))
         # Counted, since behind the last member may lie tombstones of another value.
@@ -81,7 +81,7 @@ class Set(Value):
         return (member for member, _ in islice(members, self._count))
 
     def add(self, member: bytes) -> bool:
-        """:returns: whether the member is new"""
+        """Return whether the member is new."""
         members = self._members
         if members is not None:
             if member in members:
@@ -99,7 +99,7 @@ class Set(Value):
         return True
 
     def remove(self, member: bytes) -> bool:
-        """:returns: whether there was such a member"""
+        """Return whether there was such a member."""
         members = self._members
         if members is not None:
             if member not in members:
@@ -117,9 +117,12 @@ class Set(Value):
     def page(self, position: int, count: int) -> tuple[int, list[bytes]]:
         """One step through the set, whatever changes between the steps.
 
-        :param position: where the step before ended, 0 for the first
-        :param count: about how many members
-        :returns: where this step ended, 0 for the end; members
+        Args:
+            position: where the step before ended, 0 for the first.
+            count: about how many members.
+
+        Returns:
+            Where this step ended, 0 for the end; members.
         """
         if self._members is not None:
             return 0, list(self._members)
@@ -127,8 +130,10 @@ class Set(Value):
         return end, [member for member, _ in found]
 
     def draw(self, count: int) -> list[bytes]:
-        """:param count: how many
-        :returns: so many different members at random, or all if there are not more
+        """Return so many different members at random, or all if there are not more.
+
+        Args:
+            count: how many.
         """
         if self._members is not None:
             members = list(self._members)

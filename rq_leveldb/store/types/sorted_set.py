@@ -11,7 +11,7 @@ A rank is found by walking from the nearer end: O(n), where Redis has O(log n).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
 
 from rq_leveldb.store import encoding
@@ -34,7 +34,7 @@ _MAX_IN_MEMORY = 1000
 
 
 def score_bounds(low: float, low_exclusive: bool, high: float, high_exclusive: bool) -> Bounds:
-    """:returns: what holds the entries whose score lies in a range"""
+    """Return what holds the entries whose score lies in a range."""
     start = score_bytes(low)
     stop = score_bytes(high)
     return encoding.after(start) if low_exclusive else start, stop if high_exclusive else encoding.after(stop)
@@ -86,7 +86,7 @@ class SortedSet(Value):
         return self.overlay.get(encoding.sorted_set_member(self.version, member)) is not None
 
     def set(self, member: bytes, score: float) -> bool | None:
-        """:returns: whether the member is new; None if nothing changed"""
+        """Return whether the member is new; None if nothing changed."""
         version, overlay = self.version, self.overlay
         member_key = encoding.sorted_set_member(version, member)
         new = score_bytes(score)
@@ -116,7 +116,7 @@ class SortedSet(Value):
         return old is None
 
     def delete(self, member: bytes) -> bool:
-        """:returns: whether there was such a member"""
+        """Return whether there was such a member."""
         version = self.version
         key = encoding.sorted_set_member(version, member)
         score = self.overlay.get(key)
@@ -148,7 +148,7 @@ class SortedSet(Value):
     # -- by order
 
     def entries(self, bounds: Bounds = EVERYTHING, reverse: bool = False) -> Iterator[bytes]:
-        """:returns: the entries within the bounds as they are now, in order; see :func:`split`"""
+        """Return the entries within the bounds as they are now, in order; see :func:`split`."""
         if not self._count:
             return iter(())
         start, stop = bounds
@@ -205,7 +205,7 @@ class SortedSet(Value):
         return start <= self._lowest() and (stop is None or stop > self._highest())
 
     def pop(self, highest: bool, count: int = 1) -> list[bytes]:
-        """:returns: the entries that were removed, from the end on"""
+        """Return the entries that were removed, from the end on."""
         found = list(islice(self.entries(reverse=highest), count))
         if found:
             self.remove(found)
@@ -216,7 +216,11 @@ class SortedSet(Value):
         return found
 
     def remove(self, entries: list[bytes]) -> None:
-        """:param entries: which must be there"""
+        """Remove entries.
+
+        Args:
+            entries: which must be there.
+        """
         version, overlay = self.version, self.overlay
         prefix = encoding.sorted_set_entries(version)
         for entry in entries:
@@ -230,7 +234,7 @@ class SortedSet(Value):
                 self._ceiling_is_entry = False
 
     def remove_range(self, bounds: Bounds) -> int:
-        """:returns: how many entries were removed"""
+        """Return how many entries were removed."""
         if not self._count:
             return 0
         if self._count > 1 and self._holds_all(bounds):
@@ -245,8 +249,10 @@ class SortedSet(Value):
         return len(found)
 
     def by_rank(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
-        """:param start: 0 <= start <= stop <= length; `stop` is exclusive; both counted from the high end if `reverse`
-        :returns: the entries of these ranks as they are now
+        """Return the entries of these ranks as they are now.
+
+        Args:
+            start: 0 <= start <= stop <= length; `stop` is exclusive; both counted from the high end if `reverse`.
         """
         if start >= stop:
             return iter(())
@@ -258,7 +264,7 @@ class SortedSet(Value):
         return iter(found)
 
     def rank(self, member: bytes, reverse: bool = False) -> int | None:
-        """:returns: how many entries come before the member's, None if it is not there"""
+        """Return how many entries come before the member's, None if it is not there."""
         score = self.overlay.get(encoding.sorted_set_member(self.version, member))
         if score is None:
             return None
@@ -272,17 +278,19 @@ class SortedSet(Value):
         raise encoding.DamagedRecord('one of its entries is missing')
 
     def count(self, bounds: Bounds) -> int:
-        """:returns: how many entries lie within the bounds; O(n) unless it is all or none"""
+        """Return how many entries lie within the bounds; O(n) unless it is all or none."""
         if self._count and self._holds_all(bounds):
             return self._count
         return sum(1 for _ in self.entries(bounds))
 
     def lexical(self, low: MemberBound | None, high: MemberBound | None, reverse: bool = False) -> Iterator[bytes]:
-        """Entries by member, which makes sense where all scores are equal; where they are not, what lies between the
-        first entry that is not below and the first that is above.
+        """Return entries by member, which makes sense where all scores are equal.
 
-        :param low: None for no bound
-        :param high: likewise
+        Where they are not, what lies between the first entry that is not below and the first that is above.
+
+        Args:
+            low: None for no bound.
+            high: likewise.
         """
         if not self._count:
             return iter(())
@@ -306,16 +314,21 @@ class SortedSet(Value):
     def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, float]]]:
         """One step through the set, whatever changes between the steps.
 
-        :param position: where the step before ended, 0 for the first
-        :param count: about how many members
-        :returns: where this step ended, 0 for the end; members and scores
+        Args:
+            position: where the step before ended, 0 for the first.
+            count: about how many members.
+
+        Returns:
+            Where this step ended, 0 for the end; members and scores.
         """
         end, found = scattered.page(self.overlay, encoding.sorted_set_members(self.version), position, count)
         return end, [(member, read_score(score)) for member, score in found]
 
     def draw(self, count: int) -> list[tuple[bytes, float]]:
-        """:param count: how many
-        :returns: so many different members at random with their scores, or all if there are not more
+        """Return so many different members at random with their scores, or all if there are not more.
+
+        Args:
+            count: how many.
         """
         if self._count <= _MAX_IN_MEMORY:
             entries = list(self.entries())
@@ -326,8 +339,13 @@ class SortedSet(Value):
         return [(member, read_score(score)) for member, score in found]
 
 
+def members_of(entries: Iterable[bytes]) -> list[bytes]:
+    """Return the members of entries."""
+    return [entry[SCORE_SIZE:] for entry in entries]
+
+
 def split(entry: bytes) -> tuple[bytes, float]:
-    """:returns: an entry's member and score"""
+    """Return an entry's member and score."""
     return entry[SCORE_SIZE:], read_score(entry)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import chain
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.encoding import StreamId
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types.consumer_group import Group
@@ -19,6 +18,8 @@ from rq_leveldb.store.types.value import Value
 
 MAX_SMALL_ENTRIES = 16
 MAX_SMALL_BYTES = 2048
+
+StreamId = encoding.StreamId
 
 MIN_ID: StreamId = (0, 0)
 MAX_NUMBER = (1 << 64) - 1
@@ -29,7 +30,7 @@ Entry = tuple[StreamId, list[bytes]]
 
 
 def next_id(id_: StreamId) -> StreamId | None:
-    """:returns: the least greater id, None behind the last"""
+    """Return the least greater id, None behind the last."""
     ms, seq = id_
     if seq < MAX_NUMBER:
         return ms, seq + 1
@@ -44,7 +45,7 @@ def previous_id(id_: StreamId) -> StreamId | None:
 
 
 def _up_to(end: bytes, records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    """:returns: the records, without a step behind the one with this key, where another value's tombstones may lie"""
+    """Return the records, without a step behind the one with this key, where another value's tombstones may lie."""
     for record in records:
         yield record
         if record[0] == end:
@@ -52,9 +53,12 @@ def _up_to(end: bytes, records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple
 
 
 class Stream(Value):
-    """:ivar last: the greatest id that was ever added, or set
-    :ivar added: how many entries were ever added
-    :ivar deleted: the greatest id that was deleted other than by trimming
+    """A stream, small or large.
+
+    Attributes:
+        last: the greatest id that was ever added, or set.
+        added: how many entries were ever added.
+        deleted: the greatest id that was deleted other than by trimming.
     """
 
     __slots__ = ('_bytes', '_count', '_entries', '_floor', 'added', 'deleted', 'last')
@@ -117,8 +121,11 @@ class Stream(Value):
     # -- entries
 
     def append(self, id_: StreamId, parts: list[bytes]) -> None:
-        """:param id_: greater than `last`
-        :param parts: fields and values in turn
+        """Add an entry.
+
+        Args:
+            id_: greater than `last`.
+            parts: fields and values in turn.
         """
         self._put(encoding.stream_id(*id_), encoding.strings_body(parts))
         if self._count == 0:
@@ -128,7 +135,7 @@ class Stream(Value):
         self.last = id_
 
     def get(self, id_: StreamId) -> list[bytes] | None:
-        """:returns: fields and values in turn"""
+        """Return fields and values in turn."""
         key = encoding.stream_id(*id_)
         if self._entries is not None:
             index = bisect_left(self._entries, (key,))
@@ -139,7 +146,7 @@ class Stream(Value):
         return None if data is None else encoding.read_strings_body(data)
 
     def delete(self, id_: StreamId) -> bool:
-        """:returns: whether there was such an entry"""
+        """Return whether there was such an entry."""
         if not self._remove(encoding.stream_id(*id_)):
             return False
         self.deleted = max(self.deleted, id_)
@@ -148,7 +155,7 @@ class Stream(Value):
         return True
 
     def range(self, start: StreamId, stop: StreamId, reverse: bool = False) -> Iterator[Entry]:
-        """:returns: the entries with start <= id <= stop, as they are now"""
+        """Return the entries with start <= id <= stop, as they are now."""
         return (
             (encoding.read_stream_id(key), encoding.read_strings_body(data))
             for key, data in self._records(start, stop, reverse)
@@ -168,8 +175,11 @@ class Stream(Value):
     def trim_to_length(self, length: int, limit: int) -> int:
         """Remove the oldest entries but `length`.
 
-        :param limit: how many to remove at most, 0 for any number
-        :returns: how many were removed
+        Args:
+            limit: how many to remove at most, 0 for any number.
+
+        Returns:
+            How many were removed.
         """
         excess = self._count - length
         if limit:
@@ -273,15 +283,18 @@ class Stream(Value):
         return Group.load(self.overlay, self.version, name)
 
     def groups(self) -> list[Group]:
-        """:returns: all groups, by name"""
+        """Return all groups, by name."""
         if self._entries is not None:
             return []
         return Group.load_all(self.overlay, self.version)
 
     def create_group(self, name: bytes, last: StreamId, read: int | None) -> Group:
-        """:param name: of a group that does not exist
-        :param last: the id up to which nothing will be delivered
-        :param read: how many entries have been delivered, None if that is not known
+        """Make a consumer group.
+
+        Args:
+            name: of a group that does not exist.
+            last: the id up to which nothing will be delivered.
+            read: how many entries have been delivered, None if that is not known.
         """
         self._enlarge()
         return Group.create(self.overlay, self.version, name, last, read)
@@ -289,7 +302,7 @@ class Stream(Value):
     # -- what is known about how far a reader has come (as Redis estimates a group's lag)
 
     def has_deletions_after(self, id_: StreamId) -> bool:
-        """:returns: whether an entry behind `id_` may have been deleted out of the middle"""
+        """Return whether an entry behind `id_` may have been deleted out of the middle."""
         if self._count == 0 or self.deleted == MIN_ID:
             return False
         first = self.first_id()
@@ -298,7 +311,7 @@ class Stream(Value):
         return id_ <= self.deleted
 
     def added_up_to(self, id_: StreamId) -> int | None:
-        """:returns: how many entries were ever added up to `id_`, None if nobody knows any more"""
+        """Return how many entries were ever added up to `id_`, None if nobody knows any more."""
         if self.added == 0:
             return 0
         if self._count == 0 and id_ <= self.last:

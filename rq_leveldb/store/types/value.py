@@ -12,8 +12,11 @@ from rq_leveldb.store.overlay import Overlay
 
 
 class Value:
-    """:param overlay: where members are read from and written to
-    :param version: the incarnation that the members live under; 0 for a value without members
+    """The value of a key.
+
+    Args:
+        overlay: where members are read from and written to.
+        version: the incarnation that the members live under; 0 for a value without members.
     """
 
     __slots__ = ('expire', 'indexed', 'meta_key', 'overlay', 'version')
@@ -37,7 +40,7 @@ class Value:
         return self.version != 0 and not self.is_empty()
 
     def record(self) -> bytes:
-        """:returns: the meta record"""
+        """Return the meta record."""
         raise NotImplementedError
 
     def encoding_name(self, layout: Layout) -> bytes:

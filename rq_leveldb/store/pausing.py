@@ -1,0 +1,119 @@
+"""CLIENT PAUSE in a running store: clients are held, and let go when its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import find
+from rq_leveldb.store.dispatch import Dispatcher
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.pause import Pause
+from rq_leveldb.store.script_source import says_readonly
+from rq_leveldb.store.scripting import Sandbox
+from rq_leveldb.store.session import Session
+from rq_leveldb.store.units import Units
+
+
+class Pausing:
+    """The pause, if there is one, and whom it holds.
+
+    Args:
+        loop: where its timer runs.
+        keyspace: keys whose time has come stay meanwhile.
+        dispatcher: asks whether a command is held.
+        sandbox: knows which scripts write nothing.
+        units: what waited for the end is one.
+        sessions: every client by its number.
+        on_end: called when it is over.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        keyspace: Keyspace,
+        dispatcher: Dispatcher,
+        sandbox: Sandbox,
+        units: Units,
+        sessions: Mapping[int, Session],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._keyspace = keyspace
+        self._dispatcher = dispatcher
+        self._sandbox = sandbox
+        self._units = units
+        self._sessions = sessions
+        self._on_end = on_end
+        self._held: dict[Session, None] = {}  # in the order in which they came
+        self._timer: asyncio.TimerHandle | None = None
+        dispatcher.hold = self._hold
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def begin(self, milliseconds: int, everything: bool) -> None:
+        """Hold the commands of clients back for so long: those that may write, or all."""
+        pause = self._dispatcher.pause
+        if pause is None:
+            pause = Pause(lambda argv: find(self._dispatcher.commands, argv), self._says_readonly)
+            self._dispatcher.pause = pause
+        pause.extend(self._keyspace.now + milliseconds, everything)
+        self._keyspace.keeps_expired = True
+        self._await_end()
+
+    def _await_end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pause = self._dispatcher.pause
+        if pause is None:
+            return
+        left = pause.until / 1000 - time.time()
+        if left <= 0:
+            self.end()
+        else:
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._timer = self._loop.call_later(min(left, 60.0), self._await_end)
+
+    def _says_readonly(self, argv: list[bytes]) -> bool:
+        if argv[0].lower() == b'eval':
+            return says_readonly(argv[1])
+        sha = argv[1].lower()
+        return self._sandbox.knows(sha) and self._sandbox.is_readonly(sha)
+
+    def _hold(self, client: ClientState, argv: list[bytes]) -> None:
+        session = self._sessions[client.number]
+        session.hold(argv)
+        self._held[session] = None
+
+    def end(self) -> None:
+        """Let everybody go on."""
+        if self._dispatcher.pause is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dispatcher.pause = None
+        self._keyspace.keeps_expired = False
+        held, self._held = self._held, {}
+        for session in held:
+            session.client.blocked = False
+            self._loop.call_soon(session.run)
+        self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self._dispatcher.pause is not None:
+            return  # the next pause has begun meanwhile
+        self._on_end()
+        try:
+            self._dispatcher.serve_postponed()
+        except Exception as fault:
+            self._units.undo(fault, 'what waited for the end of a pause')
+        self._units.commit()
+
+    def forget(self, session: Session) -> None:
+        """A client has gone."""
+        self._held.pop(session, None)

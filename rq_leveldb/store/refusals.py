@@ -1,0 +1,190 @@
+"""When the database takes no writes: why, what can be done all the same, and how it comes to take them again.
+
+After a failed append LevelDB would go on accepting writes that no restart finds. So nothing is acknowledged until it
+was closed, opened, and its last acknowledged batch found. As long as that fails it is kept open for those who read.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+
+from rq_leveldb import errors
+from rq_leveldb.store.claim import Claim
+from rq_leveldb.store.command import LOADING, MAY_WRITE, NEVER_REFUSED, SKIP_QUEUE, WRITE, Command
+from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, ReadFailed, WriteRefused, words
+from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.replies import ReplyError
+
+logger = logging.getLogger(__name__)
+
+FREE_SPACE_FLOOR = 64 << 20
+FREE_SPACE_SHARE = 20
+FREE_SPACE_LEAST = 3 * WRITE_BUFFER_BYTES
+"""Commands that add data are refused when less than so many bytes are free, or 1/20 of the file system if that is
+less, but never less than LevelDB needs to be opened again (a log, the table made of it, and the next log): it must not
+run into a full disk, and what shrinks the data must still work then."""
+
+FREE_SPACE_INTERVAL = 100
+"""Milliseconds between two looks at the free space."""
+
+REOPEN_INTERVAL = 0.5
+"""Seconds between attempts to open the database again after it refused a write."""
+
+LOST = 'The data directory was removed or replaced under the store'
+
+
+def goes_on(command: Command | None, in_transaction: bool, readable: bool) -> bool:
+    """Say whether a command is done though the database takes no writes.
+
+    Args:
+        command: what was sent; None if there is no such one, which is said as ever.
+        in_transaction: whether it would be queued.
+        readable: whether the database can be read.
+    """
+    if command is None or NEVER_REFUSED in command.flags:
+        return True
+    if in_transaction or SKIP_QUEUE in command.flags:
+        # What is refused must not be done later.
+        return False
+    if MAY_WRITE in command.flags or WRITE in command.flags:
+        return False
+    # What Redis answers while it loads needs no data: an operator is told by INFO.
+    return readable or LOADING in command.flags
+
+
+class Refusals:
+    """Whether the database takes writes.
+
+    Args:
+        keyspace: on the database.
+        claim: on the data directory.
+        settings: where that is.
+        statistics: where refused writes are counted.
+        on_loss: called when another store would not find this one's files: nothing more may be acknowledged.
+
+    Attributes:
+        reason: why LevelDB takes no writes; '' as long as it does.
+        lost: why this store is no longer what is at its path; '' as long as it is.
+    """
+
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        claim: Claim,
+        settings: Settings,
+        statistics: Statistics,
+        on_loss: Callable[[], None],
+    ) -> None:
+        self._keyspace = keyspace
+        self._engine = keyspace.engine
+        self._claim = claim
+        self._settings = settings
+        self._statistics = statistics
+        self._on_loss = on_loss
+        self.reason = ''
+        self.lost = ''
+        self._tried_at = 0.0
+        self._free_checked = 0
+        self._low_space = ''
+
+    def begin(self, reason: str) -> None:
+        """LevelDB refused a write, or a sync failed.
+
+        Args:
+            reason: what it said.
+        """
+        logger.error('LevelDB refused a write: %s', reason)
+        self._statistics.write_errors += 1
+        self._statistics.last_write_error = reason
+        self.reason = reason
+        self._tried_at = 0.0
+
+    def error(self) -> ReplyError:
+        """Return what clients are told meanwhile."""
+        if self.lost:
+            return ReplyError(
+                f'MISCONF {LOST} ({self.lost}): nothing of this command was done; repeat it on what is there now'
+            )
+        return ReplyError(
+            f'MISCONF the store cannot write to {self._settings.directory.path} ({self.reason}); nothing of this '
+            'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
+        )
+
+    def reopen(self) -> bool:
+        """Open the database again if an attempt is due.
+
+        Returns:
+            Whether it takes writes from now on; the open transaction was rolled back then.
+        """
+        now = time.monotonic()
+        if now - self._tried_at < REOPEN_INTERVAL:
+            return False
+        self._tried_at = now
+        if self.lost_its_place() or (self._engine.is_open and not self._engine.can_grow()):
+            return False
+        try:
+            self._engine.reopen()
+            self._keyspace.rollback()
+        except (errors.StoreError, WriteRefused, ReadFailed, OSError) as error:
+            logger.error('cannot reopen the database: %s', words(error))
+            return False
+        logger.warning('the database is open again after: %s', self.reason)
+        self.reason = ''
+        return True
+
+    def is_readable(self) -> bool:
+        """Return whether what was acknowledged can be read."""
+        return self._engine.is_open and not self.lost
+
+    def lost_its_place(self) -> bool:
+        """See whether another start would find this store's directory and files; if not, end without another write.
+
+        What is written from then on is found by nobody, so nothing more is acknowledged. Clients are disconnected, and
+        connect to what is at the path now.
+        """
+        if not self.lost:
+            self.lost = self._claim.loss() or self._engine.loss()
+            if self.lost:
+                self.reason = self.lost
+                self._tried_at = math.inf
+                self._on_loss()
+        return bool(self.lost)
+
+    def of_growth(self) -> ReplyError | None:
+        """Return why a command that adds data is refused, None if it is not."""
+        # The clock may have been set back since.
+        if not 0 <= self._keyspace.now - self._free_checked <= FREE_SPACE_INTERVAL:
+            try:
+                status = os.statvfs(self._engine.directory)
+            except OSError as error:
+                return self._of_the_unseen(error)
+            self._free_checked = self._keyspace.now
+            free = status.f_bavail * status.f_frsize
+            share = status.f_blocks * status.f_frsize // FREE_SPACE_SHARE
+            floor = min(FREE_SPACE_FLOOR, max(share, FREE_SPACE_LEAST))
+            self._low_space = f'only {free >> 20} MiB are free' if free < floor else ''
+        if self._low_space:
+            return ReplyError(
+                f'MISCONF the disk of {self._settings.directory.path} is almost full ({self._low_space}): commands '
+                'that add data are refused until there is room'
+            )
+        return None
+
+    def _of_the_unseen(self, error: OSError) -> ReplyError:
+        if self.lost_its_place():
+            return self.error()
+        return ReplyError(
+            f'MISCONF the directory {self._settings.directory.path} cannot be looked at ({error.strerror}): commands '
+            'that add data are refused until it can'
+        )
+
+    def trouble(self) -> str:
+        """Return why commands that add data are refused; '' if they are not."""
+        if not self.reason:
+            self.of_growth()  # looks at the free space, if that is due
+        return self.reason or self._low_space

@@ -1,0 +1,146 @@
+"""What passes between commands and Lua: replies as Lua sees them, and Lua's values as replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rq_leveldb.store.number_text import lua_text
+from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim, shown
+
+# Tags of a reply's tokens, and of a run's end, in sandbox.lua.
+(
+    _T_VALUE,
+    _T_LIST,
+    _T_STATUS,
+    _T_ERROR,
+    _T_DOUBLE,
+    _T_MAP,
+    _T_SET,
+    _T_BIG,
+    _T_VERBATIM,
+    _T_NULL,
+    _T_TRUE,
+    _T_FALSE,
+) = range(1, 13)
+
+
+# -- from replies to Lua
+
+
+def to_lua(reply: Reply, resp3: bool) -> Any:
+    """Return the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries."""
+    kind = type(reply)
+    if kind is bytes or kind is int:
+        return reply
+    if reply is None or isinstance(reply, NullArray):
+        return None if resp3 else False
+    if isinstance(reply, bool):
+        return reply if resp3 else int(reply)
+    if isinstance(reply, float):
+        return {b'double': reply} if resp3 else lua_text(reply)
+    if isinstance(reply, Status):
+        return {b'ok': reply.text}
+    if isinstance(reply, ReplyError):
+        return {b'err': reply.text.encode('utf-8', 'surrogateescape')}
+    if isinstance(reply, Verbatim):
+        return {b'verbatim_string': {b'format': b'txt', b'string': reply.text}} if resp3 else reply.text
+    if isinstance(reply, dict):
+        if resp3:
+            return {b'map': {_key(key): to_lua(value, True) for key, value in reply.items()}}
+        return [to_lua(item, False) for pair in reply.items() for item in pair]
+    if isinstance(reply, Pieces):
+        items = [to_lua(item, resp3) for item in reply.elements]
+        if resp3 and reply.kind == 'set':
+            return {b'set': {item if isinstance(item, bytes) else b'': True for item in items}}
+        if resp3 and reply.kind == 'map':
+            return {b'map': dict(zip(items[::2], items[1::2], strict=True))}
+        return items
+    if isinstance(reply, SetReply) and resp3:
+        return {b'set': {_key(item): True for item in reply}}
+    if isinstance(reply, (list, tuple)):
+        return [to_lua(item, resp3) for item in reply]
+    raise TypeError(f'no reply for a script: {reply!r}')
+
+
+def _key(item: Any) -> Any:
+    return item if isinstance(item, (bytes, int)) else lua_text(item) if isinstance(item, float) else b''
+
+
+def size_in_lua(value: Any) -> int:
+    """Return bytes that `value` may need in Lua, rather too many."""
+    if type(value) is bytes:
+        return 2 * len(value) + 64
+    if type(value) is list:
+        return 128 + sum(64 + (2 * len(item) if type(item) is bytes else size_in_lua(item)) for item in value)
+    if type(value) is dict:
+        return 128 + sum(64 + size_in_lua(key) + size_in_lua(item) for key, item in value.items())
+    return 64
+
+
+# -- from Lua to replies
+
+
+def integer_reply(number: float) -> int:
+    # What a conversion to 64 bits gives on the machines that Redis runs on.
+    if isinstance(number, int):
+        return number
+    if number != number or abs(number) >= 2**63:
+        return -(2**63)
+    return int(number)
+
+
+def scalar_reply(value: Any, resp3: bool) -> Reply:
+    if type(value) is bytes or value is None:
+        return value
+    if value is True:
+        return True if resp3 else 1
+    if value is False:
+        return False if resp3 else None
+    return integer_reply(value)
+
+
+class TokenReader:
+    """Reads the tokens of a reply."""
+
+    def __init__(self, tokens: list[Any], resp3: bool) -> None:
+        self._tokens: Iterator[Any] = iter(tokens)
+        self._resp3 = resp3
+
+    def value(self) -> Any:
+        tokens = self._tokens
+        tag = next(tokens)
+        if tag == _T_VALUE:
+            value = next(tokens)
+            return value if type(value) is bytes else integer_reply(value)
+        if tag == _T_LIST:
+            return [self.value() for _ in range(next(tokens))]
+        if tag in (_T_TRUE, _T_FALSE):
+            return scalar_reply(tag == _T_TRUE, self._resp3)
+        if tag == _T_NULL:
+            return None
+        if tag == _T_STATUS:
+            return Status(one_line(next(tokens)))
+        if tag == _T_ERROR:
+            return ReplyError(shown(one_line(next(tokens))))
+        if tag == _T_DOUBLE:
+            return float(next(tokens))
+        if tag == _T_SET:
+            return SetReply([self.value() for _ in range(next(tokens))])
+        if tag == _T_MAP:
+            return {_hashable(self.value()): self.value() for _ in range(next(tokens))}
+        if tag == _T_BIG:
+            return one_line(next(tokens))
+        return Verbatim(next(tokens))
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value).encode()
+    return value
+
+
+def one_line(words: bytes) -> bytes:
+    return words.replace(b'\r', b' ').replace(b'\n', b' ')

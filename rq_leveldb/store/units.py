@@ -1,0 +1,270 @@
+"""The open unit: what is executed, committed and answered together, or not at all.
+
+A unit holds the commands of one client that arrived together, with what they set off in clients that wait. No reply of
+it leaves before it is committed. If it cannot be, each of its replies becomes an error and nothing of it was done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from rq_leveldb.store import encoding
+from rq_leveldb.store.client_state import ClientState
+from rq_leveldb.store.command import find
+from rq_leveldb.store.context import Context
+from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
+from rq_leveldb.store.durability import Durability
+from rq_leveldb.store.engine import ReadFailed, WriteRefused, words
+from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.multi import Watches
+from rq_leveldb.store.outbox import Outbox
+from rq_leveldb.store.refusals import Refusals, goes_on
+from rq_leveldb.store.replies import Reply, ReplyError
+
+logger = logging.getLogger(__name__)
+
+
+class Member(Protocol):
+    """A client with replies in a unit.
+
+    Attributes:
+        outbox: its replies in the open unit.
+        unreleased: committed units whose replies to it wait for a sync.
+    """
+
+    client: ClientState
+    ctx: Context
+    outbox: Outbox
+    unreleased: int
+
+    def refuse(self, error: ReplyError) -> None:
+        """Let each of its replies be this error."""
+
+    def write(self, data: bytes) -> None:
+        """Send what was in its outbox."""
+
+    def finish(self) -> None:
+        """Disconnect it: what was answered has been sent."""
+
+
+class Units:
+    """Opens a unit with the first command, and ends it.
+
+    Args:
+        keyspace: whose transaction a unit is.
+        dispatcher: executes its commands.
+        watches: of all clients.
+        refusals: says whether the database takes writes.
+        settings: where the database is.
+        statistics: where commits are counted.
+
+    Attributes:
+        members: who has replies in the open unit.
+        leaving: who is disconnected when they have left.
+        durability: says when they may leave.
+        on_write: called when one was written.
+        on_rollback: called when one was undone.
+    """
+
+    durability: Durability
+
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        dispatcher: Dispatcher,
+        watches: Watches,
+        refusals: Refusals,
+        settings: Settings,
+        statistics: Statistics,
+    ) -> None:
+        self._keyspace = keyspace
+        self._dispatcher = dispatcher
+        self._watches = watches
+        self._settings = settings
+        self._statistics = statistics
+        self.refusals = refusals
+        self.members: dict[Member, None] = {}
+        self.leaving: dict[Member, None] = {}
+        self.on_write: Callable[[], None] = lambda: None
+        self.on_rollback: Callable[[], None] = lambda: None
+
+    def execute(self, member: Member, argv: list[bytes]) -> Reply:
+        """Execute one command of a client, inside the open unit."""
+        if self.refusals.reason:
+            refusal = self._refusal_of(member.client, argv)
+            if refusal is not None:
+                return refusal
+        if argv[0][:4] in (b'EVAL', b'eval'):
+            # A script that meets a limit is rolled back with its whole unit: let that be the script alone.
+            self.commit()
+        try:
+            return self._dispatcher.execute(member.ctx, argv)
+        except Exception as fault:
+            return self.undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
+
+    def undo_reply(self, member: Member, argv: list[bytes], fault: Exception) -> ReplyError:
+        """Undo the open unit, since a reply could not be made.
+
+        Args:
+            member: whose reply.
+            argv: what it was to answer.
+            fault: what happened.
+
+        Returns:
+            The error that takes its place.
+        """
+        if isinstance(fault, encoding.UNREADABLE):
+            fault = self._dispatcher.damage(member.ctx, None, argv, fault)
+        return self.undo(fault, f"the reply to '{argv[0][:64].decode('latin-1').lower()}'")
+
+    def _refusal_of(self, client: ClientState, argv: list[bytes]) -> ReplyError | None:
+        self._reopen()
+        refusals = self.refusals
+        in_transaction = client.queue is not None
+        command = find(self._dispatcher.commands, argv)
+        if not refusals.reason or goes_on(command, in_transaction, refusals.is_readable()):
+            return None
+        if in_transaction:
+            # The transaction ends here, or will when its EXEC comes.
+            client.failed = True
+            if argv[0].lower() in (b'exec', b'discard', b'reset'):
+                self._watches.end_transaction(client)
+        return refusals.error()
+
+    def commit(self) -> None:
+        """End the open unit: write it, then let its replies go."""
+        keyspace = self._keyspace
+        wrote = False
+        if self.refusals.reason:
+            if keyspace.has_changes():
+                # A key that a read found expired: that can be noted another time.
+                self._rollback()
+        else:
+            try:
+                wrote = keyspace.commit()
+                self._statistics.commits += wrote
+            except Exception as fault:
+                self.undo(fault, 'a commit')
+        durability = self.durability
+        if wrote:
+            self.on_write()
+            if keyspace.seen is not None:
+                durability.changed(keyspace.seen, keyspace.saw_all)
+        members = self.members
+        if members and not self.leaving and (durability.is_immediate() or self._shows_synced_only(wrote)):
+            for member in members:
+                member.write(member.outbox.take())
+            members.clear()
+            if wrote:
+                durability.note_write()
+        elif members or self.leaving:
+            durability.committed(wrote, self._released())
+        elif wrote:
+            durability.committed(wrote, lambda: None)
+        if keyspace.seen is not None:
+            keyspace.forget_seen()
+
+    def _released(self) -> Callable[[], None]:
+        """Take the replies out of the unit; return what sends them."""
+        replies = [(member, member.outbox.take()) for member in self.members]
+        leaving = list(self.leaving)
+        self.members.clear()
+        self.leaving.clear()
+        for member, _ in replies:
+            member.unreleased += 1
+
+        def release() -> None:
+            for member, data in replies:
+                member.unreleased -= 1
+                member.write(data)
+            for member in leaving:
+                member.finish()
+
+        return release
+
+    def _shows_synced_only(self, wrote: bool) -> bool:
+        """Return whether the unit neither changed nor saw what is not durable, and no reply of its clients waits."""
+        keyspace = self._keyspace
+        if wrote or keyspace.seen is None or self.durability.concerns(keyspace.seen, keyspace.saw_all):
+            return False
+        return not any(member.unreleased for member in self.members)
+
+    def demand_fsync(self) -> None:
+        """From now on acknowledge no write before it is synced."""
+        self._settings.fsync = 'always'
+        self._keyspace.track()
+        self.durability.demand()
+
+    def is_synced(self) -> bool:
+        """Return whether everything that was written would survive a loss of power."""
+        return self.durability.is_synced() and not self._keyspace.has_changes()
+
+    def after_replies(self, action: Callable[[], None]) -> None:
+        """Do something behind the replies of the unit that was just committed."""
+        self.durability.committed(False, action)
+
+    def forget(self, member: Member) -> None:
+        """A client has gone."""
+        self.members.pop(member, None)
+        self.leaving.pop(member, None)
+
+    def undo(self, fault: Exception, where: str) -> ReplyError:
+        """Undo the open unit; each of its replies becomes the error.
+
+        Args:
+            fault: what happened.
+            where: what failed, for people.
+        """
+        if isinstance(fault, WriteRefused):
+            return self.refuse(fault.reason)
+        if isinstance(fault, UnitAborted):
+            # Its frames hold what the script used; see Dispatcher.execute.
+            error = fault.error.with_traceback(None)
+            error.__context__ = error.__cause__ = None
+        elif isinstance(fault, MemoryError):
+            logger.error('out of memory in %s', where)
+            error = ReplyError(f'OOM the store has not enough memory for {where}: nothing of it was done')
+        elif isinstance(fault, (ReadFailed, *encoding.UNREADABLE)):
+            reason = words(fault) if isinstance(fault, ReadFailed) else words_of(encoding.of_keys(fault, ()))
+            logger.error('damaged data in %s: %s', where, reason, exc_info=fault)
+            error = damaged(self._settings.directory.path, reason)
+        else:
+            logger.error('internal error in %s', where, exc_info=fault)
+            error = ReplyError(f'ERR internal error in {where} ({type(fault).__name__}), see store.log')
+        self._rollback()
+        self._refuse_replies(error)
+        return error
+
+    def _rollback(self) -> None:
+        try:
+            self._keyspace.rollback()
+        except ReadFailed as fault:
+            self.refusals.reason = words(fault)
+        self.on_rollback()
+
+    def _refuse_replies(self, error: ReplyError) -> None:
+        for member in self.members:
+            member.refuse(error)
+
+    def refuse(self, reason: str) -> ReplyError:
+        """Let nothing of the open unit, or behind it, be acknowledged until the database was opened again.
+
+        Args:
+            reason: what LevelDB or the system said.
+
+        Returns:
+            What clients are told.
+        """
+        self.refusals.begin(reason)
+        error = self.refusals.error()
+        self._refuse_replies(error)
+        self._reopen()
+        return error
+
+    def _reopen(self) -> None:
+        if self.refusals.reopen():
+            self.on_rollback()
+            self.durability.renewed()

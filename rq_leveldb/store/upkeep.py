@@ -1,0 +1,138 @@
+"""What the store does by itself between commands: removing keys whose time has come, and what has no owner any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from rq_leveldb.store.dispatch import Dispatcher
+from rq_leveldb.store.keyspace import Keyspace
+from rq_leveldb.store.sweeper import Sweeper
+from rq_leveldb.store.units import Units
+
+SLICE = 500
+"""Records that are removed before others get their turn."""
+
+_RETRY = 1.0
+"""Seconds until another attempt where the database takes no writes."""
+
+
+class Upkeep:
+    """The timers of expiry and of the sweeper.
+
+    Args:
+        loop: where they run.
+        keyspace: what they look after.
+        sweeper: removes what is due, and what has no owner.
+        dispatcher: tells who watches or waits for a key that expired.
+        units: each slice is one.
+        is_stopping: whether the database is about to be closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        keyspace: Keyspace,
+        sweeper: Sweeper,
+        dispatcher: Dispatcher,
+        units: Units,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._keyspace = keyspace
+        self._sweeper = sweeper
+        self._dispatcher = dispatcher
+        self._units = units
+        self._is_stopping = is_stopping
+        self._removes_expired = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0  # what the timer was set for
+        self._sweeping = True  # from the start on
+        units.on_write = self._look
+        units.on_rollback = self._begin_anew
+
+    def start(self) -> None:
+        """Begin with what an earlier run left."""
+        self.schedule()
+        self._loop.call_soon(self.sweep)
+
+    def remove_expired(self, wanted: bool) -> None:
+        """Set whether keys whose time has come are removed though nobody asks for them."""
+        self._removes_expired = wanted
+        self.schedule()
+
+    def _look(self) -> None:
+        if self._keyspace.next_due != self._due:
+            self.schedule()
+        if self._keyspace.overlay.abandoned and not self._sweeping:
+            self._sweep_soon()
+
+    def schedule(self) -> None:
+        """Set the timer for the next key that expires."""
+        self._cancel()
+        self._due = self._keyspace.next_due
+        if self._due:
+            delay = max(self._due / 1000 - time.time(), 0.0)
+            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            self._timer = self._loop.call_later(min(delay + 0.001, 60.0), self.expire)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _retry(self) -> None:
+        self._cancel()
+        self._timer = self._loop.call_later(_RETRY, self.expire)
+
+    def expire(self) -> None:
+        """Remove a slice of the keys whose time has come."""
+        self._timer = None
+        if self._is_stopping() or self._dispatcher.pause is not None or not self._removes_expired:
+            return  # whoever ends that looks again
+        self._due = -1
+        if self._units.refusals.reason:
+            self._retry()
+            return
+        self._keyspace.tick()
+        try:
+            self._sweeper.take_due(SLICE)
+            if self._keyspace.touched:
+                self._dispatcher.notify()
+        except Exception as fault:
+            self._units.undo(fault, 'expiry')
+            self._retry()
+            return
+        self._units.commit()
+        self._look()
+
+    def _begin_anew(self) -> None:
+        # What was known may have been rolled back.
+        self.schedule()
+        self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(0.05, self.sweep)
+
+    def sweep(self) -> None:
+        """Remove a slice of what has no owner."""
+        if self._is_stopping():
+            return  # another start goes on
+        if self._units.refusals.reason:
+            self._loop.call_later(_RETRY, self.sweep)
+            return
+        try:
+            self._sweeper.sweep(SLICE)
+        except Exception as fault:
+            # Whatever it is, it is only space that is not given back; another start tries again.
+            self._units.undo(fault, 'the sweeper')
+            self._sweeping = False
+            return
+        self._units.commit()
+        if self._sweeper.has_work():
+            self._loop.call_later(0.005, self.sweep)
+        else:
+            self._sweeping = False
