@@ -34,7 +34,7 @@ The damaged database is kept as damaged-TIME in the data directory. Remove it
 when you no longer need it.
 
 \b
-Exit codes: 0 nothing is damaged, or it was mended; 1 something is damaged;
+Exit codes: 0 nothing is damaged, or it was repaired; 1 something is damaged;
 2 the command was not understood; 3 a store is running on the directory: stop
 it with rq-leveldb stop.
 """
