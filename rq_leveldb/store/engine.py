@@ -97,6 +97,11 @@ class Engine:
         self.open()
 
     def open(self) -> None:
+        """Open the database, which must exist.
+
+        Raises:
+            errors.StoreError: LevelDB cannot open it.
+        """
         self._look_at_files()
         with _said_clearly(self.directory):
             self._db = plyvel.DB(
@@ -174,6 +179,7 @@ class Engine:
             ) from error
 
     def close(self) -> None:
+        """Close the database and the logs, as soon as no compaction or sync uses them."""
         if self._db is not None:
             with self._compacting:
                 self._db.close()
@@ -185,6 +191,7 @@ class Engine:
 
     @property
     def is_open(self) -> bool:
+        """Return whether the database is open."""
         return self._db is not None and not self._db.closed
 
     def reopen(self) -> None:
@@ -348,6 +355,7 @@ class Engine:
         self._logs = logs
 
     def property(self, name: bytes) -> bytes | None:
+        """Return one of LevelDB's properties, such as ``leveldb.stats``; None if it knows no such one."""
         value: bytes | None = self._db.get_property(name)
         return value
 
@@ -435,6 +443,7 @@ def settle(directory: Path, *, unordered: bool) -> bool:
     """Make ready to be opened what was salvaged of a database.
 
     Args:
+        directory: the one with LevelDB's files.
         unordered: of a key that two tables hold, it is not known which is to be asked first.
 
     Returns:
