@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
         'themselves where none runs, so most people never need this command.',
         epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
-        'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
+        'start (the message says why), 2 wrong usage, 3 another store is already running on the directory.',
     )
     where = made.add_mutually_exclusive_group()
     where.add_argument(
