@@ -122,6 +122,14 @@ class Summary:
             f'interruptions, p50 {half:.2f} s, p99 {late:.2f} s, longest {longest:.2f} s'
         )
 
+    def add(self, other: Summary) -> None:
+        """Count what became of another store as well."""
+        self.kills += other.kills
+        self.units += other.units
+        self.lost += other.lost
+        self.interruptions += other.interruptions
+        self.faults |= other.faults
+
     def quantiles(self) -> tuple[float, float, float]:
         """Return the seconds of an interruption: the median, the 99th percentile, the longest."""
         times = sorted(self.interruptions) or [0.0]
