@@ -132,6 +132,7 @@ class Bench:
             number: how many processes.
             progress: what to show while it runs, if the client reports numbers of jobs out of `options['count']`.
             on_start: called when all are ready and none has begun.
+            **options: what the task is told.
         """
         command = [sys.executable, '-m', 'benchmarks.client', peer.url, task, json.dumps(options)]
         environment = dict(os.environ)

@@ -67,7 +67,7 @@ class Million:
         rows = [
             Row(f'filling with {name}, 2 clients', 'jobs/s', values['fill']),
             Row(f'memory grown by {name}', 'MB', values['memory'], False, (Goal(at_most=64),), judged),
-            Row('  files that the kernel keeps mapped for it, besides', 'MB', values['mapped'], False),
+            Row('  files that the kernel keeps mapped for it, in addition', 'MB', values['mapped'], False),
             Row('the same after dequeues and cancels', 'MB', values['memory, all'], False, (Goal(at_most=64),), judged),
             Row(f'disk used by {name}', 'MB', values['disk'], False),
             Row(f'enqueue at {name}, of the speed at 1,000', '%', values['enqueue'], True, depth, judged),

@@ -58,9 +58,13 @@ def _line(wire: Wire, command: Command) -> str:
 
 
 def facts(docs: dict[str, Any]) -> dict[str, Any]:
-    """
-    :param docs: what COMMAND DOCS tells of a command
-    :returns: that without sentences and subcommands; of a complexity its formula, if it begins with one
+    """Return what COMMAND DOCS says of a command, without sentences and subcommands.
+
+    Args:
+        docs: the command's entry.
+
+    Returns:
+        The entry's facts; of a complexity only its formula, if it begins with one.
     """
     kept = {name: value for name, value in docs.items() if name not in SENTENCES and name != 'subcommands'}
     if 'complexity' in kept:
@@ -70,10 +74,13 @@ def facts(docs: dict[str, Any]) -> dict[str, Any]:
 
 
 def help_entries(lines: list[str]) -> list[tuple[list[str], list[str]]]:
-    """
-    :param lines: of HELP
-    :returns: for each entry the lines that tell how it is called, and the options that are listed below, without what
-        is said about them
+    """Split the reply of HELP into its entries.
+
+    Args:
+        lines: the reply.
+
+    Returns:
+        For each entry the lines that show how it is called, and the names of the options that are listed below it.
     """
     entries: list[tuple[list[str], list[str]]] = []
     for line in lines[1:]:

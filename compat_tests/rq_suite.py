@@ -216,8 +216,10 @@ def _inside(root: Path, against: str, report: Path, arguments: list[str]) -> int
 
 
 def _status(pytest: subprocess.Popen[bytes], report: Path) -> int:
-    """Wait for pytest; return its exit status. One that wrote its report and hangs at its exit, since a failed test
-    left a worker behind that it waits for, is ended.
+    """Wait for pytest and return its exit status.
+
+    After a failed test, pytest may wait at its exit for a worker that the test left behind. If it does so although its
+    report is written, it is killed.
     """
     while not report.exists():
         try:

@@ -1,6 +1,6 @@
 """RQ without Redis: background jobs on one machine, stored in LevelDB.
 
-The public names, each loaded when it is first asked for: the store has to start without RQ and redis-py.
+Each public name is loaded when it is first used, so that the store can start without RQ and redis-py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m rq_leveldb: the command line; the store's own command without anything that it does not need."""
+"""python -m rq_leveldb: the command line. The store command loads only what it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main() -> int:
         if '--detached' in arguments:
             from rq_leveldb.process import detach
 
-            # Here, where nothing was opened and no module was loaded that forking could disturb.
+            # Here, before anything is opened and any module is loaded that a fork could disturb.
             detach()
         from rq_leveldb.store.program import main as store
 

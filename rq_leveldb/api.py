@@ -1,4 +1,4 @@
-"""RQ's Queue, job and workers, with the default connection filled in where none is given."""
+"""RQ's Queue, job and workers, with the default connection if none is given."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Queue(rq.Queue):
 
     @classmethod
     def all(cls, connection: Any = None, *args: Any, **options: Any) -> list[rq.Queue]:
-        """Return all queues; the arguments as rq.Queue.all, of which the connection may be left out."""
+        """Return all queues; arguments as rq.Queue.all, but the connection may be left out."""
         return super().all(default_connection() if connection is None else connection, *args, **options)
 
 
@@ -73,7 +73,7 @@ class job(rq.decorators.job):  # noqa: N801 - it is named as what it stands in f
 
 
 class DefaultConnection:
-    """What makes a worker's connection one that may be left out; stands before RQ's class among the bases."""
+    """Makes a worker's connection optional; must precede RQ's class among the bases."""
 
     def __init__(
         self,

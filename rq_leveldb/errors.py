@@ -31,7 +31,7 @@ _PARAMETER = re.compile(r'([?&]password=)[^&#]*', re.IGNORECASE)
 
 
 def mask_password(url: str) -> str:
-    """Return a URL as it may be shown, with stars for a password in it.
+    """Return a URL that is safe to show, with stars in place of a password.
 
     Args:
         url: a URL, or any other text.
@@ -40,7 +40,7 @@ def mask_password(url: str) -> str:
 
 
 class StoreError(Exception):
-    """Something about the store that a person has to know or decide.
+    """A problem with the store that a person has to know about or decide on.
 
     Args:
         where: the path or URL that it is about.
@@ -73,7 +73,7 @@ class StoreError(Exception):
 
     @staticmethod
     def from_json(text: str) -> StoreError:
-        """Return the error that `to_json` wrote; of the base class where the kind is not known here.
+        """Return the error that `to_json` wrote; of the base class if the kind is not known here.
 
         Args:
             text: JSON object with `title`, `where`, `advice` and optionally `kind`.
@@ -93,7 +93,7 @@ class StoreError(Exception):
 
 
 class BadAddress(StoreError, ValueError):
-    """A URL that names no place."""
+    """A URL that does not name a place."""
 
     default_title = 'This URL names no store'
     default_advice = 'Write leveldb:///absolute/path, or redis://, rediss:// or unix:// for a real Redis server.'
@@ -102,7 +102,7 @@ class BadAddress(StoreError, ValueError):
 class NoHomeDirectory(StoreError):
     """The default place is under the user's home directory, and there is none."""
 
-    default_title = 'This user has no home directory, where the data would be kept'
+    default_title = 'This user has no home directory to keep the data in'
     default_advice = 'Name a place, as in RQ_LEVELDB_URL=leveldb:///var/lib/app/jobs, or set HOME.'
 
 
@@ -110,7 +110,7 @@ class BadCronFile(StoreError):
     """The definitions of --cron cannot be loaded."""
 
     default_title = 'The cron definitions cannot be used'
-    default_advice = 'Mend the file, or name another one with --cron: a path or a module, as for rq cron.'
+    default_advice = 'Correct the file, or name another one with --cron: a path or a module, as for rq cron.'
 
 
 class UnwritableDirectory(StoreError):
@@ -124,9 +124,9 @@ class UnwritableDirectory(StoreError):
 
 
 class NotAStore(StoreError):
-    """The directory holds other things, and no store."""
+    """The directory holds other things and is not a store."""
 
-    default_title = 'This directory is not empty and holds no store'
+    default_title = 'This directory is not empty and is not a store'
     default_advice = 'Name an empty or new directory.'
 
 
@@ -141,7 +141,7 @@ class UnsafePath(StoreError):
     """Another user can put something else where the data directory is."""
 
     default_title = 'Another user can put a store in this place'
-    default_advice = 'Use a directory below none but your own and those of root; chown and chmod may mend it.'
+    default_advice = 'Use a directory whose parents belong only to you or to root; chown and chmod may fix it.'
 
 
 class CorruptDatabase(StoreError):
@@ -162,18 +162,18 @@ class DiskFull(StoreError):
     """There is no room for another write."""
 
     default_title = 'The disk is full'
-    default_advice = 'Make room; writes then work again by themselves.'
+    default_advice = 'Free some space; writes then work again by themselves.'
 
 
 class StoreInUse(StoreError):
     """Another process holds the data directory."""
 
-    default_title = 'Another store already runs on this directory'
+    default_title = 'Another store is already running on this directory'
     default_advice = 'Connect to it, or stop it first (rq-leveldb status shows its pid).'
 
 
 class StoreNotStarting(StoreError):
-    """The store's process came to no good before it answered."""
+    """The store's process failed before it answered."""
 
     default_title = 'The store did not start'
 
@@ -181,7 +181,7 @@ class StoreNotStarting(StoreError):
 class DurabilityMismatch(StoreError):
     """The running store is less durable than the URL asks for."""
 
-    default_title = 'The running store does not write with the fsync that this URL asks for'
+    default_title = 'The running store does not use the fsync setting that this URL asks for'
     default_advice = 'Stop it (rq-leveldb status shows its pid) and let it start again, or change the URL.'
 
 

@@ -1,4 +1,4 @@
-"""What is said of a module that cannot be imported: why, and in which line."""
+"""The message about a module that cannot be imported: why, and in which line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def describe(module: str, error: BaseException) -> str:
     elif isinstance(error, ImportError):
         text = str(error)
     elif isinstance(error, SyntaxError) and error.filename:
-        # Its own text ends with the place, which is told in the same way for all.
+        # Its own text ends with the place, which is reported in the same way for all errors.
         return f'{module}: {type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})'
     where = _line(module, error)
     return f'{module}: {text} ({where})' if where else f'{module}: {text}'

@@ -1,4 +1,4 @@
-"""Running this package in another process, by the same interpreter and from the same places.
+"""Run this package in another process, with the same interpreter and from the same places.
 
 `python -m rq_leveldb` finds the package only where the interpreter looks by itself. An application may have been packed
 (shiv, pex), run inside another program (uWSGI, mod_wsgi), or have changed `sys.path`. So the new process is told where
@@ -24,24 +24,24 @@ _START = (
 
 
 class NoInterpreter(Exception):
-    """The program that this Python is part of has no interpreter beside it that could be started."""
+    """The program that embeds this Python has no interpreter that could be started."""
 
 
 def command(arguments: Sequence[str], needed: Iterable[str]) -> list[str]:
     """Return the command line of a process that runs `rq-leveldb` with some arguments.
 
     Args:
-        arguments: those behind the program's name.
-        needed: top-level modules beside this package that it imports; one that is not there is left out.
+        arguments: those after the program's name.
+        needed: other top-level modules that it imports; those that are missing are left out.
 
     Raises:
         NoInterpreter: there is none.
     """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     found = {package, *filter(None, map(_place_of, needed))}
-    # In their order here, so that what is found in two of them is the same there.
+    # In the order of sys.path, so that a module in two of them is found in the same place there.
     places = sorted(found, key=lambda place: sys.path.index(place) if place in sys.path else len(sys.path))
-    # Isolated, and without the directories of the installation: those that are needed are named.
+    # Isolated, and without the directories of the installation: the ones that are needed are named.
     return [executable(), '-I', '-S', '-c', _START, str(len(places)), *places, *arguments]
 
 
@@ -57,7 +57,7 @@ def _place_of(module: str) -> str | None:
 
 
 def search_path() -> str:
-    """Return the PYTHONPATH of a process that is to import all that this one can, as it does."""
+    """Return the PYTHONPATH with which another process imports the same modules as this one."""
     return os.pathsep.join(filter(os.path.isabs, sys.path))
 
 
@@ -69,10 +69,10 @@ def executable() -> str:
     """
     if re.match(r'(python|pypy)', os.path.basename(sys.executable or '')):
         return sys.executable
-    # A program that embeds Python may name itself there, or nothing.
+    # A program that embeds Python may name itself in sys.executable, or leave it empty.
     version = f'{sys.version_info.major}.{sys.version_info.minor}'
     prefixes = dict.fromkeys([sys.exec_prefix, sys.base_exec_prefix])
     for path in [os.path.join(prefix, 'bin', f'python{version}') for prefix in prefixes]:
         if os.access(path, os.X_OK):
             return path
-    raise NoInterpreter(f'{sys.executable or "this program"} is no Python, and there is no python{version} beside it')
+    raise NoInterpreter(f'{sys.executable or "this program"} is not Python, and there is no python{version} next to it')

@@ -67,7 +67,7 @@ _SUN_PATH_BYTES = 107 if sys.platform == 'linux' else 103
 
 @dataclass(frozen=True)
 class DataDirectory:
-    """The names inside a data directory; see docs/internals.rst for who owns which.
+    """The names inside a data directory; docs/format.rst describes what is in them.
 
     Args:
         path: absolute path of the directory, whether or not it exists.
@@ -77,7 +77,7 @@ class DataDirectory:
 
     @property
     def marker(self) -> Path:
-        """Text `rq-leveldb VERSION`: what tells a data directory from any other."""
+        """Text `rq-leveldb VERSION`, which identifies a data directory."""
         return self.path / 'format'
 
     @property
@@ -107,22 +107,22 @@ class DataDirectory:
 
     @property
     def boot_note(self) -> Path:
-        """In which boot of the machine the database was opened last."""
+        """Records in which boot of the machine the database was last opened."""
         return self.path / 'boot'
 
     @property
     def set_aside(self) -> Path:
-        """What a loss of power left of LevelDB's files and cannot be used; kept for a day."""
+        """Files of LevelDB that a loss of power made unusable; kept for a day."""
         return self.path / 'set-aside'
 
     @property
     def mending(self) -> Path:
-        """What `rq-leveldb check` looks at: a copy of LevelDB's directory, which is removed in the end."""
+        """What `rq-leveldb check` works on: a copy of LevelDB's directory, which is removed at the end."""
         return self.path / 'leveldb.mending'
 
     @property
     def mended(self) -> Path:
-        """A mended database that is about to take the place of the damaged one."""
+        """A mended database that is about to replace the damaged one."""
         return self.path / 'leveldb.mended'
 
     def damaged(self, stamp: str) -> Path:
@@ -135,7 +135,7 @@ class DataDirectory:
 
     @property
     def workers(self) -> Path:
-        """Files that live workers hold locked, one for each name."""
+        """Files that live workers keep locked, one for each name."""
         return self.path / 'workers'
 
     @property
@@ -149,17 +149,17 @@ class DataDirectory:
         return self.path / 'http.lock'
 
     def check(self) -> bool:
-        """Say whether a store lives here, without changing anything.
+        """Return whether this is a store's directory, without changing anything.
 
         Returns:
             True for a data directory, False for one that is missing or empty.
 
         Raises:
-            NotAStore: it is no directory, or holds other things.
+            NotAStore: it is not a directory, or holds other things.
             ForeignOwner: it belongs to another user.
             UnsafePath: another user can put something else there, or could write to it.
             NewerFormat: a later version wrote it.
-            UnwritableDirectory: it cannot be looked into.
+            UnwritableDirectory: it cannot be read.
         """
         where = str(self.path)
         try:
@@ -167,14 +167,14 @@ class DataDirectory:
             if status is None:
                 return False
             if not stat.S_ISDIR(status.st_mode):
-                raise NotAStore(where, title='This is a file and not a directory')
+                raise NotAStore(where, title='This is a file, not a directory')
             _check_owner(where, status)
             if trust.is_open_to_others(status) and os.listdir(self.path):
-                # What is in it may be somebody else's; an empty one is made private.
+                # Its contents may be somebody else's; an empty directory is made private.
                 raise UnsafePath(
                     where,
                     title='Others can write to the data directory',
-                    advice='See whose files are in it, then: chmod 700.',
+                    advice='Check whose files are in it, then run chmod 700 on it.',
                 )
             try:
                 text = self.marker.read_text('utf-8')
@@ -189,25 +189,25 @@ class DataDirectory:
         except FileNotFoundError:
             return False
         except NotADirectoryError as error:
-            raise NotAStore(where, title='A part of this path is a file and not a directory') from error
+            raise NotAStore(where, title='A part of this path is a file, not a directory') from error
         except (OSError, UnicodeDecodeError) as error:
             raise UnwritableDirectory(where, title=f'The data directory cannot be read ({_reason(error)})') from error
         match = _MARKER.match(text)
         if match is None:
-            raise NotAStore(where, title='The file "format" in this directory is not of a store')
+            raise NotAStore(where, title='The file "format" in this directory does not belong to a store')
         if int(match[1]) > FORMAT_VERSION:
             raise NewerFormat(where)
         return True
 
     def check_socket(self) -> None:
-        """See that directory and socket are this user's, before a client connects.
+        """Check that directory and socket belong to this user, before a client connects.
 
-        Whoever connects then sees who listens (`trust.check_listener`): what is there may change in between.
+        After connecting, the client checks who is listening (`trust.check_listener`): that may change in between.
 
         Raises:
             ForeignOwner: they belong to another user.
             UnsafePath: another user can put something else there.
-            OSError: they cannot be looked at, or there is no socket.
+            OSError: their status cannot be read, or there is no socket.
         """
         where = str(self.path)
         status = trust.check_path(where)
@@ -222,11 +222,11 @@ class DataDirectory:
             raise ForeignOwner(path, title=f'The socket of the store belongs to another user ({trust.user_name(uid)})')
 
     def create(self) -> None:
-        """Make the directory a data directory, private to its owner. Harmless where it already is one.
+        """Make the directory a data directory, private to its owner. Harmless if it already is one.
 
         Raises:
             NotAStore, ForeignOwner, UnsafePath, NewerFormat: as `check`.
-            UnwritableDirectory: it cannot be made, or not be written to.
+            UnwritableDirectory: it cannot be created or written to.
         """
         try:
             is_store = self.check()
@@ -248,8 +248,8 @@ class DataDirectory:
             ) from error
 
     def _write_marker(self) -> None:
-        # Many clients may do this at once, and none may read half of it. It comes before anything else that is made
-        # here: without it a directory that is not empty is not taken for a store.
+        # Many clients may do this at once, and none may read half of it. It comes before anything else that is created
+        # here: a directory that is not empty and has no marker is not a store.
         write_anew(self.marker, f'rq-leveldb {FORMAT_VERSION}\n'.encode(), f'{os.getpid()}.{threading.get_ident()}')
 
 
@@ -269,15 +269,15 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_anew(path: Path, data: bytes, suffix: str = 'new') -> None:
-    """Put bytes into a private file in the place of what it holds, at once and for good.
+    """Replace the contents of a private file, atomically and durably.
 
     Args:
         path: the file.
-        data: what it holds from now on.
-        suffix: of the name under which they are written before.
+        data: the new contents.
+        suffix: suffix of the temporary file's name.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: it cannot be written.
     """
     aside = path.with_name(f'{path.name}.{suffix}')
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), 'wb') as file:
@@ -290,7 +290,7 @@ def write_anew(path: Path, data: bytes, suffix: str = 'new') -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make a directory and what is missing above it, for this user alone whatever the umask."""
+    """Create a directory and its missing parents, for this user alone whatever the umask."""
     for missing in reversed([path, *path.parents]):
         # Not mkdir(parents=True), which gives only the last one its mode.
         if not missing.exists():
@@ -303,7 +303,7 @@ def _make_private(path: Path) -> None:
 
 
 def _may_precede_marker(name: str) -> bool:
-    """Say whether a name may stand in a directory that is about to become a data directory."""
+    """Return whether a directory that is about to become a data directory may contain a name."""
     return name in ('start.lock', 'lost+found') or name.startswith('format.')
 
 
@@ -318,9 +318,9 @@ class Location:
     Args:
         directory: the data directory.
         db: number of the logical database, 0 to 15.
-        fsync: 'everysec' or 'always' if the URL asks for it; None leaves it to the store that runs or to the default.
+        fsync: 'everysec' or 'always' if the URL asks for it; None leaves it to the running store or to the default.
         idle: seconds without a client after which a store that is started for this place exits; 0 for never.
-        extra: further query options of the URL, for the client library.
+        extra: other query options of the URL, for the client library.
     """
 
     directory: DataDirectory
@@ -345,7 +345,7 @@ class Location:
 
 
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the directory that is used where nobody names one: rq-leveldb in the user's XDG state directory.
+    """Return the directory that is used if nobody names one: rq-leveldb in the user's XDG state directory.
 
     Args:
         environ: environment variables.
@@ -376,8 +376,8 @@ def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
 def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) -> DataDirectory:
     """Return where the HTTP front of a place keeps its token and lock: in the store's directory, which may not exist.
 
-    A real Redis server has no directory of ours; its front gets one for each URL beside the default directory, or in
-    the directory for temporary files where the user has no home.
+    A real Redis server has no data directory. Its front gets a directory for each URL next to the default directory, or
+    in the directory for temporary files if the user has no home.
 
     Args:
         url: `leveldb:///path`, the URL of a Redis server, or None for the default directory.
@@ -420,13 +420,13 @@ def prepare_front_directory(url: str | None) -> DataDirectory:
             str(directory.path), title=f'The directory of the HTTP front cannot be made ({_reason(error)})'
         ) from error
     if owner != os.geteuid():
-        # Anybody can make one where temporary files are, and what is in it decides who may run jobs.
+        # Anybody can create one among the temporary files, and its contents decide who may run jobs.
         raise ForeignOwner(str(directory.path), title='The directory of the HTTP front belongs to another user')
     return directory
 
 
 def is_redis_url(url: str) -> bool:
-    """Say whether a URL means a real Redis server (redis://, rediss://, unix://)."""
+    """Return whether a URL means a real Redis server (redis://, rediss://, unix://)."""
     scheme, separator, _ = url.partition('://')
     return bool(separator) and scheme.lower() in _REDIS_SCHEMES
 
@@ -439,7 +439,7 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         environ: environment variables, for the default directory.
 
     Raises:
-        BadAddress: it is another URL, names no absolute path, or has an option out of range.
+        BadAddress: it is not such a URL, does not name an absolute path, or has an option out of range.
     """
     if url is None:
         return Location(DataDirectory(default_directory(environ)))
@@ -455,7 +455,7 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
         raise BadAddress(url, advice='Write # in a path as %23, and ? as %3F.')
     path = unquote(parts.path, errors='surrogateescape')
     if '\0' in path:
-        raise BadAddress(url, advice='A path cannot hold a zero byte.')
+        raise BadAddress(url, advice='A path cannot contain a zero byte.')
     if path in ('', '/'):
         directory = default_directory(environ)
     elif path.startswith('/~'):
@@ -476,12 +476,12 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
 
 
 def is_duration(seconds: float) -> bool:
-    """Say whether a number of seconds is one that somebody can wait, or 0 for never."""
+    """Return whether a number of seconds is finite and not negative."""
     return 0 <= seconds < math.inf
 
 
 def parse_store(url: str | None) -> Location:
-    """Read a URL for a command that has to do with stores alone.
+    """Read a URL for a command that only works on stores.
 
     Args:
         url: as `parse`.
@@ -492,8 +492,8 @@ def parse_store(url: str | None) -> Location:
     if url is not None and is_redis_url(url):
         raise BadAddress(
             url,
-            title='This command is for stores, and this is the URL of a Redis server',
-            advice='Start and stop the server by its own means, or name a store: --url leveldb:///absolute/path.',
+            title='This command only works on stores, and this is the URL of a Redis server',
+            advice='Start and stop the server with its own tools, or name a store: --url leveldb:///absolute/path.',
         )
     return parse(url)
 
@@ -520,11 +520,11 @@ def _number(
 
 
 def bind_unix(sock: socket.socket, path: Path) -> None:
-    """Bind a unix socket to a path of any length.
+    """Bind a Unix socket to a path of any length.
 
     Args:
         sock: an AF_UNIX stream socket, not bound yet.
-        path: absolute path; nothing may exist there, its directory must.
+        path: absolute path; its directory must exist, and the path must not.
 
     Raises:
         OSError: as socket.bind.
@@ -538,7 +538,7 @@ def connect_unix(sock: socket.socket, path: Path, timeout: float | None = None) 
     Args:
         sock: an AF_UNIX stream socket.
         path: absolute path of a listening socket.
-        timeout: seconds to wait while the listener's backlog is full; None waits for ever.
+        timeout: seconds to wait while the listener's backlog is full; None waits forever.
 
     Raises:
         OSError: as socket.connect; BlockingIOError when the time is up.

@@ -1,7 +1,7 @@
-"""Looking at what RQ keeps in the store, for showing it: what cannot be read is named, and the rest is shown.
+"""Read what RQ keeps in the store in order to show it. What cannot be read is named, and the rest is shown.
 
-Nothing here is allowed to fail because of what is stored. A record is read as far as it can be, with its faults beside
-it; a key that holds another type of value counts as a fault of whoever refers to it.
+Nothing here may fail because of what is stored. A record is read as far as possible and comes with its faults. A key
+that holds another type of value counts as a fault of the record that refers to it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Strange:
-    """Something in the place of a record that is none.
+    """Something that is stored where a record should be.
 
     Args:
         key: where it is in the store.
@@ -122,7 +122,7 @@ class Names:
 
     Args:
         names: those that can be read, sorted.
-        strange: what stands among them.
+        strange: what is stored among them but is not a name.
     """
 
     names: list[str]
@@ -146,7 +146,7 @@ def replies(pipe: Any) -> list[Any]:
 
 
 def is_refused(reply: Any) -> bool:
-    """Say whether this reply says that the key holds another type."""
+    """Return whether a reply says that the key holds another type."""
     return isinstance(reply, ResponseError)
 
 
@@ -161,7 +161,7 @@ def wrong_type(field: str, key: str) -> Fault:
 
 
 def see_jobs(connection: Redis, job_ids: Sequence[str], serializer: Any = None) -> list[Seen | None]:
-    """Return jobs as far as they can be read, None for each that is gone.
+    """Return jobs as far as they can be read, with None for each one that is gone.
 
     Args:
         connection: the store.
@@ -246,7 +246,7 @@ def see_results(connection: Redis, job_id: str, serializer: Any, most: int = 10)
 
 
 def _is_bomb(packed: bytes) -> bool:
-    """Say whether RQ would unpack more than is reasonable, without doing so."""
+    """Return whether RQ would unpack more than is reasonable, without doing so."""
     if len(packed) * _MOST_PACKING <= _MOST_UNPACKED:
         return False
     unpacker = zlib.decompressobj()
@@ -317,14 +317,14 @@ def registry_key(state: str, name: str) -> str:
 def count_jobs(connection: Redis, names: Sequence[str]) -> list[dict[str, int | None]]:
     """Return how many jobs of each state queues have.
 
-    Only counted, without RQ's own cleanup: that would fail jobs and call their callbacks here.
+    This only counts, without RQ's own cleanup, which would fail jobs and call their callbacks here.
 
     Args:
         connection: the store.
         names: the queues.
 
     Returns:
-        For each queue the number by state; None where the key holds another type.
+        For each queue the number by state; None if the key holds another type.
     """
     if not names:
         return []
@@ -347,7 +347,7 @@ def count_jobs(connection: Redis, names: Sequence[str]) -> list[dict[str, int | 
 
 
 class Fields:
-    """The fields of a record that is no job, read one by one; what cannot be read is None and noted.
+    """The fields of a record that is not a job, read one by one; what cannot be read is None and noted.
 
     Args:
         raw: the hash; an exception where the key holds another type.
@@ -379,14 +379,14 @@ class Fields:
         return self._read(name, utcparse)
 
     def seconds(self, name: str) -> datetime | None:
-        """Return a field as the point in time that RQ writes as seconds since the epoch; RQ cannot do without it."""
+        """Return a field as the point in time that RQ writes as seconds since the epoch; RQ requires it."""
         found = self._read(name, _from_seconds)
         if found is None and not any(fault.field in ('', name) for fault in self.faults):
             self.faults.append(Fault(name, self._raw.get(name.encode(), b''), 'is missing'))
         return found
 
     def list(self, name: str) -> list[Any]:
-        """Return a field as the list that its JSON is; an empty one where it cannot be read."""
+        """Return a field as the list that its JSON holds, or an empty list if it cannot be read."""
         return self._read(name, _list) or []
 
     def _read(self, name: str, convert: Callable[[str], Value]) -> Value | None:

@@ -1,8 +1,8 @@
-"""Reading a pickle without running what it says, in bounded time and memory.
+"""Read a pickle without running the code that it names, in bounded time and memory.
 
-Python's own unpickler calls what it is told to call. Even with a list of harmless classes that is too much: Fraction of
-'1e200000000' and bytes(10**10) take all there is, and so does the hash of a small tuple that holds itself many times
-over. Here the operations are read one by one, and only those values are made that are known to be small.
+Python's own unpickler calls whatever the pickle names. Even with a list of harmless classes that is too much:
+Fraction('1e200000000') and bytes(10**10) exhaust the machine, and so does the hash of a small tuple that holds itself
+many times over. Here the operations are read one by one, and only values that are known to be small are created.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Name:
 
 
 class Opaque:
-    """Stands for an object of a class that was not imported: what the pickle holds of it.
+    """Represents an object of a class that was not imported, with what the pickle holds of it.
 
     Args:
         made_by: the class or function that makes it.
@@ -84,10 +84,10 @@ def read(data: bytes, exactly: bool = False) -> Any:
 
     Args:
         data: the pickle.
-        exactly: refuse what would have to be shown by an `Opaque` or a `Name`.
+        exactly: refuse what would have to be shown as an `Opaque` or a `Name`.
 
     Raises:
-        Exception: it cannot be read, says that it is too large, or is not to be read exactly.
+        Exception: it cannot be read, is too large, or cannot be read exactly.
     """
     return _Machine(exactly).run(data)
 
@@ -199,7 +199,7 @@ _MAKERS: dict[Any, Callable[..., Any]] = {
 
 
 def check_key(value: Any) -> None:
-    """See that a value can be hashed in no time.
+    """Check that a value can be hashed quickly.
 
     Args:
         value: a key of a dict or a member of a set.

@@ -1,4 +1,4 @@
-"""Processes: which one it is, whether it lives, what it may use, how it dies with its parent and leaves a terminal."""
+"""Processes: identity, whether one is alive, usable cores, dying with the parent, and detaching from a terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DEAD_STATES = ('Z', 'X', 'x')
 
 @dataclass(frozen=True)
 class Identity:
-    """One process of one boot; a number that is used again is another process.
+    """One process of one boot. A process id that is used again is another process.
 
     Args:
         pid: process id.
@@ -54,7 +54,7 @@ class Identity:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """Return what tells this boot of the machine from every other."""
+    """Return an id of this boot of the machine."""
     try:
         return Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()
     except OSError:
@@ -78,7 +78,7 @@ def identify(pid: int | None = None) -> Identity:
 
 
 def is_alive(identity: Identity) -> bool:
-    """Say whether exactly this process still runs; one that ended and was not reaped yet does not."""
+    """Return whether exactly this process is still running; one that ended but was not reaped yet is not."""
     return identity.boot_id == boot_id() and _start_time(identity.pid) == identity.started
 
 
@@ -102,7 +102,7 @@ def _start_time(pid: int) -> str | None:
 
 
 def usable_cores(membership: Path = Path('/proc/self/cgroup'), hierarchy: Path = Path('/sys/fs/cgroup')) -> float:
-    """Return how many cores' worth of time this process may use: those it is bound to, or less where a quota says so.
+    """Return how many cores' worth of time this process may use: those it is bound to, or less if a quota says so.
 
     Args:
         membership: which control group the process is in: cgroups(7), version 2.
@@ -137,7 +137,7 @@ def _output(*command: str) -> str:
 
 
 def pidfd_open(pid: int) -> int | None:
-    """Return a descriptor that becomes readable when the process ends; None where the system has no such thing.
+    """Return a descriptor that becomes readable when the process ends; None if the system has no such thing.
 
     Args:
         pid: process id.

@@ -1,6 +1,6 @@
-"""Showing what jobs hold, arguments and results, without running anybody's code: a pickle is only looked at.
+"""Show the arguments and results of jobs without running anybody's code: a pickle is only looked at.
 
-Whatever is stored, it takes a bounded time and bounded memory.
+This takes bounded time and memory, whatever is stored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_CHARACTERS = 8_000_000
 class Reader:
     """RQ's serializer for a process that shows jobs and must not run what they hold.
 
-    As a serializer (`dumps`, `loads`) it is given to RQ's classes: what it cannot read exactly it refuses, and RQ then
+    It is passed to RQ's classes as a serializer (`dumps`, `loads`). It refuses what it cannot read exactly, and RQ then
     keeps the stored bytes as they are. `look` is for showing, and reads everything.
 
     Args:
@@ -62,7 +62,7 @@ class Reader:
         return read(data, exactly=True) if self._is_pickle else self._serializer.loads(data)
 
     def look(self, data: bytes) -> Any:
-        """Return a stored value for showing it; what cannot be read is an `Unreadable`.
+        """Return a stored value in order to show it; what cannot be read becomes an `Unreadable`.
 
         Args:
             data: its bytes.
@@ -109,7 +109,7 @@ def read_call(reader: Reader, data: bytes) -> tuple[str | None, Any, Any]:
         data: the job's.
 
     Returns:
-        Name, positional arguments, keyword arguments; where the data cannot be read, None and twice the reason.
+        Name, positional arguments and keyword arguments; if the data cannot be read, None and twice the reason.
     """
     held = reader.look(data)
     if isinstance(held, (tuple, list)) and len(held) == 4:
@@ -143,11 +143,11 @@ def call_text(name: str, args: Any, kwargs: Any) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A value as JSON can have it: itself, or its text.
+    """A value in a form that JSON can hold: itself, or its text.
 
     Args:
-        value: the value, None where it is no JSON.
-        repr: how Python writes it, None where it is JSON.
+        value: the value, None if it is not JSON.
+        repr: how Python writes it, None if it is JSON.
     """
 
     value: Any

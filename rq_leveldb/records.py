@@ -1,4 +1,4 @@
-"""Keys and fields beyond RQ's that worker, HTTP front and command line share. docs/worker.rst shows them in a table."""
+"""Keys and fields beyond RQ's own that worker, HTTP front and command line share; docs/worker.rst lists them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether nobody but this user and root decides what is at a path, and who listens there.
+"""Check that only this user and root decide what is at a path, and who listens there.
 
-Jobs are code, so whoever can put a store of his own in the place of ours has his code run as us. Root is trusted, since
-root needs no such trick; so is nobody else.
+Jobs are code, so whoever can put another store in place of ours can run code as this user. Root is trusted, because
+root can do that anyway. Nobody else is.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _MOST_LINKS = 40
 
 
 def check_path(path: str) -> os.stat_result | None:
-    """See that no other user can put something else at a path.
+    """Check that no other user can put something else at a path.
 
-    Every directory on the way belongs to this user or to root, and is written by them alone; or it is sticky, as /tmp
-    is, where only a name's owner can replace it. So it is where symbolic links lead.
+    Every directory on the way must belong to this user or to root. Either only they can write to it, or it is sticky
+    like /tmp, where only a name's owner can replace it. The same applies wherever symbolic links lead.
 
     Args:
         path: an absolute path.
 
     Returns:
-        The status of what is there, whoever owns it; None where nothing is.
+        The status of what is there, whoever owns it; None if nothing is there.
 
     Raises:
         UnsafePath: another user can put something else there.
-        OSError: it cannot be looked at.
+        OSError: its status cannot be read.
     """
     trusted = {os.geteuid(), 0, _unmapped_user()}
     names = path.split('/')[::-1]
@@ -49,7 +49,7 @@ def check_path(path: str) -> os.stat_result | None:
             place = place.rpartition('/')[0]
             found = os.lstat(place or '/')
             continue
-        # What is entered here is a directory whose own place is safe.
+        # The directory that is entered here is itself in a safe place.
         _check_directory(path, place or '/', found, trusted)
         here = f'{place}/{name}'
         try:
@@ -83,10 +83,10 @@ def _unsafe(path: str, reason: str) -> UnsafePath:
 
 
 def is_open_to_others(status: os.stat_result) -> bool:
-    """Say whether others than its owner and root can write to a file or directory.
+    """Return whether users other than its owner and root can write to a file or directory.
 
     Args:
-        status: what stat says of it.
+        status: what stat returned for it.
     """
     mode = status.st_mode
     return bool(mode & stat.S_IWOTH) or bool(mode & stat.S_IWGRP and _has_others(status.st_gid, os.geteuid()))
@@ -94,13 +94,13 @@ def is_open_to_others(status: os.stat_result) -> bool:
 
 @lru_cache(maxsize=100)
 def _has_others(gid: int, uid: int) -> bool:
-    """Say whether a group has other members than a user and root, as a group of the user's own has not."""
+    """Return whether a group has members other than a user and root. A user's own group has none."""
     if gid == 0:
         return False
     try:
         members = set(grp.getgrgid(gid).gr_mem)
     except KeyError:
-        # As a volume's in a container: nobody was put into it by name.
+        # As for a volume in a container: nobody was added to the group by name.
         return False
     members.update(entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == gid)
     return bool(members - {user_name(uid), user_name(0)})
@@ -108,9 +108,9 @@ def _has_others(gid: int, uid: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _unmapped_user() -> int:
-    """Return by which number all users are seen that a user namespace does not have, root among them.
+    """Return the number that stands for all users whom a user namespace does not map, including root.
 
-    0 where there is no such namespace, or the number is also somebody's in it.
+    It is 0 if there is no such namespace, or if the number also belongs to somebody in it.
     """
     try:
         with open('/proc/self/uid_map', encoding='utf-8') as file:
@@ -123,7 +123,7 @@ def _unmapped_user() -> int:
 
 
 def user_name(uid: int) -> str:
-    """Return a user's name, or the number where there is none.
+    """Return a user's name, or the number if there is no name.
 
     Args:
         uid: the number.
@@ -135,10 +135,10 @@ def user_name(uid: int) -> str:
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Return pid (0 where the system does not tell) and uid of the process at the other end of a unix socket.
+    """Return pid (0 if the system does not report it) and uid of the process at the other end of a unix socket.
 
     Args:
-        sock: a connected socket. At a client, the other end is who called listen.
+        sock: a connected socket. For a client, the other end is the process that called listen.
     """
     if hasattr(socket, 'SO_PEERCRED'):
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
@@ -150,10 +150,10 @@ def peer(sock: socket.socket) -> tuple[int, int]:
 
 
 def check_listener(sock: socket.socket, where: str) -> None:
-    """See that this user or root listens at the other end of a unix socket.
+    """Check that this user or root is listening at the other end of a unix socket.
 
     Args:
-        sock: a connected socket, by which nothing was sent yet.
+        sock: a connected socket on which nothing has been sent yet.
         where: the path.
 
     Raises:
@@ -163,6 +163,6 @@ def check_listener(sock: socket.socket, where: str) -> None:
     if uid not in (os.geteuid(), 0):
         raise ForeignOwner(
             where,
-            title=f'Another user ({user_name(uid)}) listens in the place of the store',
+            title=f'Another user ({user_name(uid)}) is listening in place of the store',
             advice='Nothing was sent. Name a directory of your own in RQ_LEVELDB_URL.',
         )

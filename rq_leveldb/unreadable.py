@@ -1,8 +1,8 @@
 """Records that cannot be read: which field of a job is broken, and the list of what had to be set aside.
 
-RQ's own API writes some (`Retry(max=2.0)`), other versions and other clients write more. `Job.restore` raises whatever
-the first broken field leads to; here it is found out which field that is, so that the job can fail with a reason that
-a person understands, and everything else goes on.
+RQ's own API writes some (`Retry(max=2.0)`); other versions and other clients write more. `Job.restore` raises whatever
+the first broken field leads to. This module finds that field, so that the job can fail with a reason that a person
+understands, and everything else continues.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class UnreadableJob(Exception):
 
 
 def show_bytes(value: bytes) -> str:
-    """Return a value as a person can read it, cut where it is long."""
+    """Return a value in a readable form, truncated if it is long."""
     text = repr(bytes(value[:_SHOWN]))[1:]
     return f'{text}... ({len(value)} bytes)' if len(value) > _SHOWN else text
 
@@ -94,8 +94,8 @@ def restore_job(make: Callable[[], Job], raw: Mapping[bytes, bytes]) -> Job:
         raw: the fields, as the store returned them.
 
     Raises:
-        NoSuchJobError: there is no `data`: to RQ, no such job.
-        UnreadableJob: a field cannot be read, or holds what RQ cannot work with.
+        NoSuchJobError: there is no `data`, which to RQ means no such job.
+        UnreadableJob: a field cannot be read, or holds a value that RQ cannot use.
     """
     job = make()
     try:
@@ -103,7 +103,7 @@ def restore_job(make: Callable[[], Job], raw: Mapping[bytes, bytes]) -> Job:
     except NoSuchJobError:
         raise
     except MemoryError as error:
-        # Whoever has more can read it: no field is to blame, or it would be removed.
+        # A process with more memory can read it, so no field is blamed, or it would be removed.
         raise UnreadableJob(job.id, [Fault('', b'', _words(error))]) from error
     except Exception as error:
         raise UnreadableJob(job.id, find_faults(make, raw) or [Fault('', b'', _words(error))]) from error
@@ -135,7 +135,7 @@ def find_faults(make: Callable[[], Job], raw: Mapping[bytes, bytes]) -> list[Fau
 
 
 def _misshapen(job: Job, raw: Mapping[bytes, bytes]) -> list[Fault]:
-    """Return what `restore` takes and RQ's methods then stumble over, when they retry, repeat or expire the job."""
+    """Return what `restore` accepts but RQ's methods cannot handle when they retry, repeat or expire the job."""
     found = []
     for name in ('retry_intervals', 'repeat_intervals'):
         if not _is_list(getattr(job, name, None), (int, float)):
@@ -159,19 +159,19 @@ def _words(error: Exception) -> str:
 
 
 def is_wrong_type(error: BaseException) -> bool:
-    """Say whether the store refused a command because the key holds another type of value."""
+    """Return whether the store refused a command because the key holds another type of value."""
     # redis-py puts the pipeline's command before it.
     return isinstance(error, ResponseError) and str(error).rpartition(' caused error: ')[2].startswith('WRONGTYPE')
 
 
 @dataclass(frozen=True)
 class Aside:
-    """Something that was set aside, since it could be neither read nor failed.
+    """Something that was set aside because it could be neither read nor failed.
 
     Args:
         key: where it is in the store.
         reason: what is wrong with it.
-        at: when it was first met, as RQ writes times.
+        at: when it was first found, as RQ writes times.
     """
 
     key: str
@@ -180,7 +180,7 @@ class Aside:
 
 
 def list_aside(connection: Redis, key: str, reason: str) -> bool:
-    """Note that something was set aside.
+    """Record that something was set aside.
 
     Args:
         connection: the store.
@@ -188,7 +188,7 @@ def list_aside(connection: Redis, key: str, reason: str) -> bool:
         reason: what is wrong with it.
 
     Returns:
-        Whether that is news.
+        Whether it was not recorded before.
     """
     if connection.hlen(UNREADABLE_KEY) >= _MOST_LISTED:
         return False

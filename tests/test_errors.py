@@ -23,7 +23,10 @@ def test_travels_as_json_and_pickle(kind: type[StoreError]) -> None:
 
 
 def test_says_what_where_and_what_to_do() -> None:
-    assert str(errors.DiskFull('/data')) == 'The disk is full: /data. Make room; writes then work again by themselves.'
+    assert (
+        str(errors.DiskFull('/data'))
+        == 'The disk is full: /data. Free some space; writes then work again by themselves.'
+    )
 
 
 def test_a_kind_of_a_later_version_is_read() -> None:

@@ -31,8 +31,10 @@ def model(redis_server: RealRedis) -> RealRedis:
 
 @pytest.fixture(scope='session')
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """What is compared with it: the store, or the redis-server that RQ_LEVELDB_TEST_SECOND names (a check of the
-    tests themselves)."""
+    """What is compared with Redis: the store, or the redis-server that RQ_LEVELDB_TEST_SECOND names.
+
+    A second redis-server is a check of the tests themselves.
+    """
     second = os.environ.get('RQ_LEVELDB_TEST_SECOND')
     if second:
         with RealRedis(Path(second)) as server:

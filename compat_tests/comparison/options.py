@@ -1,5 +1,7 @@
-"""Every command's options, mechanically: each alone, twice, in pairs, without its value and with bad values; every
-argument replaced by bad ones, left out and followed by one too many; on a key that is missing or of another type.
+"""Every command's options, mechanically.
+
+Each option stands alone, twice, in pairs, without its value and with bad values. Every argument is replaced by bad
+ones, left out, and followed by one too many; and the key is missing or of another type.
 
 A line of the table is a command as it is right, then ``|``, then its options, separated by ``;``. Keys are named after
 what they hold (`KEYS`).

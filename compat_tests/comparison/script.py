@@ -1,4 +1,4 @@
-"""Programs written as one types them into redis-cli: ``SET a "\\x00"; b: GET a``."""
+r"""Programs written as one types them into redis-cli: ``SET a "\x00"; b: GET a``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NAMED = {'n': '\n', 'r': '\r', 't': '\t', '0': '\0'}
 
 
 def parse(text: str) -> list[Step]:
-    """Return the steps of a program: which client (``a`` where none is named) sends which command.
+    r"""Return the steps of a program: which client (``a`` where none is named) sends which command.
 
-    Commands end with ``;``. A first word like ``b:`` names the client. In double quotes ``\\xHH``, ``\\n``, ``\\r``,
-    ``\\t`` and ``\\\\`` stand for bytes; single quotes are literal; a word ``X{n}`` is n times that letter.
+    Commands end with ``;``. A first word like ``b:`` names the client. In double quotes ``\xHH``, ``\n``, ``\r``,
+    ``\t`` and ``\\`` stand for bytes; single quotes are literal; a word ``X{n}`` is n times that letter.
 
     Raises:
         ValueError: if ``text`` is not such a program.

@@ -46,7 +46,7 @@ def words(program: str) -> tuple[bytes, ...]:
 
 
 def until_busy(server: Server) -> Wire:
-    """:returns: a client of a server on which a script has run for too long"""
+    """Return a client of a server on which a script has run for too long."""
     while True:
         wire = Wire(server.socket_path)
         if wire.call('PING').value.startswith(b'BUSY'):

@@ -64,7 +64,7 @@ class RedisServer(Server):
         return Answering(self.command(data, 'everysec'), data)
 
     def mend(self, data: Path) -> bool:
-        """:returns: whether ``redis-check-aof --fix`` says that the file is good now"""
+        """Return whether ``redis-check-aof --fix`` says that the file is good now."""
         if not (data / _MANIFEST).exists():
             return False
         with tempfile.TemporaryDirectory() as place:
@@ -78,7 +78,8 @@ class RedisServer(Server):
 class Answering:
     """A redis-server on what is left, in a process of its own that ends with this one.
 
-    :raises RefusedToStart: it ended, or did not answer in time
+    Raises:
+        RefusedToStart: it ended, or did not answer in time.
     """
 
     def __init__(self, command: list[str], data: Path) -> None:
@@ -153,8 +154,9 @@ def _warnings(log: Path) -> str:
 class Restarted:
     """Starts the next redis-server as soon as it has killed one, as a service manager does.
 
-    :param place: a directory whose path is short enough for a socket
-    :param fsync: everysec or always
+    Args:
+        place: a directory whose path is short enough for a socket.
+        fsync: everysec or always.
     """
 
     def __init__(self, place: Path, fsync: str) -> None:

@@ -1,4 +1,4 @@
-"""rq-leveldb check: whether everything in a database is there and fits together; and mending what does not."""
+"""rq-leveldb check: find what is damaged in a database, and repair it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 __all__ = ['check']
 
 _SHOWN_AFTER = 2.0
-"""Seconds after which a terminal shows how far it is."""
+"""Seconds after which a terminal shows the progress."""
 
 _EPILOG = """\b
-Without --fix nothing is changed. What is said to be done is what --fix would do:
+Without --fix nothing is changed; the report says what --fix would do:
  - a damaged file keeps what can be read of it; a log ends where it is damaged;
- - a list, set, hash, sorted set or stream that lost members is made anew of
+ - a list, set, hash, sorted set or stream that lost members is rebuilt from
    those that are left; members whose key is lost get one, found:TYPE:NUMBER;
- - counts and the index of expiry are made anew.
+ - counts and the index of expiry are rebuilt.
 The damaged database is kept as damaged-TIME in the data directory. Remove it
 when you no longer need it.
 
 \b
-Exit codes: 0 all is well, or was mended; 1 something is damaged; 2 the command
-was not understood; 3 a store runs on the directory: rq-leveldb stop.
+Exit codes: 0 nothing is damaged, or it was repaired; 1 something is damaged;
+2 the command was not understood; 3 a store is running on the directory: stop
+it with rq-leveldb stop.
 """
 
 
@@ -44,13 +45,13 @@ was not understood; 3 a store runs on the directory: rq-leveldb stop.
 @click.option('--fix', is_flag=True, help='Repair what is damaged, and keep a copy of the damaged database.')
 @options.json_output
 def check(url: str | None, fix: bool, as_json: bool) -> None:
-    """Read every file of the database and every record in it, and say what is damaged, lost, or does not fit together.
+    """Read every file of the database and every record in it, and report what is damaged, lost or inconsistent.
 
-    No store may run meanwhile (rq-leveldb stop), and clients wait until it has ended. It takes about a minute for ten
-    million records, and for each large list, set, hash, sorted set or stream some 500 bytes of memory.
+    No store may be running (rq-leveldb stop). Clients wait until the check has ended. It takes about a minute for ten
+    million records, and about 500 bytes of memory for each large list, set, hash, sorted set or stream.
     """
     if url is not None and is_redis_url(url):
-        raise click.UsageError('This is the URL of a Redis server; its data is not here. Use redis-check-aof there.')
+        raise click.UsageError('This is the URL of a Redis server, whose data is not here. Use redis-check-aof there.')
     directory = parse(url).directory
     exists = directory.check()
     from rq_leveldb.store.check import Report
@@ -71,7 +72,7 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
 
 
 class _Shown:
-    """A bar on a terminal, if it takes long."""
+    """A progress bar on a terminal, if the check takes long."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -86,11 +87,11 @@ class _Shown:
         self._stack.close()
 
     def progress(self, what: str, done: int, size: int) -> None:
-        """Show how far it is.
+        """Show the progress.
 
         Args:
-            what: is done.
-            done: how much of it, in units of its own.
+            what: what is being read.
+            done: how much of it was read, in its own units.
             size: how much there is.
         """
         if self._bar is None:
@@ -145,7 +146,7 @@ def _show(report: Report, directory: DataDirectory) -> None:
         )
     else:
         click.echo(f'{click.style("Damaged", fg="red", bold=True)}: {directory.path}. Nothing was changed.')
-        click.echo('rq-leveldb check --fix does what is said above, and keeps the damaged database.')
+        click.echo('rq-leveldb check --fix makes the repairs listed above, and keeps the damaged database.')
 
 
 def _table(findings: list[Finding], done: str) -> None:

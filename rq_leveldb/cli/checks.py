@@ -1,4 +1,4 @@
-"""Options whose values RQ's own code would answer with a traceback: classes, formats of log lines, times."""
+"""Checks of options for which RQ's own code would show a traceback: classes, log formats, durations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ['check']
 
 
 def check(command: click.Command, values: Mapping[str, Any]) -> None:
-    """See that RQ will be able to read the values of a command's options.
+    """Check that RQ will be able to read the values of a command's options.
 
     Args:
         command: whose options they are.
@@ -51,7 +51,7 @@ def _read_timeout(text: str) -> None:
 
 def _read_lifetime(text: str) -> None:
     if (_read_seconds(text) or 1) < 1:
-        raise ValueError(f'{text} is not more than 0')
+        raise ValueError(f'{text} must be more than 0')
 
 
 def _read_seconds(text: str) -> int | None:

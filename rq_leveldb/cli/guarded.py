@@ -1,7 +1,7 @@
-"""RQ's commands that go over all jobs, queues or workers: one that cannot be read is named, and the others are done.
+"""RQ's commands that go over all jobs, queues or workers. What cannot be read is named; the rest is processed.
 
 The options and the output are RQ's. Its own callbacks end at the first record that they cannot read, and its counts
-clean up first, which fails jobs; here is only counted.
+clean up first, which fails jobs. These commands only count.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def requeue(**options: Any) -> int:
         pipe.zrange(registry.key, 0, -1)
         (members,) = replies(pipe)
         if is_refused(members):
-            render.complain(f'the key {registry.key} is not a registry of jobs but holds another type of value')
+            render.complain(f'the key {registry.key} is not a registry of jobs but another type of value')
             return 1
         job_ids = [member.decode('utf-8', 'replace') for member in members]
     if not job_ids:
@@ -157,7 +157,7 @@ def _columns() -> int:
 
 
 class _EachWorker:
-    """Stands before a worker class, whose `all` is then one worker at a time."""
+    """A mixin for a worker class whose `all` reads one worker at a time."""
 
     notes: list[str]
     find_by_key: Callable[..., Any]
@@ -196,7 +196,7 @@ class _EachWorker:
 
 
 def check_dependencies(options: dict[str, Any]) -> None:
-    """See that the jobs which another is to depend on can be read, since RQ reads them to enqueue it.
+    """Check that the jobs that another job is to depend on can be read, because RQ reads them to enqueue it.
 
     Args:
         options: of RQ's command enqueue.
@@ -210,13 +210,13 @@ def check_dependencies(options: dict[str, Any]) -> None:
     for seen in found:
         if seen is not None and seen.faults:
             raise click.ClickException(
-                f'Job {seen.job.id}, on which it is to depend, cannot be read: {"; ".join(map(str, seen.faults))}'
+                f'Job {seen.job.id}, on which the new job depends, cannot be read: {"; ".join(map(str, seen.faults))}'
             )
 
 
 @contextmanager
 def _named(what: str) -> Iterator[list[str]]:
-    """Say what cannot be done with one thing and go on; the value then holds it."""
+    """Report what cannot be done with one thing and continue; the value then holds the error."""
     failures: list[str] = []
     try:
         yield failures

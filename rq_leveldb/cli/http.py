@@ -1,4 +1,4 @@
-"""rq-leveldb http: the HTTP front alone, in the foreground."""
+"""rq-leveldb http: run only the HTTP front, in the foreground."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from rq_leveldb.errors import StoreError
 __all__ = ['http']
 
 
-@click.command(short_help='Runs the HTTP front alone.')
+@click.command(short_help='Runs only the HTTP front.')
 @options.url
 @click.option(
     '--http', 'address', metavar='ADDRESS', help='Listen on HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]'
 )
 @click.option(
-    '--import', 'imports', multiple=True, metavar='MODULE', help='Let functions with @job in this module be enqueued.'
+    '--import',
+    'imports',
+    multiple=True,
+    metavar='MODULE',
+    help='Allow functions with @job in this module to be enqueued.',
 )
 @click.option('--path', '-P', 'paths', multiple=True, metavar='DIR', help='Also look for modules in this directory.')
 @click.option(
     '--allow',
     multiple=True,
     metavar='PATTERN',
-    help='Also let these functions be enqueued: * is one part of a name, ** several.',
+    help='Also allow these functions to be enqueued: * is one part of a name, ** several.',
 )
 @click.option(
-    '--host-name', 'hosts', multiple=True, metavar='NAME', help='A host name under which clients reach the service.'
+    '--host-name', 'hosts', multiple=True, metavar='NAME', help='A host name by which clients reach the service.'
 )
 @click.option(
     '--origin', 'origins', multiple=True, metavar='ORIGIN', help='A web origin whose pages may use the service.'
@@ -53,7 +57,7 @@ def http(
     parent: int | None,
     **given: Any,
 ) -> None:
-    """Serve jobs over HTTP: enqueue, inspect, wait for results, a page for people at /.
+    """Serve jobs over HTTP: enqueue, inspect and wait for results, with a page for people at /.
 
     Every option has an environment variable; docs/http.rst lists them.
     """

@@ -1,4 +1,4 @@
-"""rq-leveldb enqueue --url http://...: the same command, through the HTTP front instead of the store."""
+"""rq-leveldb enqueue --url http://...: enqueue through the HTTP front instead of the store."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class HttpRefused(StoreError):
 
 
 def is_http_url(url: str | None) -> bool:
-    """Say whether a URL means an HTTP front."""
+    """Return whether a URL is that of an HTTP front."""
     return url is not None and url.lower().startswith(('http://', 'https://'))
 
 
 def enqueue(options: Mapping[str, Any]) -> None:
-    """Enqueue a job over HTTP, and say so as RQ's command does.
+    """Enqueue a job over HTTP, and report it as RQ's command does.
 
     Args:
         options: those of RQ's command, by name.
@@ -63,7 +63,7 @@ def enqueue(options: Mapping[str, Any]) -> None:
     try:
         body = json.dumps(document)
     except (TypeError, ValueError) as error:
-        raise click.BadParameter(f'over HTTP arguments must be JSON: {error}') from error
+        raise click.BadParameter(f'over HTTP, arguments must be JSON: {error}') from error
     job = _post(options['url'].rstrip('/') + '/v1/jobs', body)
     if not options['quiet']:
         click.echo(f"Enqueued {click.style(call, fg='blue')} with job-id '{job['id']}'.")
@@ -85,7 +85,7 @@ def _post(url: str, body: str) -> Any:
         raise HttpRefused(
             url,
             title=f'The HTTP front cannot be reached ({reason})',
-            advice='Does a worker run there, or rq-leveldb http, and is this its URL?',
+            advice='Is a worker or rq-leveldb http running there, and is this its URL?',
         ) from error
 
 
@@ -102,7 +102,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> HttpRefused:
 
 
 def _token() -> str | None:
-    """Return the token that is set, else that of this user's own store."""
+    """Return the token that is set, or else that of this user's own store."""
     given = os.environ.get(_TOKEN_VARIABLE)
     if given:
         return given

@@ -1,4 +1,4 @@
-"""rq-leveldb job: one job, what its executions used, and what it printed."""
+"""rq-leveldb job: show one job, what its executions used, and what it printed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
         pipe.get(output_key(job.id))
         (text,) = replies(pipe)
         if is_refused(text):
-            render.complain(f'the key {output_key(job.id)} is not a string but holds another type of value')
+            render.complain(f'the key {output_key(job.id)} is not a string but another type of value')
             return 1
         if text is not None:
             # Output over the limit loses its beginning; then all of it is shown again.

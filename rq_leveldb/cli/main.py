@@ -1,4 +1,4 @@
-"""rq-leveldb: the table of commands, and how errors are shown that a user can fix."""
+"""rq-leveldb: the table of commands, and how errors are shown to the user."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: what follows the program's name; the process' own if None.
+        arguments: what follows the program's name; those of the process if None.
 
     Returns:
         The exit code, as --help lists them.
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
-        render.complain(f'{error.object!r} is not UTF-8, which names and texts in the store must be')
+        render.complain(f'{error.object!r} is not UTF-8, but names and texts in the store must be')
         return 2
     except Exception as error:
         if _is_one_of(error, 'ConnectionError', 'TimeoutError'):

@@ -1,7 +1,7 @@
-"""Which place a command means: the option, else the environment, else the settings module, else the default.
+"""The place that a command works on: from the option, the environment, the settings module, or the default.
 
-It is found out once, as one URL, and what the command starts finds it in its environment: a job that enqueues without
-naming a connection, and the HTTP front, then mean the same place; and no command line shows a password.
+It is determined once, as one URL, and passed on in the environment. A job that enqueues without naming a connection,
+and the HTTP front, therefore use the same place, and no command line shows a password.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TLS = ('ssl_ca_certs', 'ssl_cert_reqs', 'ssl_ca_data', 'ssl_keyfile', 'ssl_cert
 def extend_path(paths: Iterable[str]) -> None:
     """Look for modules in these directories first.
 
-    RQ appends them; a module of the application must not lose against one of the same name elsewhere.
+    RQ appends them, but a module of the application must take precedence over one of the same name elsewhere.
 
     Args:
         paths: directories.
@@ -39,7 +39,7 @@ def extend_path(paths: Iterable[str]) -> None:
 
 
 def read_settings(module: str | None) -> dict[str, Any]:
-    """Return the settings in a module of RQ's option --config; none without one.
+    """Return the settings in the module of RQ's option --config, or none if it is not given.
 
     Args:
         module: its name.
@@ -66,7 +66,7 @@ def resolve(url: str | None, settings: Mapping[str, Any]) -> str | None:
         settings: from the settings module.
 
     Returns:
-        The URL; None where the settings name Sentinels, for which there is none.
+        The URL; None if the settings name Sentinels, which no URL can express.
 
     Raises:
         BadParameter: the settings contradict themselves.
@@ -84,7 +84,7 @@ def resolve(url: str | None, settings: Mapping[str, Any]) -> str | None:
 
 
 def adopt(url: str) -> None:
-    """Make a place the default of this process and of all that it starts.
+    """Make a place the default of this process and of all processes that it starts.
 
     Args:
         url: the place.
@@ -93,7 +93,7 @@ def adopt(url: str) -> None:
 
 
 def _server(settings: Mapping[str, Any]) -> str:
-    """Return the URL of the server that RQ would connect to with REDIS_HOST and the settings beside it."""
+    """Return the URL of the server that RQ would connect to with REDIS_HOST and the related settings."""
     ssl = settings.get('REDIS_SSL', False)
     if isinstance(ssl, str):
         if ssl.lower() not in (*_TRUE, *_FALSE):

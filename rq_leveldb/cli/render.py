@@ -1,4 +1,4 @@
-"""What a person sees: colour and tables on a terminal, plain lines in a pipe."""
+"""Output for people: colour and tables on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fail(error: StoreError) -> None:
 
 
 def complain(what: str, advice: str = '') -> None:
-    """Print what went wrong, and on a line of its own what to do about it.
+    """Print what went wrong, and on a separate line what to do about it.
 
     Args:
         what: one line.
@@ -30,7 +30,7 @@ def complain(what: str, advice: str = '') -> None:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names and values below each other."""
+    """Print names and values, one pair per line."""
     rows = list(pairs)
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:

@@ -1,7 +1,7 @@
 """RQ's own commands, with the store as the default place.
 
-They are RQ's click commands: its arguments, options and output, and its callbacks but for those of `guarded`. Copied
-are only the options whose defaults differ, and a check comes first, so that a mistake in the URL is told in words.
+They are RQ's click commands: its arguments, options and output, and its callbacks except for those in `guarded`. Only
+options whose defaults differ are copied. A check comes first, so that a mistake in the URL gets a clear error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _URL_HELP = 'leveldb:///dir of a store, or redis://, rediss://, unix:// of a ser
 
 
 def url_option() -> click.Option:
-    """Return the option that names the place, for any command."""
+    """Return the --url option, for any command."""
     return click.Option(['--url', '-u'], envvar=list(URL_VARIABLES), help=_URL_HELP)
 
 
@@ -45,7 +45,7 @@ class _Command(click.Command):
                 # Also for the jobs that it runs and the application's modules that it imports.
                 place.adopt(url)
         if url is not None and not is_redis_url(url):
-            # Before RQ's code runs, which would show a traceback.
+            # Before RQ's code runs, because that would show a traceback.
             autostart.connect(parse(url)).close()
         if self.name == 'enqueue':
             guarded.check_dependencies(ctx.params)
@@ -59,8 +59,8 @@ def _adopt(
 
     Args:
         original: RQ's command.
-        replaced: options that take the place of RQ's of the same name.
-        callback: what does it, in place of RQ's.
+        replaced: options that replace RQ's options of the same name.
+        callback: what runs the command instead of RQ's own.
         defaults: option's name to default.
     """
     by_name: dict[str | None, click.Parameter] = {option.name: option for option in (*replaced, url_option())}
@@ -90,5 +90,5 @@ empty = _adopt(_commands['empty'], callback=guarded.empty, connection_class=_CON
 suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
 resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
 cron = _adopt(rq_cron, connection_class=_CONNECTION)
-# RQ's own worker, one job at a time: `worker` is the one that runs several.
+# RQ's own worker, which runs one job at a time; `worker` runs several.
 worker_pool = _adopt(rq_worker_pool, connection_class=_CONNECTION)

@@ -1,4 +1,4 @@
-"""rq-leveldb status: where the data is, whether a store runs, how many jobs there are."""
+"""rq-leveldb status: where the data is, whether a store is running, how many jobs there are."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ['status']
 
-# Seconds in which the store has to answer.
+# Seconds within which the store has to answer.
 _PATIENCE = 5.0
 # The last state is brief, and shown only if there are such jobs.
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
-@click.command(short_help='Shows where the data is, whether a store runs, and the number of jobs.')
+@click.command(short_help='Shows where the data is, whether a store is running, and the number of jobs.')
 @options.url
 @options.json_output
 def status(url: str | None, as_json: bool) -> None:
-    """Show where the data is, whether a store runs (pid, version, uptime, sizes), and the jobs per queue and state.
+    """Show where the data is, whether a store is running (pid, version, uptime, sizes), and jobs per queue and state.
 
-    Starts nothing: of a store that does not run, only the place and the size on disk are known.
+    This starts nothing. If the store is not running, only its place and its size on disk are known.
     """
     if url is not None and is_redis_url(url):
         report = _server(url)
@@ -68,8 +68,8 @@ def _store(location: Location) -> dict[str, Any]:
             pid = running[0].pid
             raise StoreError(
                 str(directory.path),
-                title=f'The store (process {pid}) runs and does not answer',
-                advice=f'It may be stopped (kill -CONT {pid} lets it go on), or its disk hangs; see store.log there.',
+                title=f'The store (process {pid}) is running but does not answer',
+                advice=f'It may be stopped (kill -CONT {pid} resumes it), or its disk may hang; see store.log there.',
             ) from error
     return report
 
@@ -79,7 +79,7 @@ def _server(url: str) -> dict[str, Any]:
 
 
 def _contents(url: str) -> dict[str, Any]:
-    """Return what only a running store or server knows."""
+    """Return what only a running store or server can report."""
     from rq.suspension import is_suspended
 
     from rq_leveldb.client.connection import Redis
@@ -119,7 +119,7 @@ def _contents(url: str) -> dict[str, Any]:
 
 
 def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int]:
-    """Return how many of the registered workers live, and how many are dead and were not cleaned up yet."""
+    """Return how many of the registered workers are alive, and how many are dead but not cleaned up yet."""
     from rq_leveldb.lookup import Fields, replies
     from rq_leveldb.records import WORKER_KEY_TEMPLATE
     from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
@@ -142,7 +142,7 @@ def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str,
 
 
 def _tree_size(path: Path) -> int:
-    """Return how many bytes the files under a path take; they may come and go meanwhile."""
+    """Return the total size in bytes of the files under a path; files may come and go meanwhile."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -156,7 +156,7 @@ def _tree_size(path: Path) -> int:
 def _show(report: dict[str, Any]) -> None:
     lines = []
     if 'directory' in report:
-        lines.append(('Data', report['directory'] if report['exists'] else f'{report["directory"]} (not made yet)'))
+        lines.append(('Data', report['directory'] if report['exists'] else f'{report["directory"]} (not created yet)'))
     lines.append(('URL', report['url']))
     if report['running']:
         lines.append(

@@ -1,4 +1,4 @@
-"""rq-leveldb store and stop: the store in the foreground, for a supervisor; and its end."""
+"""rq-leveldb store and stop: the store in the foreground, for a supervisor; and stop it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ['stop', 'store']
 )
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
 def store(arguments: tuple[str, ...]) -> None:
-    """Run the store with its own flags; `python -m rq_leveldb store` gets there without this command line."""
+    """Run the store with its own flags; `python -m rq_leveldb store` does the same without this command line."""
     from rq_leveldb.store.program import main
 
     sys.exit(main(list(arguments)))
@@ -33,7 +33,7 @@ def stop(url: str | None) -> None:
     location = parse_store(url)
     location.directory.check()
     if autostart.running_store(location.directory) is None:
-        click.echo('No store runs there.')
+        click.echo('No store is running there.')
     elif autostart.stop(location.directory):
         click.echo('Stopped.')
     else:

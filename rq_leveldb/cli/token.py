@@ -1,4 +1,4 @@
-"""rq-leveldb token: what the HTTP front asks for."""
+"""rq-leveldb token: print the token of the HTTP front."""
 
 from __future__ import annotations
 

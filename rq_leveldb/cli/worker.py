@@ -1,4 +1,4 @@
-"""rq-leveldb worker: RQ's options, and those of the worker that forks a process for each job."""
+"""rq-leveldb worker: RQ's options, plus those of the worker that forks a process for each job."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _OURS: list[click.Parameter] = [
         ['--import', 'imports'],
         multiple=True,
         metavar='MODULE',
-        help='Import this module before forking, so that jobs need not; may be repeated.',
+        help='Import this module before forking, so that jobs do not have to; may be repeated.',
     ),
     click.Option(
         ['--preload'],
@@ -129,7 +129,7 @@ _OURS: list[click.Parameter] = [
         ['--allow'],
         multiple=True,
         metavar='PATTERN',
-        help='Also let these functions be enqueued over HTTP, besides those with @job in a module given by --import: '
+        help='Also allow these functions over HTTP, not only those with @job in a module given with --import: '
         '* stands for one part of a dotted name, ** for several.',
     ),
 ]
@@ -247,7 +247,7 @@ def _refuse_ours(worker_class: type) -> None:
     class_name = f'{worker_class.__module__}.{worker_class.__qualname__}'
     if ParameterSource.COMMANDLINE in given:
         names = ', '.join(given[ParameterSource.COMMANDLINE])
-        raise click.UsageError(f'{class_name} has no use for {names}; only rq_leveldb.Worker and its subclasses have')
+        raise click.UsageError(f'{class_name} does not support {names}; only rq_leveldb.Worker and its subclasses do')
     if ParameterSource.ENVIRONMENT in given:
         _warn(
             f'Not used by {class_name}, though the environment sets it: {", ".join(given[ParameterSource.ENVIRONMENT])}'

@@ -1,1 +1,1 @@
-"""Clients of the store: redis-py's own, with a connection that starts the store where none runs."""
+"""Clients of the store: redis-py's own, with a connection that starts the store if none is running."""

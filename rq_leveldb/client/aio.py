@@ -1,4 +1,4 @@
-"""The client for asyncio: redis.asyncio's, over a connection that leads to the store."""
+"""The client for asyncio: redis.asyncio's own, over a connection to the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar('T')
 
 
 class AsyncUnsentRetry(Retry):
-    """What `rq_leveldb.client.retry.UnsentRetry` is for the synchronous client.
+    """The counterpart of `rq_leveldb.client.retry.UnsentRetry` for asyncio.
 
     Args:
         progress: the connection's.
@@ -62,11 +62,11 @@ class AsyncUnsentRetry(Retry):
 
 
 class AsyncStoreConnection(AsyncUnixConnection):
-    """A connection to the store, which is started where none runs.
+    """A connection to the store, which is started if none is running.
 
     Args:
         path: the store's socket: a `SocketPath`, or a plain string for the default options.
-        options: as redis.asyncio.connection.UnixDomainSocketConnection, less what concerns retries.
+        options: as redis.asyncio.connection.UnixDomainSocketConnection, except those about retries.
     """
 
     def __init__(self, *, path: str = '', **options: Any) -> None:
@@ -85,7 +85,7 @@ class AsyncStoreConnection(AsyncUnixConnection):
         self._reader, self._writer = await asyncio.open_unix_connection(sock=sock)
 
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-        """Connect, and have a store that an older version left running replaced; arguments as redis-py."""
+        """Connect, and replace a running store of an older version; arguments as redis-py."""
         if self.is_connected:
             return
         await self._connect_once(check_health, retry_socket_connect)
@@ -110,7 +110,7 @@ class AsyncStoreConnection(AsyncUnixConnection):
             raise
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Shake hands, and see that the store is as durable as the URL asks for; arguments as redis-py."""
+        """Shake hands, and check that the store is as durable as the URL asks for; arguments as redis-py."""
         sent = self._progress.sent
         try:
             await super().on_connect_check_health(check_health)
@@ -120,7 +120,7 @@ class AsyncStoreConnection(AsyncUnixConnection):
         except ResponseError as error:
             raise unavailable(DurabilityMismatch(self._location.url)) from error
         finally:
-            # The handshake may be repeated on another socket: nothing of the user's was sent.
+            # The handshake may be repeated on another socket: nothing from the user was sent.
             self._progress.sent = sent
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
@@ -142,7 +142,7 @@ class AsyncRedis(redis.asyncio.Redis):
 
     Args:
         host, port, password: accepted and not used, as by `rq_leveldb.Redis`.
-        db: number of the logical database, 0 to 15; with 0 the one that the configured URL names.
+        db: number of the logical database, 0 to 15; 0 means the one that the configured URL names.
         options: as redis.asyncio.Redis.
 
     Raises:

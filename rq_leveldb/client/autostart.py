@@ -1,8 +1,8 @@
-"""Starting the store when a client finds none, exactly once whatever the race; replacing one that is too old.
+"""Start the store when a client finds none, exactly once whatever the race; replace one that is too old.
 
-Whoever finds nobody listening takes a file lock, looks again, and starts a store as a detached process, which says
-over a pipe how it went. The others wait for the lock and find it running. The store's own lock settles any other race:
-a second store reports `busy` and exits.
+A client that finds nobody listening takes a file lock, looks again, and starts a store as a detached process, which
+reports over a pipe how it went. The others wait for the lock and find it running. The store's own lock settles any
+other race: a second store reports `busy` and exits.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ _SUPERVISORS_VARIABLES = (
 
 
 def connect(location: Location, timeout: float | None = None) -> socket.socket:
-    """Connect to the store of a place, starting it where none runs.
+    """Connect to the store of a place, starting it if none is running.
 
     Args:
         location: the place.
-        timeout: seconds for connecting to a store that runs; starting one takes as long as it takes, up to 30 s.
+        timeout: seconds for connecting to a running store; starting one may take up to 30 s.
 
     Returns:
         A connected blocking socket.
 
     Raises:
         StoreError: there is no store and none can be started, with the reason.
-        OSError: something listens and cannot be connected to.
+        OSError: something is listening but cannot be connected to.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -70,19 +70,17 @@ def connect(location: Location, timeout: float | None = None) -> socket.socket:
         except _NOBODY_LISTENS:
             _start(location)
         except (NotADirectoryError, PermissionError):
-            # The directory itself is what is wrong, and this says what.
+            # Something is wrong with the directory itself, and this says what.
             location.directory.create()
             raise
     try:
         return _dial(location.directory, timeout)
     except _NOBODY_LISTENS as error:
-        raise StoreNotStarting(
-            str(location.directory.path), title='The store exits right after it has started'
-        ) from error
+        raise StoreNotStarting(str(location.directory.path), title='The store exits right after it starts') from error
 
 
 def running_store(directory: DataDirectory) -> tuple[process.Identity, str] | None:
-    """Return the process that holds a data directory and its version; None where no such process lives.
+    """Return the process that holds a data directory and its version; None if no such process is alive.
 
     Args:
         directory: the data directory.
@@ -97,20 +95,20 @@ def running_store(directory: DataDirectory) -> tuple[process.Identity, str] | No
 
 
 def is_older(version: str) -> bool:
-    """Say whether a store's version is older than this client's.
+    """Return whether a store's version is older than this client's.
 
     Args:
-        version: numbers with dots; what follows them is not looked at.
+        version: numbers with dots; anything after them is ignored.
     """
     return _numbers(version) < _numbers(__version__)
 
 
 def must_be_replaced(directory: DataDirectory, version: str | bytes | None) -> bool:
-    """Say whether a store that was connected to is older than this client.
+    """Return whether a store that was connected to is older than this client.
 
     Args:
         directory: its data directory.
-        version: what it said itself; None if it did not, as in RESP2, and then its lock is read.
+        version: what the store itself reported; None if it did not, as in RESP2: then its lock is read.
     """
     if version is None:
         running = running_store(directory)
@@ -165,7 +163,7 @@ def stop(directory: DataDirectory) -> bool:
 def _shut_down(directory: DataDirectory, identity: process.Identity) -> bool:
     with contextlib.suppress(OSError), _dial(directory, _STOP_SECONDS) as sock:
         sock.sendall(b'*1\r\n$8\r\nSHUTDOWN\r\n')
-        # Until it has read this: a store forgets what a client sent that has gone.
+        # Wait until it has read this: a store drops what a client sent if that client has gone.
         return _ends(identity, _STOP_SECONDS)
     return _ends(identity, _STOP_SECONDS)
 
@@ -183,7 +181,7 @@ def _dial(directory: DataDirectory, timeout: float | None) -> socket.socket:
 
 
 def _start(location: Location) -> None:
-    """See that a store listens."""
+    """Make sure that a store is listening."""
     directory = location.directory
     directory.create()
     deadline = time.monotonic() + _START_SECONDS
@@ -193,14 +191,14 @@ def _start(location: Location) -> None:
                 return
             if _spawn(location, deadline):
                 return
-            # Another store holds the lock and does not listen: it is about to, or it is going away.
+            # Another store holds the lock but is not listening: it is starting or going away.
             holder = running_store(directory)
             if holder is not None:
                 _ends(holder[0], 0.05)
             if time.monotonic() > deadline:
                 raise StoreNotStarting(
                     str(directory.path),
-                    title='A store runs and does not listen',
+                    title='A store is running but does not listen',
                     advice='See store.log there'
                     + (f', or stop its process {holder[0].pid}.' if holder is not None else '.'),
                 )
@@ -210,8 +208,8 @@ def _start(location: Location) -> None:
 def _locked(directory: DataDirectory) -> Iterator[None]:
     """Hold the lock under which stores are started.
 
-    It keeps many clients from starting as many processes; that one store runs is the store's own lock's to see to.
-    So whoever waited for it longer than a start takes goes on without.
+    It keeps many clients from starting as many processes. That only one store runs is ensured by the store's own lock.
+    So a client that has waited longer than a start takes continues without this lock.
     """
     descriptor = _open(directory, directory.start_lock, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + _START_SECONDS
@@ -241,7 +239,7 @@ def _open(directory: DataDirectory, path: Path, flags: int) -> int:
 
 
 def _ends(identity: process.Identity, seconds: float) -> bool:
-    """Wait until a process ends; say whether it did."""
+    """Wait until a process ends; return whether it did."""
     try:
         descriptor = process.pidfd_open(identity.pid)
     except ProcessLookupError:
@@ -260,7 +258,7 @@ def _ends(identity: process.Identity, seconds: float) -> bool:
 
 
 def _spawn(location: Location, deadline: float) -> bool:
-    """Start a store's process and wait for its word.
+    """Start a store's process and wait for its report.
 
     Returns:
         True if it listens, False if another process holds the directory.
@@ -297,14 +295,14 @@ def _spawn(location: Location, deadline: float) -> bool:
         except interpreter.NoInterpreter as error:
             raise StoreNotStarting(
                 str(directory.path),
-                title=f'No store can be started from here ({error})',
-                advice='Start one before: rq-leveldb store.',
+                title=f'A store cannot be started from here ({error})',
+                advice='Start one first: rq-leveldb store.',
             ) from error
         except OSError as error:
             raise StoreNotStarting(
                 str(directory.path),
-                title=f'No process can be started ({error.strerror})',
-                advice='See ulimit -u and memory.',
+                title=f'A process cannot be started ({error.strerror})',
+                advice='Check ulimit -u and the free memory.',
             ) from error
         finally:
             os.close(tell)
@@ -329,7 +327,7 @@ def _spawn(location: Location, deadline: float) -> bool:
 
 
 def _read_line(descriptor: int, deadline: float) -> str | None:
-    """Return what comes before a line's end or the end of the pipe; None when the time is up."""
+    """Return what comes before the end of a line or of the pipe; None when the time is up."""
     data = b''
     while b'\n' not in data:
         readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The synchronous client: redis-py's, over a connection that leads to the store."""
+"""The synchronous client: redis-py's own, over a connection to the store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SocketPath(str):
     SpawnWorker hands `path` to redis.Redis.
 
     Args:
-        location: the place; its number of a database is not kept.
+        location: the place; its database number is not kept.
     """
 
     location: Location
@@ -52,11 +52,11 @@ class SocketPath(str):
 
 
 class StoreConnection(UnixConnection):
-    """A connection to the store, which is started where none runs.
+    """A connection to the store, which is started if none is running.
 
     Args:
         path: the store's socket: a `SocketPath`, or a plain string for the default options.
-        options: as redis.connection.UnixDomainSocketConnection, less what concerns retries: `UnsentRetry` rules.
+        options: as redis.connection.UnixDomainSocketConnection, except those about retries, which follow `UnsentRetry`.
     """
 
     def __init__(self, path: str = '', **options: Any) -> None:
@@ -73,7 +73,7 @@ class StoreConnection(UnixConnection):
         self._is_introduced = False  # over the present socket
 
     def has_news(self) -> bool:
-        """Say whether the store has gone, or has said what nobody waits for; only while connected."""
+        """Return whether the store has gone, or has sent something that nobody is waiting for; only while connected."""
         if self._is_readable():
             return True
         return isinstance(self._parser, RepliesParser) and bool(self._parser.has_replies())
@@ -91,7 +91,7 @@ class StoreConnection(UnixConnection):
         return sock
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-        """Connect, and have a store that an older version left running replaced; arguments as redis-py."""
+        """Connect, and replace a running store of an older version; arguments as redis-py."""
         if self._sock is not None:
             return
         super().connect_check_health(check_health, retry_socket_connect)
@@ -107,20 +107,20 @@ class StoreConnection(UnixConnection):
         super().connect_check_health(check_health, retry_socket_connect)
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Shake hands, and see that the store is as durable as the URL asks for; arguments as redis-py."""
+        """Shake hands, and check that the store is as durable as the URL asks for; arguments as redis-py."""
         sent = self._progress.sent
         try:
             super().on_connect_check_health(check_health)
             if self._location.fsync == 'always':
                 self._demand_fsync()
             elif int(self.protocol) == 2:
-                # A store that is being killed still takes connections for a moment. Where nothing is asked in the
-                # handshake, that would be noticed by the user's command, which must not be sent twice.
+                # A store that is being killed still accepts connections for a moment. If the handshake asked nothing,
+                # only the user's command would notice that, and it must not be sent twice.
                 self.send_command('PING', check_health=False)
                 self.read_response()
             self._is_introduced = True
         finally:
-            # The handshake may be repeated on another socket: nothing of the user's was sent.
+            # The handshake may be repeated on another socket: nothing from the user was sent.
             self._progress.sent = sent
 
     def _demand_fsync(self) -> None:
@@ -146,7 +146,7 @@ class StoreConnection(UnixConnection):
                 count = sock.send(piece)
                 progress.sent = True
                 if count < len(piece):
-                    # Not sendall: its time-out is for all of it, while a store that goes on reading is well.
+                    # Not sendall: its time-out covers all of the data, while a store that keeps reading is fine.
                     rest = memoryview(piece)[count:]
                     while rest:
                         rest = rest[sock.send(rest) :]
@@ -178,11 +178,11 @@ class Redis(redis.Redis):
     """redis.Redis on the store.
 
     Args:
-        host, port: accepted, so that changing an import is enough, and not used; a warning says so once.
-        db: number of the logical database, 0 to 15; with 0 the one that the configured URL names.
+        host, port: accepted but not used, so that changing an import is enough; a warning says so once.
+        db: number of the logical database, 0 to 15; 0 means the one that the configured URL names.
         password: as host.
-        options: as redis.Redis. `RQ_LEVELDB_URL`, else `RQ_REDIS_URL`, names the place, else it is the default
-            directory; where it names a real Redis server (redis://, rediss://, unix://), this is its client.
+        options: as redis.Redis. `RQ_LEVELDB_URL`, else `RQ_REDIS_URL`, else the default directory is the place.
+            If it is a real Redis server (redis://, rediss://, unix://), this is a client of that server.
 
     Raises:
         BadAddress: the configured URL names no place.
@@ -207,7 +207,7 @@ class Redis(redis.Redis):
                 warn_of_place({'host': host, 'port': port, **options}, url)
                 pool = ConnectionPool.from_url(url, **for_server(url, options))
                 if db:
-                    # In redis-py what the URL says wins; here, whatever the URL names, what the code says.
+                    # In redis-py the URL wins; here the code wins, whatever the URL names.
                     pool.connection_kwargs['db'] = db
             else:
                 warn_of_unused({'host': host, 'port': port, **options}, 'the store is on this machine')
@@ -249,7 +249,7 @@ class Redis(redis.Redis):
             options: as redis.Redis; those in the URL win.
 
         Raises:
-            BadAddress: the URL names no place, or has an option that a store has no use for.
+            BadAddress: the URL names no place, or has an option that does not apply to a store.
         """
         if is_redis_url(url):
             return cast(R, super().from_url(url, **options))
@@ -264,11 +264,11 @@ class Redis(redis.Redis):
 def connection_options(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return keyword arguments for a connection pool to a place.
 
-    Only such as redis.Redis itself has, and values that survive `repr`: RQ rebuilds connections from them.
+    Only arguments that redis.Redis itself has, with values that survive `repr`: RQ rebuilds connections from them.
 
     Args:
         location: the place.
-        options: of redis.Redis; those that a store has no use for are left out.
+        options: of redis.Redis; those that do not apply to a store are left out.
 
     Raises:
         BadAddress, TypeError: as `options.for_store`.

@@ -1,4 +1,4 @@
-"""Making the place of a connection the default for a process and its children."""
+"""Make the place of a connection the default for a process and its children."""
 
 from __future__ import annotations
 

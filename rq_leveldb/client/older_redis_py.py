@@ -1,4 +1,4 @@
-"""What redis-py 8 has and older versions lack, back to 5.0.1; the rest of the client relies on it."""
+"""What redis-py 8 has and older versions back to 5.0.1 lack; the rest of the client relies on it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class UnixConnection(UnixDomainSocketConnection):
             self.retry_on_error = [ConnectionError, TimeoutError]  # type: ignore[list-item]
 
         def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-            """Connect; neither argument has a meaning there."""
+            """Connect; both arguments are ignored there."""
             UnixDomainSocketConnection.connect(self)
 
         def on_connect(self) -> None:
@@ -50,13 +50,13 @@ class UnixConnection(UnixDomainSocketConnection):
             self.on_connect_check_health()
 
         def on_connect_check_health(self, check_health: bool = True) -> None:
-            """Shake hands; the argument has no meaning there."""
+            """Shake hands; the argument is ignored there."""
             UnixDomainSocketConnection.on_connect(self)
 
     if not hasattr(UnixDomainSocketConnection, 'should_reconnect'):
         # Before 7.
         def should_reconnect(self) -> bool:
-            """Say whether the connection is to be closed after its command."""
+            """Return whether the connection is to be closed after its command."""
             return False
 
     if not hasattr(UnixDomainSocketConnection, 'is_connected'):
@@ -67,7 +67,7 @@ class UnixConnection(UnixDomainSocketConnection):
 
         @property
         def is_connected(self) -> bool:
-            """Whether it is."""
+            """Whether the connection has a socket."""
             return self._sock is not None
 
 
@@ -81,7 +81,7 @@ class AsyncUnixConnection(_AsyncConnection):
             await self.connect_check_health()
 
         async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-            """Connect; neither argument has a meaning there."""
+            """Connect; both arguments are ignored there."""
             await _AsyncConnection.connect(self)
 
         async def on_connect(self) -> None:
@@ -89,5 +89,5 @@ class AsyncUnixConnection(_AsyncConnection):
             await self.on_connect_check_health()
 
         async def on_connect_check_health(self, check_health: bool = True) -> None:
-            """Shake hands; the argument has no meaning there."""
+            """Shake hands; the argument is ignored there."""
             await _AsyncConnection.on_connect(self)

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _FALSE_WORDS = ('0', 'f', 'false', 'n', 'no', '')
-# What redis.Redis takes, found out now: an application may put a class of ours in its place, which takes anything.
+# What redis.Redis takes, found out now: an application may replace it with our class, which takes anything.
 _PARAMETERS: Mapping[str, Parameter] = {
     **signature(redis.asyncio.Redis.__init__).parameters,
     **signature(redis.Redis.__init__).parameters,
@@ -77,18 +77,18 @@ _UNUSED: Mapping[str, tuple[object, ...]] = {
 
 
 class UnusedSettingWarning(UserWarning):
-    """A setting for a Redis server was given to a client of the store, which has no use for it."""
+    """A client of the store was given a setting that only applies to a Redis server."""
 
 
 def name_positional(first: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Return arguments that were given by their place as options.
+    """Return positional arguments as options.
 
     Args:
         first: the name of the first of them.
         values: the arguments.
 
     Raises:
-        TypeError: redis.Redis does not take so many.
+        TypeError: redis.Redis does not take that many.
     """
     names = _ORDER[_ORDER.index(first) :]
     if len(values) > len(names):
@@ -97,7 +97,7 @@ def name_positional(first: str, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    """See that redis.Redis takes these options, whether or not they mean something here.
+    """Check that redis.Redis takes these options, whether or not they mean anything here.
 
     Args:
         options: by name.
@@ -111,7 +111,7 @@ def _check(options: Mapping[str, Any]) -> None:
 
 
 def for_store(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those options that a connection to a store takes, with those of its URL, which win.
+    """Return the options that a connection to a store takes, with those of its URL, which take precedence.
 
     Args:
         location: the place.
@@ -125,20 +125,20 @@ def for_store(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in options.items() if name in _USED}
     for name, text in location.extra.items():
         if name not in _URL_OPTIONS:
-            raise BadAddress(location.url, advice=f'A store has no option {name}; remove it.')
+            raise BadAddress(location.url, advice=f'A store has no option {name}. Remove it.')
         try:
             kept[name] = _URL_OPTIONS[name](text)
         except ValueError as error:
             raise BadAddress(location.url, advice=f'{name} cannot be {text}.') from error
     # redis-py's own 5 s are for networks. The end of a store's process is noticed at once, while emptying a queue of a
-    # million jobs is one command that takes its time.
+    # million jobs is one slow command.
     kept.setdefault('socket_timeout', None)
     kept['db'] = int(kept.get('db') or 0) or location.db
     return kept
 
 
 def for_server(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those options that go with a URL of a real Redis server, which names the place.
+    """Return the options that apply to a real Redis server whose URL names the place.
 
     Args:
         url: redis://, rediss:// or unix://.
@@ -157,13 +157,13 @@ def for_server(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in options.items()
-        # Without these the URL's count, and what connections take differs from what redis.Redis takes for nothing.
+        # If these are empty the URL's apply. Connections and redis.Redis differ in which value means none.
         if name in names and (value or name not in ('db', 'password', 'retry_on_error', 'username'))
     }
 
 
 def warn_of_place(options: Mapping[str, Any], url: str) -> None:
-    """Warn of options that name a server, if there are any, where a URL does.
+    """Warn of options that name a server if a URL names it already.
 
     Args:
         options: of redis.Redis.

@@ -1,8 +1,8 @@
-"""Pipelines that spend less of the client's time: what makes enqueueing fast is here, not in the store.
+"""Pipelines that take less of the client's time: what makes enqueueing fast is here, not in the store.
 
 One `enqueue` is two transactions of eight commands. redis-py packs, reads and checks each of them through half a dozen
-calls, which takes longer than the store needs to answer. Here a transaction is packed at once and its replies are taken
-from hiredis at once. Unusual commands are left to redis-py.
+calls, which takes longer than the store needs to answer. Here a transaction is packed in one go and its replies are
+taken from hiredis in one go. Unusual commands are left to redis-py.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class RepliesParser(DefaultParser):  # type: ignore[misc, valid-type]
     """redis-py's parser over hiredis, which can also take many replies in one go."""
 
     def read_replies(self, count: int) -> list[Any]:
-        """Return so many replies, errors among them as exceptions, in their order.
+        """Return a number of replies in their order, errors as exceptions.
 
         Args:
-            count: how many replies are due.
+            count: how many replies to return.
 
         Raises:
             redis.exceptions.ConnectionError: the store closed the connection, or says that it cannot serve it.
@@ -58,7 +58,7 @@ class RepliesParser(DefaultParser):  # type: ignore[misc, valid-type]
         return replies
 
     def has_replies(self) -> bool:
-        """Say whether something was received that nobody has taken yet."""
+        """Return whether anything was received that nobody has taken yet."""
         return self._reader is not None and bool(self._reader.has_data())
 
     def on_connect(self, connection: Any, **options: Any) -> None:
@@ -99,7 +99,7 @@ class Pipeline(RedisPipeline):
     def _disconnected(self, connection: Any, error: Exception) -> None:
         connection.disconnect()
         if self.watching:
-            # What was watched is watched no longer.
+            # The keys are no longer watched.
             raise WatchError(f'A {type(error).__name__} occurred while watching one or more keys') from error
 
     def _execute_transaction(self, connection: Any, commands: Sequence[Command], raise_on_error: bool) -> list[Any]:
@@ -151,7 +151,7 @@ class Pipeline(RedisPipeline):
 
 
 def _pack(connection: Any, commands: Sequence[Command]) -> list[bytes] | None:
-    """Return each command as it goes over the socket; None where redis-py has to do it."""
+    """Return each command as it goes over the socket; None if redis-py has to do it."""
     if not isinstance(connection._parser, RepliesParser):
         return None
     try:
@@ -162,7 +162,7 @@ def _pack(connection: Any, commands: Sequence[Command]) -> list[bytes] | None:
             for arguments, _ in commands
         ]
     except TypeError:
-        # Views of memory, names given as bytes, and what cannot be sent at all.
+        # Memory views, names given as bytes, and what cannot be sent at all.
         return None
 
 

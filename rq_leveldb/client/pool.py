@@ -13,10 +13,10 @@ class StorePool(ConnectionPool):
     """redis.ConnectionPool for connections to the store, without the metrics that redis-py counts at every turn."""
 
     def set_retry(self, retry: object) -> None:
-        """Accept a rule for retries, and keep our own: any other may execute a command twice."""
+        """Ignore a retry rule and keep our own: any other may execute a command twice."""
 
     def get_connection(self, command_name: object = None, *keys: object, **options: object) -> Any:
-        """Return a connected connection that is ready for a command; the arguments are redis-py's and not used."""
+        """Return a connected connection that is ready for a command; the arguments are redis-py's and are not used."""
         self._checkpid()
         with self._lock:
             connection: Any = (
@@ -25,7 +25,7 @@ class StorePool(ConnectionPool):
             self._in_use_connections.add(connection)
         try:
             # A store that is gone is noticed here, before anything is sent, and connecting starts another. Unread data
-            # belongs to a command that was given up, and must not be taken for the next one's reply.
+            # belongs to a command that was abandoned, and must not be taken for the next reply.
             if connection.is_connected and connection.has_news():
                 connection.disconnect()
             if not connection.is_connected:

@@ -1,4 +1,4 @@
-"""Whether there is something to read from a socket, by the means that this process has."""
+"""Whether there is something to read from a socket, with whatever means this process has."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ['watch']
 
 
 def watch(sock: socket) -> Callable[[], bool]:
-    """Return a function that says at once whether a socket can be read from, or is at its end.
+    """Return a function that says, without waiting, whether a socket can be read from or is at its end.
 
     Args:
         sock: a connected socket; it must be open whenever the function is called.
     """
-    # eventlet removes select.poll, since it cannot make it green. select.select refuses descriptors above 1023.
+    # eventlet removes select.poll, because it cannot make it cooperative. select.select refuses descriptors above 1023.
     if not hasattr(select, 'poll'):
         return lambda: bool(select.select([sock], [], [], 0)[0])
     poller = select.poll()

@@ -19,12 +19,12 @@ T = TypeVar('T')
 class StoreUnavailable(StoreError, RedisConnectionError):
     """There is no store and none can be started; the error that says why is its `__cause__`.
 
-    It is a redis.exceptions.ConnectionError, so that what handles an absent Redis handles this too.
+    It is a redis.exceptions.ConnectionError, so code that handles an absent Redis handles this too.
     """
 
 
 def unavailable(reason: StoreError) -> StoreUnavailable:
-    """Return the client's form of an error of the store.
+    """Return an error of the store in the form that clients raise.
 
     Args:
         reason: what is wrong.
@@ -42,7 +42,7 @@ class Progress:
 
 
 class UnsentRetry(Retry):
-    """redis-py's retry for one connection, which repeats only what cannot have been executed.
+    """redis-py's retry for one connection; it repeats only what cannot have been executed.
 
     redis-py's own would resend a command whose reply was lost, and so enqueue a job twice. There is also no reason to
     wait between two attempts: connecting waits for the store to start.

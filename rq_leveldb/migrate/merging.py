@@ -32,7 +32,8 @@ def later(first: int, second: int) -> int:
     """Return when a merged key expires.
 
     Args:
-        first, second: when both do, in ms since the epoch or `NO_EXPIRY`.
+        first: when one does, in ms since the epoch or `NO_EXPIRY`.
+        second: when the other does.
     """
     return NO_EXPIRY if NO_EXPIRY in (first, second) else max(first, second)
 
@@ -41,7 +42,8 @@ def refusal(source: Wire, target: Wire, name: bytes, kind: bytes, other: bytes) 
     """Say why a key that both places have cannot be merged; None if it can, or if both are equal strings.
 
     Args:
-        source, target: the places.
+        source: the one place.
+        target: the other.
         name: the key's name.
         kind: its type in the source.
         other: its type in the target.
@@ -79,7 +81,8 @@ def merged_stream(source: Wire, target: Wire, name: bytes) -> Iterator[Slice]:
     """Return the slices of the stream that has the entries of both.
 
     Args:
-        source, target: the places.
+        source: the one place.
+        target: the other.
         name: the key's name.
     """
     part: list[Any] = []

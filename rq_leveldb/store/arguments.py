@@ -72,6 +72,7 @@ def database(argument: bytes) -> int:
 
 
 def is_integer(argument: bytes) -> bool:
+    """Return whether Redis would read this as a whole number of 64 bits; see `integer`."""
     return bool(_INTEGER.fullmatch(argument)) and MIN_INTEGER <= int(argument) <= MAX_INTEGER
 
 
@@ -130,6 +131,7 @@ def milliseconds(argument: bytes, now: int) -> int:
     """Read a time-out in milliseconds, 0 for ever.
 
     Args:
+        argument: what the client sent.
         now: Unix time in ms.
 
     Raises:
@@ -153,6 +155,7 @@ def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
     Args:
         start: first index, from the end if negative.
         stop: last index, inclusive, from the end if negative.
+        length: how many elements there are.
     """
     if start < 0:
         start = max(start + length, 0)
@@ -210,17 +213,32 @@ class Options:
             yield self.value()
 
     def value(self) -> bytes:
+        """Read the next argument, as it was sent.
+
+        Raises:
+            ReplyError: there is none.
+        """
         for argument in self._rest:
             return argument
         raise syntax_error()
 
     def values(self, count: int) -> list[bytes]:
+        """Read so many arguments, as they were sent.
+
+        Raises:
+            ReplyError: there are fewer.
+        """
         found = list(islice(self._rest, count))
         if len(found) < count:
             raise syntax_error()
         return found
 
     def integer(self) -> int:
+        """Read a whole number of 64 bits.
+
+        Raises:
+            ReplyError: there is none, or it is no such number.
+        """
         return integer(self.value())
 
     def one_of(self, *words: bytes) -> bytes:
@@ -254,6 +272,7 @@ def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
     """Read a number of keys and the keys, as LMPOP and ZMPOP do.
 
     Args:
+        argv: all arguments of the command.
         index: where the number stands.
 
     Returns:

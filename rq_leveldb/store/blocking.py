@@ -47,6 +47,7 @@ class WaitingRoom:
         return len({waiter for line in self.lines.values() for waiter in line})
 
     def enter(self, waiter: Waiter) -> None:
+        """Put a waiter at the end of the line of each of its keys."""
         for place in waiter.places:
             self.lines.setdefault(place, {})[waiter] = None
 
@@ -61,6 +62,7 @@ class WaitingRoom:
         waiter.cancel_timer()
 
     def has_line(self, place: Place) -> bool:
+        """Return whether anybody waits for the key."""
         return place in self.lines
 
     def line(self, place: Place) -> Iterator[Waiter]:

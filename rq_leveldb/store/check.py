@@ -65,6 +65,7 @@ class Report:
 
     @property
     def sound(self) -> bool:
+        """Whether nothing was found, or only what does no harm."""
         return all(finding.harmless for finding in self.findings)
 
 

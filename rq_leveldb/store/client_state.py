@@ -57,6 +57,7 @@ class ClientState:
     unsent_bytes: Callable[[], int] = lambda: 0
 
     def begin_transaction(self) -> None:
+        """Begin to queue commands, as MULTI does."""
         self.queue = []
         self.queue_bytes = 0
         self.failed = False

@@ -92,6 +92,7 @@ def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | No
     """Return the command of that name.
 
     Args:
+        commands: all commands, by their names in lower case.
         name: as COMMAND INFO takes it: ``get``, ``client|list``.
     """
     container, bar, word = name.lower().partition(b'|')

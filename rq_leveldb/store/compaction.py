@@ -64,7 +64,13 @@ class Compaction:
             self._end()
             self.start()
         elif self._removed or self._is_worth_it():
-            self._thread.submit(self._engine.compact, self._position).add_done_callback(self._tell)
+            try:
+                slice_ = self._thread.submit(self._engine.compact, self._position)
+            except RuntimeError:
+                # No thread can be started now, as when memory is short.
+                self.start()
+            else:
+                slice_.add_done_callback(self._tell)
         else:
             self.start()
 

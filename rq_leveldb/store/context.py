@@ -13,7 +13,7 @@ from rq_leveldb.store.types.value import Value
 if TYPE_CHECKING:
     from rq_leveldb.store.client_state import ClientState
     from rq_leveldb.store.command import Command
-    from rq_leveldb.store.info import Settings, Statistics
+    from rq_leveldb.store.info import Statistics, StoreSettings
     from rq_leveldb.store.multi import Watches
     from rq_leveldb.store.pubsub import PubSub
     from rq_leveldb.store.script_time import ScriptTime
@@ -23,7 +23,7 @@ V = TypeVar('V', bound=Value)
 
 
 @dataclass(frozen=True)
-class Services:
+class StoreServices:
     """What a command may ask of the rest of the store, which it does not know.
 
     Attributes:
@@ -61,7 +61,7 @@ class Services:
     pubsub: PubSub
     sandbox: Sandbox
     script_time: ScriptTime
-    settings: Settings
+    settings: StoreSettings
     statistics: Statistics
     call: Callable[[Context, list[bytes]], Reply]
     block: Callable[[Context, list[bytes], float, Callable[[bytes], Reply], Reply], Reply]
@@ -97,7 +97,7 @@ class Context:
 
     __slots__ = ('client', 'db', 'in_script', 'keys', 'may_block', 'resp3', 'services')
 
-    def __init__(self, keys: Keyspace, client: ClientState, services: Services) -> None:
+    def __init__(self, keys: Keyspace, client: ClientState, services: StoreServices) -> None:
         self.keys = keys
         self.client = client
         self.services = services

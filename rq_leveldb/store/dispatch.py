@@ -22,7 +22,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.encoding import DamagedRecord
-from rq_leveldb.store.info import CommandStatistics, Settings, SlowCommand, Statistics
+from rq_leveldb.store.info import CommandStatistics, SlowCommand, Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
@@ -92,7 +92,7 @@ class Dispatcher:
         self,
         commands: Iterable[Command],
         keyspace: Keyspace,
-        settings: Settings,
+        settings: StoreSettings,
         statistics: Statistics,
         watches: Watches,
         waiting: WaitingRoom,
@@ -254,6 +254,7 @@ class Dispatcher:
         """Queue what has arrived of an open transaction, at a fraction of the cost.
 
         Args:
+            ctx: the client's context.
             commands: what came next; loses what was queued, which ends before EXEC and before any error.
 
         Returns:
@@ -320,7 +321,9 @@ class Dispatcher:
         """Return it, with the keys that the command names.
 
         Args:
+            ctx: the client's context.
             command: what met damaged records; None for what `argv` calls.
+            argv: the command's arguments.
             fault: one of `encoding.UNREADABLE`.
         """
         command = command or find(self.commands, argv)
@@ -462,6 +465,7 @@ def damaged(directory: Path, reason: str) -> ReplyError:
     """Return the error of a command that met damaged data.
 
     Args:
+        directory: the data directory, which the text names.
         reason: what cannot be read, in words.
     """
     return ReplyError(

@@ -99,6 +99,7 @@ class Durability:
         """A unit that changed at most these keys was committed.
 
         Args:
+            keys: meta keys.
             everything: it may have changed more.
         """
         self._changed.add(keys, everything)
@@ -107,6 +108,7 @@ class Durability:
         """Return whether any of it is not durable yet.
 
         Args:
+            keys: meta keys.
             everything: more was looked at than these keys.
         """
         return self._changed.concerns(keys, everything) or self._in_sync.concerns(keys, everything)

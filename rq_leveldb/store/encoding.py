@@ -155,11 +155,13 @@ _U64_TAG_U64 = struct.Struct('>QcQ').pack
 
 
 def read_u64(data: bytes, offset: int = 0) -> int:
+    """Return the number in 8 bytes at an offset."""
     value: int = _U64.unpack_from(data, offset)[0]
     return value
 
 
 def read_u32(data: bytes, offset: int = 0) -> int:
+    """Return the number in 4 bytes at an offset."""
     value: int = _U32.unpack_from(data, offset)[0]
     return value
 
@@ -174,10 +176,12 @@ def after(prefix: bytes) -> bytes:
 
 
 def namespace_key(db: int) -> bytes:
+    """Return the key of the record that says which namespace a database has."""
     return _NAMESPACE + bytes((db,))
 
 
 def count_key(namespace: bytes) -> bytes:
+    """Return the key of the record that says how many keys a namespace holds."""
     return _COUNT + namespace
 
 
@@ -212,6 +216,7 @@ def is_own_record(key: bytes, value: bytes) -> bool:
 
 
 def meta_prefix(namespace: bytes) -> bytes:
+    """Return what the meta keys of a namespace begin with; the user's key follows."""
     return META_PREFIX + namespace
 
 
@@ -220,6 +225,7 @@ def expiry_key(due: int, meta_key: bytes) -> bytes:
 
     Args:
         due: Unix time in ms.
+        meta_key: of the key that expires.
     """
     return EXPIRY_PREFIX + u64(due) + meta_key[1:]
 
@@ -238,14 +244,17 @@ _EXPIRY_SIZE = 1 + 8 + NAMESPACE_SIZE
 
 
 def garbage_key(version: int) -> bytes:
+    """Return the key that leaves the members of an incarnation to the sweeper."""
     return GARBAGE_PREFIX + u64(version)
 
 
 def garbage_namespace_key(namespace: bytes) -> bytes:
+    """Return the key that leaves the keys of a namespace to the sweeper."""
     return GARBAGE_NAMESPACE_PREFIX + namespace
 
 
 def members_prefix(version: int) -> bytes:
+    """Return what the keys of an incarnation's members begin with."""
     return MEMBER_PREFIX + u64(version)
 
 
@@ -268,6 +277,14 @@ def split_member_key(key: bytes) -> tuple[int, bytes, bytes]:
 
 
 def meta_record(type_code: int, expire: int, indexed: int, body: bytes) -> bytes:
+    """Return a meta record.
+
+    Args:
+        type_code: one of the ``TYPE_`` constants.
+        expire: Unix time in ms, 0 for never.
+        indexed: Unix time in ms of its entry in the expiry index, 0 for none.
+        body: what the type keeps.
+    """
     return _HEADER.pack(type_code, expire, indexed) + body
 
 
@@ -278,10 +295,12 @@ def meta_header(record: bytes) -> tuple[int, int, int]:
 
 
 def meta_body(record: bytes) -> bytes:
+    """Return the body of a meta record."""
     return record[_HEADER_SIZE:]
 
 
 def counted_body(version: int, count: int) -> bytes:
+    """Return the body of a large set or hash."""
     return _TWO.pack(version, count)
 
 
@@ -319,19 +338,36 @@ def meta_version(record: bytes) -> int:
 
 
 def list_body(version: int, head: int, tail: int, count: int) -> bytes:
+    """Return the body of a list.
+
+    Args:
+        version: the incarnation of its members.
+        head: no element is before this position.
+        tail: all elements are before this position.
+        count: how many elements there are.
+    """
     return _FOUR.pack(version, head, tail, count)
 
 
 def read_list_body(record: bytes) -> tuple[int, int, int, int]:
+    """Return version, head, tail and count from a list's meta record."""
     body: tuple[int, int, int, int] = _FOUR.unpack_from(record, _HEADER_SIZE)
     return body
 
 
 def sorted_set_body(version: int, count: int, floor: bytes) -> bytes:
+    """Return the body of a sorted set.
+
+    Args:
+        version: the incarnation of its members.
+        count: how many members there are.
+        floor: a score and a member, as an entry has them; no entry is lower.
+    """
     return _TWO.pack(version, count) + floor
 
 
 def read_sorted_set_body(record: bytes) -> tuple[int, int, bytes]:
+    """Return version, count and floor from a sorted set's meta record."""
     version, count = read_counted_body(record)
     return version, count, record[_HEADER_SIZE + _TWO.size :]
 
@@ -380,10 +416,12 @@ class StreamBody:
 
 
 def stream_body(body: StreamBody) -> bytes:
+    """Return the body of a stream, without the entries of a small one."""
     return _STREAM.pack(body.version, body.count, *body.last, body.added, *body.deleted, *body.floor)
 
 
 def read_stream_body(record: bytes) -> StreamBody:
+    """Return what the meta record of a stream says, large or small."""
     numbers = _STREAM.unpack_from(record, _HEADER_SIZE)
     return StreamBody(
         numbers[0], numbers[1], (numbers[2], numbers[3]), numbers[4], (numbers[5], numbers[6]), (numbers[7], numbers[8])
@@ -400,6 +438,7 @@ def stream_entries_body(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def read_stream_entries_body(record: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the entries in a small stream's meta record, as :func:`stream_entries_body` takes them."""
     parts = read_strings_body(record, _HEADER_SIZE + _STREAM.size)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
@@ -411,6 +450,16 @@ def strings_body(items: Sequence[bytes]) -> bytes:
 
 
 def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
+    """Return the byte strings that :func:`strings_body` made one of.
+
+    Args:
+        data: a record.
+        offset: where in it they begin; they end with it.
+
+    Raises:
+        DamagedRecord: they are shorter or longer than they say.
+        struct.error: the record is too short.
+    """
     count = read_u32(data, offset)
     lengths = struct.unpack_from(f'>{count}I', data, offset + 4)
     start = offset + 4 + 4 * count
@@ -449,11 +498,13 @@ def check_small(record: bytes) -> list[bytes]:
 
 
 def read_small_hash(record: bytes) -> dict[bytes, bytes]:
+    """Return fields and values from a small hash's meta record."""
     items = read_strings_body(record, _HEADER_SIZE)
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
+    """Return the body of a small hash."""
     count = 2 * len(fields)
     keys = list(fields)
     values = list(fields.values())
@@ -464,6 +515,7 @@ def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
 
 
 def read_small_set(record: bytes) -> dict[bytes, None]:
+    """Return the members in a small set's meta record, in their order."""
     return dict.fromkeys(read_strings_body(record, _HEADER_SIZE))
 
 
@@ -471,18 +523,22 @@ def read_small_set(record: bytes) -> dict[bytes, None]:
 
 
 def hash_field(version: int, field: bytes) -> bytes:
+    """Return the key of a hash's field."""
     return MEMBER_PREFIX + _U64_TAG_U32(version, b'f', crc32(field)) + field
 
 
 def hash_fields(version: int) -> bytes:
+    """Return what the keys of a hash's fields begin with; checksum and field follow."""
     return MEMBER_PREFIX + u64(version) + b'f'
 
 
 def set_member(version: int, member: bytes) -> bytes:
+    """Return the key of a set's member."""
     return MEMBER_PREFIX + _U64_TAG_U32(version, b'm', crc32(member)) + member
 
 
 def set_members(version: int) -> bytes:
+    """Return what the keys of a set's members begin with; checksum and member follow."""
     return MEMBER_PREFIX + u64(version) + b'm'
 
 
@@ -492,6 +548,7 @@ CHECKSUM_END = 1 << 32
 
 
 def list_position(version: int, position: int) -> bytes:
+    """Return the key of a list's position."""
     return MEMBER_PREFIX + _U64_TAG_U64(version, b'p', position)
 
 
@@ -510,6 +567,12 @@ def list_element_id(element: bytes) -> bytes:
 
 
 def list_value(version: int, element_id: bytes) -> bytes:
+    """Return the key of the record that says where in a list an element stands.
+
+    Args:
+        version: the list's incarnation.
+        element_id: see :func:`list_element_id`.
+    """
     return MEMBER_PREFIX + _U64_TAG(version, b'v') + element_id
 
 
@@ -522,6 +585,7 @@ def occurrences_record(count: int, floor: int) -> bytes:
     """Return the value of an element that may occur more than once.
 
     Args:
+        count: how often it occurs.
         floor: no smaller position holds the element.
     """
     return _TWO.pack(count, floor)
@@ -546,7 +610,9 @@ def list_holes(version: int, level: int, block: int) -> bytes:
     """Return the key of a block of holes.
 
     Args:
+        version: the list's incarnation.
         level: 1 for blocks of 64 positions, 2 for blocks of 64 of those, and so on.
+        block: the block's number: its first position divided by its size.
     """
     return MEMBER_PREFIX + _U64_TAG(version, b'h') + bytes((level,)) + u64(block)
 
@@ -555,6 +621,7 @@ def holes_record(level: int, counts: Sequence[int]) -> bytes:
     """Return the value of a block of holes.
 
     Args:
+        level: 2 and above.
         counts: how many holes each of the block's 64 parts has; level 2 and above.
     """
     layout = _HOLES[level]
@@ -563,6 +630,7 @@ def holes_record(level: int, counts: Sequence[int]) -> bytes:
 
 
 def read_holes_record(level: int, record: bytes) -> list[int]:
+    """Return how many holes each of a block's 64 parts has; level 2 and above."""
     layout = _HOLES[level]
     assert layout is not None
     return list(layout.unpack(record))
@@ -582,6 +650,7 @@ def score_bytes(score: float) -> bytes:
 
 
 def read_score(data: bytes, offset: int = 0) -> float:
+    """Return the score that :func:`score_bytes` wrote."""
     bits: int = _U64.unpack_from(data, offset)[0]
     if bits & ZERO_SCORE:
         bits ^= ZERO_SCORE
@@ -595,10 +664,12 @@ SCORE_SIZE = 8
 
 
 def sorted_set_member(version: int, member: bytes) -> bytes:
+    """Return the key of the record that holds a member's score."""
     return MEMBER_PREFIX + _U64_TAG_U32(version, b's', crc32(member)) + member
 
 
 def sorted_set_members(version: int) -> bytes:
+    """Return what the keys of a sorted set's members begin with; checksum and member follow."""
     return MEMBER_PREFIX + u64(version) + b's'
 
 
@@ -618,19 +689,23 @@ _NOT_KNOWN = MAX_U64
 
 
 def stream_entries(version: int) -> bytes:
+    """Return what the keys of a stream's entries begin with; the id follows."""
     return MEMBER_PREFIX + u64(version) + b'x'
 
 
 def stream_id(ms: int, seq: int) -> bytes:
+    """Return an id as 16 bytes, in whose order ids sort."""
     return _TWO.pack(ms, seq)
 
 
 def read_stream_id(data: bytes, offset: int = 0) -> StreamId:
+    """Return the id that 16 bytes at an offset hold."""
     ms, seq = _TWO.unpack_from(data, offset)
     return ms, seq
 
 
 def stream_groups(version: int) -> bytes:
+    """Return what the keys of a stream's groups begin with; the group's name follows."""
     return MEMBER_PREFIX + u64(version) + b'g'
 
 
@@ -639,6 +714,7 @@ def group_record(number: int, last: StreamId, read: int | None, pending: int, fl
 
     Args:
         number: what the group's consumers and pending entries are found by.
+        last: the id of the last entry that was delivered.
         read: how many entries it has read, None if that is not known.
         pending: how many entries are pending.
         floor: no pending entry has a smaller id.
@@ -647,6 +723,11 @@ def group_record(number: int, last: StreamId, read: int | None, pending: int, fl
 
 
 def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int, StreamId]:
+    """Return number, last, read, pending and floor, as :func:`group_record` takes them.
+
+    Raises:
+        DamagedRecord: a number is too large for a reply.
+    """
     number, ms, seq, read, pending, floor_ms, floor_seq = _GROUP.unpack(record)
     check_number(pending)
     if read != _NOT_KNOWN:
@@ -655,6 +736,12 @@ def read_group_record(record: bytes) -> tuple[int, StreamId, int | None, int, St
 
 
 def group_consumers(version: int, group: int) -> bytes:
+    """Return what the keys of a group's consumers begin with; the consumer's name follows.
+
+    Args:
+        version: the stream's incarnation.
+        group: the group's number.
+    """
     return MEMBER_PREFIX + u64(version) + b'c' + u64(group)
 
 
@@ -664,11 +751,17 @@ def consumer_record(seen: int, active: int | None, pending: int) -> bytes:
     Args:
         seen: Unix time in ms.
         active: likewise, None for never.
+        pending: how many entries are pending.
     """
     return _CONSUMER.pack(seen, _NOT_KNOWN if active is None else active, pending)
 
 
 def read_consumer_record(record: bytes) -> tuple[int, int | None, int]:
+    """Return seen, active and pending, as :func:`consumer_record` takes them.
+
+    Raises:
+        DamagedRecord: a number is too large for a reply.
+    """
     seen, active, pending = _CONSUMER.unpack(record)
     check_number(seen)
     check_number(pending)
@@ -678,6 +771,12 @@ def read_consumer_record(record: bytes) -> tuple[int, int | None, int]:
 
 
 def group_pending(version: int, group: int) -> bytes:
+    """Return what the keys of a group's pending entries begin with; the id follows.
+
+    Args:
+        version: the stream's incarnation.
+        group: the group's number.
+    """
     return MEMBER_PREFIX + u64(version) + b'p' + u64(group)
 
 
@@ -686,11 +785,18 @@ def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
 
     Args:
         delivered: Unix time in ms.
+        times: how often it was delivered.
+        consumer: the name of the one who has it.
     """
     return _PENDING.pack(delivered, times) + consumer
 
 
 def read_pending_record(record: bytes) -> tuple[int, int, bytes]:
+    """Return delivered, times and consumer, as :func:`pending_record` takes them.
+
+    Raises:
+        DamagedRecord: a number is too large for a reply.
+    """
     delivered, times = _PENDING.unpack_from(record)
     check_number(delivered)
     check_number(times)
@@ -698,6 +804,13 @@ def read_pending_record(record: bytes) -> tuple[int, int, bytes]:
 
 
 def consumer_pending(version: int, group: int, consumer: bytes) -> bytes:
+    """Return what the keys of a consumer's pending entries begin with; the id follows.
+
+    Args:
+        version: the stream's incarnation.
+        group: the group's number.
+        consumer: the consumer's name.
+    """
     return MEMBER_PREFIX + u64(version) + b'q' + u64(group) + u32(len(consumer)) + consumer
 
 

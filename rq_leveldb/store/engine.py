@@ -44,6 +44,8 @@ SLICE_BYTES = 8 << 20
 """What a compaction takes at a time, before what lies over it."""
 _KEY_WIDTH = 64
 """Bytes of keys by which slices are told apart."""
+_BEHIND_ALL = b'\xff'
+"""Behind every key: encoding.py begins none with this byte."""
 
 LARGE_BATCH = 1 << 20
 BATCH_COPIES = 4
@@ -97,6 +99,11 @@ class Engine:
         self.open()
 
     def open(self) -> None:
+        """Open the database, which must exist.
+
+        Raises:
+            errors.StoreError: LevelDB cannot open it.
+        """
         self._look_at_files()
         with _said_clearly(self.directory):
             self._db = plyvel.DB(
@@ -174,6 +181,7 @@ class Engine:
             ) from error
 
     def close(self) -> None:
+        """Close the database and the logs, as soon as no compaction or sync uses them."""
         if self._db is not None:
             with self._compacting:
                 self._db.close()
@@ -185,6 +193,7 @@ class Engine:
 
     @property
     def is_open(self) -> bool:
+        """Return whether the database is open."""
         return self._db is not None and not self._db.closed
 
     def reopen(self) -> None:
@@ -269,11 +278,12 @@ class Engine:
             if not self.is_open:
                 return None
             stop = self._end_of_slice(start)
-            self._db.compact_range(start=start, stop=stop)
+            # plyvel hands LevelDB an empty key for None, and before that there is nothing to compact.
+            self._db.compact_range(start=start, stop=_BEHIND_ALL if stop is None else stop)
             return stop
 
     def _end_of_slice(self, start: bytes) -> bytes | None:
-        if self.approximate_size(start, b'\xff') <= SLICE_BYTES:
+        if self.approximate_size(start, _BEHIND_ALL) <= SLICE_BYTES:
             return None
         # Whatever the keys are, the place is found by halving what lies between the least and the greatest.
         low = int.from_bytes(start[:_KEY_WIDTH].ljust(_KEY_WIDTH, b'\x00'), 'big')
@@ -348,6 +358,7 @@ class Engine:
         self._logs = logs
 
     def property(self, name: bytes) -> bytes | None:
+        """Return one of LevelDB's properties, such as ``leveldb.stats``; None if it knows no such one."""
         value: bytes | None = self._db.get_property(name)
         return value
 
@@ -435,6 +446,7 @@ def settle(directory: Path, *, unordered: bool) -> bool:
     """Make ready to be opened what was salvaged of a database.
 
     Args:
+        directory: the one with LevelDB's files.
         unordered: of a key that two tables hold, it is not known which is to be asked first.
 
     Returns:

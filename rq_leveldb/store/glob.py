@@ -52,6 +52,7 @@ class Glob:
         self._parts: list[_Part] | None = None
 
     def matches(self, text: bytes) -> bool:
+        """Return whether the whole text matches the pattern."""
         if self.is_prefix:
             return text.startswith(self.prefix)
         if self.is_literal:
@@ -134,6 +135,7 @@ def _class(pattern: bytes, index: int) -> tuple[bytes, int]:
     """Return a regular expression for one byte, and where the pattern goes on; a class that is not closed ends with it.
 
     Args:
+        pattern: the whole pattern.
         index: behind the bracket.
     """
     size = len(pattern)

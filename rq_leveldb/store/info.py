@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -25,13 +26,14 @@ def one_word(text: str, also: str = '') -> str:
     """Return free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL.
 
     Args:
+        text: of any characters.
         also: what may stand as it is, besides.
     """
     return quote(text.encode('utf-8', 'surrogateescape'), safe=_PLAIN + also)
 
 
 @dataclass
-class Settings:
+class StoreSettings:
     """How this store was started.
 
     Attributes:
@@ -110,6 +112,7 @@ class Statistics:
     saved: float = field(default_factory=time.time)
 
     def reset(self) -> None:
+        """Start to count anew, as CONFIG RESETSTAT does."""
         self.connections = self.commands = self.commits = self.syncs = 0
         self.longest_unsynced = 0.0
         self.input_bytes = self.output_bytes = 0
@@ -117,6 +120,7 @@ class Statistics:
         self.errors.clear()
 
     def count_error(self, text: str) -> None:
+        """Count an error under its code, which is its first word; a new code is dropped when there are 128."""
         code = text.partition(' ')[0]
         if code in self.errors or len(self.errors) < 128:
             self.errors[code] = self.errors.get(code, 0) + 1
@@ -130,7 +134,8 @@ def resident_bytes() -> int:
     except OSError:
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Without /proc there is only the largest it ever was: bytes on macOS, kilobytes elsewhere.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ class Snapshot:
     write_trouble: str
 
 
-def sections(settings: Settings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
+def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
     """Return INFO's sections in order, each with its lines."""
     now = time.time()
     uptime = int(time.monotonic() - statistics.started)

@@ -229,6 +229,7 @@ class Keyspace:
         """Return the keys that live now, in an order that stays.
 
         Args:
+            db: the number of the database.
             prefix: only keys that begin with it.
             after: only keys behind this one.
         """
@@ -238,6 +239,7 @@ class Keyspace:
         """Return the keys that live now and the names of their types, in an order that stays.
 
         Args:
+            db: the number of the database.
             after: only keys behind this one.
             prefix: only keys that begin with it.
         """
@@ -330,6 +332,7 @@ class Keyspace:
         """Let a value expire, or not.
 
         Args:
+            value: of a key that exists.
             when: Unix time in ms, 0 for never; one that has passed removes the key.
         """
         if when and when <= self.now:
@@ -339,6 +342,7 @@ class Keyspace:
         self.changed(value)
 
     def remove(self, value: Value) -> None:
+        """Remove a value's key; does nothing if the key no longer holds this value."""
         meta_key = value.meta_key
         if self._cache.get(meta_key) is not value:
             return
@@ -482,6 +486,7 @@ class Keyspace:
         self.changes = 0
 
     def has_changes(self) -> bool:
+        """Return whether anything was changed since the last commit."""
         return bool(self._dirty or self.overlay.pending)
 
     def commit(self) -> bool:
@@ -548,6 +553,7 @@ class Keyspace:
         """The index has, and just lost, an entry for a key: remove the key, or let its entry be written anew.
 
         Args:
+            meta_key: the key that the entry was for.
             due: Unix time in ms of the entry.
         """
         value = self._lookup(meta_key)

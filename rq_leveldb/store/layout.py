@@ -56,6 +56,7 @@ class Layout:
 
         Args:
             parameter: one of `parameters`, in lower case.
+            text: the parameter's new value, as the client sent it.
 
         Raises:
             ValueError: not a value for it; says what it has to be, in Redis' words.

@@ -192,6 +192,7 @@ def readable_records(data: bytes, start: int) -> Iterator[Record]:
     """Return the records that can be read behind a fault: from the next block on that begins with one.
 
     Args:
+        data: the whole file.
         start: where in the file the fault is.
     """
     block = start - start % BLOCK
@@ -241,6 +242,11 @@ class Fields:
         return self._at < len(self._data)
 
     def number(self) -> int:
+        """Read a number of LevelDB's variable length: 7 bits a byte, the lowest first.
+
+        Raises:
+            IndexError: the data ends before it does.
+        """
         value = shift = 0
         while True:
             byte = self._data[self._at]
@@ -251,9 +257,19 @@ class Fields:
             shift += 7
 
     def text(self) -> bytes:
+        """Read bytes that stand behind their length.
+
+        Raises:
+            IndexError: the data ends before they do.
+        """
         return self.take(self.number())
 
     def take(self, length: int) -> bytes:
+        """Read so many bytes.
+
+        Raises:
+            IndexError: there are fewer.
+        """
         end = self._at + length
         if end > len(self._data):
             raise IndexError

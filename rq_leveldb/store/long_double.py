@@ -78,6 +78,7 @@ def add(one: LongDouble, other: LongDouble) -> LongDouble:
 
     Args:
         one: either of them may be an infinity, not both.
+        other: likewise.
     """
     if not is_finite(one):
         return one
@@ -92,6 +93,7 @@ def add(one: LongDouble, other: LongDouble) -> LongDouble:
 
 
 def is_finite(number: LongDouble) -> bool:
+    """Return whether a number is not an infinity."""
     return number[1] < MAX_EXPONENT
 
 
@@ -121,6 +123,7 @@ def _rounded(mantissa: int, exponent: int) -> LongDouble:
 
     Args:
         mantissa: not negative, of any size.
+        exponent: the number is ``mantissa * 2 ** exponent``.
     """
     if mantissa == 0:
         return ZERO

@@ -23,6 +23,8 @@ class Watches:
         """Let a client learn that a key changed.
 
         Args:
+            client: who watches.
+            place: the database and the key.
             lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail.
         """
         if place not in client.watched:
@@ -30,6 +32,7 @@ class Watches:
             self.watchers[place] = (*self.watchers.get(place, ()), client)
 
     def unwatch(self, client: ClientState) -> None:
+        """Let a client watch nothing any more; what has changed is forgotten."""
         for place in client.watched:
             watchers = self.watchers[place]
             if len(watchers) == 1:

@@ -23,6 +23,7 @@ class Outbox:
         self._uncounted += count - 1
 
     def put_message(self, data: bytes) -> None:
+        """Add a message that nobody asked for, such as one of a channel, as encoded bytes."""
         self.parts.append(data)
         self._messages += 1
 

@@ -60,17 +60,20 @@ class Overlay:
         self.abandoned.append(owner)
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the value of a record, None if there is none."""
         value = self.pending.get(key, _MISSING)
         if value is _MISSING:
             return self.engine.get(key)
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
+        """Write a record when the transaction commits."""
         self.pending[key] = value
         if self._ordered is not None:
             self._ordered.add(key)
 
     def delete(self, key: bytes) -> None:
+        """Remove a record when the transaction commits, if it is there then."""
         self.pending[key] = None
         if self._ordered is not None:
             self._ordered.add(key)
@@ -88,6 +91,7 @@ class Overlay:
         return _merge(below, [(key, self.pending[key]) for key in keys], reverse)
 
     def scan_prefix(self, prefix: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Return the records whose keys begin with a prefix, in order, as they are now."""
         return self.scan(prefix, encoding.after(prefix), reverse)
 
     def commit(self) -> bool:

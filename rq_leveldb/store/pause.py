@@ -34,6 +34,7 @@ class Pause:
 
         Args:
             until: Unix time in ms.
+            everything: whether all commands are held; else only those that may write.
         """
         self.until = max(self.until, until)
         self.everything = self.everything or everything
@@ -42,6 +43,8 @@ class Pause:
         """Return whether the command has to wait for the end of the pause.
 
         Args:
+            command: the command's row.
+            argv: the command's arguments.
             queue: what the client has queued since MULTI.
         """
         if self.everything or self._may_write(command, argv):

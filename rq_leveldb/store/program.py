@@ -21,7 +21,7 @@ from rq_leveldb import errors, location, systemd
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.descriptors import raise_limit
 from rq_leveldb.store.engine import ReadFailed, words
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.refusals import LOST
 from rq_leveldb.store.server import Server
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description='Run the store in the foreground, for a supervisor such as systemd. Clients start one by '
         'themselves where none runs, so most people never need this command.',
         epilog='SIGTERM or SIGINT stops it after what has arrived is answered. Exit codes: 0 stopped, 1 it could not '
-        'start (the message says why), 2 wrong usage, 3 another store already runs on the directory.',
+        'start (the message says why), 2 wrong usage, 3 another store is already running on the directory.',
     )
     where = made.add_mutually_exclusive_group()
     where.add_argument(
@@ -110,7 +110,9 @@ def main(argv: list[str]) -> int:
             errors.StoreError(str(error.filename or ''), title=f'The store cannot start ({error.strerror})')
         )
     _log_to(directory, foreground=not options.detached)
-    settings = Settings(directory, options.fsync or place.fsync or location.DEFAULT_FSYNC, options.idle, options.port)
+    settings = StoreSettings(
+        directory, options.fsync or place.fsync or location.DEFAULT_FSYNC, options.idle, options.port
+    )
     try:
         loop = uvloop.new_event_loop()
         return loop.run_until_complete(_serve(settings, claim, ready))
@@ -146,7 +148,7 @@ class _Ready:
         return 2 if isinstance(error, errors.BadAddress) else 1
 
 
-async def _serve(settings: Settings, claim: Claim, ready: _Ready) -> int:
+async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_say_clearly)
     engine = open_database(settings.directory)

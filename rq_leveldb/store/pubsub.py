@@ -25,6 +25,7 @@ class _Channels:
         """Add a listener to a channel.
 
         Args:
+            client: the listener.
             channel: one that the client does not listen to yet.
         """
         self._listeners[channel] = (*self._listeners.get(channel, ()), client)
@@ -33,6 +34,7 @@ class _Channels:
         """Take a listener away from a channel.
 
         Args:
+            client: the listener.
             channel: one that the client listens to.
         """
         listeners = self._listeners[channel]
@@ -171,9 +173,11 @@ class PubSub:
         return self._shard_channels.count(channel)
 
     def channel_count(self) -> int:
+        """Return how many channels have subscribers."""
         return len(self._channels)
 
     def shard_channel_count(self) -> int:
+        """Return how many shard channels have subscribers."""
         return len(self._shard_channels)
 
     def pattern_count(self) -> int:

@@ -85,6 +85,7 @@ class Survey:
     records: int = 0
 
     def is_sound(self) -> bool:
+        """Return whether nothing was found."""
         return not (
             self.broken
             or self.unreadable

@@ -37,6 +37,7 @@ def mend(engine: Engine, survey: Survey, words: Words) -> list[Finding]:
 
     Args:
         engine: the database, which nobody else uses.
+        survey: what was found.
         words: what a key of LevelDB's is for people.
 
     Returns:

@@ -16,7 +16,7 @@ from rq_leveldb import errors
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.command import LOADING, MAY_WRITE, NEVER_REFUSED, SKIP_QUEUE, WRITE, Command
 from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, ReadFailed, WriteRefused, words
-from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.info import Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import ReplyError
 
@@ -76,7 +76,7 @@ class Refusals:
         self,
         keyspace: Keyspace,
         claim: Claim,
-        settings: Settings,
+        settings: StoreSettings,
         statistics: Statistics,
         on_loss: Callable[[], None],
     ) -> None:

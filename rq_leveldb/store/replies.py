@@ -159,6 +159,9 @@ def pairs_pieces(count: int, pairs: Iterable[tuple[Any, Any]], both: bool, resp3
 
     Args:
         count: how many pairs there are.
+        pairs: as for :func:`pairs_reply`.
+        both: likewise.
+        resp3: likewise.
     """
     if not both:
         return Pieces(count, (one for one, _ in pairs))
@@ -180,26 +183,32 @@ def shown(argument: bytes) -> str:
 
 
 def wrong_type() -> ReplyError:
+    """Return the error of a command for another type than the key holds."""
     return ReplyError('WRONGTYPE Operation against a key holding the wrong kind of value')
 
 
 def syntax_error() -> ReplyError:
+    """Return the error of options that the command does not know, or cannot have together."""
     return ReplyError('ERR syntax error')
 
 
 def not_an_integer() -> ReplyError:
+    """Return the error of an argument that is no whole number of 64 bits."""
     return ReplyError('ERR value is not an integer or out of range')
 
 
 def not_positive() -> ReplyError:
+    """Return the error of a number that must not be negative."""
     return ReplyError('ERR value is out of range, must be positive')
 
 
 def integer_out_of_range(least: int, most: int) -> ReplyError:
+    """Return the error of a whole number outside of ``least`` to ``most``, both inclusive."""
     return ReplyError(f'ERR value is out of range, value must between {least} and {most}')
 
 
 def not_a_float() -> ReplyError:
+    """Return the error of an argument that is no floating-point number."""
     return ReplyError('ERR value is not a valid float')
 
 
@@ -213,42 +222,56 @@ def wrong_arity(name: str) -> ReplyError:
 
 
 def no_such_key() -> ReplyError:
+    """Return the error of a command whose key must exist."""
     return ReplyError('ERR no such key')
 
 
 def index_out_of_range() -> ReplyError:
+    """Return the error of an index at which a list has no element."""
     return ReplyError('ERR index out of range')
 
 
 def out_of_range(what: str = 'value') -> ReplyError:
+    """Return the error of a number that is too large or too small.
+
+    Args:
+        what: what the number is, in a word.
+    """
     return ReplyError(f'ERR {what} is out of range')
 
 
 def overflow() -> ReplyError:
+    """Return the error of an increment whose result does not fit into 64 bits."""
     return ReplyError('ERR increment or decrement would overflow')
 
 
 def not_finite() -> ReplyError:
+    """Return the error of an increment whose result is not a finite number."""
     return ReplyError('ERR increment would produce NaN or Infinity')
 
 
 def db_out_of_range() -> ReplyError:
+    """Return the error of a number that no database has."""
     return ReplyError('ERR DB index is out of range')
 
 
 def same_object() -> ReplyError:
+    """Return the error of a copy or a move onto the same key."""
     return ReplyError('ERR source and destination objects are the same')
 
 
 def no_keys() -> ReplyError:
+    """Return the error of a number of keys that is not positive."""
     return ReplyError('ERR numkeys should be greater than 0')
 
 
 def too_many_keys() -> ReplyError:
+    """Return the error of a number of keys that is greater than the number of arguments."""
     return ReplyError("ERR Number of keys can't be greater than number of args")
 
 
 def invalid_cursor() -> ReplyError:
+    """Return the error of a cursor that is not a number."""
     return ReplyError('ERR invalid cursor')
 
 
@@ -269,6 +292,12 @@ def wrong_usage(argv: list[bytes]) -> ReplyError:
 
 
 def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:
+    """Return the error of a command that does not exist.
+
+    Args:
+        name: what the client sent.
+        arguments: what came with it; the error shows the beginning.
+    """
     beginning = ''
     for argument in arguments:
         if len(beginning) >= 128:

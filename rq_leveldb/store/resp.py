@@ -93,6 +93,8 @@ class Parser:
         """Go through the bytes with care.
 
         Args:
+            data: what has arrived and was not parsed yet.
+            commands: gets the commands that are complete.
             one: stop behind the first command.
 
         Returns:
@@ -281,6 +283,11 @@ def split_inline(line: bytes) -> list[bytes]:
 
 
 def error_line(text: str) -> bytes:
+    """Return an error as RESP has it, in one line.
+
+    Args:
+        text: code and words, without the leading minus.
+    """
     return b'-' + text.replace('\r', ' ').replace('\n', ' ').encode('utf-8', 'surrogateescape') + b'\r\n'
 
 

@@ -137,6 +137,8 @@ class Salvage:
         """Look at a table; what cannot be read of it goes out of the version.
 
         Args:
+            version: what is kept of the database.
+            path: the table's file.
             table: what the MANIFEST says of it, if anything does.
         """
         smallest, largest = (_smallest(table), _largest(table)) if table else (None, None)

@@ -13,6 +13,13 @@ _FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b
 
 @dataclass(frozen=True)
 class Script:
+    """A script and what its first line says of it.
+
+    Args:
+        program: its source, with the first line emptied if it says something.
+        readonly: whether it says that it writes nothing: the flag ``no-writes``.
+    """
+
     program: bytes
     readonly: bool
 

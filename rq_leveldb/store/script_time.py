@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.replies import ReplyError
 
 BUSY = 'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.'
@@ -51,7 +51,7 @@ class ScriptTime:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: StoreSettings,
         attend: Callable[[], None],
         over: Callable[[], None],
         limits: TimeLimits | None = None,

@@ -82,6 +82,7 @@ def size_in_lua(value: Any) -> int:
 
 
 def integer_reply(number: float) -> int:
+    """Return the integer that Redis makes of one of Lua's numbers: cut off after the point."""
     # What a conversion to 64 bits gives on the machines that Redis runs on.
     if isinstance(number, int):
         return number
@@ -91,6 +92,7 @@ def integer_reply(number: float) -> int:
 
 
 def scalar_reply(value: Any, resp3: bool) -> Reply:
+    """Return the reply that one of Lua's values becomes, if it is not a table."""
     if type(value) is bytes or value is None:
         return value
     if value is True:
@@ -108,6 +110,7 @@ class TokenReader:
         self._resp3 = resp3
 
     def value(self) -> Any:
+        """Read the next value, with all that is in it."""
         tokens = self._tokens
         tag = next(tokens)
         if tag == _T_VALUE:
@@ -143,4 +146,5 @@ def _hashable(value: Any) -> Any:
 
 
 def one_line(words: bytes) -> bytes:
+    """Return words with line ends replaced by spaces, as simple strings and errors need them."""
     return words.replace(b'\r', b' ').replace(b'\n', b' ')

@@ -147,6 +147,7 @@ class Sandbox:
         """Compile a script and remember it.
 
         Args:
+            source: the script's text.
             keep: whether it stays until :meth:`flush`; else older ones make room for newer ones.
 
         Returns:

@@ -19,12 +19,12 @@ from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.table import all_commands
 from rq_leveldb.store.compaction import Compaction
-from rq_leveldb.store.context import Context, Services
+from rq_leveldb.store.context import Context, StoreServices
 from rq_leveldb.store.descriptors import is_reserved, most_clients
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import Engine
-from rq_leveldb.store.info import Settings, Statistics, one_word
+from rq_leveldb.store.info import Statistics, StoreSettings, one_word
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.opening import close_database
@@ -59,7 +59,7 @@ class Server:
         stopped: done when the store has to end.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: StoreSettings, engine: Engine, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.loop = loop
         self.statistics = Statistics()
@@ -100,7 +100,7 @@ class Server:
         self._pausing = Pausing(
             loop, keyspace, self.dispatcher, sandbox, self.units, self._sessions, self.upkeep.schedule
         )
-        self._services = Services(
+        self._services = StoreServices(
             commands=self.dispatcher.commands,
             clients=self._clients,
             watches=watches,
@@ -270,11 +270,13 @@ class Server:
         return [sock for listener in listeners for sock in listener.sockets]
 
     def stop_listening(self) -> None:
+        """Accept no more connections on the Unix socket."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     def stop_listening_on_port(self) -> None:
+        """Accept no more connections on the TCP port."""
         if self._port is not None:
             self._port.close()
             self._port = None

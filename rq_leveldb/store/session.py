@@ -134,6 +134,7 @@ class Session(asyncio.Protocol):
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the client, or tell it why not and hang up."""
         self._host.arriving -= 1
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -155,6 +156,7 @@ class Session(asyncio.Protocol):
             transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client and what it had asked for."""
         self._execution = CLOSE[self._execution]
         self._forget_commands()
         self._pieces = None
@@ -166,6 +168,7 @@ class Session(asyncio.Protocol):
         self._unparsed.clear()
 
     def data_received(self, data: bytes) -> None:
+        """Run the commands that are complete now, behind those that came before."""
         if self._execution is _CLOSING or self._fault:
             return
         host = self._host
@@ -208,6 +211,7 @@ class Session(asyncio.Protocol):
         self._parse(data)
 
     def eof_received(self) -> bool:
+        """Read no more, and close the connection when what has arrived is answered."""
         self._reading = FINISH[self._reading]
         self._close_if_done()
         return True
@@ -219,9 +223,11 @@ class Session(asyncio.Protocol):
             self._units.commit()
 
     def pause_writing(self) -> None:
+        """Make no more replies for now: the client does not read them."""
         self._full = True
 
     def resume_writing(self) -> None:
+        """Go on with the replies: the client has read most of them."""
         self._full = False
         if self._pieces is not None:
             self._pump()
@@ -474,6 +480,7 @@ class Session(asyncio.Protocol):
         self.client.blocked = True
 
     def unsent_bytes(self) -> int:
+        """Return how many bytes of replies are not sent yet."""
         return self.transport.get_write_buffer_size() + self.outbox.size() + sum(map(len, self._held))
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ class Sweeper:
         return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned), self.swept
 
     def forget_statistics(self) -> None:
+        """Start to count anew what is swept."""
         self.swept = 0
 
     def take_due(self, limit: int) -> int:

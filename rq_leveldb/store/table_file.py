@@ -44,6 +44,7 @@ class Block:
 
     @property
     def last(self) -> bytes:
+        """No key in the block is greater: the separator without LevelDB's bytes."""
         return self.separator[:-SUFFIX]
 
 

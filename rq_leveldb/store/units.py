@@ -17,7 +17,7 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.dispatch import Dispatcher, UnitAborted, damaged, words_of
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import ReadFailed, WriteRefused, words
-from rq_leveldb.store.info import Settings, Statistics
+from rq_leveldb.store.info import Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.multi import Watches
 from rq_leveldb.store.outbox import Outbox
@@ -77,7 +77,7 @@ class Units:
         dispatcher: Dispatcher,
         watches: Watches,
         refusals: Refusals,
-        settings: Settings,
+        settings: StoreSettings,
         statistics: Statistics,
     ) -> None:
         self._keyspace = keyspace

@@ -46,7 +46,7 @@ class Waits:
     def block(
         self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
-        """Let a client wait; see :meth:`Services.block`."""
+        """Let a client wait; see :meth:`StoreServices.block`."""
         client = ctx.client
         session = self._sessions[client.number]
 
@@ -82,7 +82,7 @@ class Waits:
         return True
 
     def for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        """Let a client wait for the disk; see :meth:`Services.wait_for_sync`."""
+        """Let a client wait for the disk; see :meth:`StoreServices.wait_for_sync`."""
         waiting = self.block(ctx, [], timeout, lambda key: None, timeout_reply)
         waiter = self._waiters[ctx.client.number]
 

@@ -150,7 +150,11 @@ def settle_plainly(
     """Fail a job whose end the application's code should have handled and did not.
 
     Args:
-        worker, ending, job, queue, execution: as for `settle`.
+        worker: the worker that does it, as for `settle`.
+        ending: how the execution ended.
+        job: the job.
+        queue: its queue.
+        execution: the execution that ended.
         why: what became of that code, in words.
     """
     if not _is_open(worker.site, job, execution):

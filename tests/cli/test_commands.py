@@ -160,7 +160,7 @@ def test_status_of_a_running_store(run: Run, redis: Redis, store_dir: Path) -> N
 def test_stop(run: Run, redis: Redis, store_dir: Path) -> None:
     redis.set('name', 'value')
     assert run('stop').stdout == 'Stopped.\n'
-    assert run('stop').stdout == 'No store runs there.\n'
+    assert run('stop').stdout == 'No store is running there.\n'
     assert redis.get('name') == b'value'
 
 
@@ -190,15 +190,15 @@ def test_store_in_the_foreground(store_dir: Path) -> None:
     [
         ('info', 'leveldb://relative/path', 2, 'must be absolute'),
         ('info', 'leveldb:///a?fsync=never', 2, 'fsync is one of'),
-        ('info', 'leveldb://{foreign}', 1, 'holds no store'),
+        ('info', 'leveldb://{foreign}', 1, 'is not a store'),
         ('info', 'redis://localhost:1', 1, 'refused'),
         ('worker', 'nonsense', 2, 'names no store'),
-        ('worker', 'leveldb://{foreign}', 1, 'holds no store'),
+        ('worker', 'leveldb://{foreign}', 1, 'is not a store'),
         ('worker', 'redis://localhost:1', 1, 'refused'),
         ('enqueue cli_jobs.add', 'nonsense', 2, 'names no store'),
         ('enqueue cli_jobs.add', 'redis://localhost:1', 1, 'refused'),
         ('status', 'nonsense', 2, 'names no store'),
-        ('status', 'leveldb://{foreign}', 1, 'holds no store'),
+        ('status', 'leveldb://{foreign}', 1, 'is not a store'),
         ('status', 'redis://localhost:1', 1, 'refused'),
         ('stop', 'nonsense', 2, 'names no store'),
     ],

@@ -72,7 +72,7 @@ def test_options_that_another_worker_class_has_no_use_for(
 ) -> None:
     command = ['worker', '--burst', '-w', 'rq.SimpleWorker', '--url', f'leveldb://{store_dir}']
     assert main([*command, '--max-children', '3', '--grace', '5']) == 2
-    assert 'has no use for --max-children, --grace' in capfd.readouterr().err
+    assert 'does not support --max-children, --grace' in capfd.readouterr().err
     monkeypatch.setenv('RQ_LEVELDB_MAX_CHILDREN', '3')
     assert main([*command, '--no-http', '--import', 'json']) == 0
     assert 'though the environment sets it: --max-children' in capfd.readouterr().err
@@ -109,7 +109,7 @@ def test_times_that_rq_refuses(store_dir: Path, capfd: pytest.CaptureFixture[str
     command = ['enqueue', '--url', f'leveldb://{store_dir}', 'json.dumps', ':1']
     assert main([*command, '--timeout', '0']) == 2
     assert main([*command, '--ttl', '-1']) == 2
-    assert '-1 is not more than 0' in capfd.readouterr().err
+    assert '-1 must be more than 0' in capfd.readouterr().err
     assert main([*command, '--timeout', '-1', '--ttl', '2h', '--result-ttl', '0']) == 0
 
 
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_text(store_dir: Path, capfd: pytest.CaptureFixture[st
         (['--fsync', 'never'], "invalid choice: 'never'"),
         (['--dir', ''], 'This is no directory'),
         (['--dir', '/nowhere', '--url', 'leveldb://'], 'not allowed with'),
-        (['--url', 'redis://:secret@example.org'], 'for stores, and this is the URL of a Redis server'),
+        (['--url', 'redis://:secret@example.org'], 'only works on stores, and this is the URL of a Redis server'),
         (['--url', 'leveldb:///nowhere?idle=inf'], 'idle is a number'),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_redis_server_is_not_stopped(capfd: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv('RQ_LEVELDB_URL', 'redis://:secret@example.org')
     assert main(['stop']) == 2
     said = capfd.readouterr().err
-    assert 'This command is for stores, and this is the URL of a Redis server: redis://:***@example.org' in said
+    assert 'This command only works on stores, and this is the URL of a Redis server: redis://:***@example.org' in said
 
 
 def run_homeless(place: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -254,8 +254,8 @@ def test_a_program_without_an_interpreter_says_so(
     frozen = 'sys.executable = "/opt/app"; sys.exec_prefix = sys.base_exec_prefix = "/opt"; '
     ended = packed(frozen + PING, f'leveldb://{store_dir}')
     assert ended.returncode == 1
-    assert 'No store can be started from here (/opt/app is no Python' in ended.stderr
-    assert 'Start one before: rq-leveldb store' in ended.stderr
+    assert 'A store cannot be started from here (/opt/app is not Python' in ended.stderr
+    assert 'Start one first: rq-leveldb store' in ended.stderr
 
 
 def test_a_start_lock_that_somebody_keeps_after_a_fork_is_released(store_dir: Path) -> None:

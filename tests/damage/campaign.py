@@ -68,9 +68,10 @@ GONE = 'gone'
 class Original:
     """A database before it is damaged.
 
-    :param state: what clients see of it
-    :param spans: where LevelDB holds each key and its members
-    :param logged: keys that each log changes, by the byte behind the change
+    Args:
+        state: what clients see of it.
+        spans: where LevelDB holds each key and its members.
+        logged: keys that each log changes, by the byte behind the change.
     """
 
     directory: DataDirectory
@@ -112,7 +113,8 @@ def duplicate(original: Original, place: Path) -> DataDirectory:
 def harm(directory: DataDirectory, chance: random.Random) -> tuple[str, str]:
     """Damage one file.
 
-    :returns: its name, and how
+    Returns:
+        The file's name, and the kind of damage.
     """
     # One that was cut to nothing has nothing more to damage.
     paths = sorted(
@@ -136,12 +138,14 @@ def harm(directory: DataDirectory, chance: random.Random) -> tuple[str, str]:
 
 @dataclass
 class Outcome:
-    """
-    :param damage: file and kind
-    :param served: by the store: right, refused (at its start), damaged (told when it is read), shortened, wrong
-    :param told: by the check: damage, a note, nothing
-    :param left: of the keys, and how many there were
-    :param faults: what must not be
+    """What became of one damage.
+
+    Args:
+        damage: the file's name and the kind of damage.
+        served: what the store did: right, refused (at its start), damaged (said so when it was read), shortened, wrong.
+        told: what the check found: damage, a note, nothing.
+        left: how many of the keys are left, and how many there were.
+        faults: what must not happen.
     """
 
     damage: tuple[str, str]
@@ -247,7 +251,7 @@ def _checked(directory: DataDirectory, fix: bool, outcome: Outcome) -> Report | 
 
 
 def _differences(state: State, found: State) -> list[tuple[int, bytes]]:
-    """:returns: what is there and was not, or is not there and was, or is another value"""
+    """Return what is there and was not, or is not there and was, or is another value."""
     return [key for key in sorted({*state, *found}) if found.get(key) != DAMAGED and found.get(key) != state.get(key)]
 
 

@@ -28,14 +28,17 @@ State = dict[tuple[int, bytes], Any]
 
 
 def opened(directory: DataDirectory) -> Direct:
-    """:returns: the commands on what a store would open"""
+    """Return the commands on what a store would open."""
     return Direct(directory.database, all_commands(), open_database(directory))
 
 
 def fill(directory: DataDirectory, seed: int, size: int) -> None:
     """Make a database that a store closed in good order, with tables and a log.
 
-    :param size: about how many keys there will be
+    Args:
+        directory: where the database goes.
+        seed: decides what it holds.
+        size: about how many keys there will be.
     """
     chance = random.Random(seed)
     directory.create()
@@ -132,7 +135,7 @@ def _contents(direct: Direct, kind: str, key: bytes) -> Any:
 
 
 def seen(direct: Direct, known: State) -> State:
-    """:returns: what clients see of these keys, and of others that can be listed"""
+    """Return what clients see of these keys, and of others that can be listed."""
     found: State = {}
     keys = set(known)
     for db in (0, 3, 4):

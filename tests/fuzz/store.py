@@ -13,7 +13,7 @@ import hiredis
 
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.claim import Claim
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.record_check import RecordCheck, Survey
 from rq_leveldb.store.server import Server
@@ -114,7 +114,7 @@ class Store:
         self.directory.create()
         self._loop = asyncio.new_event_loop()
         self._claim = Claim(self.directory)
-        self.server = Server(Settings(self.directory), open_database(self.directory), self._claim, self._loop)
+        self.server = Server(StoreSettings(self.directory), open_database(self.directory), self._claim, self._loop)
         self.faults = _Faults()
         logging.getLogger('rq_leveldb.store').addHandler(self.faults)
         self._loop.set_exception_handler(lambda loop, context: self.faults.note(str(context)))

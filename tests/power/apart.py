@@ -21,8 +21,11 @@ class Ended(Exception):
 def apart(work: Callable[[], T]) -> T:
     """Call a function in a fork of this process, which must have one thread only.
 
-    :returns: what it returned
-    :raises Ended: it did not return: it raised, was ended by a signal, or took too long
+    Returns:
+        What it returned.
+
+    Raises:
+        Ended: it did not return: it raised, was ended by a signal, or took too long.
     """
     reading, writing = os.pipe()
     pid = os.fork()

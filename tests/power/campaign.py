@@ -39,10 +39,11 @@ PROCESSES = min(os.cpu_count() or 1, 8)
 class Verdict:
     """What became of one cut.
 
-    :param cut: the number of the note behind which the power went
-    :param faults: kinds of faults and an example of each
-    :param age: seconds since the first acknowledgement of what is missing, promised or not; 0 if nothing is
-    :param mended: whether what could not be opened was mended by a tool of the store's own, None if not tried
+    Args:
+        cut: the number of the note behind which the power went.
+        faults: kinds of faults and an example of each.
+        age: seconds since the first acknowledgement of what is missing, promised or not; 0 if nothing is.
+        mended: whether what could not be opened was mended by a tool of the store's own, None if not tried.
     """
 
     model: str
@@ -56,7 +57,8 @@ class Verdict:
 class Table:
     """Verdicts, counted for each setting and model.
 
-    :ivar ages: seconds, the longest for each setting and model
+    Attributes:
+        ages: seconds, the longest for each setting and model.
     """
 
     rows: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Table:
         self.examples += [f'{where}: {kind}: {text}' for kind, text in verdict.faults.items()]
 
     def found(self) -> int:
-        """:returns: how many faults there were"""
+        """Return how many faults there were."""
         return sum(row[kind] for row in self.rows.values() for kind in FAULTS)
 
     def __str__(self) -> str:
@@ -89,8 +91,9 @@ class Table:
 class Course:
     """What a record says as a whole, known before it is followed.
 
-    :param longest: seconds of the longest sync
-    :param limits: for each start of a store in turn, how many units those after it have of what it had; None: all
+    Args:
+        longest: seconds of the longest sync.
+        limits: for each start of a store in turn, how many units those after it have of what it had; None: all.
     """
 
     longest: float
@@ -112,10 +115,13 @@ class Course:
 class Due:
     """How much of a history must be there whenever the power goes, by what its store has promised so far.
 
-    :param fsync: always or everysec
-    :param kept: how many units there were on the disk at first
-    :ivar acknowledged: how many units were
-    :ivar broken: units that were acknowledged and lost without a loss of power, against the promise
+    Args:
+        fsync: always or everysec.
+        kept: how many units there were on the disk at first.
+
+    Attributes:
+        acknowledged: how many units were.
+        broken: units that were acknowledged and lost without a loss of power, against the promise.
     """
 
     def __init__(self, history: History, fsync: str, server: Server, course: Course, kept: int) -> None:
@@ -177,23 +183,25 @@ class Due:
         return self._now - when >= self._bound
 
     def count(self) -> int:
-        """:returns: how many units must be there if the power goes now"""
+        """Return how many units must be there if the power goes now."""
         index = bisect_right(self._times, self._now - self._bound)
         return max(self._floor, self._counts[index - 1] if index > self._first else 0)
 
     def lost(self, loses_power: bool) -> str:
-        """:returns: a unit that is lost whatever the disk holds, against the promise; empty if there is none
+        """Return a unit that is lost whatever the disk holds, against the promise; empty if there is none.
 
-        :param loses_power: whether the machine stops, or only the process
+        Args:
+            loses_power: whether the machine stops, or only the process.
         """
         if self._gone and (self._overdue(self._gone[0][0]) or (self._server.kept_at_kill and not loses_power)):
             return self._gone[0][1]
         return ''
 
     def age(self, there: int) -> float:
-        """:returns: seconds since something was acknowledged that is missing
+        """Return the seconds since something was acknowledged that is missing.
 
-        :param there: how many units are there
+        Args:
+            there: how many units are there.
         """
         index = bisect_right(self._counts, there)
         times = [*self._times[index : index + 1], *(when for when, _ in self._gone[:1])]
@@ -201,7 +209,7 @@ class Due:
 
 
 def longest_sync(notes: Sequence[Note]) -> float:
-    """:returns: seconds of the longest run of syncs that one thread made without a pause"""
+    """Return the seconds of the longest run of syncs that one thread made without a pause."""
     longest = 0.0
     runs: dict[int, tuple[float, float]] = {}
     for note in notes:
@@ -230,8 +238,16 @@ _AFTER = {Where.AFTER_NAMES: 10, Where.AFTER_LOG_SWITCHES: 60}
 
 
 def choose(notes: Sequence[Note], count: int, chance: Random, where: Where | None = None) -> list[int]:
-    """:param where: only there, and else everywhere
-    :returns: numbers of notes, in order
+    """Choose the notes behind which the power goes.
+
+    Args:
+        notes: the whole record.
+        count: how many to choose.
+        chance: decides which.
+        where: choose only there; None for everywhere.
+
+    Returns:
+        Numbers of notes, in order.
     """
     names = (Kind.CREATED, Kind.RENAMED, Kind.UNLINKED)
     kinds = [note.kind for note in notes]
@@ -257,8 +273,12 @@ def examine(
 ) -> list[Verdict]:
     """Rebuild and judge; runs in a process of its own.
 
-    :param cuts: numbers of notes, in order
-    :param where: a directory for the rebuilt disks
+    Args:
+        recording: what the load left.
+        cuts: numbers of notes, in order.
+        models: names of models.
+        course: what its record says as a whole.
+        where: a directory for the rebuilt disks.
     """
     verdicts = []
     history = History(recording.seed, recording.history)
@@ -302,7 +322,7 @@ def _verdict(recording: Recording, history: History, model: str, cut: int, due: 
 
 
 def ended(recording: Recording) -> Verdict:
-    """:returns: what became of a load's store without any loss of power, at the end of the record"""
+    """Return what became of a load's store without any loss of power, at the end of the record."""
     notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]
     with scratch() as place:
         return examine(recording, [len(notes) - 1], ['killed'], Course.of(notes), place)[-1]
@@ -311,8 +331,14 @@ def ended(recording: Recording) -> Verdict:
 def leave(recording: Recording, model: str, chance: Random, target: Path) -> int:
     """Put on a disk what one cut leaves there.
 
-    :param target: a new directory
-    :returns: how many units a store finds on it, 0 also if it finds less than was due or a fault
+    Args:
+        recording: what the load left.
+        model: the name of a model.
+        chance: decides where the cut is, and what is left.
+        target: a new directory.
+
+    Returns:
+        How many units a store finds on it, 0 also if it finds less than was due or a fault.
     """
     notes = list(read(recording.record))
     cut = chance.randrange(len(notes))
@@ -333,7 +359,7 @@ def leave(recording: Recording, model: str, chance: Random, target: Path) -> int
 def follow(
     recording: Recording, history: History, cuts: Sequence[int], course: Course
 ) -> Iterator[tuple[int, Disk, Due]]:
-    """:returns: for each cut its number, the disk at that moment, and what is due"""
+    """Return the number of each cut with the disk at that moment and what is due."""
     disk = Disk(str(recording.root))
     disk.adopt(recording.base, recording.inodes)
     due = Due(history, recording.fsync, recording.server, course, recording.kept)
@@ -353,7 +379,8 @@ def follow(
 def scratch(where: Path | None = None) -> Iterator[Path]:
     """A directory for the time being, in memory where there is such a place: nothing of a rebuilt disk has to last.
 
-    :param where: a directory that is removed later; what a database that cannot be read still writes is left there
+    Args:
+        where: a directory that is removed later; what a database that cannot be read still writes is left there.
     """
     memory = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
     with tempfile.TemporaryDirectory(
@@ -372,10 +399,13 @@ def run(
 ) -> Table:
     """Cut the power of a recorded load, the same cuts for each model.
 
-    :param cuts: how many for each model
-    :param table: where the verdicts go
-    :param progress: told how many cuts were judged, again and again
-    :param where: only there, and else everywhere
+    Args:
+        recording: what the load left.
+        cuts: how many for each model.
+        models: names of models.
+        table: where the verdicts go.
+        progress: told how many cuts were judged, again and again.
+        where: cut only there; None for everywhere.
     """
     table = table or Table()
     notes = [Note(note.kind, note.position, 0, note.time, note.path, b'') for note in read(recording.record)]

@@ -88,7 +88,7 @@ class Report:
             self.examples.append(f'{damage}: {outcome}: {example}')
 
     def found(self) -> int:
-        """:returns: how many rounds ended in a fault"""
+        """Return how many rounds ended in a fault."""
         return sum(row[fault] for row in self.rows.values() for fault in FAULTS)
 
     def __str__(self) -> str:
@@ -116,8 +116,13 @@ def _key(number: int) -> str:
 def strike(source: Path, damage: str, chance: Random) -> tuple[str, str]:
     """Damage a copy and read it.
 
-    :param source: the data directory of a closed store
-    :returns: the outcome and what it was
+    Args:
+        source: the data directory of a closed store.
+        damage: the kind of damage.
+        chance: decides where there is a choice.
+
+    Returns:
+        The outcome and what it was.
     """
     with scratch(source.parent) as place:
         data = place / DATA
@@ -193,9 +198,14 @@ def _strike_all(source: Path, seed: int, rounds: Sequence[int]) -> list[tuple[st
 
 
 def run(rounds: int, seed: int) -> Report:
-    """
-    :param rounds: how many damages
-    :returns: what became of them
+    """Damage a store's files again and again.
+
+    Args:
+        rounds: how many damages.
+        seed: decides what they are.
+
+    Returns:
+        What became of them.
     """
     report = Report()
     with scratch() as place:

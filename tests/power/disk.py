@@ -37,7 +37,7 @@ class File:
         self.changes.append(write)
 
     def end(self) -> int:
-        """:returns: how many changes there ever were: what a sync that begins now covers"""
+        """Return how many changes there ever were: what a sync that begins now covers."""
         return self.synced + len(self.changes)
 
     def sync(self, end: int) -> None:
@@ -47,7 +47,7 @@ class File:
         self.synced += count
 
     def current(self) -> bytearray:
-        """:returns: what a reader sees"""
+        """Return what a reader sees."""
         data = bytearray(self.durable)
         apply(data, self.changes)
         return data
@@ -68,7 +68,8 @@ def apply(data: bytearray, writes: Sequence[Write]) -> None:
 class Change:
     """A name that appeared, went away (`node` is None), or was put over another (`old` is the one that it had).
 
-    :param number: the place among the changes of all directories
+    Args:
+        number: the place among the changes of all directories.
     """
 
     number: int
@@ -116,10 +117,13 @@ def rename(changes: Sequence[Change], names: dict[str, Node]) -> None:
 class Disk:
     """All that lies below a directory.
 
-    :param path: the directory's absolute path
-    :ivar root: the directory
-    :ivar changes: how many changes of names there were
-    :ivar journaled: how many of them a journal holds for certain that is written in order, at every sync
+    Args:
+        path: the directory's absolute path.
+
+    Attributes:
+        root: the directory.
+        changes: how many changes of names there were.
+        journaled: how many of them a journal holds for certain that is written in order, at every sync.
     """
 
     path: str
@@ -132,7 +136,9 @@ class Disk:
     def adopt(self, path: Path, inodes: Mapping[str, int]) -> None:
         """Hold what lies below a real directory, all of it durable, as when a machine starts.
 
-        :param inodes: those that the files have in the notes, by their paths below the directory
+        Args:
+            path: the real directory.
+            inodes: those that the files have in the notes, by their paths below the directory.
         """
         for entry in sorted(path.rglob('*')):
             name = str(entry.relative_to(path))
@@ -172,8 +178,10 @@ class Disk:
         return directory, name
 
     def directory(self, path: str) -> Directory | None:
-        """:param path: relative to the root
-        :returns: the directory, None if there is none
+        """Return a directory, None if there is none.
+
+        Args:
+            path: relative to the root.
         """
         node: Node | None = self.root
         for part in path.split('/') if path else ():

@@ -16,7 +16,7 @@ from rq_leveldb.location import FSYNC_POLICIES, DataDirectory
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.durability import Durability
 from rq_leveldb.store.engine import Engine
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.opening import open_database
 from rq_leveldb.store.server import Server
 
@@ -88,7 +88,7 @@ async def _serve(bug: str, directory: DataDirectory, fsync: str) -> None:
     open_database(directory).close()
     engine = engine_type(directory.database)
     claim = Claim(directory)
-    server = Server(Settings(directory, fsync, 0.0, 0), engine, claim, loop)
+    server = Server(StoreSettings(directory, fsync, 0.0, 0), engine, claim, loop)
     server.units.durability = durability_type(engine, fsync == 'always', loop, server.statistics, sys.exit)
     loop.add_signal_handler(signal.SIGTERM, server.shutdown)
     await server.listen()

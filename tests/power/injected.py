@@ -39,8 +39,9 @@ _SOON = 20.0
 class Report:
     """What became of the rounds.
 
-    :ivar counts: how each round went: writes were refused for a while or not, the store ended or did not start
-    :ivar faults: what should not be
+    Attributes:
+        counts: how each round went: writes were refused for a while or not, the store ended or did not start.
+        faults: what should not be.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -62,10 +63,11 @@ class Report:
 class _Client(threading.Thread):
     """Sends its units, again where they were refused.
 
-    :ivar last: its last acknowledged unit
-    :ivar lost: acknowledged units that the store did not have any more when it was there again
-    :ivar refusals: how many were refused
-    :ivar fault: an error that is no refusal in words
+    Attributes:
+        last: its last acknowledged unit.
+        lost: acknowledged units that the store did not have any more when it was there again.
+        refusals: how many were refused.
+        fault: an error that is no refusal in words.
     """
 
     def __init__(self, connect: Callable[[], redis.Redis], seed: int, number: int, ending: threading.Event) -> None:
@@ -114,10 +116,11 @@ class _Client(threading.Thread):
 class Batch:
     """A store that gets some rounds, from its first start to its end.
 
-    :param place: a new directory whose path is short enough for a socket
-    :param report: where it is told what became of them
-    :param server: what runs
-    :param fsync: always or everysec
+    Args:
+        place: a new directory whose path is short enough for a socket.
+        report: where it is told what became of them.
+        server: what runs.
+        fsync: always or everysec.
     """
 
     def __init__(
@@ -166,7 +169,7 @@ class Batch:
         self._report.faults.append(f'{kind}: seed {self._seed}: {text}')
 
     def _round(self, at_start: bool) -> bool:
-        """:returns: whether the store serves again"""
+        """Return whether the store serves again."""
         before = [client.refusals for client in self._clients]
         self._recorder.fail_after(
             self._chance.randrange(40 if at_start else 300),
@@ -258,14 +261,19 @@ class Batch:
 def run(
     place: Path, library: Path, rounds: int, seed: int, server: Server, fsync: str = 'always', batch: int = 10
 ) -> Report:
-    """
-    :param place: an existing directory whose path is short enough for a socket
-    :param library: the compiled recorder
-    :param rounds: how often errors are injected
-    :param server: what runs
-    :param fsync: always or everysec
-    :param batch: how often into one store
-    :returns: what became of it
+    """Inject errors into stores while clients use them.
+
+    Args:
+        place: an existing directory whose path is short enough for a socket.
+        library: the compiled recorder.
+        rounds: how often errors are injected.
+        seed: decides what is sent, and where errors are injected.
+        server: what runs.
+        fsync: always or everysec.
+        batch: how many rounds one store gets.
+
+    Returns:
+        What became of the rounds.
     """
     report = Report()
     for start in range(0, rounds, batch):

@@ -27,8 +27,9 @@ OTHER_BOOT = '00000000-0000-0000-0000-000000000000'
 class Judgement:
     """What was found.
 
-    :ivar there: how many units; None if nothing could be read
-    :ivar faults: kinds of faults and for each an example in words
+    Attributes:
+        there: how many units; None if nothing could be read.
+        faults: kinds of faults and for each an example in words.
     """
 
     there: int | None = None
@@ -38,7 +39,9 @@ class Judgement:
 def started_anew(data: Path, machine: bool) -> None:
     """Let it be as after the start of a machine: what the store noted of the last one is of another.
 
-    :param machine: whether it was started anew, and not only the store
+    Args:
+        data: the store's data directory.
+        machine: whether it was started anew, and not only the store.
     """
     boot = data / 'boot'
     if machine and boot.exists():
@@ -46,7 +49,7 @@ def started_anew(data: Path, machine: bool) -> None:
 
 
 def units(data: Path, server: Server) -> int:
-    """:returns: how many units a database holds"""
+    """Return how many units a database holds."""
     left = server.open(data)
     try:
         count: int = left.call('LLEN', 'history')
@@ -58,9 +61,11 @@ def units(data: Path, server: Server) -> int:
 def judge(data: Path, history: History, due: int, server: Server) -> Judgement:
     """Open what is left and compare.
 
-    :param data: the data directory, which is changed
-    :param history: what the store did
-    :param due: how many units of it must be there at least
+    Args:
+        data: the data directory, which is changed.
+        history: what the store did.
+        due: how many units of it must be there at least.
+        server: what can open it.
     """
     judgement = Judgement()
     faults = judgement.faults
@@ -98,7 +103,7 @@ def judge(data: Path, history: History, due: int, server: Server) -> Judgement:
 
 
 def told(error: Exception) -> str:
-    """:returns: an error and where it came from, in a line"""
+    """Return an error and where it came from, in a line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f'{type(error).__name__}: {str(error)[:200]} ({Path(last.filename).name}, line {last.lineno})'
 
@@ -138,9 +143,12 @@ def _short(value: Any) -> str:
 class _Left:
     """What is read from a database.
 
-    :param faults: where counts that are wrong are told
-    :ivar values: by database and key, what it holds and when it expires (Unix time in ms, None for never)
-    :ivar names: those of the units in its history
+    Args:
+        faults: where counts that are wrong are told.
+
+    Attributes:
+        values: by database and key, what it holds and when it expires (Unix time in ms, None for never).
+        names: those of the units in its history.
     """
 
     def __init__(self, left: Left, faults: dict[str, str]) -> None:

@@ -39,9 +39,10 @@ _PAUSE = 0.002
 class Keeper(Protocol):
     """Who sees to it that there is a store again.
 
-    :ivar server: what is killed
-    :ivar data: its data directory
-    :ivar connect: gives a client; can be pickled
+    Attributes:
+        server: what is killed.
+        data: its data directory.
+        connect: gives a client; can be pickled.
     """
 
     server: Server
@@ -58,8 +59,9 @@ class Keeper(Protocol):
 class Autostarted:
     """Nobody: each client starts a store when there is none.
 
-    :param place: a directory whose path is short enough for a socket
-    :param fsync: everysec or always
+    Args:
+        place: a directory whose path is short enough for a socket.
+        fsync: everysec or always.
     """
 
     def __init__(self, place: Path, fsync: str) -> None:
@@ -82,10 +84,11 @@ class Autostarted:
 class Told:
     """What one client has seen.
 
-    :ivar client: its number
-    :ivar last: its last acknowledged unit
-    :ivar lost: acknowledged units that a store did not have when it was there again
-    :ivar interruptions: seconds from the last reply before a lost connection to the first one after it
+    Attributes:
+        client: its number.
+        last: its last acknowledged unit.
+        lost: acknowledged units that a store did not have when it was there again.
+        interruptions: seconds from the last reply before a lost connection to the first one after it.
     """
 
     client: int
@@ -99,9 +102,10 @@ class Told:
 class Summary:
     """What became of it.
 
-    :ivar units: how many were acknowledged
-    :ivar lost: how many of them a store did not have when it was there again
-    :ivar faults: as `judge` tells them, and clients
+    Attributes:
+        units: how many were acknowledged.
+        lost: how many of them a store did not have when it was there again.
+        faults: as `judge` tells them, and clients.
     """
 
     kills: int
@@ -118,8 +122,16 @@ class Summary:
             f'interruptions, p50 {half:.2f} s, p99 {late:.2f} s, longest {longest:.2f} s'
         )
 
+    def add(self, other: Summary) -> None:
+        """Count what became of another store as well."""
+        self.kills += other.kills
+        self.units += other.units
+        self.lost += other.lost
+        self.interruptions += other.interruptions
+        self.faults |= other.faults
+
     def quantiles(self) -> tuple[float, float, float]:
-        """:returns: seconds of an interruption: the median, the 99th percentile, the longest"""
+        """Return the seconds of an interruption: the median, the 99th percentile, the longest."""
         times = sorted(self.interruptions) or [0.0]
         return statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.99))], times[-1]
 
@@ -155,9 +167,15 @@ def _work(connect: Callable[[], redis.Redis], seed: int, number: int, stop: Even
 
 
 def run(keeper: Keeper, kills: int, seed: int) -> Summary:
-    """
-    :param kills: how often the store is killed
-    :returns: what became of it
+    """Kill a store again and again while clients use it.
+
+    Args:
+        keeper: starts the next one.
+        kills: how often the store is killed.
+        seed: decides what is sent and when the store is killed.
+
+    Returns:
+        What became of it.
     """
     chance = Random(seed)
     context = multiprocessing.get_context('spawn')

@@ -47,13 +47,14 @@ _IDLE = 2.0
 class Recording:
     """What a load leaves.
 
-    :param server: what was recorded
-    :param root: where the disk was; notes name it
-    :param base: what was on the disk at first
-    :param inodes: those that its files had, as notes name them
-    :param kept: how many units that were
-    :param record: the notes
-    :param history: the names of all units that the store did, in order
+    Args:
+        server: what was recorded.
+        root: where the disk was; notes name it.
+        base: what was on the disk at first.
+        inodes: those that its files had, as notes name them.
+        kept: how many units that were.
+        record: the notes.
+        history: the names of all units that the store did, in order.
     """
 
     seed: int
@@ -70,7 +71,8 @@ class Recording:
 class Client(threading.Thread):
     """Sends its units, one after the other, to whatever store is up.
 
-    :param pause: seconds between two units
+    Args:
+        pause: seconds between two units.
     """
 
     def __init__(self, load: Load, number: int, pause: float) -> None:
@@ -115,7 +117,8 @@ class Onlooker(Client):
 def send(client: redis.Redis, one: Unit) -> None:
     """Have a unit done.
 
-    :raises redis.RedisError: it was not done, or, if the connection broke, perhaps
+    Raises:
+        redis.RedisError: it was not done; or, if the connection broke, it may have been.
     """
     if one.as_script:
         arguments = [part for command in one.commands for part in (len(command), *command)]
@@ -129,16 +132,18 @@ def send(client: redis.Redis, one: Unit) -> None:
 
 
 class Load:
-    """
-    :param place: a new directory for everything; its path is short enough for a socket
-    :param seed: decides what is sent, and in part when the store is struck
-    :param fsync: everysec or always
-    :param server: what runs
-    :param base: a disk to begin with, else one that the server prepares
-    :param kept: how many units are on it
-    :param fresh: whether the store is the first in its data directory; else that has been there for long
-    :param struck: whether the store is killed and stopped meanwhile; if not, more is written
-    :param library: the recorder, if it was compiled before
+    """Clients, and a store that is recorded while they use it.
+
+    Args:
+        place: a new directory for everything; its path is short enough for a socket.
+        seed: decides what is sent, and in part when the store is struck.
+        fsync: everysec or always.
+        server: what runs.
+        base: a disk to begin with; None for one that the server prepares.
+        kept: how many units are on it.
+        fresh: whether the store is the first in its data directory; else the directory has been in use for long.
+        struck: whether the store is killed and stopped meanwhile; if not, more is written.
+        library: the recorder, if it was compiled before.
     """
 
     def __init__(
@@ -179,7 +184,7 @@ class Load:
         self._recorder = Recorder(place, self._root, library, server.streams)
 
     def client(self) -> redis.Redis:
-        """:returns: a client that sends nothing twice"""
+        """Return a client that sends nothing twice."""
         return redis.Redis(unix_socket_path=str(self._root / DATA / SOCKET), retry=Retry(NoBackoff(), 0))
 
     def run(self) -> Recording:

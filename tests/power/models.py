@@ -35,8 +35,9 @@ SECTOR = 512
 class Killed:
     """Everything that was written.
 
-    :param disk: when the power goes
-    :param chance: decides where there is a choice
+    Args:
+        disk: when the power goes.
+        chance: decides where there is a choice.
     """
 
     loses_power = False
@@ -46,11 +47,11 @@ class Killed:
         self.chance = chance
 
     def names(self, directory: Directory) -> dict[str, Node]:
-        """:returns: the names that are left in a directory"""
+        """Return the names that are left in a directory."""
         return directory.names
 
     def contents(self, file: File) -> bytes | bytearray:
-        """:returns: the bytes that are left of a file"""
+        """Return the bytes that are left of a file."""
         return file.current()
 
 
@@ -133,7 +134,7 @@ def _renamed(directory: Directory, changes: list[Change]) -> dict[str, Node]:
 
 
 def _ordered_changes(file: File, chance: Random) -> tuple[bytearray, int]:
-    """:returns: the file after some of its changes, and from where on it differs from what is durable
+    """Return the file after some of its changes, and from where on it differs from what is durable.
 
     Only a file that was overwritten or cut has the choice; one that grew is as long as it may be.
     """
@@ -153,7 +154,7 @@ def _ordered_changes(file: File, chance: Random) -> tuple[bytearray, int]:
 
 
 def _length(least: int, most: int, chance: Random) -> int:
-    """:returns: one of the lengths a growing file may have: either, or the end of a block, or in a block"""
+    """Return one of the lengths a growing file may have: either, or the end of a block, or in a block."""
     if least >= most:
         return most
     kind = chance.randrange(4)
@@ -166,7 +167,9 @@ def _length(least: int, most: int, chance: Random) -> int:
 def rebuild(model: Killed, target: Path) -> None:
     """Put what a model leaves into a directory.
 
-    :param target: an existing, empty directory that stands for the disk's root
+    Args:
+        model: what is left.
+        target: an existing, empty directory that stands for the disk's root.
     """
     contents: dict[int, bytes | bytearray] = {}
     _rebuild(model, model.disk.root, target, contents)

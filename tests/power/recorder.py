@@ -51,11 +51,12 @@ class Kind(enum.IntEnum):
 class Note:
     """One call, as it was made.
 
-    :param position: in the file (for a cut: its new length); of a sync the thread, of a message the descriptor
-    :param inode: of the file
-    :param time: monotonic, seconds
-    :param path: absolute; of a mark its text
-    :param data: what was written or sent; the other name of a rename or a link
+    Args:
+        position: in the file (for a cut: its new length); of a sync the thread, of a message the descriptor.
+        inode: of the file.
+        time: monotonic, seconds.
+        path: absolute; of a mark its text.
+        data: what was written or sent; the other name of a rename or a link.
     """
 
     kind: Kind
@@ -71,7 +72,7 @@ class Unrecorded(Exception):
 
 
 def missing() -> str:
-    """:returns: what is missing for recording, empty if nothing is"""
+    """Return what is missing for recording, empty if nothing is."""
     if sys.platform != 'linux':
         return 'LD_PRELOAD as on Linux is needed to record what a store writes'
     return '' if shutil.which('cc') else 'a C compiler (cc) is needed to record what a store writes'
@@ -80,10 +81,11 @@ def missing() -> str:
 class Recorder:
     """Where the notes of a sequence of processes go, and what steers these.
 
-    :param place: an existing directory for the library, the notes and the control page
-    :param root: the directory below which files are noted
-    :param library: one that was compiled before
-    :param streams: whether what the processes write by fwrite(3) is noted as well
+    Args:
+        place: an existing directory for the library, the notes and the control page.
+        root: the directory below which files are noted.
+        library: one that was compiled before.
+        streams: whether what the processes write by fwrite(3) is noted as well.
     """
 
     def __init__(self, place: Path, root: Path, library: Path | None = None, streams: bool = False) -> None:
@@ -98,7 +100,7 @@ class Recorder:
             self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
 
     def environment(self) -> dict[str, str]:
-        """:returns: the environment for a process that is to be noted"""
+        """Return the environment for a process that is to be noted."""
         return {
             **os.environ,
             'LD_PRELOAD': str(self._library),
@@ -109,11 +111,11 @@ class Recorder:
         }
 
     def count(self) -> int:
-        """:returns: how many notes were made"""
+        """Return how many notes were made."""
         return self._get(_COUNT)
 
     def calls(self) -> int:
-        """:returns: how many calls were made that may fail"""
+        """Return how many calls were made that may fail."""
         return self._get(_CALLS)
 
     def kill_after(self, notes: int) -> None:
@@ -127,9 +129,10 @@ class Recorder:
     def fail_after(self, calls: int, number: int, error: int) -> None:
         """Let calls fail that write, sync or name something, or open it.
 
-        :param calls: how many succeed before
-        :param number: how many fail; a write that fails for want of room writes its beginning first
-        :param error: errno
+        Args:
+            calls: how many succeed before.
+            number: how many fail; a write that fails for want of room writes its beginning first.
+            error: errno.
         """
         self._set(_FAIL_FOR, number)
         self._set(_ERROR, error)
@@ -157,15 +160,17 @@ class Recorder:
 
 
 def compiled(place: Path) -> Path:
-    """:returns: the library, compiled into `place`"""
+    """Return the library, compiled into `place`."""
     library = place / 'recorder.so'
     subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-pthread', '-o', library, SOURCE, '-ldl'], check=True)
     return library
 
 
 def read(path: Path) -> Iterator[Note]:
-    """:returns: the notes of a record
-    :raises Unrecorded: they are not the whole truth
+    """Return the notes of a record.
+
+    Raises:
+        Unrecorded: they are not the whole truth.
     """
     with open(path, 'rb') as file:
         while head := file.read(_NOTE.size):

@@ -31,10 +31,10 @@ class Left(Protocol):
         """Let the next calls be about that database."""
 
     def keys(self) -> list[tuple[bytes, str]]:
-        """:returns: the keys of the selected database with their types"""
+        """Return the keys of the selected database with their types."""
 
     def call(self, *argv: str | bytes | int) -> Any:
-        """:returns: a command's reply as RESP2 has it; an error is an exception that is returned"""
+        """Return a command's reply as RESP2 has it; an error is an exception that is returned."""
 
     def close(self) -> None: ...
 
@@ -42,13 +42,16 @@ class Left(Protocol):
 class Server:
     """rq-leveldb's own store.
 
-    :param program: the command that runs it, without its options
-    :cvar everysec: seconds after which an acknowledged write is about to be synced with everysec
-    :cvar kept_at_kill: whether everysec loses nothing when the process is killed and the machine goes on
-    :cvar settled_at_start: whether a store that answers has synced what those before it left
-    :cvar streams: whether it writes some of its files by fwrite(3)
-    :cvar compaction: a command that makes the files smaller, sent once in each load; empty: that happens by itself
-    :cvar raw: what its log holds after an error that its authors did not expect
+    Args:
+        program: the command that runs it, without its options.
+
+    Attributes:
+        everysec: seconds after which an acknowledged write is about to be synced with everysec.
+        kept_at_kill: whether everysec loses nothing when the process is killed and the machine goes on.
+        settled_at_start: whether a store that answers has synced what those before it left.
+        streams: whether it writes some of its files by fwrite(3).
+        compaction: a command that makes the files smaller, sent once in each load; empty: that happens by itself.
+        raw: what its log holds after an error that its authors did not expect.
     """
 
     everysec = 1.0
@@ -62,14 +65,15 @@ class Server:
         self.program = tuple(program)
 
     def command(self, data: Path, fsync: str) -> list[str]:
-        """:returns: what runs it in the foreground in a data directory, with its socket there"""
+        """Return what runs it in the foreground in a data directory, with its socket there."""
         return [*self.program, '--dir', str(data), '--fsync', fsync]
 
     def prepare(self, data: Path, fresh: bool) -> None:
         """Make a data directory as it is before a load.
 
-        :param data: a path at which there is nothing
-        :param fresh: whether the store is about to start for the first time
+        Args:
+            data: a path at which there is nothing.
+            fresh: whether the store is about to start for the first time.
         """
         if not fresh:
             data.mkdir(mode=0o700)
@@ -77,12 +81,13 @@ class Server:
     def open(self, data: Path) -> Left:
         """Open what is left.
 
-        :raises Exception: it cannot be opened, and why
+        Raises:
+            Exception: it cannot be opened, and why.
         """
         return _Own(opened(data))
 
     def mend(self, data: Path) -> bool:
-        """:returns: whether a tool of the store's own says that it has mended what could not be opened"""
+        """Return whether a tool of the store's own says that it has mended what could not be opened."""
         return False
 
 
@@ -117,7 +122,7 @@ class _Own:
 
 
 def opened(data: Path) -> Direct:
-    """:returns: the commands of a store that has just been started there"""
+    """Return the commands of a store that has just been started there."""
     directory = DataDirectory(data)
     directory.create()
     return Direct(directory.database, all_commands(), open_database(directory))

@@ -54,7 +54,7 @@ class Story:
         self.disk.follow(Note(kind, position, inode, 0.0, f'/root/{name}' if name else '/root', data))
 
     def left(self, model: str, target: Path, seeds: Iterable[int] = range(200)) -> list[dict[str, bytes]]:
-        """:returns: what is left of the files, for each seed"""
+        """Return what is left of the files, for each seed."""
         found = []
         for seed in seeds:
             place = target / f'{model} {seed}'

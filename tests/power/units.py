@@ -27,9 +27,10 @@ KEPT = 30
 class Unit:
     """What one client has done at once.
 
-    :param client: its number
-    :param number: 1, 2, 3, ... for each client
-    :param as_script: whether it is a script, else a transaction
+    Args:
+        client: its number.
+        number: 1, 2, 3, ... for each client.
+        as_script: whether it is a script, else a transaction.
     """
 
     client: int
@@ -69,7 +70,7 @@ _KINDS = ('small', 'queue', 'queue', 'queue', 'expiry', 'removal', 'large', 'flu
 
 
 def unit(seed: int, client: int, number: int) -> Unit:
-    """:returns: the client's unit of that number, always the same for a seed"""
+    """Return the client's unit of that number, always the same for a seed."""
     chance = Random(f'{seed}:{client}:{number}')
     commands: list[Command] = [
         ('INCR', 'order'),
@@ -82,7 +83,7 @@ def unit(seed: int, client: int, number: int) -> Unit:
 
 
 def payload(client: int, number: int, size: int) -> bytes:
-    """:returns: bytes that cannot be compressed and are the same each time"""
+    """Return bytes that cannot be compressed and are the same each time."""
     return hashlib.shake_128(b'%d:%d' % (client, number)).digest(size)
 
 
@@ -204,8 +205,9 @@ TAG = re.compile(rb'<(\d+):(\d+)>')
 class Contents:
     """What a store holds.
 
-    :ivar values: by database and key
-    :ivar expiries: Unix time in ms of those that expire
+    Attributes:
+        values: by database and key.
+        expiries: Unix time in ms of those that expire.
     """
 
     values: dict[Place, Value] = field(default_factory=dict)
@@ -296,8 +298,9 @@ def _bytes(part: str | int | bytes) -> bytes:
 class History:
     """Units in the order in which a store did them.
 
-    :param seed: of the load
-    :param names: of the units, as they stand in ``history``
+    Args:
+        seed: of the load.
+        names: of the units, as they stand in ``history``.
     """
 
     def __init__(self, seed: int, names: Sequence[str]) -> None:
@@ -307,7 +310,7 @@ class History:
         self._copies = [Contents()]  # after 0, _STEP, 2 * _STEP, ... units
 
     def contents(self, count: int) -> Contents:
-        """:returns: what a store holds after so many units, and no more"""
+        """Return what a store holds after so many units, and no more."""
         contents = Contents()
         while len(self._copies) <= count // _STEP:
             contents = self._copies[-1].copy()

@@ -22,8 +22,9 @@ PATIENCE = 60.0
 class Store:
     """`python -m rq_leveldb store` as a process.
 
-    :param directory: its data directory
-    :param fsync: everysec or always
+    Args:
+        directory: its data directory.
+        fsync: everysec or always.
     """
 
     def __init__(self, directory: Path, fsync: str) -> None:
@@ -63,7 +64,8 @@ class Store:
     def ended(self) -> int:
         """Wait until it has ended by itself.
 
-        :returns: its exit code
+        Returns:
+            Its exit code.
         """
         assert self._process is not None
         return self._process.wait(PATIENCE)
@@ -76,9 +78,10 @@ class Store:
 class Writer(threading.Thread):
     """Writes numbers 1, 2, 3, ... , each in one transaction over several types, and knows the last acknowledged one.
 
-    :param store: where
-    :param name: the beginning of its keys
-    :param payload: bytes that go with every number
+    Args:
+        store: where it writes.
+        name: what its keys begin with.
+        payload: how many bytes go with every number.
     """
 
     def __init__(self, store: Store, name: str, payload: int = 100) -> None:
@@ -122,7 +125,8 @@ class Writer(threading.Thread):
     def check(self, client: Any, at_least: int, at_most: int) -> int:
         """See that every number up to some last one is there, in everything, and nothing of a later one.
 
-        :returns: that last number
+        Returns:
+            The last number.
         """
         name = self.prefix
         last = int(client.get(f'{name}:count') or 0)

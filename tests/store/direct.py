@@ -12,9 +12,9 @@ import hiredis
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
-from rq_leveldb.store.context import Context, Services
+from rq_leveldb.store.context import Context, StoreServices
 from rq_leveldb.store.engine import Engine
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import NO_REPLY, Pieces, Reply, ReplyError, unknown_subcommand
 from rq_leveldb.store.resp import encode, encode_pieces
@@ -23,9 +23,13 @@ from rq_leveldb.store.resp import encode, encode_pieces
 class Direct:
     """A store's commands, called as functions.
 
-    :param directory: where the database is, or will be
-    :param engine: it, if it is open already
-    :ivar waiting: the last command that blocked: its keys and its attempt
+    Args:
+        directory: where the database is, or will be.
+        commands: the rows of the commands.
+        engine: the database, if it is open already.
+
+    Attributes:
+        waiting: the last command that blocked: its keys and its attempt.
     """
 
     def __init__(self, directory: Path, commands: Iterable[Command], engine: Engine | None = None) -> None:
@@ -34,8 +38,8 @@ class Direct:
         self.engine = engine or Engine(directory)
         self.keys = Keyspace(self.engine)
         self.waiting: tuple[list[bytes], Callable[[bytes], Reply]] | None = None
-        services = SimpleNamespace(block=self._block, settings=Settings(DataDirectory(directory)))
-        self.ctx = Context(self.keys, cast(ClientState, None), cast(Services, services))
+        services = SimpleNamespace(block=self._block, settings=StoreSettings(DataDirectory(directory)))
+        self.ctx = Context(self.keys, cast(ClientState, None), cast(StoreServices, services))
 
     def _block(
         self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
@@ -46,7 +50,8 @@ class Direct:
     def run(self, *argv: bytes | str | int | float) -> Reply:
         """Execute one command as a transaction of its own.
 
-        :raises ReplyError: what the client would have got as an error
+        Raises:
+            ReplyError: what the client would have got as an error.
         """
         arguments = [part if isinstance(part, bytes) else str(part).encode() for part in argv]
         command = find(self.commands, arguments)
@@ -60,7 +65,7 @@ class Direct:
         return reply
 
     def call(self, *argv: bytes | str | int | float, resp3: bool = False) -> Any:
-        """:returns: what a client reads as the reply; an error as the exception it becomes there"""
+        """Return what a client reads as the reply; an error as the exception it becomes there."""
         self.ctx.resp3 = resp3
         try:
             reply = self.run(*argv)
@@ -75,7 +80,7 @@ class Direct:
         return reader.gets()
 
     def error(self, *argv: bytes | str | int | float) -> str:
-        """:returns: the text of the error that the command has to answer"""
+        """Return the text of the error that the command has to answer."""
         try:
             self.run(*argv)
         except ReplyError as error:

@@ -1,7 +1,8 @@
-"""Send nonsense to a store for some seconds, and measure how long a neighbour waits meanwhile. Run as a program:
+"""Send nonsense to a store for some seconds, and measure how long a neighbour waits meanwhile.
 
-``python -m tests.store.fuzz_resp 600`` starts a store of its own, prints the seed, what was sent, the store's memory,
-and the neighbour's median and worst time for a PING. It ends with 1 if the store died or met a fault of its own.
+Run as a program: ``python -m tests.store.fuzz_resp 600`` starts a store of its own, prints the seed, what was sent, the
+store's memory, and the neighbour's median and worst time for a PING. It ends with 1 if the store died or met a fault of
+its own.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def fuzz(path: str, seed: int, seconds: float, sent: Synchronized[int]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """:returns: the exit code"""
+    """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('seconds', type=float, nargs='?', default=600.0)
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 32))

@@ -13,9 +13,11 @@ from tests.places import ROOT
 
 
 def run_with_mounts_of_its_own(name: str, mount: Path) -> None:
-    """
-    :param name: of a module beside this one, run as a program; it has to succeed
-    :param mount: a directory that is made for it
+    """Run a module of this directory as a program that may mount what it wants; it has to succeed.
+
+    Args:
+        name: the module's name.
+        mount: a directory that is made for its mounts.
     """
     mount.mkdir()
     inside = ['unshare', '--user', '--map-root-user', '--mount']

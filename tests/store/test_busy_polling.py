@@ -14,7 +14,7 @@ LOOKED_FOR = 0.5  # seconds
 
 
 def processor_time(pid: int) -> float:
-    """:returns: seconds that the process has had of all cores"""
+    """Return the CPU seconds that the process has used on all cores."""
     ran = 0
     for thread in Path(f'/proc/{pid}/task').iterdir():
         ran += int((thread / 'schedstat').read_text().split()[0])

@@ -17,7 +17,7 @@ from rq_leveldb.location import DataDirectory
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.durability import QUICK
 from rq_leveldb.store.engine import Engine
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.server import Server
 from rq_leveldb.store.session import Session
 
@@ -66,7 +66,7 @@ async def serving(path: Path, fsync: str = 'always') -> AsyncIterator[tuple[Held
     engine = HeldDisk(directory.database)
     loop = asyncio.get_running_loop()
     claim = Claim(directory)
-    server = Server(Settings(directory, fsync, 0.0, 0), engine, claim, loop)
+    server = Server(StoreSettings(directory, fsync, 0.0, 0), engine, claim, loop)
     listener = await loop.create_unix_server(lambda: Session(server), str(path / 'socket'))
     clients = [Client(*await asyncio.open_unix_connection(str(path / 'socket'))) for _ in range(4)]
     try:

@@ -32,7 +32,7 @@ def whole(store: Direct, key: str = 'l') -> list[bytes]:
 
 
 def records(store: Direct) -> list[bytes]:
-    """:returns: the keys of all records of values and of what is to be swept"""
+    """Return the keys of all records of values and of what is to be swept."""
     return [key for key, _ in store.engine.scan(b'A', b'\xff')]
 
 
@@ -58,7 +58,7 @@ STEPS = st.one_of(
 
 
 def apply_to(model: list[bytes], step: tuple[Any, ...]) -> list[bytes]:
-    """:returns: what the list holds after the step"""
+    """Return what the list holds after the step."""
     match step:
         case ('lpush', elements):
             return [*reversed(elements), *model]

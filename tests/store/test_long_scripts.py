@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from rq_leveldb import Redis
-from rq_leveldb.store.info import Settings
+from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.script_time import ScriptAborted, ScriptTime, TimeLimits
 
@@ -87,7 +87,7 @@ class Attention:
 
 
 def script_time(threshold: int, attention: Attention) -> ScriptTime:
-    settings = Settings(None, busy_reply_threshold=threshold)  # type: ignore[arg-type]
+    settings = StoreSettings(None, busy_reply_threshold=threshold)  # type: ignore[arg-type]
     return ScriptTime(settings, attention.pay, lambda: None, TimeLimits(reading=5, writing=300))
 
 

@@ -63,7 +63,7 @@ def test_iterators_see_everything(either: Redis) -> None:
 
 
 def blocked(redis: Redis, call: Callable[[], Any]) -> Future[Any]:
-    """:returns: what `call` will return, once it waits in the store"""
+    """Return the future of `call` as soon as it waits in the store."""
     pool = ThreadPoolExecutor(1)
     future = pool.submit(call)
     while not redis.info('clients')['blocked_clients']:

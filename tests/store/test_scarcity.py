@@ -47,7 +47,7 @@ def limit(store: Store, kind: int, value: int) -> None:
 
 
 def descriptors(store: Store) -> int:
-    """:returns: the limit with which it could open nothing more"""
+    """Return the limit with which it could open nothing more."""
     used = set(map(int, os.listdir(f'/proc/{store.pid}/fd')))
     return min(set(range(len(used) + 1)) - used)
 

@@ -36,7 +36,8 @@ def late(seconds: float) -> ReplyError | None:
 def raw_replies(directory: Path, protocol: int, commands: list[list[str]]) -> list[bytes]:
     """Send the commands one by one.
 
-    :returns: the bytes that the store answers to each
+    Returns:
+        The bytes that the store answers to each.
     """
     replies = []
     with socket.socket(socket.AF_UNIX) as sock:

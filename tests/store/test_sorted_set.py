@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Direct]:
 
 
 def records(store: Direct) -> list[bytes]:
-    """:returns: the keys of all records of values and of what is to be swept"""
+    """Return the keys of all records of values and of what is to be swept."""
     return [key for key, _ in store.engine.scan(b'A', b'\xff')]
 
 

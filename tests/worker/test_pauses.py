@@ -187,10 +187,10 @@ def test_a_store_that_is_stopped_for_longer_than_every_time_out(queue: Queue, tm
             # Whoever comes meanwhile starts no other store beside it, and says which one it is that does not answer.
             second = ours('store', '--dir', str(store_dir))
             assert second.returncode == 3
-            assert 'Another store already runs' in second.stderr
+            assert 'Another store is already running' in second.stderr
             status = ours('status', '--url', url)
             assert status.returncode == 1
-            assert f'The store (process {store}) runs and does not answer' in status.stderr
+            assert f'The store (process {store}) is running but does not answer' in status.stderr
         finally:
             os.kill(store, signal.SIGCONT)
 

@@ -1,5 +1,8 @@
-"""What the shop relies on, one function per feature. Each starts with an empty database, asserts, and returns what it
-saw, so that the same check can be compared between one place of the jobs and another."""
+"""What the shop relies on, one function per feature.
+
+Each starts with an empty database, asserts, and returns what it saw, so that the same check can be compared between
+one place of the jobs and another.
+"""
 
 from __future__ import annotations
 

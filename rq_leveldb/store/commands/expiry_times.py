@@ -17,8 +17,11 @@ def positive_time(argument: bytes, unit: int, relative: bool, now: int, command:
     """Read a time that must be positive, as SET's and GETEX's options are.
 
     Args:
+        argument: what the client sent.
         unit: milliseconds per unit.
+        relative: whether it counts from now; else from 1970.
         now: Unix time in ms.
+        command: the command's name in lower case, for the error.
 
     Returns:
         Unix time in ms.

@@ -121,6 +121,8 @@ def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
     """Do what EXPIRE and its relatives have in common.
 
     Args:
+        ctx: the command's context.
+        argv: the command's arguments.
         unit: milliseconds per unit.
         base: Unix time in ms that the argument counts from.
     """

@@ -104,6 +104,7 @@ def _as_reply(value: Any, name: str = '') -> Any:
     """Return what the catalogue has, in the types that Redis gives it.
 
     Args:
+        value: a part of the catalogue, as JSON has it.
         name: under which it stands.
     """
     if isinstance(value, dict):

@@ -46,6 +46,7 @@ class ScanOptions:
         """Read the cursor and the options behind it.
 
         Args:
+            argv: all arguments of the command.
             cursor_at: index of the cursor in `argv`; the options follow.
             flags: options of the command without a value, in upper case.
             with_type: whether the command knows TYPE.
@@ -79,6 +80,7 @@ class ScanOptions:
         return cls(int(cursor), count, glob, type_name, frozenset(given))
 
     def matches(self, element: bytes) -> bool:
+        """Return whether MATCH lets an element through; without MATCH all of them pass."""
         return self.glob is None or self.glob.matches(element)
 
 

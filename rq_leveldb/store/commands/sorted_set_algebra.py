@@ -57,7 +57,10 @@ class _Combination:
         """Read the keys and the options behind them.
 
         Args:
+            ctx: the command's context.
+            argv: all arguments of the command.
             start: index of the number of keys: 1, or 2 where the result is stored.
+            operation: what is made of the operands.
         """
         operands, index = _operands(ctx, argv, start)
         weights = [1.0] * len(operands)

@@ -44,9 +44,11 @@ class _Range:
         """Read the bounds and the options behind them.
 
         Args:
+            argv: all arguments of the command.
             start: index of the first bound.
             by: RANK, SCORE or LEX where the command's name says it.
             reverse: where the command's name says it.
+            store: whether the result is stored, as ZRANGESTORE does.
         """
         chosen = by
         backwards = bool(reverse)

@@ -51,6 +51,11 @@ class Trimming:
     limit: int
 
     def apply(self, stream: Stream) -> int:
+        """Trim a stream.
+
+        Returns:
+            How many entries were removed.
+        """
         if self.length is not None:
             return stream.trim_to_length(self.length, self.limit)
         return stream.trim_to_id(self.id_ or MIN_ID, self.limit)
@@ -272,6 +277,7 @@ def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
     """Make the reply of the first of these entries.
 
     Args:
+        entries: in the order of the reply.
         count: how many at most, not positive for all.
     """
     return [entry_reply(entry) for entry in (islice(entries, count) if count > 0 else entries)]

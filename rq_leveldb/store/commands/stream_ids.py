@@ -31,6 +31,7 @@ def parse_id(text: bytes, missing_seq: int = 0) -> StreamId:
     """Read an id.
 
     Args:
+        text: ``ms-seq`` or ``ms``.
         missing_seq: the sequence number of an id that is only milliseconds.
     """
     if len(text) > 127:

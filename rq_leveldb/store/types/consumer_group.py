@@ -85,8 +85,11 @@ class Group:
         """Make a group.
 
         Args:
+            overlay: where its records go.
             version: the stream's.
             name: of a group that does not exist.
+            last: the id up to which nothing will be delivered.
+            read: how many entries have been delivered, None if that is not known.
         """
         group = cls(overlay, version, name, overlay.new_version(), last, read, 0)
         overlay.put(encoding.group_pending(version, group.number) + encoding.BEHIND_STREAM_IDS, b'')
@@ -95,11 +98,13 @@ class Group:
 
     @classmethod
     def load(cls, overlay: Overlay, version: int, name: bytes) -> Group | None:
+        """Return a stream's group by its name, None if there is none."""
         record = overlay.get(encoding.stream_groups(version) + name)
         return None if record is None else cls(overlay, version, name, *encoding.read_group_record(record))
 
     @classmethod
     def load_all(cls, overlay: Overlay, version: int) -> list[Group]:
+        """Return all groups of a stream, by name."""
         prefix = encoding.stream_groups(version)
         return [
             cls(overlay, version, key[len(prefix) :], *encoding.read_group_record(record))
@@ -117,6 +122,7 @@ class Group:
                 self._overlay.put(prefix + consumer.name, record)
 
     def destroy(self) -> None:
+        """Remove the group with its consumers and pending entries."""
         overlay = self._overlay
         for prefix in (
             encoding.group_consumers(self._version, self.number),
@@ -130,6 +136,7 @@ class Group:
     # -- consumers
 
     def consumer(self, name: bytes) -> Consumer | None:
+        """Return a consumer by its name, None if there is none."""
         if name in self._consumers:
             return self._consumers[name]
         record = self._overlay.get(encoding.group_consumers(self._version, self.number) + name)
@@ -141,6 +148,7 @@ class Group:
         """Make a consumer.
 
         Args:
+            name: of a consumer that does not exist.
             now: Unix time in ms.
         """
         consumer = self._consumers[name] = Consumer(name, now, None, 0)
@@ -166,6 +174,7 @@ class Group:
     # -- pending entries
 
     def pending_entry(self, id_: StreamId) -> Pending | None:
+        """Return what is known about a pending entry, None if it is not pending."""
         record = self._overlay.get(encoding.group_pending(self._version, self.number) + encoding.stream_id(*id_))
         return None if record is None else Pending(*encoding.read_pending_record(record))
 
@@ -208,6 +217,8 @@ class Group:
         """Let an entry be pending at a consumer, wherever it was pending before.
 
         Args:
+            id_: the entry's id.
+            consumer: who has it now.
             delivered: Unix time in ms.
             times: how often it has been delivered now.
         """

@@ -22,6 +22,8 @@ MAX_SMALL_BYTES = 4096
 
 
 class Hash(Value):
+    """A hash, small or large."""
+
     __slots__ = ('_bytes', '_count', '_fields')
     type_name = 'hash'
 
@@ -33,6 +35,11 @@ class Hash(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Hash:
+        """Return the hash that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record says what cannot be.
+        """
         if record[0] == encoding.TYPE_SMALL_HASH:
             self = cls(overlay, 0)
             self._fields = encoding.read_small_hash(record)
@@ -46,6 +53,7 @@ class Hash(Value):
         return self
 
     def record(self) -> bytes:
+        """Return the meta record."""
         if self._fields is not None:
             body = encoding.small_hash_body(self._fields)
             return encoding.meta_record(encoding.TYPE_SMALL_HASH, self.expire, self.indexed, body)
@@ -53,12 +61,15 @@ class Hash(Value):
         return encoding.meta_record(encoding.TYPE_LARGE_HASH, self.expire, self.indexed, body)
 
     def is_empty(self) -> bool:
+        """Return whether the hash has no fields."""
         return not self._fields if self._fields is not None else self._count == 0
 
     def has_members(self) -> bool:
+        """Return whether there are fields outside of the meta record."""
         return self._fields is None and self._count > 0
 
     def encoding_name(self, layout: Layout) -> bytes:
+        """Return what OBJECT ENCODING answers: ``listpack`` or ``hashtable``."""
         if len(self) > layout.hash_max_listpack_entries:
             return b'hashtable'
         most = layout.hash_max_listpack_value
@@ -69,6 +80,7 @@ class Hash(Value):
         return len(self._fields) if self._fields is not None else self._count
 
     def get(self, field: bytes) -> bytes | None:
+        """Return a field's value, None if there is no such field."""
         if self._fields is not None:
             return self._fields.get(field)
         return self.overlay.get(encoding.hash_field(self.version, field))

@@ -63,10 +63,20 @@ def _fill_parts(
 def _fill(
     overlay: Overlay, version: int, level: int, block: int, count: int, start: int, stop: int, holes: bool
 ) -> int:
-    """Return how many it has now.
+    """Let the positions of one block with start <= position < stop all be holes, or none of them.
 
     Args:
-        count: how many holes the block has.
+        overlay: where the block's record is.
+        version: the list's incarnation.
+        level: the block's level.
+        block: its number.
+        count: how many holes it has.
+        start: may lie before the block.
+        stop: may lie behind it.
+        holes: whether they become holes.
+
+    Returns:
+        How many holes it has now.
     """
     size = SIZES[level]
     key = encoding.list_holes(version, level, block)
@@ -95,6 +105,8 @@ def mark(overlay: Overlay, version: int, positions: list[int]) -> None:
     """Let many positions be holes, which they are not yet: much cheaper than one by one.
 
     Args:
+        overlay: where the list's records are.
+        version: the list's incarnation.
         positions: in order.
     """
     shift = SHIFTS[TOP]
@@ -126,10 +138,20 @@ def _mark_parts(
 def _mark(
     overlay: Overlay, version: int, level: int, block: int, count: int, positions: list[int], start: int, end: int
 ) -> int:
-    """Return how many it has now.
+    """Let positions of one block be holes, which they are not yet.
 
     Args:
-        count: how many holes the block has.
+        overlay: where the block's record is.
+        version: the list's incarnation.
+        level: the block's level.
+        block: its number.
+        count: how many holes it has.
+        positions: in order; positions[start:end] lie in the block.
+        start: index of the first that does.
+        end: index behind the last.
+
+    Returns:
+        How many holes it has now.
     """
     key = encoding.list_holes(version, level, block)
     new = count + end - start
@@ -175,9 +197,12 @@ def before(overlay: Overlay, version: int, head: int, position: int) -> int:
 
 
 def select(overlay: Overlay, version: int, head: int, index: int) -> int:
-    """Return its position, in O(log n).
+    """Return the position of the element at an index, in O(log n).
 
     Args:
+        overlay: where the list's records are.
+        version: the list's incarnation.
+        head: no element is before this position.
         index: of an element that exists, from 0.
     """
     block = head >> SHIFTS[TOP]

@@ -29,6 +29,8 @@ _MANY_HOLES = 4
 
 
 class List(Value):
+    """A list."""
+
     __slots__ = ('_count', '_head', '_tail')
     type_name = 'list'
 
@@ -39,6 +41,11 @@ class List(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> List:
+        """Return the list that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record says what cannot be.
+        """
         encoding.check_large(record)
         version, head, tail, count = encoding.read_list_body(record)
         self = cls(overlay, version)
@@ -46,13 +53,16 @@ class List(Value):
         return self
 
     def record(self) -> bytes:
+        """Return the meta record."""
         body = encoding.list_body(self.version, self._head, self._tail, self._count)
         return encoding.meta_record(encoding.TYPE_LIST, self.expire, self.indexed, body)
 
     def is_empty(self) -> bool:
+        """Return whether the list has no elements."""
         return self._count == 0
 
     def encoding_name(self, layout: Layout) -> bytes:
+        """Return what OBJECT ENCODING answers: ``listpack`` or ``quicklist``."""
         most, bytes_ = layout.list_limits()
         if self._count > min(most, bytes_ // 2):
             return b'quicklist'
@@ -65,24 +75,28 @@ class List(Value):
     # -- the ends
 
     def push_left(self, element: bytes) -> None:
+        """Add an element before the first."""
         position = self._head - 1
         self._put(position, element)
         self._head = position
         self._count += 1
 
     def push_right(self, element: bytes) -> None:
+        """Add an element behind the last."""
         position = self._tail
         self._put(position, element)
         self._tail = position + 1
         self._count += 1
 
     def push(self, element: bytes, left: bool) -> None:
+        """Add an element at one of the ends."""
         if left:
             self.push_left(element)
         else:
             self.push_right(element)
 
     def pop_left(self) -> bytes | None:
+        """Remove and return the first element, None if the list is empty."""
         if not self._count:
             return None
         position = self._head
@@ -100,6 +114,7 @@ class List(Value):
         return stored[_ELEMENT:]
 
     def pop_right(self) -> bytes | None:
+        """Remove and return the last element, None if the list is empty."""
         if not self._count:
             return None
         position = self._tail - 1
@@ -117,6 +132,7 @@ class List(Value):
         return stored[_ELEMENT:]
 
     def pop(self, left: bool) -> bytes | None:
+        """Remove and return the element at one of the ends, None if the list is empty."""
         return self.pop_left() if left else self.pop_right()
 
     # -- by index
@@ -134,10 +150,14 @@ class List(Value):
         return self._stored(encoding.list_position(self.version, self._position(index)))[_ELEMENT:]
 
     def set(self, index: int, element: bytes) -> bool:
-        """Return whether there is such an index.
+        """Replace the element at an index.
 
         Args:
             index: from the end if negative.
+            element: the new one.
+
+        Returns:
+            Whether there is such an index.
         """
         if index < 0:
             index += self._count
@@ -150,10 +170,11 @@ class List(Value):
         return True
 
     def range(self, start: int, stop: int) -> list[bytes]:
-        """Return the elements of a range.
+        """Return the elements of a range, with 0 <= start <= stop <= length.
 
         Args:
-            start: 0 <= start <= stop <= length; `stop` is exclusive.
+            start: index of the first.
+            stop: index behind the last.
         """
         count = stop - start
         if count <= 0:
@@ -206,6 +227,7 @@ class List(Value):
         """Return the elements that were removed, from the end on.
 
         Args:
+            left: whether from the beginning; else from the end.
             count: at most the length.
         """
         if count <= _FEW:
@@ -258,6 +280,7 @@ class List(Value):
         """Return the indices at which the element stands, counted from the beginning; ends when the list changes.
 
         Args:
+            element: what is looked for.
             reverse: from the end.
             limit: look only at so many elements, 0 for all.
         """
@@ -273,10 +296,14 @@ class List(Value):
             yield self._index(position)
 
     def remove(self, element: bytes, count: int) -> int:
-        """Return how many were removed.
+        """Remove an element wherever it stands.
 
         Args:
+            element: what is removed.
             count: how many at most, from the end if negative, 0 for all.
+
+        Returns:
+            How many were removed.
         """
         positions = list(islice(self._positions(element, count < 0), min(abs(count), self._count) or None))
         if len(positions) > _FEW:
@@ -362,7 +389,9 @@ class List(Value):
         """Remove some occurrences of an element that occurs more than once.
 
         Args:
-            positions: where the element stands, in order: its first occurrences, or its last.
+            element: the element.
+            positions: where it stands, in order: its first occurrences, or its last.
+            last: which of the two they are.
         """
         version, overlay = self.version, self.overlay
         identity = encoding.list_element_id(element)

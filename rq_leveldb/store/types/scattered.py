@@ -25,6 +25,8 @@ def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[
     """Return checksums, members and their values, as they are now.
 
     Args:
+        overlay: where the records are.
+        prefix: of the keys, up to the checksum.
         position: the least checksum wanted.
     """
     size = len(prefix)
@@ -40,6 +42,8 @@ def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[in
     """One step of HSCAN or SSCAN.
 
     Args:
+        overlay: where the records are.
+        prefix: of the keys, up to the checksum.
         position: where the step before ended, 0 for the first.
         count: about how many members.
 
@@ -61,6 +65,8 @@ def draw(overlay: Overlay, prefix: bytes, count: int) -> list[tuple[bytes, bytes
     """Return so many different members with their values, or all that there are; neighbours from a random place.
 
     Args:
+        overlay: where the records are.
+        prefix: of the keys, up to the checksum.
         count: how many.
     """
     size = len(prefix) + encoding.CHECKSUM_SIZE

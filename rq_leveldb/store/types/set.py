@@ -21,6 +21,8 @@ MAX_SMALL_BYTES = 4096
 
 
 class Set(Value):
+    """A set, small or large."""
+
     __slots__ = ('_bytes', '_count', '_members')
     type_name = 'set'
 
@@ -32,6 +34,11 @@ class Set(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Set:
+        """Return the set that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record says what cannot be.
+        """
         if record[0] == encoding.TYPE_SMALL_SET:
             self = cls(overlay, 0)
             self._members = encoding.read_small_set(record)
@@ -45,6 +52,7 @@ class Set(Value):
         return self
 
     def record(self) -> bytes:
+        """Return the meta record."""
         if self._members is not None:
             body = encoding.strings_body(list(self._members))
             return encoding.meta_record(encoding.TYPE_SMALL_SET, self.expire, self.indexed, body)
@@ -52,12 +60,15 @@ class Set(Value):
         return encoding.meta_record(encoding.TYPE_SET, self.expire, self.indexed, body)
 
     def is_empty(self) -> bool:
+        """Return whether the set has no members."""
         return not self._members if self._members is not None else self._count == 0
 
     def has_members(self) -> bool:
+        """Return whether there are members outside of the meta record."""
         return self._members is None and self._count > 0
 
     def encoding_name(self, layout: Layout) -> bytes:
+        """Return what OBJECT ENCODING answers: ``intset``, ``listpack`` or ``hashtable``."""
         if len(self) <= layout.set_max_intset_entries and all(map(is_integer, self)):
             return b'intset'
         if len(self) > layout.set_max_listpack_entries:

@@ -41,6 +41,8 @@ def score_bounds(low: float, low_exclusive: bool, high: float, high_exclusive: b
 
 
 class SortedSet(Value):
+    """A sorted set."""
+
     __slots__ = ('_ceiling', '_ceiling_is_entry', '_count', '_floor', '_floor_is_entry')
     type_name = 'zset'
 
@@ -54,6 +56,11 @@ class SortedSet(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> SortedSet:
+        """Return the sorted set that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record says what cannot be.
+        """
         encoding.check_large(record)
         version, count, floor = encoding.read_sorted_set_body(record)
         self = cls(overlay, version)
@@ -61,13 +68,16 @@ class SortedSet(Value):
         return self
 
     def record(self) -> bytes:
+        """Return the meta record."""
         body = encoding.sorted_set_body(self.version, self._count, self._floor)
         return encoding.meta_record(encoding.TYPE_SORTED_SET, self.expire, self.indexed, body)
 
     def is_empty(self) -> bool:
+        """Return whether the set has no members."""
         return self._count == 0
 
     def encoding_name(self, layout: Layout) -> bytes:
+        """Return what OBJECT ENCODING answers: ``listpack`` or ``skiplist``."""
         if self._count > layout.zset_max_listpack_entries:
             return b'skiplist'
         most = layout.zset_max_listpack_value
@@ -79,6 +89,7 @@ class SortedSet(Value):
     # -- by member
 
     def score(self, member: bytes) -> float | None:
+        """Return a member's score, None if there is no such member."""
         stored = self.overlay.get(encoding.sorted_set_member(self.version, member))
         return None if stored is None else read_score(stored)
 
@@ -249,10 +260,12 @@ class SortedSet(Value):
         return len(found)
 
     def by_rank(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
-        """Return the entries of these ranks as they are now.
+        """Return the entries of these ranks as they are now, with 0 <= start <= stop <= length.
 
         Args:
-            start: 0 <= start <= stop <= length; `stop` is exclusive; both counted from the high end if `reverse`.
+            start: rank of the first.
+            stop: rank behind the last.
+            reverse: whether ranks are counted from the high end.
         """
         if start >= stop:
             return iter(())
@@ -291,6 +304,7 @@ class SortedSet(Value):
         Args:
             low: None for no bound.
             high: likewise.
+            reverse: from the high end.
         """
         if not self._count:
             return iter(())

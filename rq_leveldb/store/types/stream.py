@@ -38,6 +38,7 @@ def next_id(id_: StreamId) -> StreamId | None:
 
 
 def previous_id(id_: StreamId) -> StreamId | None:
+    """Return the greatest smaller id, None before the first."""
     ms, seq = id_
     if seq > 0:
         return ms, seq - 1
@@ -77,6 +78,11 @@ class Stream(Value):
 
     @classmethod
     def load(cls, overlay: Overlay, record: bytes) -> Stream:
+        """Return the stream that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record says what cannot be.
+        """
         body = encoding.read_stream_body(record)
         encoding.check_number(body.added)
         self = cls(overlay, body.version)
@@ -96,6 +102,7 @@ class Stream(Value):
         return self
 
     def record(self) -> bytes:
+        """Return the meta record."""
         entries = self._entries
         version = self.version if entries is None else 0
         body = encoding.stream_body(
@@ -107,12 +114,15 @@ class Stream(Value):
         return encoding.meta_record(encoding.TYPE_SMALL_STREAM, self.expire, self.indexed, body)
 
     def is_empty(self) -> bool:
+        """Return False: a stream without entries is a value too."""
         return False
 
     def has_members(self) -> bool:
+        """Return whether the stream is large: its entries and groups are outside of the meta record."""
         return self._entries is None
 
     def encoding_name(self, layout: Layout) -> bytes:
+        """Return what OBJECT ENCODING answers: ``stream``."""
         return b'stream'
 
     def __len__(self) -> int:
@@ -162,20 +172,24 @@ class Stream(Value):
         )
 
     def ids(self, start: StreamId = MIN_ID, stop: StreamId = MAX_ID, reverse: bool = False) -> Iterator[StreamId]:
+        """Return the ids with start <= id <= stop, as they are now."""
         return (encoding.read_stream_id(key) for key, _ in self._records(start, stop, reverse))
 
     def first_id(self) -> StreamId | None:
+        """Return the least id, None if there are no entries."""
         if self._count == 0:
             return None
         return next(self.ids(), None)
 
     def last_entry(self) -> Entry | None:
+        """Return the entry with the greatest id, None if there are no entries."""
         return next(self.range(MIN_ID, MAX_ID, reverse=True), None)
 
     def trim_to_length(self, length: int, limit: int) -> int:
         """Remove the oldest entries but `length`.
 
         Args:
+            length: how many entries stay.
             limit: how many to remove at most, 0 for any number.
 
         Returns:
@@ -278,6 +292,7 @@ class Stream(Value):
     # -- consumer groups
 
     def group(self, name: bytes) -> Group | None:
+        """Return a consumer group by its name, None if there is none."""
         if self._entries is not None:
             return None
         return Group.load(self.overlay, self.version, name)
