@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import options, render
+from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreInUse
 from rq_leveldb.location import DataDirectory, is_redis_url, parse
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from rq_leveldb.store.finding import Finding
 
 __all__ = ['check']
-
-_SHOWN_AFTER = 2.0
-"""Seconds after which a terminal shows the progress."""
 
 _EPILOG = """\b
 Without --fix nothing is changed; the report says what --fix would do:
@@ -58,8 +54,12 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
     from rq_leveldb.store.check import check as look
 
     try:
-        with _Shown() as shown:
-            report = look(directory, fix=fix, progress=shown.progress) if exists else Report([])
+        with Progress() as shown:
+
+            def progress(what: str, done: int, size: int) -> None:
+                shown.show(f'Reading {what}', done, size)
+
+            report = look(directory, fix=fix, progress=progress) if exists else Report([])
     except StoreInUse as error:
         error.advice = 'Stop it first: rq-leveldb stop. Clients start it again.'
         render.fail(error)
@@ -69,41 +69,6 @@ def check(url: str | None, fix: bool, as_json: bool) -> None:
     else:
         _show(report, directory)
     sys.exit(0 if report.sound or report.kept is not None else 1)
-
-
-class _Shown:
-    """A progress bar on a terminal, if the check takes long."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._stack = ExitStack()
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Shown:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def progress(self, what: str, done: int, size: int) -> None:
-        """Show the progress.
-
-        Args:
-            what: what is being read.
-            done: how much of it was read, in its own units.
-            size: how much there is.
-        """
-        if self._bar is None:
-            if not sys.stderr.isatty() or time.monotonic() - self._started < _SHOWN_AFTER:
-                return
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = self._stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(f'Reading {what}')
-        self._bar.update(self._tasks[what], completed=done, total=size)
 
 
 def _described(report: Report, directory: DataDirectory) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import render
+from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
 
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from rq_leveldb.migrate import Notes, Outcome, Plan
 
 __all__ = ['migrate']
-
-_SHOWN_AFTER = 2.0
-"""Seconds after which it is shown how far it is."""
-
-_LINE_EVERY = 10.0
-"""Seconds between two lines of progress in a pipe."""
 
 _SOME = 20
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
@@ -77,8 +70,8 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
 
     report: dict[str, Any] = {'source': mask_password(source), 'target': mask_password(target)}
     with (
-        _Shown() as shown,
-        Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.progress) as migration,
+        Progress('keys') as shown,
+        Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.show) as migration,
     ):
         plan = migration.plan()
         if plan.is_done and not plan.obstacles:
@@ -270,63 +263,3 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         if not is_move:
             click.echo(f'Nothing was removed from {mask_password(source)}.')
         click.echo(f'Use it with RQ_LEVELDB_URL={mask_password(target)}')
-
-
-class _Shown:
-    """How far it is, if it takes long: a bar on a terminal, now and then a line in a pipe."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._said = self._started
-        self._stack = ExitStack()
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Shown:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def pause(self) -> None:
-        """Take the bar away, for something to be printed; the next progress shows another."""
-        self._stack.close()
-        self._bar = None
-        self._tasks = {}
-
-    def progress(self, what: str, done: int, size: int) -> None:
-        """Show how far it is.
-
-        Args:
-            what: is done.
-            done: of how many keys.
-            size: how many there are.
-        """
-        now = time.monotonic()
-        if now - self._started < _SHOWN_AFTER:
-            return
-        if not sys.stderr.isatty():
-            if now - self._said >= _LINE_EVERY:
-                self._said = now
-                click.echo(f'{what}: {done:,} of {size:,} keys', err=True)
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = self._stack.enter_context(
-                Progress(
-                    TextColumn('{task.description}'),
-                    BarColumn(),
-                    MofNCompleteColumn(),
-                    TextColumn('{task.fields[rate]}'),
-                    TimeRemainingColumn(),
-                    console=Console(stderr=True),
-                    transient=True,
-                )
-            )
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=size, rate='')
-        task = self._tasks[what]
-        speed = next((one.speed for one in self._bar.tasks if one.id == task), None)
-        self._bar.update(task, completed=done, total=size, rate=f'{speed:,.0f} keys/s' if speed else '')
