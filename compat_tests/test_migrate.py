@@ -557,7 +557,7 @@ def test_two_migrations_at_once_are_refused(places: Places) -> None:
 def test_a_terminal_shows_how_far_it_is(places: Places) -> None:
     many(places.old)
     main, terminal = pty.openpty()
-    program = 'import sys; from rq_leveldb.cli import main, migrate; migrate._SHOWN_AFTER = 0; sys.exit(main.main())'
+    program = 'import sys; from rq_leveldb.cli import main, progress; progress._SHOWN_AFTER = 0; sys.exit(main.main())'
     process = subprocess.Popen(
         [sys.executable, '-c', program, 'migrate', places.source, places.target],
         stdout=subprocess.DEVNULL,
