@@ -4,9 +4,9 @@ Lua 5.1 as Redis has it (lupa's ``lua51``; LuaJIT's count hook does not see comp
 What scripts see is made in ``lua/sandbox.lua``, from names that are listed there. The limits:
 
 * Memory: an allocator with a cap. Lua reports a failed allocation by a long jump, which must not happen where lupa is
-  not prepared for it (it aborts the process, or leaves the GIL taken). So the cap is raised by the size of a script's
-  arguments, a script close to its cap may no longer call Python, and a reply that might not fit ends the script instead
-  of being handed over.
+  not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by the size
+  of a script's arguments, a script close to its cap may no longer call Python, and a reply that might not fit ends the
+  script instead of being handed over.
 * Time: a count hook, and each command, check every few milliseconds whether the script may continue
   (``script_time.py``). A script cannot catch its abort with pcall. There are no coroutines, since a hook does not see
   into them. Nor does it see into C functions: those that may take long (sorting, moving, patterns) are replaced.
