@@ -51,12 +51,12 @@ class DatabaseFiles:
         self._log = self._newest_log()
 
     def loss(self) -> str:
-        """Look; while nothing in the directory changes this costs one call of stat.
+        """Check the files; while nothing in the directory changes, this costs one call of stat.
 
-        A log that was removed is made up for as long as all else is there, since what it held is also in memory.
+        A removed log is made up for if everything else exists, since its contents are also in memory.
 
         Returns:
-            What became of a file that is needed, for people; '' if all are there, or nobody can tell.
+            What happened to a file that is needed, in words; '' if all exist, or it cannot be determined.
         """
         try:
             status = os.stat(self._directory)
@@ -76,7 +76,7 @@ class DatabaseFiles:
                 return loss
         live = self._live()
         there = set(self._numbered(manifest.TABLE_SUFFIXES))
-        # What a compaction removed in between is no longer live.
+        # A table that a compaction removed in between is no longer live.
         missing = live - there and live - there & self._live()
         if missing:
             return f'the table {min(missing)} is no longer in {self._directory}'

@@ -90,15 +90,15 @@ def _shorten(path: Path, size: int) -> None:
 
 
 def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
-    """Return what is alive, by a MANIFEST whose files are all there."""
+    """Return the live files according to a MANIFEST whose files all exist."""
     first: errors.CorruptDatabase | None = None
     named: Path | None = None
     try:
         named = manifest.current(database)
     except (Fault, FileNotFoundError) as error:
         first = errors.CorruptDatabase(str(database / 'CURRENT'), title=f'A file of the database is damaged ({error})')
-    # The name in CURRENT is changed last, and before the files that it needed are removed: what a file system does in
-    # another order leaves it with the older one.
+    # CURRENT is changed last, and before the files that the old MANIFEST needed are removed. A file system that
+    # reorders these steps is left with the older one.
     others = sorted(database.glob('MANIFEST-*'), reverse=True)
     for path in dict.fromkeys(([named] if named is not None else []) + others):
         try:
