@@ -107,7 +107,7 @@ class _Part:
 
 
 def _split(pattern: bytes) -> list[list[bytes]]:
-    """Return what stands between the stars: for each part, for each byte of a text, a regular expression."""
+    """Return the parts between the stars: for each part, a regular expression for each byte."""
     segments: list[list[bytes]] = [[]]
     index = 0
     size = len(pattern)

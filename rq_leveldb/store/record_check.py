@@ -523,7 +523,7 @@ class _Reader:
             members.others += 1
 
     def _holes(self, level: int, block: int, value: bytes) -> None:
-        """Check that a block has as many holes as the block above records for it."""
+        """Add up the holes of a block, which must equal what the block above records for it."""
         members = self.members
         if level == 1:
             number = encoding.read_u64(value).bit_count()
@@ -612,7 +612,7 @@ class _Reader:
         self.members.problem = self.members.problem or problem
 
     def finish(self) -> None:
-        """Finish after the last record."""
+        """Check the totals after the last record."""
         members = self.members
         try:
             self._finish_element()
