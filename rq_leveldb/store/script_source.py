@@ -33,10 +33,10 @@ def says_readonly(source: bytes) -> bool:
 
 
 def parse(source: bytes) -> Script:
-    """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
+    """Parse the first line, which may declare flags: ``#!lua flags=no-writes``.
 
     Raises:
-        ReplyError: in Redis' words.
+        ReplyError: in Redis's words.
     """
     if source[:2] != b'#!':
         return Script(source, False)

@@ -1,4 +1,4 @@
-"""Commands of the server group that look for what is slow or large: SLOWLOG, LATENCY, MEMORY, MONITOR, DEBUG."""
+"""Commands of the server group for finding what is slow or large: SLOWLOG, LATENCY, MEMORY, MONITOR, DEBUG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of the sorted set group that combine several: unions, intersections, differences."""
+"""Commands of the sorted set group that combine several sets: unions, intersections, differences."""
 
 from __future__ import annotations
 
