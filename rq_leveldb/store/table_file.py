@@ -33,7 +33,7 @@ class Block:
     Args:
         start: where it begins in the file.
         size: bytes, without its checksum.
-        separator: no key in it is greater than this one, which has LevelDB's bytes behind it.
+        separator: no key in the block is greater; with LevelDB's bytes appended.
         reason: what is wrong with it; '' if nothing is.
     """
 
