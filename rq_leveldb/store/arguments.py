@@ -1,4 +1,4 @@
-"""Arguments as Redis reads them: integers, floats, ranges of scores, time-outs."""
+"""Parsing arguments as Redis does: integers, floats, score ranges, time-outs."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ MAX_INTEGER = (1 << 63) - 1
 _INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
 FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
 _HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?', re.I)
-# A number too large or too small to be written as a double comes out as infinity or 0, though it is neither.
+# A number too large or too small for a double is parsed as infinity or 0, though it is neither.
 _OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 
 
 def integer(argument: bytes, error: str = '') -> int:
-    """Read a whole number of 64 bits, written the one way that Redis accepts: no plus, no leading zero.
+    """Read a 64-bit integer in the one notation that Redis accepts: no plus, no leading zero.
 
     Args:
         argument: what the client sent.
-        error: the error's text, where the command has one of its own.
+        error: the error's text, if the command has its own.
 
     Raises:
-        ReplyError: It is no such number.
+        ReplyError: it is not such a number.
     """
     if _INTEGER.fullmatch(argument):
         number = int(argument)
@@ -48,10 +48,10 @@ def integer(argument: bytes, error: str = '') -> int:
 
 
 def small_integer(argument: bytes) -> int:
-    """Read a whole number of 32 bits.
+    """Read a 32-bit integer.
 
     Raises:
-        ReplyError: as `integer`, and in words of its own for a number that does not fit into 32 bits.
+        ReplyError: as for `integer`, with a separate text for a number that does not fit into 32 bits.
     """
     number = integer(argument)
     if not -(1 << 31) <= number < 1 << 31:
@@ -63,7 +63,7 @@ def database(argument: bytes) -> int:
     """Read the number of a database.
 
     Raises:
-        ReplyError: There is no such one.
+        ReplyError: there is no such database.
     """
     number = small_integer(argument)
     if not 0 <= number < DATABASES:
@@ -72,7 +72,7 @@ def database(argument: bytes) -> int:
 
 
 def is_integer(argument: bytes) -> bool:
-    """Return whether Redis would read this as a whole number of 64 bits; see `integer`."""
+    """Return whether Redis would read this as a 64-bit integer; see `integer`."""
     return bool(_INTEGER.fullmatch(argument)) and MIN_INTEGER <= int(argument) <= MAX_INTEGER
 
 
@@ -100,14 +100,14 @@ def _number(argument: bytes) -> float:
 
 
 def score_bound(argument: bytes) -> tuple[float, bool]:
-    """Read a bound of scores, exclusive with a parenthesis: ``(1.5``.
+    """Read a score bound, exclusive with a parenthesis: ``(1.5``.
 
     Raises:
         ReplyError: as ZRANGEBYSCORE does.
     """
     exclusive = argument[:1] == b'('
     number = (argument[1:] if exclusive else argument) or b'0'
-    # Unlike a score, a bound is not hexadecimal.
+    # Unlike a score, a bound cannot be hexadecimal.
     if not FLOAT.fullmatch(number):
         raise ReplyError('ERR min or max is not a float')
     return float(number), exclusive
@@ -150,7 +150,7 @@ def _check_timeout(time: float, most: int) -> None:
 
 
 def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
-    """Return start and end (exclusive) within 0..length; equal if nothing lies between.
+    """Return start and end (exclusive) within 0..length; equal if the range is empty.
 
     Args:
         start: first index, from the end if negative.
@@ -168,10 +168,10 @@ def slice_bounds(start: int, stop: int, length: int) -> tuple[int, int]:
 
 
 class Options:
-    """A cursor over the options of a command, which stand in any order and case.
+    """A cursor over the options of a command, in any order and case.
 
-    Iterating gives each option in upper case; the methods read what belongs to it. Whatever is missing is a syntax
-    error, as in Redis.
+    Iterating gives each option in upper case; the methods read its values. A missing value is a syntax error, as in
+    Redis.
 
     Args:
         argv: all arguments of the command.
@@ -188,15 +188,15 @@ class Options:
         return map(bytes.upper, self._rest)
 
     def left(self) -> int:
-        """Return how many arguments come."""
+        """Return how many arguments are left."""
         return length_hint(self._rest)
 
     def last(self) -> bytes:
-        """Return the argument that was read last, as it was sent."""
+        """Return the last argument read, as it was sent."""
         return self._argv[-1 - self.left()]
 
     def flags(self, names: frozenset[bytes]) -> set[bytes]:
-        """Read options as long as they are among these, which stand alone."""
+        """Read options without a value as long as they are among these."""
         given: set[bytes] = set()
         for option in self:
             if option not in names:
@@ -206,7 +206,7 @@ class Options:
         return given
 
     def values_of(self, name: bytes) -> Iterator[bytes]:
-        """Read the values of the only option that the command has, as often as it is given."""
+        """Read the values of the command's only option, as often as it is given."""
         for option in self:
             if option != name:
                 raise syntax_error()
@@ -234,10 +234,10 @@ class Options:
         return found
 
     def integer(self) -> int:
-        """Read a whole number of 64 bits.
+        """Read a 64-bit integer.
 
         Raises:
-            ReplyError: there is none, or it is no such number.
+            ReplyError: there is none, or it is not such a number.
         """
         return integer(self.value())
 
@@ -249,19 +249,19 @@ class Options:
         return word
 
     def rest(self) -> list[bytes]:
-        """Read everything that comes."""
+        """Read all remaining arguments."""
         return list(self._rest)
 
 
 def positive(argument: bytes, error: str = '') -> int:
-    """Read a whole number that is not negative.
+    """Read an integer that is not negative.
 
     Args:
         argument: what the client sent.
-        error: the error's text, where the command has one of its own.
+        error: the error's text, if the command has its own.
 
     Raises:
-        ReplyError: It is no such number.
+        ReplyError: it is not such a number.
     """
     if not is_integer(argument) or argument[:1] == b'-':
         raise ReplyError(error) if error else not_positive()
@@ -273,10 +273,10 @@ def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
 
     Args:
         argv: all arguments of the command.
-        index: where the number stands.
+        index: index of the number.
 
     Returns:
-        The keys, and the index behind them.
+        The keys, and the index after them.
 
     Raises:
         ReplyError: the number is not positive, or there are fewer keys.
@@ -291,10 +291,10 @@ def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
 
 
 def pop_count(argv: list[bytes], index: int) -> int:
-    """Read ``[COUNT count]``, as LMPOP and ZMPOP end in it.
+    """Read the trailing ``[COUNT count]`` of LMPOP and ZMPOP.
 
     Returns:
-        1 if it is not there.
+        The count, 1 if not given.
     """
     count: int | None = None
     for text in Options(argv, index).values_of(b'COUNT'):
@@ -307,10 +307,10 @@ def pop_count(argv: list[bytes], index: int) -> int:
 
 
 def limit_option(argv: list[bytes], index: int) -> int | None:
-    """Read ``[LIMIT limit]``, as SINTERCARD and ZINTERCARD end in it.
+    """Read the trailing ``[LIMIT limit]`` of SINTERCARD and ZINTERCARD.
 
     Returns:
-        None if there is none.
+        The limit, None if there is none.
     """
     limit = 0
     for text in Options(argv, index).values_of(b'LIMIT'):

@@ -1,8 +1,8 @@
-"""Who is heard while a script runs: other clients, whose commands are answered with BUSY, and those who come new.
+"""Serving clients while a script runs: other clients get BUSY, and new ones are accepted.
 
-The event loop stands still meanwhile, so their sockets are looked at from here. The loop's own transports cannot be
-used for that: they send when the loop goes on. Bytes are therefore read and written past them, and only for clients
-with whom nothing else is going on.
+The event loop is blocked meanwhile, so their sockets are polled here. The loop's own transports cannot be used, since
+they send only when the loop runs. Bytes are therefore read and written directly, and only for clients with nothing
+else in progress.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _READ_BYTES = 65536
 
 
 class Attendance:
-    """Hears clients while a script runs.
+    """The service of clients while a script runs.
 
     Args:
-        loop: takes over those who came meanwhile.
-        sessions: every client.
-        make_session: makes one for a client that came.
-        listeners: the sockets that the loop listens at.
+        loop: takes over new clients afterwards.
+        sessions: returns every client's session.
+        make_session: makes a session for a new client.
+        listeners: returns the sockets that the loop listens on.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Attendance:
         self._guests: dict[int, _GuestTransport] = {}
 
     def attend(self) -> None:
-        """Answer what has arrived since the last time; nobody is waited for."""
+        """Answer what has arrived since the last call, without waiting."""
         if self._poll is None:
             self._poll = select.poll()
             for found in self._find_listeners():
@@ -64,7 +64,7 @@ class Attendance:
                 self._hear(descriptor)
 
     def over(self) -> None:
-        """The script is over: the loop goes on with everybody."""
+        """Hand all clients back to the loop: the script has ended."""
         self._poll = None
         self._attended.clear()
         for listener in self._listeners.values():
@@ -89,7 +89,7 @@ class Attendance:
         try:
             sock, _ = listener.accept()
         except OSError:
-            return  # the client has gone again
+            return  # the client has disconnected
         sock.setblocking(False)
         session = self._make_session()
         transport = _GuestTransport(sock, session)
@@ -107,7 +107,7 @@ class Attendance:
         except OSError:
             data = b''
         if not data:
-            # The loop sees the end again, and may then do what it takes.
+            # The loop will see the end too, and handle it then.
             self._forget(descriptor)
             guest = self._guests.pop(descriptor, None)
             if guest is not None:
@@ -124,13 +124,13 @@ class Attendance:
         if sent < len(answer) or not session.is_at_rest():
             self._forget(descriptor)
             if session.is_closing() and sent == len(answer):
-                # The connection is closed when the loop goes on; the client need not wait for that.
+                # The loop closes the connection when it resumes; the client need not wait for that.
                 with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
                     sock.shutdown(socket.SHUT_WR)
 
 
 class _GuestTransport(asyncio.Transport):
-    """A client that came while the loop stood still: sent to at once, and given to the loop later."""
+    """The transport of a client that connected while the loop was blocked; the loop takes it over later."""
 
     def __init__(self, sock: socket.socket, session: Session) -> None:
         super().__init__({'socket': sock})
@@ -147,7 +147,7 @@ class _GuestTransport(asyncio.Transport):
         return len(self._unsent)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass  # those of the loop's transport count
+        pass  # the limits of the loop's transport count
 
     def pause_reading(self) -> None:
         pass
@@ -165,7 +165,7 @@ class _GuestTransport(asyncio.Transport):
         self._sock.close()
 
     async def hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the loop do the rest."""
+        """Hand the connection over to the loop."""
         if self.is_closing():
             self._session.connection_lost(None)
             return

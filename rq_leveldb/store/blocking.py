@@ -1,7 +1,7 @@
-"""Who waits for which key, first come first served; pure: time-outs and sending are the server's.
+"""Queues of blocked commands for each key, first come first served; pure: the server does time-outs and sending.
 
-A waiter stands in line at each of its keys. When a key changed, those in its line try in order; one that succeeds
-leaves all its lines.
+A waiter is in the queue of each of its keys. When a key changes, its waiters try in order. One that succeeds leaves
+all its queues.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Waiter:
 
     Attributes:
         places: the keys waited for.
-        attempt: tries the command again, told which key changed; None if it still has to wait.
-        is_gone: whether nobody would receive the reply; asked before `attempt` takes anything.
-        deliver: sends the reply and lets the client go on.
-        timeout_reply: the reply when the time is over.
+        attempt: tries the command again, given the key that changed; returns None if it still has to wait.
+        is_gone: whether nobody would receive the reply; called before `attempt` takes anything.
+        deliver: sends the reply and unblocks the client.
+        timeout_reply: the reply on time-out.
         cancel_timer: called when the waiter leaves.
     """
 
@@ -37,22 +37,22 @@ class Waiter:
 
 
 class WaitingRoom:
-    """All lines."""
+    """All queues."""
 
     def __init__(self) -> None:
-        # Dictionaries as ordered sets: leaving from the middle of a line is cheap.
+        # Dictionaries as ordered sets: leaving from the middle of a queue is cheap.
         self.lines: dict[Place, dict[Waiter, None]] = {}
 
     def __len__(self) -> int:
         return len({waiter for line in self.lines.values() for waiter in line})
 
     def enter(self, waiter: Waiter) -> None:
-        """Put a waiter at the end of the line of each of its keys."""
+        """Put a waiter at the end of each of its keys' queues."""
         for place in waiter.places:
             self.lines.setdefault(place, {})[waiter] = None
 
     def leave(self, waiter: Waiter) -> None:
-        """Take the waiter out of all its lines; nothing happens if it stands in none."""
+        """Remove a waiter from all its queues, if it is in any."""
         for place in waiter.places:
             line = self.lines.get(place)
             if line is not None:
@@ -62,13 +62,13 @@ class WaitingRoom:
         waiter.cancel_timer()
 
     def has_line(self, place: Place) -> bool:
-        """Return whether anybody waits for the key."""
+        """Return whether any client waits for the key."""
         return place in self.lines
 
     def line(self, place: Place) -> Iterator[Waiter]:
-        """Return who waits now at `place`, longest first."""
+        """Return the waiters of a key, the longest-waiting first."""
         return iter(list(self.lines.get(place, ())))
 
     def places(self, db: int) -> list[Place]:
-        """Return the keys of a database that somebody waits for."""
+        """Return the keys of a database that clients wait for."""
         return [place for place in self.lines if place[0] == db]

@@ -1,11 +1,11 @@
-"""While requests follow each other closely, the event loop looks for the next one instead of going to sleep.
+"""Busy polling: while requests follow each other closely, the event loop polls for the next one instead of sleeping.
 
-A client that talks to the store waits for each reply, so both sides fall asleep and are woken twice a request. On a
-virtual machine waking a core takes 25 to 70 us and finds its caches cold, which together is more than most commands
-cost. (The kernel does the same for network devices and for virtual processors: SO_BUSY_POLL, KVM's halt polling.)
+A client waits for each reply, so both sides sleep and are woken with every request. On a virtual machine, waking a core
+takes 25 to 70 us and finds cold caches, which together costs more than most commands. (The kernel does the same for
+network devices and virtual processors: SO_BUSY_POLL, KVM's halt polling.)
 
-It takes processor time only where it helps: a run of quick arrivals starts it, the first pause ends it, and when
-somebody else wants the core it is left to them.
+It uses CPU time only where it helps: a run of quick requests starts it, the first pause ends it, and it yields the core
+when another process wants it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import time
 from rq_leveldb.process import usable_cores
 
 PAUSE = 0.0005
-"""Seconds after a request was answered for which the next one is looked for."""
+"""Seconds after an answer during which the loop polls for the next request."""
 
 RUN = 4
-"""Requests, none later than PAUSE after the one before, that start it."""
+"""Number of requests, each within PAUSE of the previous one, that start it."""
 
 DISTURBED = 0.0002
-"""Seconds between two looks in a row that show that the core was taken by somebody else meanwhile."""
+"""Seconds between two successive polls that show that another process took the core meanwhile."""
 
 ABSTAIN = 0.01
 """Seconds without busy polling after that."""
 
 
 class BusyPolling:
-    """Keeps the event loop awake while that is worth it.
+    """The busy polling of one event loop.
 
     Args:
-        loop: what is kept from sleeping.
+        loop: the loop to keep awake while that is worthwhile.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,7 +45,7 @@ class BusyPolling:
         self._looking = False
 
     def arrived(self, now: float) -> None:
-        """A client's bytes arrived.
+        """Note that a client's bytes have arrived.
 
         Args:
             now: ``time.monotonic()``.
@@ -60,7 +60,7 @@ class BusyPolling:
             self._loop.call_soon(self._look)
 
     def answered(self) -> None:
-        """What the bytes asked for was done."""
+        """Note that the commands in these bytes have been executed."""
         self._last_answer = time.monotonic()
 
     def _look(self) -> None:

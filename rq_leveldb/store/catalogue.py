@@ -1,8 +1,8 @@
-"""What is told of commands beyond what the table needs to run them: COMMAND INFO, DOCS and GETKEYS, HELP.
+"""Facts about commands that are not needed to run them: for COMMAND INFO, DOCS and GETKEYS, and HELP.
 
-It is in two files beside this module. The facts are those of Redis: ``catalogue.txt`` was written by ``python -m
-compat_tests.catalogue`` from the replies of a real server. It has a line for each command and subcommand of the table,
-its name, a tab, and as JSON:
+They are in two files beside this module. The facts in ``catalogue.txt`` are those of Redis: ``python -m
+compat_tests.catalogue`` wrote them from the replies of a real server. It has a line for each command and subcommand of
+the table, with its name, a tab, and as JSON:
 
 ==========  ===========================================================================================
 categories  of ACLs
@@ -13,9 +13,9 @@ help        for each entry of HELP, of what has subcommands: how it is called, a
 ==========  ===========================================================================================
 
 The words are our own: ``summaries.txt`` is written by hand and has a sentence for each, after its name and a colon.
-COMMAND DOCS shows it, and so does HELP.
+COMMAND DOCS and HELP show it.
 
-They are read when somebody asks and not kept: that is seldom, and takes some milliseconds for all of it.
+Both files are read on demand and not cached: that is rare, and takes a few milliseconds for everything.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Entry = dict[str, Any]
 
 
 def read(name: bytes) -> Entry:
-    """Return what is told of it.
+    """Return a command's entry.
 
     Args:
-        name: of a command of the table, in lower case; that of a subcommand is ``client|list``.
+        name: a command of the table, in lower case; a subcommand as ``client|list``.
     """
     return dict(entries(name.__eq__))[name]
 
 
 def entries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, Entry]]:
-    """Return the names that are wanted, each with what is told of it."""
+    """Return the wanted names, each with its entry."""
     told = dict(summaries(wanted))
     for name, text in _lines('catalogue.txt', b'\t'):
         if wanted(name):
@@ -48,7 +48,7 @@ def entries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, Entry]]:
 
 
 def summaries(wanted: Callable[[bytes], bool]) -> Iterator[tuple[bytes, str]]:
-    """Return the names that are wanted, each with its summary."""
+    """Return the wanted names, each with its summary."""
     for name, text in _lines('summaries.txt', b': '):
         if wanted(name):
             yield name, text.decode()

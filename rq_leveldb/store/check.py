@@ -1,10 +1,9 @@
-"""Checking a database that no store has open, and mending it.
+"""Checking and repairing a database that no store has open.
 
-What is looked at is a copy: a directory beside the database, whose files are links to its files as long as nothing is
-changed in them. Salvage, LevelDB's own recovery and mending happen there, so that a check without mending leaves
-everything as it is and yet says what mending would do; and mending is two renames in the end. Whatever happens before
-them, the damaged database is where it was; between them, :func:`rq_leveldb.store.opening.finish_mending` goes on.
-The damaged one is kept.
+The check works on a copy: a directory beside the database, whose files are links to its files until they are changed.
+Salvage, LevelDB's own recovery and repairs happen there. So a check alone leaves everything as it is and still says
+what a repair would do, and a repair ends with just two renames. Until then the damaged database is in its place;
+between them, :func:`rq_leveldb.store.opening.finish_mending` completes the work. The damaged database is kept.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ from rq_leveldb.store.salvage import Salvage
 
 _NOT_DATA = ('LOCK', 'LOG', 'LOG.old')
 _ROUNDS = 5
-"""How often what mending brings to light is mended."""
+"""Number of rounds in which problems revealed by a repair are repaired in turn."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is done, and how much of how much of it."""
+"""Called with the current step, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found, and what became of it.
+    """The result of a check and of the repair.
 
     Args:
         findings: what is wrong.
-        keys: how many there are, after mending if anything had to be mended.
-        records: likewise.
-        kept: where the damaged database is, if it was mended.
-        kept_bytes: how large that is.
+        keys: number of keys, after the repair if there was one.
+        records: number of records, likewise.
+        kept: where the damaged database is, if it was repaired.
+        kept_bytes: its size.
     """
 
     findings: list[Finding]
@@ -65,24 +64,24 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was found, or only what does no harm."""
+        """Return whether nothing was found, or only harmless things."""
         return all(finding.harmless for finding in self.findings)
 
 
 def check(directory: DataDirectory, *, fix: bool, progress: Progress) -> Report:
-    """Look at everything, and mend it if that is wanted.
+    """Check everything, and repair it if wanted.
 
     Args:
-        directory: of a store that does not run.
-        fix: whether to mend what is damaged.
-        progress: told how far it is.
+        directory: the data directory of a stopped store.
+        fix: whether to repair damage.
+        progress: called as the check proceeds.
 
     Returns:
         What was found, and what was done.
 
     Raises:
-        errors.StoreInUse: a store runs.
-        errors.StoreError: it cannot be looked at, or not be mended.
+        errors.StoreInUse: a store is running.
+        errors.StoreError: it cannot be checked or repaired.
     """
     try:
         with contextlib.closing(Claim(directory)):
@@ -162,17 +161,17 @@ class _Check:
         return Report([*of_files, *of_records], survey.keys, survey.records)
 
     def _copied(self) -> list[Finding]:
-        """Make the copy, and do to it what a start would do after a loss of power.
+        """Make the copy, and do to it what a start after a power loss would do.
 
         Returns:
-            What that was.
+            What was done.
         """
         power_lost = opening.power_may_be_lost(self._directory)
         self._copy.mkdir(mode=0o700)
         for path in self._directory.database.iterdir():
             if path.name in _NOT_DATA:
                 continue
-            # What comes after a loss of power changes files in their place; tables it leaves alone.
+            # The repair after a power loss changes files in place, but not tables.
             if power_lost and path.suffix not in TABLE_SUFFIXES:
                 shutil.copyfile(path, self._copy / path.name)
                 continue
@@ -214,7 +213,7 @@ class _Check:
     # -- words
 
     def _in_words(self, finding: Finding) -> Finding:
-        """Return a finding about a file that says which keys it concerns."""
+        """Return a finding about a file, with the keys concerned in words."""
         if finding.first is not None or finding.last is not None:
             begin = self.words(finding.first) if finding.first else 'the beginning'
             end = self.words(finding.last) if finding.last else 'the end'
@@ -237,7 +236,7 @@ class _Check:
         )
 
     def words(self, key: bytes) -> str:
-        """Return a key of LevelDB's in words."""
+        """Return a LevelDB key in words."""
         kind = key[:1]
         if kind == encoding.META_PREFIX:
             return self._key(key)

@@ -1,8 +1,8 @@
 """The store's claim on its data directory: the lock, the socket's name, and whether both still lead to this process.
 
-A directory can be removed, moved, replaced or unmounted under a store, which would go on in files that nobody finds
-any more while clients start another one. Who holds the lock owns what is at the path for as long as the path leads to
-the file that is locked.
+A directory can be removed, moved, replaced or unmounted under a running store. The store would then write to files that
+nobody finds, while clients start another one. The holder of the lock owns the directory only as long as its path leads
+to the locked file.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rq_leveldb.version import __version__
 
 
 class Claim:
-    """What tells a store on its data directory from any other process.
+    """The lock and the socket name of the one store on a data directory.
 
     Args:
-        directory: a data directory, which the claim holds from now on.
+        directory: the data directory to lock.
 
     Raises:
-        errors.StoreInUse: another store has it.
-        OSError: the lock cannot be made or written.
+        errors.StoreInUse: another store holds it.
+        OSError: the lock file cannot be created or written.
     """
 
     def __init__(self, directory: location.DataDirectory) -> None:
@@ -43,21 +43,21 @@ class Claim:
             self._locked = identity_of(os.fstat(self._lock.fileno()))
             if not self.loss():
                 break
-            # It was removed between the two: another may lock the file that is there now.
+            # The file was removed in between: another process may lock the one that is there now.
             self._lock.close()
         self._lock.truncate(0)
         self._lock.write(json.dumps({**process.identify().to_dict(), 'version': __version__}))
         self._lock.flush()
 
     def loss(self) -> str:
-        """Return why the path leads to this store no longer; '' as long as it does."""
+        """Return why the path no longer leads to this store; '' while it does."""
         return loss_of(self._lock_path, self._locked)
 
     def listen(self) -> socket.socket:
-        """Take the socket's name, whatever is there: it was left by a store that was killed, or put there since.
+        """Take the socket's name and return the socket; an existing file is a killed store's, or was put there since.
 
         Raises:
-            errors.StoreError: it cannot be had.
+            errors.StoreError: the name cannot be taken.
         """
         path = self._socket_path
         sock = None
@@ -83,11 +83,11 @@ class Claim:
         return sock
 
     def is_reachable(self) -> bool:
-        """Return whether the socket's name leads to the socket that listens."""
+        """Return whether the socket's name leads to the listening socket."""
         return self._socket is None or not loss_of(self._socket_path, self._socket)
 
     def give_name_back(self) -> None:
-        """Remove the socket's name, unless it is another's by now."""
+        """Remove the socket's name, unless it now belongs to another store."""
         if self._socket is not None and self.is_reachable():
             with contextlib.suppress(OSError):
                 self._socket_path.unlink()

@@ -1,4 +1,4 @@
-"""What the store knows of one connected client: who it is, and the state that commands set."""
+"""The state of one connected client: its identity, and what commands have set."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ClientState:
 
     Attributes:
         number: CLIENT ID.
-        address: how CLIENT LIST shows it.
-        send: deliver a message outside of any reply (pub/sub, MONITOR).
-        close: disconnect once what was sent has gone out.
-        queue: the commands since MULTI, None outside.
-        queue_bytes: memory that they need beside their own bytes, about.
-        failed: a command since MULTI could not be queued, so EXEC must refuse.
-        watched: database, key and whether it lived, for each WATCH.
-        dirty: a watched key changed.
-        subscribed: whether it listens to anything; asked before every command.
-        slow: the blocking command that goes into the slow log when its waiting ends, and its seconds.
+        address: the address that CLIENT LIST shows.
+        send: delivers a message outside any reply (pub/sub, MONITOR).
+        close: disconnects once the replies have been sent.
+        queue: the commands since MULTI; None outside a transaction.
+        queue_bytes: about how much memory they need beside their own bytes.
+        failed: whether a command since MULTI could not be queued, so that EXEC must refuse.
+        watched: database, key and whether the key existed, for each WATCH.
+        dirty: whether a watched key changed.
+        subscribed: whether it has any subscription; checked before every command.
+        slow: the blocking command for the slow log, added when it unblocks, and its seconds.
     """
 
     number: int
@@ -57,23 +57,23 @@ class ClientState:
     unsent_bytes: Callable[[], int] = lambda: 0
 
     def begin_transaction(self) -> None:
-        """Begin to queue commands, as MULTI does."""
+        """Start queueing commands, as MULTI does."""
         self.queue = []
         self.queue_bytes = 0
         self.failed = False
 
     def forget_connection(self) -> None:
-        """It has gone. What its session holds, which may be much, is freed at once: neither refers to the other now."""
+        """Drop the references to a closed session, which may hold much, so that it is freed at once."""
         self.send = lambda message: None
         self.close = lambda: None
         self.unsent_bytes = lambda: 0
 
     def note_subscriptions(self) -> None:
-        """Channels or patterns were removed."""
+        """Update `subscribed` after channels or patterns were removed."""
         self.subscribed = bool(self.channels or self.patterns or self.shard_channels)
 
     def forget_subscriptions(self) -> None:
-        """It listens to nothing any more."""
+        """Forget all subscriptions."""
         self.channels.clear()
         self.patterns.clear()
         self.shard_channels.clear()

@@ -1,4 +1,4 @@
-"""What a command is, and how it is found by what a client sends."""
+"""Commands, and how to find the one that a client's arguments call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rq_leveldb.store.replies import Reply
 
 Handler = Callable[[Any, list[bytes]], Reply]
-"""Gets a context (which knows commands, so it is not known here) and all arguments, the name first."""
+"""Gets a context (typed as Any, since contexts import commands) and all arguments, the name first."""
 
 WRITE = 'write'
 ADMIN = 'admin'
@@ -17,25 +17,25 @@ NOSCRIPT = 'noscript'
 LOADING = 'loading'
 DENYOOM = 'denyoom'
 ALLOW_BUSY = 'allow_busy'
-"""Served while a script runs for too long."""
+"""Served even while a script runs for too long."""
 NO_MULTI = 'no_multi'
 SKIP_SLOWLOG = 'skip_slowlog'
 
 IN_SUBSCRIPTION = 'in_subscription'
-"""Allowed to a client of RESP2 that is subscribed."""
+"""Allowed for a subscribed RESP2 client."""
 SKIP_QUEUE = 'skip_queue'
 """Executed at once inside MULTI: EXEC, DISCARD, WATCH and the like."""
 NOT_QUEUED = 'not_queued'
-"""Refused inside MULTI, where Redis takes it."""
+"""Refused inside MULTI, where Redis accepts it."""
 MAY_REPLICATE = 'may_replicate'
-"""It may write though it has no flag that says so: what runs scripts, what publishes."""
+"""It may write without a flag that says so, because it runs scripts or publishes."""
 MAY_WRITE = 'may_write'
-"""It has no flag that says that it writes, and what it does is not known before."""
+"""It has no write flag, and whether it writes is not known in advance."""
 NEVER_REFUSED = 'never_refused'
-"""It needs no data, and what follows would mean something else without it: a transaction whose commands would be
+"""It needs no data, and refusing it would change the meaning of what follows: the commands of a transaction would be
 executed one by one."""
 OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, MAY_WRITE, NEVER_REFUSED))
-"""What COMMAND does not show."""
+"""Flags that COMMAND does not show."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Command:
     Args:
         name: in lower case; that of a subcommand is ``client|list``.
         handler: gets the context and all arguments, the name first.
-        arity: how many arguments with the name; at least so many if negative (COMMAND's arity).
+        arity: number of arguments including the name; a minimum if negative (COMMAND's arity).
         flags: those of COMMAND, and `OWN_FLAGS`.
-        keys: first key, last key (from the end if negative), step, as COMMAND has them; zeros for none.
-        subcommands: by the word that names them, in lower case; what has any is one of them if a word follows.
+        keys: first key, last key (from the end if negative) and step, as in COMMAND; zeros for none.
+        subcommands: by name in lower case; a container followed by a word calls one of them.
     """
 
     name: str
@@ -59,16 +59,16 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)
 
     def accepts(self, count: int) -> bool:
-        """Return whether the command may have so many arguments.
+        """Return whether the command accepts this number of arguments.
 
         Args:
-            count: how many arguments with the name.
+            count: number of arguments including the name.
         """
         return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
 def allows_busy(command: Command, argv: list[bytes]) -> bool:
-    """Return whether the command is served while a script runs for too long, or is refused for another reason."""
+    """Return whether a command is served, or refused for another reason, while a script runs for too long."""
     if command.name == 'shutdown':
         words = {word.upper() for word in argv[1:]}
         return b'NOSAVE' in words or not words <= {b'SAVE', b'NOW', b'FORCE', b'ABORT'}
@@ -76,11 +76,11 @@ def allows_busy(command: Command, argv: list[bytes]) -> bool:
 
 
 def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None:
-    """Return the command, or the subcommand, that it calls.
+    """Return the command or subcommand that some arguments call.
 
     Args:
-        commands: by their names in lower case.
-        argv: what a client sent, or the beginning of it.
+        commands: all commands by their names in lower case.
+        argv: what a client sent, or its beginning.
     """
     command = commands.get(argv[0].lower())
     if command is not None and command.subcommands and len(argv) > 1:
@@ -89,11 +89,11 @@ def find(commands: Mapping[bytes, Command], argv: list[bytes]) -> Command | None
 
 
 def by_full_name(commands: Mapping[bytes, Command], name: bytes) -> Command | None:
-    """Return the command of that name.
+    """Return the command with a full name.
 
     Args:
         commands: all commands, by their names in lower case.
-        name: as COMMAND INFO takes it: ``get``, ``client|list``.
+        name: as for COMMAND INFO: ``get``, ``client|list``.
     """
     container, bar, word = name.lower().partition(b'|')
     if not bar:

@@ -1,6 +1,6 @@
-"""Giving disk space back: LevelDB drops what was removed when it merges tables, and it merges only where it writes.
+"""Freeing disk space: LevelDB drops removed data when it merges tables, and it merges only where it writes.
 
-So when much was removed and there is little to do, the whole database is merged: a slice at each look, in a thread.
+So when much was removed and there is little to do, the whole database is merged, slice by slice, in a thread.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Statistics
 
 INTERVAL = 1.0
-"""Seconds between two looks, and so between two slices."""
+"""Seconds between two checks, and so between two slices."""
 QUIET = 20
-"""Commits since the last look up to which there is little to do."""
+"""Number of commits since the last check up to which there is little to do."""
 LEAST = 500
-"""Records that were removed before it is worth anything."""
+"""Number of removed records below which it is not worthwhile."""
 WORTH = 4096
-"""Bytes of the database for each removed record above which it is not: all of them would be written anew."""
+"""Bytes of the database per removed record above which it is not worthwhile, since all would be rewritten."""
 
 
 class Compaction:
-    """Merges the database when much was removed and there is little to do.
+    """The background merge of the database, when much was removed and there is little to do.
 
     Args:
         engine: an open database.
-        statistics: count commits, and writes that LevelDB refused.
+        statistics: counts of commits and of refused writes.
     """
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:
@@ -36,17 +36,17 @@ class Compaction:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='compaction')
         self._timer: asyncio.TimerHandle | None = None
         self._commits = 0
-        self._removed = 0  # before the pass began that is under way, 0 if none is
+        self._removed = 0  # before the current pass began, 0 if there is none
         self._position = b''  # where its next slice begins
         self._errors = 0
         self._stopped = False
 
     def start(self) -> None:
-        """Look from time to time."""
+        """Check from time to time."""
         self._timer = self._loop.call_later(INTERVAL, self._look)
 
     def stop(self) -> None:
-        """Let a slice that is under way end, and begin no other."""
+        """Let the current slice end, and start no other."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -59,7 +59,7 @@ class Compaction:
         if not quiet or not self._engine.is_open:
             self.start()
         elif self._errors != self._statistics.write_errors:
-            # It may have met what cannot be read or written: it would again.
+            # It may have hit an unreadable or unwritable file, and would hit it again.
             self._errors = self._statistics.write_errors
             self._end()
             self.start()
@@ -67,7 +67,7 @@ class Compaction:
             try:
                 slice_ = self._thread.submit(self._engine.compact, self._position)
             except RuntimeError:
-                # No thread can be started now, as when memory is short.
+                # No thread can be started now, for example for lack of memory.
                 self.start()
             else:
                 slice_.add_done_callback(self._tell)

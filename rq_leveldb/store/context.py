@@ -1,4 +1,4 @@
-"""What a command receives: the open transaction, its client's state, the clock, and the store's services."""
+"""What a command gets to work with: the open transaction, the client's state, the clock and the store's services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ V = TypeVar('V', bound=Value)
 
 @dataclass(frozen=True)
 class StoreServices:
-    """What a command may ask of the rest of the store, which it does not know.
+    """What a command may use of the rest of the store without knowing its parts.
 
     Attributes:
         commands: every command by its name in lower case.
@@ -32,27 +32,27 @@ class StoreServices:
         watches: all WATCHes.
         pubsub: all subscriptions.
         sandbox: all scripts.
-        script_time: of the script that runs.
-        settings: what the store was told.
-        statistics: what it counts.
+        script_time: the time limit of the running script.
+        settings: the store's configuration.
+        statistics: the store's counters.
         call: executes one command in the open transaction, as EXEC and scripts do; raises its error.
-        block: lets the client wait. Its attempt gets the key that changed; see :meth:`Context.block` for the rest.
-        unblock: ends a client's waiting, as if its time were over or with an error; says whether it was waiting.
-        blocked_clients: how many clients wait.
-        blocking_keys: how many keys somebody waits for.
-        waited_places: the keys of a database that somebody waits for.
-        monitor: shows a client every command from now on, or none any more.
-        forget_statistics: says that the counters were reset.
-        demand_fsync: from now on every acknowledged write is synced.
-        is_synced: whether everything that was written would survive a loss of power.
-        wait_for_sync: lets the client wait until that is so: seconds (0 for ever), the reply, and that of a time-out.
-        refused: why the database takes no writes, empty while it does.
-        write_trouble: why commands that add data are refused, empty while they are not.
+        block: blocks the client. `attempt` gets the key that changed; see :meth:`Context.block` for the rest.
+        unblock: unblocks a client, as if it had timed out or with an error; returns whether it was blocked.
+        blocked_clients: how many clients are blocked.
+        blocking_keys: how many keys clients wait for.
+        waited_places: the keys of a database that clients wait for.
+        monitor: starts or stops showing a client every command.
+        forget_statistics: must be called after the counters were reset.
+        demand_fsync: syncs every write before it is acknowledged, from now on.
+        is_synced: whether everything written so far would survive a power loss.
+        wait_for_sync: blocks the client until that is so: seconds (0 for ever), the reply, the reply on time-out.
+        refused: why the database takes no writes; empty while it does.
+        write_trouble: why commands that add data are refused; empty while they are not.
         swept: how many removed values still have records, and how many have none left.
-        remove_expired: sets whether keys whose time has come are removed though nobody asks for them.
-        pause: holds the commands of clients back for so many ms: those that may write, or all.
-        unpause: lets them go on.
-        shutdown: stops the store once the commands that have arrived are answered.
+        remove_expired: sets whether expired keys are removed even if no command accesses them.
+        pause: holds back the commands of clients for so many ms: those that may write, or all.
+        unpause: ends the pause.
+        shutdown: stops the store once the commands received so far are answered.
     """
 
     commands: dict[bytes, Command]
@@ -89,10 +89,10 @@ class Context:
     Attributes:
         db: number of the selected database.
         keys: all databases, with the open transaction.
-        client: who asks.
-        resp3: whether replies may use RESP3's types.
-        in_script: whether a script calls.
-        may_block: false inside MULTI and scripts, where a blocking command behaves as if its time were over.
+        client: the calling client.
+        resp3: whether replies may use RESP3 types.
+        in_script: whether a script is the caller.
+        may_block: false inside MULTI and scripts, where a blocking command behaves as if it had timed out.
     """
 
     __slots__ = ('client', 'db', 'in_script', 'keys', 'may_block', 'resp3', 'services')
@@ -108,15 +108,15 @@ class Context:
 
     @property
     def now(self) -> int:
-        """Unix time in ms; it stands still during a transaction or a script."""
+        """Unix time in ms; it stands still within a transaction or a script."""
         return self.keys.now
 
     def find(self, key: bytes) -> Value | None:
-        """Return what lives under `key`, of whatever type."""
+        """Return the value of `key`, of any type, or None."""
         return self.keys.find(self.db, key)
 
     def typed(self, key: bytes, type_: type[V]) -> V | None:
-        """Return what lives under `key`, if anything.
+        """Return the value of `key`, or None.
 
         Raises:
             ReplyError: WRONGTYPE.
@@ -136,7 +136,7 @@ class Context:
         return None
 
     def typed_or_new(self, key: bytes, type_: type[V]) -> V:
-        """Return the key's value, or an empty one that becomes the key's when it is marked as changed.
+        """Return the key's value, or an empty one that the key gets once it is marked as changed.
 
         Raises:
             ReplyError: WRONGTYPE.
@@ -144,19 +144,19 @@ class Context:
         return self.keys.typed_or_new(self.db, key, type_)
 
     def changed(self, value: Value) -> None:
-        """Mark a value as changed. One that became empty goes away with its key."""
+        """Mark a value as changed. If it is now empty, its key is removed."""
         self.keys.changed(value)
 
     def kept(self, value: Value) -> None:
-        """Mark what a key holds as changed, without telling those who watch or wait for the key."""
+        """Mark a value as changed, without notifying clients that watch or wait for its key."""
         self.keys.kept(value)
 
     def new(self, type_: type[V]) -> V:
-        """Return an empty value that is no key's yet."""
+        """Return an empty value that belongs to no key yet."""
         return self.keys.new(type_)
 
     def assign(self, key: bytes, data: bytes, expire: int = 0) -> None:
-        """Let `key` hold a string, whatever it held before.
+        """Set `key` to a string, whatever it held before.
 
         Args:
             key: the key.
@@ -166,11 +166,11 @@ class Context:
         self.keys.assign(self.db, key, data, expire)
 
     def put(self, key: bytes, value: Value) -> None:
-        """Let `key` hold `value` whatever it held before, without an expiry unless `value` has one."""
+        """Set `key` to `value`, whatever it held before; the expiry is that of `value`."""
         self.keys.put(self.db, key, value)
 
     def delete(self, key: bytes) -> bool:
-        """Return whether there was such a key."""
+        """Remove `key`; return whether it existed."""
         return self.keys.delete(self.db, key)
 
     def call(self, argv: list[bytes]) -> Reply:
@@ -185,15 +185,15 @@ class Context:
         take: Callable[[], Reply],
         timeout_reply: Reply,
     ) -> Reply:
-        """Wait until `take` succeeds. The command has tried once already, in vain.
+        """Block the client until `take` succeeds. The command has already tried once, without success.
 
         Args:
-            keys: `take` is tried again when one of these changed; who waits longest for a key comes first.
-            type_: only if that key holds this now; None for whatever it holds, if anything.
+            keys: `take` is tried again when one of these changes; the client that has waited longest comes first.
+            type_: try only if that key now holds this type; None to try whatever it holds, even nothing.
             timeout: seconds, 0 for ever.
-            take: does the command's work, as if the client asked anew, and returns its reply; None if there is still
-                nothing to be had (then it must not have changed anything). A ReplyError that it raises is the reply.
-            timeout_reply: the reply when the time is over, or at once where a command may not block.
+            take: does the command's work as if the client had sent it again, and returns the reply; None if there is
+                still nothing to take (it must not have changed anything then). A ReplyError it raises is the reply.
+            timeout_reply: the reply on time-out, or at once where a command may not block.
 
         Returns:
             What the command has to return.
@@ -209,9 +209,9 @@ class Context:
     def block_for(
         self, keys: list[bytes], type_: type[Value], timeout: float, take: Callable[[], Reply], timeout_reply: Reply
     ) -> Reply:
-        """Take something from one of the keys, and wait for it where there is nothing.
+        """Try `take` once, and block if there is nothing to take.
 
-        All as in `block`.
+        The arguments are those of `block`.
 
         Raises:
             ReplyError: as `take`.

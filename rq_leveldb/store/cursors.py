@@ -1,10 +1,10 @@
-"""Cursors of SCAN and ZSCAN: numbers to the clients, while what is scanned here is ordered by bytes.
+"""Cursors of SCAN and ZSCAN: clients get numbers, while scans here are ordered by bytes.
 
-A cursor is a digest of the last element seen, and a table leads from it back to the element. The table has a bound, and
-is empty after a restart: whoever comes with a cursor that is not known any more starts over, and sees elements twice
-but misses none, which is what SCAN promises.
+A cursor is a digest of the last element seen, and a table maps it back to the element. The table's size is limited, and
+it is empty after a restart. A client with an unknown cursor starts over: it sees elements twice but misses none, as
+SCAN promises.
 
-A cursor stays below 2^53: clients written in JavaScript keep it in a double.
+A cursor stays below 2^53, since JavaScript clients keep it in a double.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BITS = 53
 
 
 class Cursors:
-    """The cursors that were handed out and may come back."""
+    """The issued cursors that may come back."""
 
     def __init__(self) -> None:
         self._elements: dict[int, bytes] = {}
@@ -27,7 +27,7 @@ class Cursors:
         return len(self._elements)
 
     def issue(self, element: bytes) -> int:
-        """Return the cursor, never 0.
+        """Return the cursor for an element, never 0.
 
         Args:
             element: the last one that the client has seen.
@@ -44,5 +44,5 @@ class Cursors:
         return cursor
 
     def resolve(self, cursor: int) -> bytes | None:
-        """Return the element that the scan goes on behind, None to start over."""
+        """Return the element after which the scan continues, or None to start over."""
         return self._elements.get(cursor)

@@ -1,9 +1,9 @@
-"""The files that another start of LevelDB needs, and whether they are where LevelDB put them.
+"""The files that the next start of LevelDB needs, and whether they are still in place.
 
-LevelDB has them open, so it notices nothing when they are removed or replaced: it goes on writing to a log that no
-start will find, and what it acknowledges is lost. Files that LevelDB removes itself are those that it no longer needs
-(its `doc/impl.md`): CURRENT and the MANIFEST that it names stay until the next start, a table for as long as it is
-live, the newest log until there is a newer one.
+LevelDB has them open, so it does not notice when they are removed or replaced: it keeps writing to a log that no start
+will find, and acknowledged writes are lost. LevelDB itself removes only files that it no longer needs (its
+`doc/impl.md`): CURRENT and the MANIFEST that it names stay until the next start, a table while it is live, the newest
+log until there is a newer one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rq_leveldb.store.file_identity import Identity, identity_of, loss_of
 
 LOG = '.log'
 SETTLED = 50_000_000
-"""Nanoseconds after which a change of a directory can be told from the next one by its time."""
+"""Nanoseconds after which two changes of a directory are sure to have different mtimes."""
 
 _LIVE_TABLE = re.compile(rb'^ (\d+):', re.MULTILINE)
 """A line of LevelDB's property `sstables`: number, size, first and last key."""
@@ -33,12 +33,12 @@ class _Log(NamedTuple):
 
 
 class DatabaseFiles:
-    """Files of an open LevelDB that the next start needs.
+    """The files of an open LevelDB that the next start needs.
 
     Args:
         directory: LevelDB's own directory, just opened.
-        live_tables: gives LevelDB's property `sstables`.
-        flush: has LevelDB put what is in memory into a table, and begin a new log.
+        live_tables: returns LevelDB's property `sstables`.
+        flush: makes LevelDB write its memtable to a table and begin a new log.
     """
 
     def __init__(self, directory: Path, live_tables: Callable[[], bytes], flush: Callable[[], None]) -> None:
@@ -47,16 +47,16 @@ class DatabaseFiles:
         self._flush = flush
         fixed = (directory, directory / 'CURRENT', manifest.current(directory))
         self._fixed = {path: identity_of(os.stat(path)) for path in fixed}
-        self._looked_at: tuple[int, int, int] | None = None  # which directory, and when it had changed
+        self._looked_at: tuple[int, int, int] | None = None  # the directory's identity and its mtime
         self._log = self._newest_log()
 
     def loss(self) -> str:
-        """Look; while nothing in the directory changes this costs one call of stat.
+        """Check the files; while nothing in the directory changes, this costs one call of stat.
 
-        A log that was removed is made up for as long as all else is there, since what it held is also in memory.
+        A removed log is made up for if everything else exists, since its contents are also in memory.
 
         Returns:
-            What became of a file that is needed, for people; '' if all are there, or nobody can tell.
+            What happened to a file that is needed, in words; '' if all exist, or it cannot be determined.
         """
         try:
             status = os.stat(self._directory)
@@ -76,7 +76,7 @@ class DatabaseFiles:
                 return loss
         live = self._live()
         there = set(self._numbered(manifest.TABLE_SUFFIXES))
-        # What a compaction removed in between is no longer live.
+        # A table that a compaction removed in between is no longer live.
         missing = live - there and live - there & self._live()
         if missing:
             return f'the table {min(missing)} is no longer in {self._directory}'

@@ -1,7 +1,7 @@
-"""How many descriptors the store may open, and how many clients that makes.
+"""The limit of open files, and the number of clients that it allows.
 
-Some are kept free of clients: a store that has none left can neither begin a log of its database nor sync one, and
-cannot even tell whoever comes next why it is not let in.
+Some descriptors are reserved: without a free one the store can neither begin a new log of its database nor sync one,
+and cannot even tell the next client why it is refused.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from rq_leveldb import errors
 
 MAX_CLIENTS = 10_000
 FREE = 12
-"""Kept for LevelDB, which opens files as it goes, and for a client that is told that it is one too many."""
+"""Reserved for LevelDB, which opens files as it runs, and for a client that is being refused."""
 RESERVED = 20 + FREE
-"""With what a store has open before its first client."""
+"""Including what a store has open before its first client."""
 
 
 def raise_limit() -> None:
-    """Let this process open what all its clients need, or as much of it as the system grants.
+    """Raise the limit of open files as far as clients need it and the system allows.
 
     Raises:
-        errors.StoreError: that is too little for any.
+        errors.StoreError: it is too low for any client.
     """
     soft, hard = _limits()
     wanted = min(MAX_CLIENTS + RESERVED, hard)
@@ -41,10 +41,10 @@ def most_clients() -> int:
 
 
 def is_reserved(descriptor: int) -> bool:
-    """Return whether it is one of those that are kept free.
+    """Return whether a descriptor is one of the reserved ones.
 
     Args:
-        descriptor: a new one; the system gives the lowest that is free.
+        descriptor: a new one; the system gives the lowest free number.
     """
     return descriptor >= _limits()[0] - FREE
 

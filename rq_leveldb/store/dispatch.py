@@ -1,8 +1,8 @@
-"""From a command to its reply: gates, execution, statistics, and what a change sets off in others.
+"""From a command to its reply: checks, execution, statistics, and notifying clients of changed keys.
 
-A *unit* is what is committed as one batch: the commands of one client that arrived together, with what they set off in
-waiting clients. No reply of a unit leaves before the unit is committed; if it cannot be committed, each reply becomes
-an error and nothing of the unit was done.
+A *unit* is what is committed as one batch: the commands of one client that arrived together, and what they trigger for
+blocked clients. No reply of a unit is sent before the unit is committed. If the commit fails, each reply becomes an
+error and nothing of the unit was done.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ SHOWN_BYTES = 128
 _SHOWN_KEYS = 5
 
 MAX_QUEUE = 512 << 20
-"""Bytes that the commands of a transaction may need in memory, beside their own."""
+"""Bytes of memory that the queued commands of a transaction may need, not counting their contents."""
 
 _COMMAND, _ARGUMENT = 64, 48
-"""Bytes that a command and an argument need."""
+"""Bytes of memory that a command and an argument need."""
 
 
 class UnitAborted(Exception):
     """Nothing of the open unit may be kept.
 
     Args:
-        error: what its clients are told.
+        error: the error for its clients.
     """
 
     def __init__(self, error: ReplyError) -> None:
@@ -64,7 +64,7 @@ class UnitAborted(Exception):
 
 
 class _Row:
-    """A command as it is looked up, with what is asked of it at each call."""
+    """A command in the lookup table, with what each call needs to know about it."""
 
     __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'skips_queue', 'statistics')
 
@@ -80,12 +80,15 @@ class _Row:
 
 
 class Dispatcher:
-    """Executes commands.
+    """The executor of commands.
 
     Args:
-        commands: every command there is.
+        commands: every command.
         keyspace: the data.
-        services: what commands may ask for; usually the server.
+        settings: the store's configuration.
+        statistics: where calls and errors are counted.
+        watches: the WATCHes of all clients.
+        waiting: the blocked clients.
     """
 
     def __init__(
@@ -113,8 +116,8 @@ class Dispatcher:
             self.commands[row.name.encode()] = row
 
     def _look_up(self, argv: list[bytes]) -> _Row | None:
-        """Find what is not among `_rows` by its first word, where callers look before: a call of its own would cost."""
-        # What has subcommands is never found by its name alone, so that the others need no second look.
+        """Find a row that callers did not find in `_rows` by its first word; they try that inline to save a call."""
+        # A command with subcommands is never stored by its name alone, so the others need only one lookup.
         words = tuple(argv[:2])
         row = self._rows.get(words)
         if row is None:
@@ -122,7 +125,7 @@ class Dispatcher:
             if command is None:
                 return None
             statistics = self.statistics.by_command.setdefault(command.name, CommandStatistics())
-            # As spelled by clients; two spellings are in use, the bound is for those who play with the others.
+            # Keyed as clients spell it. Two spellings are usual; the limit guards against clients that vary the case.
             if len(self._rows) > 4 * len(self.commands):
                 self._rows.clear()
             row = _Row(command, statistics)
@@ -136,7 +139,7 @@ class Dispatcher:
         return unknown_command(argv[0], argv[1:])
 
     def forget_statistics(self) -> None:
-        """After the counters were reset."""
+        """Drop references to the counters, which were reset."""
         self._rows.clear()
 
     def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
@@ -147,13 +150,13 @@ class Dispatcher:
 
         Raises:
             UnitAborted: the open unit has to be rolled back.
-            Exception: likewise, for a fault of ours or damaged data.
+            Exception: likewise, for a bug or damaged data.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
         if row is None:
             if argv[0].lower() in (b'post', b'host:'):
-                # A web page that reached the port: what follows would be its commands.
+                # An HTTP request that reached the port: its body would be run as commands.
                 client.close()
                 return NO_REPLY
             client.failed = client.queue is not None
@@ -174,7 +177,7 @@ class Dispatcher:
             client.queue.append(argv)
             client.queue_bytes += _COMMAND + _ARGUMENT * len(argv)
             if client.queue_bytes > MAX_QUEUE:
-                # EXEC refuses it; nothing of it is needed any more.
+                # EXEC will refuse it, so the queue is no longer needed.
                 client.queue.clear()
                 client.queue_bytes = 0
                 client.failed = True
@@ -191,7 +194,7 @@ class Dispatcher:
         except ReplyError as fault:
             statistics.failed += 1
             self._count(fault)
-            # The reply is held by a frame that is held by the traceback: such a circle would keep all their values.
+            # The traceback holds frames that hold the reply: this reference cycle would keep their values alive.
             reply = fault.with_traceback(None)
             fault.__context__ = None
         elapsed = perf_counter() - started
@@ -212,10 +215,10 @@ class Dispatcher:
         return reply
 
     def answer_while_busy(self, ctx: Context, argv: list[bytes]) -> Reply:
-        """Answer a command that a client sent while a script of another one runs.
+        """Answer a command that a client sent while another client's script runs.
 
         Returns:
-            BUSY for most of them.
+            The reply: BUSY for most commands.
         """
         client = ctx.client
         row = self._rows.get(argv[0]) or self._look_up(argv)
@@ -227,7 +230,7 @@ class Dispatcher:
             return self._turned_away(client, command, ReplyError(BUSY) if heard else _subscribed(command))
         if client.queue is not None and not row.skips_queue:
             return self.execute(ctx, argv)
-        # The clock stands still, and what was changed is the script's.
+        # No tick and no notify: the clock stands still, and the changes are the script's.
         row.statistics.calls += 1
         try:
             return row.handler(ctx, argv)
@@ -240,7 +243,7 @@ class Dispatcher:
         """Do what MULTI does, at a fraction of the cost.
 
         Returns:
-            Whether that was done; if not, something is unusual and MULTI has to be executed.
+            Whether it was done; if not, MULTI has to be executed as usual.
         """
         client = ctx.client
         if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
@@ -251,11 +254,11 @@ class Dispatcher:
         return True
 
     def queue_ahead(self, ctx: Context, commands: deque[list[bytes]]) -> int:
-        """Queue what has arrived of an open transaction, at a fraction of the cost.
+        """Queue the received commands of an open transaction, at a fraction of the cost.
 
         Args:
             ctx: the client's context.
-            commands: what came next; loses what was queued, which ends before EXEC and before any error.
+            commands: the received commands. Those before EXEC, or before the first error, are queued and removed.
 
         Returns:
             How many commands were queued.
@@ -318,12 +321,12 @@ class Dispatcher:
             raise self.damage(ctx, row.command, argv, fault) from fault
 
     def damage(self, ctx: Context, command: Command | None, argv: list[bytes], fault: Exception) -> DamagedRecord:
-        """Return it, with the keys that the command names.
+        """Return a read fault as an error that names the command's keys.
 
         Args:
             ctx: the client's context.
-            command: what met damaged records; None for what `argv` calls.
-            argv: the command's arguments.
+            command: the command that found damaged records; None to look it up by `argv`.
+            argv: the command's name and arguments.
             fault: one of `encoding.UNREADABLE`.
         """
         command = command or find(self.commands, argv)
@@ -337,7 +340,7 @@ class Dispatcher:
     def _monitored(self, ctx: Context, row: _Row, argv: list[bytes]) -> Reply:
         name = row.command.name
         if name.startswith('eval'):
-            self._show(ctx, row, argv)  # before what the script calls
+            self._show(ctx, row, argv)  # before the commands that the script calls
             return row.handler(ctx, argv)
         try:
             return row.handler(ctx, argv)
@@ -351,14 +354,14 @@ class Dispatcher:
                 client.send(shown)
 
     def monitor(self, client: ClientState, shown: bool) -> None:
-        """Show a client every command from now on, or none any more."""
+        """Start or stop showing a client every command."""
         if shown:
             self.monitors[client.number] = client
         else:
             self.monitors.pop(client.number, None)
 
     def waited(self, client: ClientState, reply: Reply) -> None:
-        """A client's waiting has ended, with this reply."""
+        """Account for a blocked command that has ended with this reply."""
         if isinstance(reply, ReplyError):
             self._count(reply)
             statistics = self.statistics.by_command.get(client.last_command)
@@ -371,7 +374,7 @@ class Dispatcher:
                 self._remember_slow(client, argv, elapsed)
 
     def notify(self) -> None:
-        """Tell those who watch or wait for the keys that changed."""
+        """Notify the clients that watch or wait for the changed keys."""
         keyspace, watches, waiting = self.keyspace, self.watches, self.waiting
         while keyspace.touched or keyspace.woken:
             touched, keyspace.touched = keyspace.touched, []
@@ -390,7 +393,7 @@ class Dispatcher:
                         self._unserved[place] = None
 
     def serve_postponed(self) -> None:
-        """A pause has ended: what changed meanwhile is there for those who wait for it."""
+        """Serve the clients that wait for keys that changed during a pause."""
         places, self._unserved = self._unserved, {}
         for place in places:
             self._serve(place)
@@ -399,12 +402,12 @@ class Dispatcher:
     def _serve(self, place: tuple[int, bytes]) -> None:
         served = False
         for waiter in self.waiting.line(place):
-            # What the first ones took is not there for those behind them. That the key went away otherwise concerns
-            # them: a consumer group may have gone with it.
+            # Once earlier waiters have emptied the key, nothing is left for later ones. If it was removed in another
+            # way, they must still be told: a consumer group may have gone with it.
             if served and self.keyspace.find(*place) is None:
                 return
             if waiter.is_gone():
-                continue  # out of its lines once the loop has told of its end
+                continue  # leaves its queues once the loop reports the disconnect
             try:
                 reply = waiter.attempt(place[1])
             except ReplyError as error:
@@ -415,7 +418,7 @@ class Dispatcher:
                 waiter.deliver(damaged(self.settings.directory.path, words_of(found)))
                 raise found from fault
             except Exception:
-                # Left in line it would fail whoever changes this key next.
+                # Left in the queue, it would fail the next client that changes this key.
                 self.waiting.leave(waiter)
                 waiter.deliver(ReplyError('ERR internal error, see store.log'))
                 raise
@@ -425,7 +428,7 @@ class Dispatcher:
                 waiter.deliver(reply)
 
     def _turned_away(self, client: ClientState, command: Command, error: ReplyError) -> ReplyError:
-        """Reject a command that exists; a transaction that it is part of, or was to end, fails with it."""
+        """Reject a known command; a transaction that it belongs to, or should end, fails with it."""
         client.failed = client.queue is not None
         if command.name == 'exec':
             self.watches.end_transaction(client)
@@ -462,10 +465,10 @@ class Dispatcher:
 
 
 def damaged(directory: Path, reason: str) -> ReplyError:
-    """Return the error of a command that met damaged data.
+    """Return the error for a command that found damaged data.
 
     Args:
-        directory: the data directory, which the text names.
+        directory: the data directory, named in the text.
         reason: what cannot be read, in words.
     """
     return ReplyError(
@@ -475,7 +478,7 @@ def damaged(directory: Path, reason: str) -> ReplyError:
 
 
 def words_of(fault: DamagedRecord) -> str:
-    """Return what is damaged, and of which key."""
+    """Return in words what is damaged, and of which key."""
     names = [
         f"'{key[encoding.META_PREFIX_SIZE :][:SHOWN_BYTES].decode('utf-8', 'surrogateescape')}'"
         for key in islice(fault.keys, _SHOWN_KEYS)

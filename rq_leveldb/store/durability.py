@@ -1,11 +1,10 @@
-"""When a reply may leave: at once (everysec), or when what it acknowledges has been synced (always).
+"""When a reply may be sent: at once (everysec), or once what it acknowledges has been synced (always).
 
-With ``always`` one sync serves everybody who waits for it (group commit). A reply that shows data which is not synced
-yet waits as well; one that shows other keys does not. As long as the disk is quick the sync is made at the end of the
-event loop's turn, for all clients whose commands arrived in it, as Redis does it; handing it to a thread and back would
-take more processor time than everything else. While the disk is slow, and with ``everysec``, where a sync follows
-within a second of the first write after the last one, it runs in one thread beside the event loop; it touches no state
-but the files.
+With ``always`` one sync serves every client that waits for it (group commit). A reply that shows data not yet synced
+waits as well; a reply about other keys does not. While the disk is fast, the sync runs at the end of the event loop's
+iteration, for all clients whose commands arrived in it, as in Redis: handing it to a thread and back would take more
+CPU time than everything else. While the disk is slow, and with ``everysec``, where a sync follows within a second of
+the first unsynced write, it runs in one thread beside the event loop. That thread touches no state but the files.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from rq_leveldb.store.info import Statistics
 logger = logging.getLogger(__name__)
 
 MAX_CHANGED_KEYS = 10_000
-"""Keys above which every reader waits for the next sync."""
+"""Number of changed keys above which every reader waits for the next sync."""
 
 Release = Callable[[], None]
 
@@ -30,11 +29,11 @@ PERIOD = 1.0
 """Seconds after which a write is synced with ``everysec``."""
 
 QUICK = 0.002
-"""Seconds that a sync may take for the next one to be made by the event loop."""
+"""Seconds that a sync may take for the next one to run in the event loop."""
 
 
 class _Changed:
-    """Keys that were changed, or everything: some commands change more than can be told, and the set has a bound."""
+    """The changed keys, or everything: some commands cannot name all they change, and the set's size is limited."""
 
     def __init__(self) -> None:
         self.keys: set[bytes] = set()
@@ -56,14 +55,15 @@ class _Changed:
 
 
 class Durability:
-    """Syncs the database, and holds replies back until that was done where they depend on it.
+    """Syncs of the database, and the replies that wait for them.
 
     Args:
-        always: every acknowledged write is synced.
-        loop: where `release` callbacks run.
+        engine: the open database.
+        always: whether every write is synced before it is acknowledged.
+        loop: runs the `release` callbacks.
         statistics: where syncs are counted.
-        on_failure: called when a sync failed, with its reason; returns whether all was made durable in another way,
-            else what waits is not released.
+        on_failure: called with the reason when a sync failed; returns whether everything was made durable in another
+            way. If not, waiting replies are not released.
     """
 
     def __init__(
@@ -80,61 +80,61 @@ class Durability:
         self._statistics = statistics
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
-        self._thread.submit(int)  # so that it is there before memory, or the number of threads, comes to an end
-        self._unsynced_since = 0.0  # when the oldest write was made that no sync has begun for, 0 if there is none
+        self._thread.submit(int)  # starts the thread before memory or threads run out
+        self._unsynced_since = 0.0  # time of the oldest write that no sync covers yet, 0 if none
         self._running = False
-        self._due = False  # at the end of the loop's turn
+        self._due = False  # at the end of the loop's iteration
         self._quick = True
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: list[Release] = []
         self._changed = _Changed()  # since the last sync began
-        self._in_sync = _Changed()  # what the running one makes durable
+        self._in_sync = _Changed()  # what the running sync makes durable
 
     def demand(self) -> None:
-        """From now on every acknowledged write is synced; what was written before is synced with the next."""
+        """Sync every write before it is acknowledged, from now on; the next sync covers earlier writes."""
         self._always = True
         self._changed.everything = True
 
     def changed(self, keys: set[bytes], everything: bool) -> None:
-        """A unit that changed at most these keys was committed.
+        """Note the keys that a committed unit may have changed.
 
         Args:
             keys: meta keys.
-            everything: it may have changed more.
+            everything: whether it may have changed more than these.
         """
         self._changed.add(keys, everything)
 
     def concerns(self, keys: set[bytes], everything: bool) -> bool:
-        """Return whether any of it is not durable yet.
+        """Return whether any of these keys is not durable yet.
 
         Args:
             keys: meta keys.
-            everything: more was looked at than these keys.
+            everything: whether more than these keys was read.
         """
         return self._changed.concerns(keys, everything) or self._in_sync.concerns(keys, everything)
 
     def is_immediate(self) -> bool:
-        """Whether replies may leave at once; then :meth:`note_write` is all that has to be said."""
+        """Return whether replies may be sent at once; if so, only :meth:`note_write` has to be called."""
         return not self._always and not self._waiting
 
     def note_write(self) -> None:
-        """Something was committed whose replies have left."""
+        """Note a committed write whose replies have been sent."""
         if not self._unsynced_since:
             self._unsynced_since = time.monotonic()
         if self._timer is None and not self._running:
             self._start_in_time()
 
     def _start_in_time(self) -> None:
-        # Counted from the write and not from the end of the last sync, which may have taken long.
+        # Measured from the write, not from the end of the last sync, which may have taken long.
         self._timer = self._loop.call_at(
             self._loop.time() + self._unsynced_since + PERIOD - time.monotonic(), self._start
         )
 
     def committed(self, wrote: bool, release: Release) -> None:
-        """A unit was committed.
+        """Release a committed unit's replies, at once or after a sync.
 
         Args:
-            wrote: whether it changed anything.
+            wrote: whether the unit changed anything.
             release: sends its replies.
         """
         if wrote and not self._unsynced_since:
@@ -151,10 +151,10 @@ class Durability:
         return not self._unsynced_since and not self._running
 
     def when_synced(self, release: Release) -> None:
-        """Do something once everything that was committed up to now has been synced.
+        """Call `release` once everything committed so far has been synced.
 
         Args:
-            release: called once everything that was committed up to now has been synced; that is not put off.
+            release: called then; the sync starts without delay.
         """
         if self.is_synced():
             release()
@@ -168,7 +168,7 @@ class Durability:
                 self._start()
 
     def _begin(self) -> tuple[float, list[Release]]:
-        """Return since when the oldest write waits for the sync that begins, and who waits."""
+        """Return the time of the oldest write that the starting sync covers, and the callbacks that wait."""
         since, self._unsynced_since = self._unsynced_since, 0.0
         released, self._waiting = self._waiting, []
         return since, released
@@ -206,7 +206,7 @@ class Durability:
                 release()
 
     def renewed(self) -> None:
-        """The database was written anew and synced: nothing has to be waited for."""
+        """Release everything that waits: the database was rewritten and synced."""
         _, released = self._begin()
         self._changed.clear()
         self._in_sync.clear()
@@ -223,7 +223,7 @@ class Durability:
         try:
             future = self._loop.run_in_executor(self._thread, self._sync)
         except Exception as error:
-            # There was no memory for it.
+            # There was not enough memory.
             self._running = False
             self._failed(error, released)
             return
@@ -244,10 +244,10 @@ class Durability:
             self._start_in_time()
 
     async def drain(self) -> None:
-        """Sync until nothing is left unsynced and nobody waits, also of what is committed meanwhile.
+        """Sync until nothing is unsynced and nothing waits, including what is committed meanwhile.
 
         Raises:
-            OSError: it cannot be synced; who waits is not released.
+            OSError: the sync failed; waiting replies are not released.
         """
         if self._timer is not None:
             self._timer.cancel()

@@ -1,24 +1,24 @@
 r"""The byte layout of the database, and its version; pure (docs/format.rst explains it).
 
-No other module knows bytes, so all of it is in this one, long as that is.
+No other module knows the byte layout, so all of it is in this one, although that makes it long.
 
 ::
 
     \x00 format                    -> the format's version, decimal
-    \x00 batches                   -> how many batches were written, this one included, 8 bytes
+    \x00 batches                   -> how many batches were written, including this one, 8 bytes
     \x00 version                   -> the first incarnation that no earlier run can have used, 8 bytes
     \x00 next namespace           -> the first namespace that no database ever had, 4 bytes
     \x00 namespace  db             -> the namespace that holds the keys of database `db`, 4 bytes
     \x00 count  namespace          -> how many keys the namespace holds, 8 bytes
     M namespace key                -> the meta record of a key
     D version tag ...              -> a member of the value whose incarnation is `version`
-    X due namespace key            -> the key has to be looked at when the clock (ms) passes `due`
+    X due namespace key            -> the key has to be checked when the clock (ms) passes `due`
     G version                      -> the members of `version` have no owner: to be swept
     N namespace                    -> the keys of `namespace` have no owner: to be swept
 
-Numbers are big-endian, so that their order is LevelDB's. A meta record is ``type expire indexed body``: one byte,
-then twice 8 bytes of Unix time in ms (0: never). `indexed` is the `due` of the key's one valid entry under X; it may
-lie before `expire`, since putting an expiry off writes nothing but the meta record.
+Numbers are big-endian, so that LevelDB sorts them by value. A meta record is ``type expire indexed body``: one byte,
+then twice 8 bytes of Unix time in ms (0: never). `indexed` is the `due` of the key's one valid entry under X. It may be
+earlier than `expire`, since postponing an expiry writes only the meta record.
 
 ====  ==============================================================================
 type  body
@@ -58,8 +58,8 @@ stream      ``q number size consumer ms seq``                      nothing
 stream      ``q number size consumer``, then 17 times ``\xff``      nothing
 ==========  =====================================================  ====================
 
-An id is two numbers, ms and seq. A checksum is the CRC-32 of what follows it (4 bytes): in its order, whatever the
-names are, a random place is a random member, and where a client's HSCAN or SSCAN has come to is a number.
+An id is two numbers, ms and seq. A checksum is the CRC-32 of what follows it (4 bytes). In its order a random place is
+a random member, whatever the names are, and the position of an HSCAN or SSCAN is a number.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ GARBAGE_NAMESPACE_PREFIX = b'N'
 
 NAMESPACE_SIZE = 4
 META_PREFIX_SIZE = 1 + NAMESPACE_SIZE
-"""How many bytes stand before the user's key in a meta key."""
+"""Number of bytes before the user's key in a meta key."""
 
 LIST_ORIGIN = 1 << 63
 """The position of the first element ever pushed to a list: the middle, so that both ends can grow."""
@@ -110,7 +110,7 @@ _FOUR = struct.Struct('>QQQQ')
 _DOUBLE = struct.Struct('>d')
 
 SMALL_TYPES = frozenset((TYPE_SMALL_HASH, TYPE_SMALL_SET, TYPE_SMALL_STREAM))
-"""What lives in its meta record, members and all."""
+"""Types that are stored in the meta record, including the members."""
 LARGE_TYPES = frozenset((TYPE_LIST, TYPE_SET, TYPE_SORTED_SET, TYPE_LARGE_HASH, TYPE_STREAM))
 
 _WITHOUT_MEMBERS = SMALL_TYPES | {TYPE_STRING}
@@ -120,11 +120,11 @@ u32 = _U32.pack
 
 
 class DamagedRecord(ValueError):
-    """A record that says what cannot be, or that is missing beside another one.
+    """A record that is invalid, or missing although another one requires it.
 
     Args:
         reason: what is wrong, in words.
-        keys: whose it is, as meta keys; empty if that is not known here.
+        keys: the meta keys of its owner; empty if unknown here.
     """
 
     def __init__(self, reason: str, keys: Sequence[bytes] = ()) -> None:
@@ -134,15 +134,15 @@ class DamagedRecord(ValueError):
 
 
 UNREADABLE = (DamagedRecord, struct.error)
-"""What reading records may raise: struct.error for one that is too short or too long."""
+"""Exceptions of reading a record: struct.error if it is too short or too long."""
 
 
 def of_keys(fault: Exception, keys: Sequence[bytes]) -> DamagedRecord:
-    """Return the same, with keys.
+    """Return a read fault with keys added.
 
     Args:
         fault: one of `UNREADABLE`.
-        keys: whose records were read, as meta keys.
+        keys: the meta keys whose records were read.
     """
     if isinstance(fault, DamagedRecord):
         return fault if fault.keys else DamagedRecord(fault.reason, keys)
@@ -167,7 +167,7 @@ def read_u32(data: bytes, offset: int = 0) -> int:
 
 
 def after(prefix: bytes) -> bytes:
-    """Return the first key behind every key that starts with `prefix` (which must not be all 0xff)."""
+    """Return the first key after every key that starts with `prefix` (which must not be all 0xff)."""
     stripped = prefix.rstrip(b'\xff')
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
@@ -176,12 +176,12 @@ def after(prefix: bytes) -> bytes:
 
 
 def namespace_key(db: int) -> bytes:
-    """Return the key of the record that says which namespace a database has."""
+    """Return the key of the record that holds a database's namespace."""
     return _NAMESPACE + bytes((db,))
 
 
 def count_key(namespace: bytes) -> bytes:
-    """Return the key of the record that says how many keys a namespace holds."""
+    """Return the key of the record that holds a namespace's number of keys."""
     return _COUNT + namespace
 
 
@@ -194,13 +194,13 @@ def read_format(record: bytes) -> int:
     """Return the format's version.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: it is not a number.
     """
     return int(record)
 
 
 def is_own_record(key: bytes, value: bytes) -> bool:
-    """Return whether one of the store's own records can be read; True for one that is not known."""
+    """Return whether one of the store's own records is valid; True for an unknown one."""
     if key == FORMAT_KEY:
         return value.isdigit()
     size = _OWN_SIZES.get(key)
@@ -236,7 +236,7 @@ def split_expiry_key(key: bytes) -> tuple[int, bytes]:
 
 
 def due_key(key: bytes) -> tuple[int, bytes]:
-    """As :func:`split_expiry_key`, from an entry that may be anything: what cannot be read is due, and for no key."""
+    """Return the same as :func:`split_expiry_key`, but an invalid entry is due and for no key."""
     return split_expiry_key(key) if len(key) >= _EXPIRY_SIZE else (1, META_PREFIX)
 
 
@@ -262,7 +262,7 @@ _TAG = 9
 
 
 def split_member_key(key: bytes) -> tuple[int, bytes, bytes]:
-    """Return version, tag, and what stands behind them.
+    """Return version, tag, and the rest of the key.
 
     Raises:
         ValueError: it is too short.
@@ -283,7 +283,7 @@ def meta_record(type_code: int, expire: int, indexed: int, body: bytes) -> bytes
         type_code: one of the ``TYPE_`` constants.
         expire: Unix time in ms, 0 for never.
         indexed: Unix time in ms of its entry in the expiry index, 0 for none.
-        body: what the type keeps.
+        body: the type's own data.
     """
     return _HEADER.pack(type_code, expire, indexed) + body
 
@@ -305,16 +305,16 @@ def counted_body(version: int, count: int) -> bytes:
 
 
 def read_counted_body(record: bytes) -> tuple[int, int]:
-    """Return version and count of a value that is large, whatever its type."""
+    """Return version and count of a large value of any type."""
     body: tuple[int, int] = _TWO.unpack_from(record, _HEADER_SIZE)
     return body
 
 
 def check_large(record: bytes) -> None:
-    """See that the record of a large value says what can be, so that what goes by it comes to an end.
+    """Check that the record of a large value is plausible, so that loops over its counts end.
 
     Raises:
-        DamagedRecord: it does not.
+        DamagedRecord: it is not.
     """
     type_code = record[0]
     size = _BODY_SIZES.get(type_code)
@@ -331,7 +331,7 @@ def check_large(record: bytes) -> None:
 
 
 def meta_version(record: bytes) -> int:
-    """Return the incarnation that the record's members live under, 0 if it has none."""
+    """Return the incarnation of the record's members, 0 if it has none."""
     if record[0] in _WITHOUT_MEMBERS:
         return 0
     return read_u64(record, _HEADER_SIZE)
@@ -361,7 +361,7 @@ def sorted_set_body(version: int, count: int, floor: bytes) -> bytes:
     Args:
         version: the incarnation of its members.
         count: how many members there are.
-        floor: a score and a member, as an entry has them; no entry is lower.
+        floor: a score and a member, as in an entry; no entry is lower.
     """
     return _TWO.pack(version, count) + floor
 
@@ -375,15 +375,15 @@ def read_sorted_set_body(record: bytes) -> tuple[int, int, bytes]:
 _STREAM = struct.Struct('>9Q')
 _BODY_SIZES = {TYPE_LIST: _FOUR.size, TYPE_SET: _TWO.size, TYPE_LARGE_HASH: _TWO.size, TYPE_STREAM: _STREAM.size}
 MAX_COUNT = (1 << 32) - 1
-"""Elements, members, fields or entries of one value; more make no sense, as in Redis."""
+"""Most elements, members, fields or entries that a value can have, as in Redis."""
 MAX_SPAN = 1 << 40
-"""Positions from a list's first element to its last: none gets that far, and walking its holes would take for ever."""
+"""Positions from a list's first element to its last: no list reaches it, and walking its holes would take forever."""
 MAX_NUMBER = (1 << 63) - 1
 """The greatest number that a reply can hold."""
 
 
 def check_number(number: int) -> None:
-    """Check a number that a record says.
+    """Check a number from a record.
 
     Raises:
         DamagedRecord: it is too large for a reply.
@@ -398,7 +398,7 @@ StreamId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class StreamBody:
-    """What a stream's meta record says.
+    """The contents of a stream's meta record.
 
     Args:
         last: the greatest id that was ever added, or set.
@@ -421,7 +421,7 @@ def stream_body(body: StreamBody) -> bytes:
 
 
 def read_stream_body(record: bytes) -> StreamBody:
-    """Return what the meta record of a stream says, large or small."""
+    """Return the contents of a stream's meta record, large or small."""
     numbers = _STREAM.unpack_from(record, _HEADER_SIZE)
     return StreamBody(
         numbers[0], numbers[1], (numbers[2], numbers[3]), numbers[4], (numbers[5], numbers[6]), (numbers[7], numbers[8])
@@ -429,10 +429,10 @@ def read_stream_body(record: bytes) -> StreamBody:
 
 
 def stream_entries_body(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return what a small stream holds.
+    """Return the entries of a small stream as bytes.
 
     Args:
-        entries: ids (16 bytes) and what the entries hold.
+        entries: ids (16 bytes) and the contents of the entries.
     """
     return strings_body([part for entry in entries for part in entry])
 
@@ -444,20 +444,20 @@ def read_stream_entries_body(record: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def strings_body(items: Sequence[bytes]) -> bytes:
-    """Return any number of byte strings as one: count, lengths, bytes."""
+    """Return any number of byte strings packed into one: count, lengths, bytes."""
     count = len(items)
     return struct.pack(f'>{count + 1}I', count, *map(len, items)) + b''.join(items)
 
 
 def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
-    """Return the byte strings that :func:`strings_body` made one of.
+    """Return the byte strings that :func:`strings_body` packed.
 
     Args:
         data: a record.
         offset: where in it they begin; they end with it.
 
     Raises:
-        DamagedRecord: they are shorter or longer than they say.
+        DamagedRecord: their lengths do not fit the record.
         struct.error: the record is too short.
     """
     count = read_u32(data, offset)
@@ -474,10 +474,10 @@ def read_strings_body(data: bytes, offset: int = 0) -> list[bytes]:
 
 
 def check_strings(data: bytes, offset: int = 0) -> list[bytes]:
-    """As :func:`read_strings_body`, from bytes that may be anything.
+    """Return the same as :func:`read_strings_body`, from possibly invalid bytes.
 
     Raises:
-        ValueError: they are not the byte strings that they say, or more.
+        ValueError: they are not packed byte strings, or there are more bytes.
     """
     try:
         count = read_u32(data, offset)
@@ -492,7 +492,7 @@ def check_small(record: bytes) -> list[bytes]:
     """Return the byte strings in the meta record of a small hash, set or stream.
 
     Raises:
-        ValueError: it does not hold such ones.
+        ValueError: it holds none.
     """
     return check_strings(record, _HEADER_SIZE + (_STREAM.size if record[0] == TYPE_SMALL_STREAM else 0))
 
@@ -515,7 +515,7 @@ def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
 
 
 def read_small_set(record: bytes) -> dict[bytes, None]:
-    """Return the members in a small set's meta record, in their order."""
+    """Return the members in a small set's meta record, in order."""
     return dict.fromkeys(read_strings_body(record, _HEADER_SIZE))
 
 
@@ -556,18 +556,18 @@ LIST_ELEMENT_OFFSET = 1
 """Where the element begins in the value of a list's position."""
 LIST_ONCE = b'\x00'
 LIST_OFTEN = b'\x01'
-"""What stands before an element: whether its value record holds its one position, or counts its positions."""
+"""The flag before an element: whether its value record holds its one position, or counts its positions."""
 
 
 def list_element_id(element: bytes) -> bytes:
-    """Return what identifies an element in a key, without end or length of its own being in doubt."""
+    """Return bytes that identify an element unambiguously within a key."""
     if len(element) <= 64:
         return bytes((len(element),)) + element
     return b'\xff' + hashlib.blake2b(element, digest_size=24).digest()
 
 
 def list_value(version: int, element_id: bytes) -> bytes:
-    """Return the key of the record that says where in a list an element stands.
+    """Return the key of the record that holds an element's position in a list.
 
     Args:
         version: the list's incarnation.
@@ -577,7 +577,7 @@ def list_value(version: int, element_id: bytes) -> bytes:
 
 
 def list_occurrences(version: int, element_id: bytes) -> bytes:
-    """Return the prefix under which the positions of an element stand."""
+    """Return the prefix of the keys of an element's positions."""
     return MEMBER_PREFIX + _U64_TAG(version, b'w') + element_id
 
 
@@ -674,13 +674,13 @@ def sorted_set_members(version: int) -> bytes:
 
 
 def sorted_set_entries(version: int) -> bytes:
-    """Return the prefix under which entries stand; an entry is the bytes of its score and its member."""
+    """Return the prefix of the keys of entries; an entry is the bytes of its score and its member."""
     return MEMBER_PREFIX + u64(version) + b'z'
 
 
 STREAM_ID_SIZE = 16
 BEHIND_STREAM_IDS = b'\xff' * 17
-"""The end of a key that lives behind all pending entries, so that no scan runs on into tombstones that lie there."""
+"""The end of a key after all pending entries, so that no scan runs into the tombstones that follow."""
 _GROUP = struct.Struct('>7Q')
 _CONSUMER = struct.Struct('>QQQ')
 _PENDING = struct.Struct('>QQ')
@@ -694,7 +694,7 @@ def stream_entries(version: int) -> bytes:
 
 
 def stream_id(ms: int, seq: int) -> bytes:
-    """Return an id as 16 bytes, in whose order ids sort."""
+    """Return an id as 16 bytes that sort like the ids."""
     return _TWO.pack(ms, seq)
 
 
@@ -713,9 +713,9 @@ def group_record(number: int, last: StreamId, read: int | None, pending: int, fl
     """Return the value of a group.
 
     Args:
-        number: what the group's consumers and pending entries are found by.
-        last: the id of the last entry that was delivered.
-        read: how many entries it has read, None if that is not known.
+        number: identifies the group's consumers and pending entries.
+        last: the id of the last delivered entry.
+        read: how many entries it has read, None if unknown.
         pending: how many entries are pending.
         floor: no pending entry has a smaller id.
     """
@@ -786,7 +786,7 @@ def pending_record(delivered: int, times: int, consumer: bytes) -> bytes:
     Args:
         delivered: Unix time in ms.
         times: how often it was delivered.
-        consumer: the name of the one who has it.
+        consumer: name of the consumer that has it.
     """
     return _PENDING.pack(delivered, times) + consumer
 

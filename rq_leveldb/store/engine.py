@@ -1,10 +1,10 @@
-"""LevelDB, and nothing else here imports plyvel: create, open, read, write a batch, make it durable.
+"""The LevelDB engine, the only module that imports plyvel: create, open, read, write batches, make them durable.
 
-The durable part follows what LevelDB does and does not do by itself (LevelDB's `doc/impl.md`, and measurements in
-docs/internals.rst): it never syncs the log that it leaves at a switch, nor the directory in which a log or CURRENT
-appeared, and it goes on accepting writes after an append to its log failed. It also passes over holes in its logs, and
-makes a new database where CURRENT is missing; so its files are looked at before it opens them, and a database is
-created only where there is none.
+Durability depends on what LevelDB does not do by itself (see its `doc/impl.md`, and measurements in
+docs/internals.rst). It never syncs the old log when it switches logs, nor the directory in which a log or CURRENT
+appeared, and it keeps accepting writes after an append to its log failed. It also skips holes in its logs, and creates
+a new database where CURRENT is missing. So its files are checked before it opens them, and a database is created only
+where there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 try:
     import plyvel
 except ImportError:
-    # The same library carried on under another name: it has wheels for Python 3.13 and later, where plyvel has none.
+    # The same library, continued under another name: it has wheels for Python 3.13 and later, where plyvel has none.
     import plyvel_next as plyvel
 
 from rq_leveldb import errors
@@ -41,25 +41,25 @@ MAX_OPEN_FILES = 500
 
 
 SLICE_BYTES = 8 << 20
-"""What a compaction takes at a time, before what lies over it."""
+"""Size of the slice that a compaction takes at a time, without the overlapping data."""
 _KEY_WIDTH = 64
-"""Bytes of keys by which slices are told apart."""
+"""Length of the keys that separate slices."""
 _BEHIND_ALL = b'\xff'
-"""Behind every key: encoding.py begins none with this byte."""
+"""After every key: no key of encoding.py begins with this byte."""
 
 LARGE_BATCH = 1 << 20
 BATCH_COPIES = 4
-"""A larger one is held so many times while it is written: as it grows, in the batch and in the memtable."""
+"""Copies of a larger batch held in memory while it is written: as it grows, in the batch and in the memtable."""
 
 PROBE_BYTES = 1 << 20
-"""More than a new table's index and a new MANIFEST take."""
+"""More than the index of a new table and a new MANIFEST take."""
 
 ReadFailed = plyvel.Error
 """Raised by reads and scans: LevelDB found its files damaged or unreadable."""
 
 
 class WriteRefused(Exception):
-    """LevelDB did not take a batch: nothing of it may be acknowledged, nor anything later, until it was reopened.
+    """LevelDB refused a batch: neither it nor anything later may be acknowledged until the database was reopened.
 
     Args:
         reason: what LevelDB or the operating system said.
@@ -71,26 +71,26 @@ class WriteRefused(Exception):
 
 
 class Engine:
-    """One open LevelDB.
+    """An open LevelDB database.
 
     Args:
         directory: LevelDB's own directory; a database is created if it is missing or empty.
 
     Attributes:
-        removed: records that were removed; whoever makes something of that takes off what it has seen to.
+        removed: number of removed records; a user of this count subtracts what it has dealt with.
 
     Raises:
-        errors.StoreError: it cannot be opened: damaged, unreadable, or of a newer format.
+        errors.StoreError: the database cannot be opened: damaged, unreadable, or of a newer format.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._db: Any = None
-        self._syncing = threading.Lock()  # a descriptor must not be closed, and its number reused, during a sync
+        self._syncing = threading.Lock()  # a descriptor must not be closed and reused during a sync
         self._logs: dict[str, int] = {}  # descriptors of the live logs
-        self._compacting = threading.Lock()  # nor the database be closed during a compaction
-        self._logs_of = 0  # the directory's time of change when they were listed, 0 if another listing is due
-        self._batches = 0  # written so far; the number stands in each of them
+        self._compacting = threading.Lock()  # the database must not be closed during a compaction
+        self._logs_of = 0  # the directory's mtime when the logs were listed, 0 to list them again
+        self._batches = 0  # written so far; each batch stores its number
         self.removed = 0
         self._files: DatabaseFiles
         self.get: Callable[[bytes], bytes | None]
@@ -113,10 +113,10 @@ class Engine:
                 lru_cache_size=BLOCK_CACHE_BYTES,
                 max_open_files=MAX_OPEN_FILES,
                 bloom_filter_bits=10,
-                # With it LevelDB refuses what it cannot read, instead of leaving it out; compactions verify as well.
+                # LevelDB then refuses unreadable data instead of skipping it; compactions verify as well.
                 paranoid_checks=True,
             )
-        # This is the hottest call of all. Checksums are looked at where a block comes from the disk.
+        # This is the hottest call of all. Checksums are verified only when a block is read from disk.
         self.get = functools.partial(self._db.get, verify_checksums=True)
         with _said_clearly(self.directory):
             found = self.get(encoding.FORMAT_KEY)
@@ -138,22 +138,22 @@ class Engine:
         self._files = DatabaseFiles(self.directory, lambda: self.property(b'leveldb.sstables') or b'', self._flush)
 
     def loss(self) -> str:
-        """See whether another start would find what was written, and make up for a log that would not be there.
+        """Check whether a restart would find what was written, and make up for a log that would be missing.
 
         Returns:
-            What became of a file that is needed; '' if all are there, or nobody can tell.
+            What happened to a file that is needed; '' if all exist, or it cannot be determined.
         """
         return '' if not self.is_open else self._files.loss()
 
     def _flush(self) -> None:
-        # Whatever the range, LevelDB first makes a table of what is in memory.
+        # Whatever the range, LevelDB first writes its memtable to a table.
         self._db.compact_range(start=b'\xff', stop=b'\xff')
 
     def _look_at_files(self) -> None:
-        """See to it that nothing is missing from the files that LevelDB is going to replay.
+        """Check that nothing is missing from the files that LevelDB will replay.
 
         Raises:
-            errors.CorruptDatabase: something is.
+            errors.CorruptDatabase: something is missing or damaged.
         """
         path = self.directory / 'CURRENT'
         try:
@@ -181,7 +181,7 @@ class Engine:
             ) from error
 
     def close(self) -> None:
-        """Close the database and the logs, as soon as no compaction or sync uses them."""
+        """Close the database and the logs, once no compaction or sync uses them."""
         if self._db is not None:
             with self._compacting:
                 self._db.close()
@@ -197,12 +197,12 @@ class Engine:
         return self._db is not None and not self._db.closed
 
     def reopen(self) -> None:
-        """Close LevelDB and open it again, so that only what its log really holds is seen.
+        """Close and reopen LevelDB, so that only what its log really holds is seen.
 
-        What it finds in its log it writes to a table and syncs, so that all of it is durable afterwards.
+        LevelDB writes what it finds in its log to a table and syncs it, so that all of it is durable afterwards.
 
         Raises:
-            errors.StoreError: it cannot be opened, or a batch that it took is not there.
+            errors.StoreError: it cannot be opened, or a batch that it accepted is missing.
         """
         written = self._batches
         self.close()
@@ -218,7 +218,7 @@ class Engine:
             )
 
     def can_grow(self) -> bool:
-        """Return whether the disk takes what opening the database anew would write."""
+        """Return whether the disk has room for what reopening the database would write."""
         probe = self.directory.with_name('probe')
         try:
             size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
@@ -242,7 +242,7 @@ class Engine:
 
         Raises:
             WriteRefused: LevelDB or the disk refused.
-            MemoryError: there is not enough for it; nothing was written.
+            MemoryError: there is not enough memory; nothing was written.
         """
         size = sum(map(len, filter(None, records.values())))
         if size > LARGE_BATCH:
@@ -266,26 +266,26 @@ class Engine:
         self.removed += removed
 
     def compact(self, start: bytes) -> bytes | None:
-        """Let LevelDB drop what was removed or written over in a slice of the keys; may run in a thread beside writes.
+        """Let LevelDB drop removed or overwritten records in a slice of the keys; may run in a thread beside writes.
 
         Args:
-            start: where the slice before ended, b'' for the first.
+            start: where the previous slice ended, b'' for the first.
 
         Returns:
-            Where this one ended; None behind the last key.
+            Where this slice ended; None after the last key.
         """
         with self._compacting:
             if not self.is_open:
                 return None
             stop = self._end_of_slice(start)
-            # plyvel hands LevelDB an empty key for None, and before that there is nothing to compact.
+            # plyvel turns None into an empty key, and nothing before that can be compacted.
             self._db.compact_range(start=start, stop=_BEHIND_ALL if stop is None else stop)
             return stop
 
     def _end_of_slice(self, start: bytes) -> bytes | None:
         if self.approximate_size(start, _BEHIND_ALL) <= SLICE_BYTES:
             return None
-        # Whatever the keys are, the place is found by halving what lies between the least and the greatest.
+        # A binary search over the key range works whatever the keys are.
         low = int.from_bytes(start[:_KEY_WIDTH].ljust(_KEY_WIDTH, b'\x00'), 'big')
         high = (1 << 8 * _KEY_WIDTH) - 1
         while high - low > 1:
@@ -300,16 +300,16 @@ class Engine:
         """Return the records with start <= key < stop as they are now, whatever is written meanwhile.
 
         Raises:
-            ReadFailed: LevelDB cannot read one of them, now or when the records are taken.
+            ReadFailed: LevelDB cannot read one of them, now or during iteration.
         """
         if reverse:
             return self._backwards(start, stop)
         records = self._db.iterator(start=start, verify_checksums=True)
-        # A record behind the last one shows that all could be read; only at the end of everything that has to be asked.
+        # A record after the last one shows that all could be read. Only at the end of the database must that be asked.
         return takewhile((stop,).__gt__, chain(records, self._end(stop)))
 
     def _end(self, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Nothing more; but where the whole database ends, plyvel 1.5.1 does not ask whether all could be read."""
+        """Yield nothing, but check for read errors: plyvel 1.5.1 does not do so at the end of the database."""
         records = self._db.raw_iterator(verify_checksums=True)
         records.seek(stop)
         if not records.valid():
@@ -318,7 +318,7 @@ class Engine:
         yield
 
     def _backwards(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        # plyvel's own backward iterator passes over what LevelDB cannot read, and over a single record at `start`.
+        # plyvel's own backward iterator skips what LevelDB cannot read, and a single record at `start`.
         records = self._db.raw_iterator(verify_checksums=True)
         records.seek(stop)
         if records.valid():
@@ -330,14 +330,14 @@ class Engine:
     def sync(self) -> None:
         """Make every batch written so far survive a power cut; may run in a thread beside writes.
 
-        Syncs every live log through a descriptor of its own, oldest first: what is left after a cut is then always a
-        beginning of what was written. The directory is synced before, whenever its logs changed.
+        Syncs every live log through its own descriptor, oldest first, so that what survives a power cut is always a
+        prefix of what was written. The directory is synced first whenever its logs changed.
         """
         with self._syncing:
             changed = os.stat(self.directory).st_mtime_ns
             if changed != self._logs_of:
                 self._list_logs()
-                # A change within the same tick of the file system's clock would not show: then list again next time.
+                # A change within the same tick of the file system's clock would not show, so list again next time.
                 self._logs_of = changed if time.time_ns() - changed > SETTLED else 0
             for descriptor in self._logs.values():
                 os.fdatasync(descriptor) if hasattr(os, 'fdatasync') else os.fsync(descriptor)
@@ -352,22 +352,22 @@ class Engine:
             try:
                 logs[name] = self._logs.pop(name, 0) or os.open(self.directory / name, os.O_RDONLY)
             except FileNotFoundError:
-                continue  # its contents are in a table, which LevelDB syncs before it removes the log
+                continue  # its contents are in a table, which LevelDB synced before removing the log
         for descriptor in self._logs.values():
             os.close(descriptor)
         self._logs = logs
 
     def property(self, name: bytes) -> bytes | None:
-        """Return one of LevelDB's properties, such as ``leveldb.stats``; None if it knows no such one."""
+        """Return one of LevelDB's properties, such as ``leveldb.stats``; None if it is unknown."""
         value: bytes | None = self._db.get_property(name)
         return value
 
     def approximate_size(self, start: bytes, stop: bytes) -> int:
-        """Return bytes on disk of the records with start <= key < stop, without those in LevelDB's log."""
+        """Return the bytes on disk of the records with start <= key < stop, without those in LevelDB's log."""
         return int(self._db.approximate_size(start, stop))
 
     def size_on_disk(self) -> int:
-        """Return the bytes of the files that can be looked at."""
+        """Return the total size in bytes of the files that can be accessed."""
         total = 0
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.directory):
@@ -377,10 +377,10 @@ class Engine:
 
 
 def _find_memory(size: int) -> None:
-    """See that memory can be had, since LevelDB ends the process where it finds none.
+    """Check that memory is available, since LevelDB aborts the process when it runs out.
 
     Raises:
-        MemoryError: it cannot.
+        MemoryError: it is not.
     """
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
@@ -399,7 +399,7 @@ def _down_to(start: bytes, records: Any) -> Iterator[tuple[bytes, bytes]]:
 
 
 def is_missing(directory: Path) -> bool:
-    """Return whether nothing is there: no directory, or an empty one."""
+    """Return whether there is no directory, or an empty one."""
     try:
         return not os.listdir(directory)
     except FileNotFoundError:
@@ -409,10 +409,10 @@ def is_missing(directory: Path) -> bool:
 
 
 def create(directory: Path) -> None:
-    """Make an empty database, which is there as a whole or not at all whatever happens meanwhile.
+    """Create an empty database, atomically: as a whole or not at all.
 
     Raises:
-        errors.StoreError: it cannot be made.
+        errors.StoreError: it cannot be created.
     """
     # LevelDB does not sync the first file that CURRENT names.
     new = directory.with_name(directory.name + '.new')
@@ -433,7 +433,7 @@ def create(directory: Path) -> None:
 
 
 def _unreadable(database: Any) -> list[bytes]:
-    """Return keys of the store's own records that are not what they have to be, as long as there are any."""
+    """Return the keys of the store's own records that are invalid."""
     found = []
     with database.iterator(prefix=encoding.OWN_PREFIX, verify_checksums=True) as records:
         for key, value in records:
@@ -443,14 +443,14 @@ def _unreadable(database: Any) -> list[bytes]:
 
 
 def settle(directory: Path, *, unordered: bool) -> bool:
-    """Make ready to be opened what was salvaged of a database.
+    """Prepare a salvaged database to be opened.
 
     Args:
         directory: the one with LevelDB's files.
-        unordered: of a key that two tables hold, it is not known which is to be asked first.
+        unordered: whether it is unknown which of two tables with the same key is newer.
 
     Returns:
-        Whether what it says of itself can be read; else that is mended as far as it can be here.
+        Whether the store's own records are valid; if not, they were repaired as far as possible here.
 
     Raises:
         errors.StoreError: LevelDB cannot open it.
@@ -459,7 +459,7 @@ def settle(directory: Path, *, unordered: bool) -> bool:
         database = plyvel.DB(os.fsencode(directory), create_if_missing=False, paranoid_checks=True)
         try:
             if unordered:
-                # Merging goes by the numbers of the changes, reading by those of the files.
+                # Merging follows sequence numbers, reading follows file numbers.
                 database.compact_range()
             unreadable = _unreadable(database)
             for key in unreadable:
@@ -486,7 +486,7 @@ def _said_clearly(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def contents(path: Path) -> Iterator[Any]:
-    """Return what is in a file, which takes no memory."""
+    """Map a file's contents, which takes no memory."""
     with open(path, 'rb') as file:
         if not os.fstat(file.fileno()).st_size:
             yield b''
@@ -496,13 +496,13 @@ def contents(path: Path) -> Iterator[Any]:
 
 
 def words(error: Exception) -> str:
-    """Return what LevelDB said, which plyvel passes on as bytes."""
+    """Return LevelDB's message, which plyvel passes on as bytes."""
     said = error.args[0] if error.args else ''
     return said.decode('utf-8', 'replace') if isinstance(said, bytes) else str(error)
 
 
 def sync_file(path: Path) -> None:
-    """Make the contents of a file survive a power cut."""
+    """Make a file's contents survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

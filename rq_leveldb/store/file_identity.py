@@ -1,4 +1,4 @@
-"""Whether a path still leads to the file that it led to."""
+"""File identity: whether a path still leads to the same file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 Identity = tuple[int, int]
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
-"""What the system says of a path that leads nowhere. Anything else (no permission, a disk that does not answer) says
-nothing of the file, and may pass."""
+"""Errors that mean that a path leads nowhere. Any other (no permission, a disk that does not answer) says nothing about
+the file and may be temporary."""
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -19,7 +19,7 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def loss_of(path: Path, known: Identity) -> str:
-    """Return what became of it, for people; '' if it is there, or nobody can tell.
+    """Return what happened to a file, in words; '' if it exists, or it cannot be determined.
 
     Args:
         path: where the file was.

@@ -1,4 +1,4 @@
-"""What a check finds wrong."""
+"""Findings of a check."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem.
 
     Args:
         where: a file, or a key in words.
         problem: what is wrong with it.
-        remedy: what mending does about it.
-        at: a byte in the file; None where it is no file.
-        first: the records from this key of LevelDB's on are lost; None where that is not known.
-        last: up to this one.
-        keys: some of the keys of LevelDB's whose last changes are lost.
-        harmless: the store does not suffer from it, or mends it by itself.
+        remedy: what a repair does about it.
+        at: an offset in the file; None if it is not a file.
+        first: the first LevelDB key whose records are lost; None if unknown.
+        last: the last such key.
+        keys: some of the LevelDB keys whose last changes are lost.
+        harmless: whether the store is not affected, or repairs it by itself.
     """
 
     where: str

@@ -1,7 +1,7 @@
-"""Patterns of KEYS, SCAN and PSUBSCRIBE, which match as Redis' do and take time in proportion to pattern and text.
+"""Patterns of KEYS, SCAN and PSUBSCRIBE, which match as in Redis, in time proportional to pattern and text.
 
-Between two stars every part of a pattern stands for exactly one byte. So a text matches if the parts between the stars
-are found one behind the other, each as early as possible, and no backtracking over the stars is ever needed.
+Between two stars, every element of a pattern matches exactly one byte. So a text matches if the parts between the stars
+are found one after another, each as early as possible, and backtracking over the stars is never needed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _ESCAPED = [re.escape(bytes((byte,))) for byte in range(256)]
 
 
 class Glob:
-    r"""A pattern as KEYS, SCAN and PSUBSCRIBE take it.
+    r"""A pattern of KEYS, SCAN or PSUBSCRIBE.
 
     Args:
         pattern: ``*`` any bytes, ``?`` one byte, ``[a-c]`` ``[^a-c]`` one of a class; ``\`` quotes one byte.
 
     Attributes:
-        prefix: what every text that matches begins with.
-        is_literal: only the text `prefix` itself matches.
-        is_prefix: every text that begins with `prefix` matches.
+        prefix: what every matching text begins with.
+        is_literal: whether only the text `prefix` itself matches.
+        is_prefix: whether every text that begins with `prefix` matches.
     """
 
     __slots__ = (
@@ -40,13 +40,13 @@ class Glob:
         self.prefix = _literal_start(segments[0])
         whole_first = len(self.prefix) == len(segments[0])
         self.is_literal = whole_first and len(segments) == 1
-        # Redis lets the empty text match these two only, not ** for example.
+        # In Redis the empty text matches only these two, not ** for example.
         self._matches_empty = pattern in (b'', b'*')
         self.is_prefix = (
             whole_first and len(segments) == 2 and not segments[1] and (bool(self.prefix) or pattern == b'*')
         )
         self._length = sum(map(len, segments))
-        # Redis goes one level deeper at each star but one at the end, and gives up beyond this depth.
+        # Redis recurses at each star except one at the end, and gives up beyond this depth.
         self._matches_nothing = len(segments) - 1 - (not segments[-1]) > _MAX_STARS
         self._segments = segments
         self._parts: list[_Part] | None = None
@@ -61,7 +61,7 @@ class Glob:
             return self._matches_empty
         if len(text) < self._length or self._matches_nothing:
             return False
-        # Compiled only when a text is long enough: a long pattern costs nothing where all names are short.
+        # Compiled only when a text is long enough: a long pattern costs nothing if all names are short.
         parts = self._parts
         if parts is None:
             parts = self._parts = [_Part(segment) for segment in self._segments]
@@ -83,7 +83,7 @@ class Glob:
 
 
 class _Part:
-    """What stands between two stars: so many bytes, each a certain one or one of several."""
+    """The part between two stars: a fixed number of bytes, each a certain one or one of a class."""
 
     __slots__ = ('_literal', '_pattern', 'size')
 
@@ -99,7 +99,7 @@ class _Part:
         return self._pattern.match(text, position) is not None
 
     def find(self, text: bytes, position: int, end: int) -> int:
-        """Return the first place between `position` and `end`, -1 for none."""
+        """Return the first match between `position` and `end`, -1 for none."""
         if self._pattern is None:
             return text.find(self._literal or b'', position, end)
         found = self._pattern.search(text, position, end)
@@ -107,7 +107,7 @@ class _Part:
 
 
 def _split(pattern: bytes) -> list[list[bytes]]:
-    """Return what stands between the stars: for each part, for each byte of a text, a regular expression."""
+    """Return the parts between the stars: for each part, a regular expression for each byte."""
     segments: list[list[bytes]] = [[]]
     index = 0
     size = len(pattern)
@@ -132,11 +132,11 @@ def _split(pattern: bytes) -> list[list[bytes]]:
 
 
 def _class(pattern: bytes, index: int) -> tuple[bytes, int]:
-    """Return a regular expression for one byte, and where the pattern goes on; a class that is not closed ends with it.
+    """Return a regular expression for one byte, and where the pattern continues; an unclosed class ends with it.
 
     Args:
         pattern: the whole pattern.
-        index: behind the bracket.
+        index: index after the bracket.
     """
     size = len(pattern)
     negated = pattern[index : index + 1] == b'^'

@@ -1,4 +1,4 @@
-"""What the store counts, and what it was told: INFO, CONFIG GET, SLOWLOG."""
+"""The store's counters and settings: for INFO, CONFIG GET and SLOWLOG."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rq_leveldb.store.layout import Layout
 from rq_leveldb.version import __version__
 
 REDIS_VERSION = '8.2.3'
-"""What INFO, HELLO and scripts tell to clients that ask: the version whose replies are the model."""
+"""The version that INFO, HELLO and scripts report: the one whose replies are the model."""
 
-# Not the blank, the comma, the equal sign and line ends, by which clients take such replies apart; nor any letter that
-# is none in ASCII, since some of those are blanks and line ends as well.
+# Not the blank, the comma, the equal sign and line ends, at which clients split such replies; nor any non-ASCII
+# character, since some of those are blanks and line ends as well.
 _PLAIN = '!"#$&\'()*+-./:;<>?@[\\]^_`{|}~'
 
 
 def one_word(text: str, also: str = '') -> str:
-    """Return free text as a reply of ``key=value`` or ``key:value`` can hold it: what would end it is as in a URL.
+    """Return free text for a ``key=value`` or ``key:value`` reply, with special characters quoted as in a URL.
 
     Args:
-        text: of any characters.
-        also: what may stand as it is, besides.
+        text: any characters.
+        also: further characters that need no quoting.
     """
     return quote(text.encode('utf-8', 'surrogateescape'), safe=_PLAIN + also)
 
@@ -41,9 +41,9 @@ class StoreSettings:
         fsync: ``everysec`` or ``always``.
         idle: seconds without a client after which the store exits, 0 for never.
         port: loopback TCP port, 0 for none.
-        slower_than: microseconds above which a command is kept for SLOWLOG, -1 for none.
-        slowlog_length: how many of them are kept.
-        busy_reply_threshold: milliseconds after which others get BUSY while a script runs, 0 for never.
+        slower_than: microseconds above which SLOWLOG keeps a command, -1 for none.
+        slowlog_length: how many commands it keeps.
+        busy_reply_threshold: milliseconds after which other clients get BUSY while a script runs, 0 for never.
         layout: sizes by which OBJECT ENCODING names values.
     """
 
@@ -95,7 +95,7 @@ class Statistics:
         saved: Unix time in seconds of the last SAVE or BGSAVE.
     """
 
-    started: float = field(default_factory=time.monotonic)  # the time of day may be set meanwhile
+    started: float = field(default_factory=time.monotonic)  # the wall clock may be changed meanwhile
     connections: int = 0
     commands: int = 0
     commits: int = 0
@@ -112,7 +112,7 @@ class Statistics:
     saved: float = field(default_factory=time.time)
 
     def reset(self) -> None:
-        """Start to count anew, as CONFIG RESETSTAT does."""
+        """Reset the counters, as CONFIG RESETSTAT does."""
         self.connections = self.commands = self.commits = self.syncs = 0
         self.longest_unsynced = 0.0
         self.input_bytes = self.output_bytes = 0
@@ -120,7 +120,7 @@ class Statistics:
         self.errors.clear()
 
     def count_error(self, text: str) -> None:
-        """Count an error under its code, which is its first word; a new code is dropped when there are 128."""
+        """Count an error under its code, its first word; new codes are dropped once there are 128."""
         code = text.partition(' ')[0]
         if code in self.errors or len(self.errors) < 128:
             self.errors[code] = self.errors.get(code, 0) + 1
@@ -134,20 +134,20 @@ def resident_bytes() -> int:
     except OSError:
         import resource
 
-        # Without /proc there is only the largest it ever was: bytes on macOS, kilobytes elsewhere.
+        # Without /proc only the peak is known: in bytes on macOS, in kilobytes elsewhere.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What INFO shows beside the counters.
+    """The values that INFO shows beside the counters.
 
     Attributes:
         databases: number, keys and keys with an expiry of each database that holds keys.
-        blocking_keys: keys that somebody waits for.
-        changes: keys that were changed since the last SAVE or BGSAVE.
-        unswept: values without an owner whose records are still there.
-        write_trouble: why commands that add data are refused, empty if they are not.
+        blocking_keys: keys that clients wait for.
+        changes: keys changed since the last SAVE or BGSAVE.
+        unswept: values without an owner that still have records.
+        write_trouble: why commands that add data are refused; empty if they are not.
     """
 
     clients: int

@@ -1,4 +1,4 @@
-"""Where the keys of a command are, and what is done with them, by the key specifications that Redis publishes.
+"""The keys of a command and how it uses them, by the key specifications that Redis publishes.
 
 https://redis.io/docs/latest/develop/reference/key-specs
 """
@@ -14,12 +14,12 @@ Found = list[tuple[bytes, list[str]]]
 
 
 def has_keys(specs: list[Spec]) -> bool:
-    """Return whether a command can have keys at all; what SPUBLISH and the like name are none."""
+    """Return whether a command can have keys at all; the channels of SPUBLISH and the like are not keys."""
     return any('not_key' not in spec['flags'] for spec in specs)
 
 
 def find_keys(name: str, specs: list[Spec], argv: list[bytes]) -> Found:
-    """Return the keys, each with its flags; none if the arguments are such that there cannot be any.
+    """Return the keys, each with its flags; none if the arguments allow none.
 
     Args:
         name: the command's, in lower case.

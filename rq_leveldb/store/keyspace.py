@@ -1,11 +1,11 @@
-"""Keys and what they hold: lookup with expiry and type check, creation, deletion, renaming, the transaction's end.
+"""Keys and their values: lookup with expiry and type check, creation, deletion, renaming, commit and rollback.
 
-A few thousand values stay in memory between transactions, as objects that only their owner here hands out: a job's
-hash is read and changed some twenty times within milliseconds. Everything else is read from LevelDB when it is needed.
+A few thousand values are cached in memory between transactions, and only the keyspace hands them out: a job's hash is
+read and changed some twenty times within milliseconds. Everything else is read from LevelDB when needed.
 
-The keyspace tells what happened to keys (`touched`, and `woken` for what concerns only those who wait), since WATCH
-and blocking commands depend on it, and, if asked,
-which keys were looked at (`seen`, `saw_all`), since a reply must not show what is not durable; it knows neither.
+The keyspace records which keys changed, for WATCH and blocking commands (`touched`, and `woken` for blocked clients
+only). On request it also records which keys were read (`seen`, `saw_all`), so that no reply shows data that is not
+durable. It knows nothing of the users of these records.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rq_leveldb.store.types.value import Value
 
 MAX_CACHED_VALUES = 2048
 MAX_CACHED_RECORD = 8192
-"""Bytes of a meta record above which its value stays in memory no longer than a transaction."""
+"""Bytes of a meta record above which its value is not cached beyond the transaction."""
 
 
 class _Loadable(Protocol):
@@ -58,9 +58,9 @@ _LOADERS: dict[int, type[_Loadable]] = {
 V = TypeVar('V', bound=Value)
 _RANDOM_STEPS = 100
 _SAMPLED = 1000
-"""Records of a value whose size is measured."""
+"""Number of a value's records whose size is measured."""
 _COUNTED = 20_000
-"""How many of the keys that expire are counted one by one."""
+"""Number of keys with an expiry that are counted one by one."""
 
 
 def _number(data: bytes) -> int:
@@ -74,8 +74,8 @@ class Keyspace:
         engine: an open LevelDB.
 
     Attributes:
-        changes: keys that were changed since the last :meth:`note_save`, once for each transaction.
-        keeps_expired: whether keys whose time has come stay, though nobody sees them: while writes are paused.
+        changes: keys changed since the last :meth:`note_save`, counted once per transaction.
+        keeps_expired: whether expired keys are kept, though hidden: while writes are paused.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -110,25 +110,25 @@ class Keyspace:
         self.next_due = encoding.due_key(first[0])[0] if first else 0
 
     def track(self) -> None:
-        """From now on keep in `seen` which keys are looked at; whoever asks for that forgets them."""
+        """Record in `seen` which keys are read, from now on; the caller clears it."""
         self.seen = set()
         self.saw_all = True
 
     def forget_seen(self) -> None:
-        """A transaction has ended, and what it looked at was taken note of."""
+        """Clear the record of what was read, at the end of a transaction."""
         if self.seen is not None:
             self.seen.clear()
             self.saw_all = False
 
     def tick(self) -> None:
-        """Let the clock go on; between two calls it stands still, as it does inside Redis' transactions."""
+        """Advance the clock; between two calls it stands still, as it does inside Redis transactions."""
         self.clock = time.time_ns()
         self.now = self.clock // 1_000_000
 
     # -- lookup
 
     def find(self, db: int, key: bytes) -> Value | None:
-        """Return what lives under `key`, of whatever type, or None."""
+        """Return the value of `key`, of any type, or None."""
         return self._lookup(self.prefixes[db] + key)
 
     def _lookup(self, meta_key: bytes) -> Value | None:
@@ -162,7 +162,7 @@ class Keyspace:
         return value
 
     def typed(self, db: int, key: bytes, type_: type[V]) -> V | None:
-        """Return what lives under `key`, if anything.
+        """Return the value of `key`, or None.
 
         Raises:
             ReplyError: the key holds another type.
@@ -175,7 +175,7 @@ class Keyspace:
         return value
 
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
-        """Return the key's value, or an empty one that becomes the key's as soon as it is marked as changed.
+        """Return the key's value, or an empty one that the key gets once it is marked as changed.
 
         Raises:
             ReplyError: the key holds another type.
@@ -191,11 +191,11 @@ class Keyspace:
         return value
 
     def new(self, type_: type[V]) -> V:
-        """Return an empty value that is no key's yet."""
+        """Return an empty value that belongs to no key yet."""
         return type_(self.overlay, self.overlay.new_version())
 
     def count(self, db: int) -> int:
-        """Return how many keys the database holds, those included that expired and were not yet removed."""
+        """Return how many keys the database holds, including expired ones not yet removed."""
         self.saw_all = True
         return self._count(self.prefixes[db])
 
@@ -207,7 +207,7 @@ class Keyspace:
         return count
 
     def count_expiring(self) -> dict[int, int]:
-        """Return how many keys of each database expire, estimated from the first ones where they are very many."""
+        """Return how many keys of each database have an expiry, estimated from a sample if there are very many."""
         self.write_changes()
         counts = dict.fromkeys(self.prefixes, 0)
         start, stop = encoding.EXPIRY_PREFIX, encoding.after(encoding.EXPIRY_PREFIX)
@@ -226,21 +226,21 @@ class Keyspace:
         return {db: min(int(counts[prefix] * share), self._count(prefix)) for db, prefix in enumerate(self.prefixes)}
 
     def keys(self, db: int, prefix: bytes = b'', after: bytes | None = None) -> Iterator[bytes]:
-        """Return the keys that live now, in an order that stays.
+        """Return the keys that exist now, in a stable order.
 
         Args:
             db: the number of the database.
             prefix: only keys that begin with it.
-            after: only keys behind this one.
+            after: only keys after this one.
         """
         return (key for key, _ in self.typed_keys(db, after, prefix))
 
     def typed_keys(self, db: int, after: bytes | None = None, prefix: bytes = b'') -> Iterator[tuple[bytes, str]]:
-        """Return the keys that live now and the names of their types, in an order that stays.
+        """Return the keys that exist now and the names of their types, in a stable order.
 
         Args:
             db: the number of the database.
-            after: only keys behind this one.
+            after: only keys after this one.
             prefix: only keys that begin with it.
         """
         self.write_changes()
@@ -254,13 +254,13 @@ class Keyspace:
             try:
                 type_code, expire, _ = encoding.meta_header(record)
             except struct.error:
-                # Whoever looks for keys finds it, and is told when it is read.
+                # It is still listed; reading it gives an error.
                 type_code = expire = 0
             if not expire or expire > now:
                 yield meta_key[encoding.META_PREFIX_SIZE :], names.get(type_code, 'unknown')
 
     def random_key(self, db: int) -> bytes | None:
-        """Return one of the keys, not each equally likely in a large database: one near a random place."""
+        """Return a random key, near a random place; in a large database not all are equally likely."""
         self.write_changes()
         first = next(self.keys(db), None)
         if first is None:
@@ -271,22 +271,22 @@ class Keyspace:
         between = random.randint(_number(first[size : size + 8]), _number(last[size : size + 8]))
         after = first[:size] + between.to_bytes(8, 'big')
         near = list(islice(self.keys(db, after=after), _RANDOM_STEPS))
-        # Behind the last key comes the first: else the first ones would be near no place.
+        # After the last key comes the first, or no place would be near the first ones.
         near += islice(self.keys(db), _RANDOM_STEPS - len(near))
         return random.choice(near)
 
     # -- change
 
     def kept(self, value: Value) -> None:
-        """Mark what a key holds as changed in a way that concerns nobody who watches or waits for it."""
+        """Mark a value as changed, without notifying clients that watch or wait for its key."""
         self._dirty[value.meta_key] = value
 
     def wake(self, db: int, key: bytes) -> None:
-        """Let those who wait for a key look at it again, though it counts as changed for nobody who watches it."""
+        """Let clients that wait for a key try it again; for WATCH it does not count as changed."""
         self.woken.append(self.prefixes[db] + key)
 
     def changed(self, value: Value) -> None:
-        """Mark a value as changed; an empty one is removed, a new one becomes its key's."""
+        """Mark a value as changed; an empty one is removed, a new one is assigned to its key."""
         meta_key = value.meta_key
         if value.is_empty() and type(value) is not Stream:
             self.remove(value)
@@ -308,13 +308,13 @@ class Keyspace:
         self._cache[meta_key] = value
 
     def assign(self, db: int, key: bytes, data: bytes, expire: int) -> None:
-        """Let `key` hold a string, whatever it held before.
+        """Set `key` to a string, whatever it held before.
 
         Args:
             db: number of the database.
             key: the key.
             data: the string.
-            expire: Unix time in ms, 0 for never; one that has passed removes the key.
+            expire: Unix time in ms, 0 for never; a past time removes the key.
         """
         value = String(self.overlay, 0, data)
         value.meta_key = self.prefixes[db] + key
@@ -324,16 +324,16 @@ class Keyspace:
             self.remove(value)
 
     def put(self, db: int, key: bytes, value: Value) -> None:
-        """Let `key` hold `value`, whatever it held before."""
+        """Set `key` to `value`, whatever it held before."""
         value.meta_key = self.prefixes[db] + key
         self.changed(value)
 
     def expire_at(self, value: Value, when: int) -> None:
-        """Let a value expire, or not.
+        """Set or remove a value's expiry.
 
         Args:
-            value: of a key that exists.
-            when: Unix time in ms, 0 for never; one that has passed removes the key.
+            value: the value of an existing key.
+            when: Unix time in ms, 0 for never; a past time removes the key.
         """
         if when and when <= self.now:
             self.remove(value)
@@ -342,7 +342,7 @@ class Keyspace:
         self.changed(value)
 
     def remove(self, value: Value) -> None:
-        """Remove a value's key; does nothing if the key no longer holds this value."""
+        """Remove a value's key; do nothing if the key no longer holds this value."""
         meta_key = value.meta_key
         if self._cache.get(meta_key) is not value:
             return
@@ -353,7 +353,7 @@ class Keyspace:
         self.touched.append(meta_key)
 
     def delete(self, db: int, key: bytes) -> bool:
-        """Return whether there was such a key."""
+        """Remove `key`; return whether it existed."""
         value = self._lookup(self.prefixes[db] + key)
         if value is None:
             return False
@@ -361,7 +361,7 @@ class Keyspace:
         return True
 
     def rename(self, value: Value, db: int, key: bytes) -> None:
-        """Move a value to another key or database, over whatever is there; its members stay where they are."""
+        """Move a value to another key or database, replacing what is there; its members stay in place."""
         old_key = value.meta_key
         self._cache[old_key] = None
         self._dirty[old_key] = None
@@ -373,7 +373,7 @@ class Keyspace:
         self.put(db, key, value)
 
     def copy(self, value: Value, db: int, key: bytes) -> None:
-        """Let `key` hold a copy of `value`, with its expiry."""
+        """Set `key` to a copy of `value`, with its expiry."""
         record = value.record()
         version = encoding.meta_version(record)
         if version:
@@ -389,9 +389,9 @@ class Keyspace:
         self.put(db, key, twin)
 
     def flush(self, db: int) -> None:
-        """Remove every key of a database, whatever its size: its keys keep their namespace, which loses its database.
+        """Remove every key of a database, at the same cost for any size: the database gets a new, empty namespace.
 
-        What was removed is not told in `touched`.
+        The removed keys are not added to `touched`.
         """
         prefix = self.prefixes[db]
         if self._count(prefix) == 0:
@@ -435,7 +435,7 @@ class Keyspace:
     # -- the end of a transaction
 
     def write_changes(self) -> None:
-        """Let the open transaction hold what changed in memory, so that a scan sees it."""
+        """Write what changed in memory to the open transaction, so that a scan sees it."""
         self.saw_all = True
         self._write_changes()
 
@@ -461,7 +461,7 @@ class Keyspace:
             try:
                 record = value.record()
             except struct.error as error:
-                # It had more members than it said, and all were removed.
+                # It had more members than its count said, and all were removed.
                 raise encoding.DamagedRecord('the number of its members is wrong', (meta_key,)) from error
             if len(record) > MAX_CACHED_RECORD:
                 self._heavy.append(meta_key)
@@ -473,7 +473,7 @@ class Keyspace:
             self._counts_changed.clear()
 
     def place(self, meta_key: bytes) -> tuple[int, bytes] | None:
-        """Return database and key of one of `touched`; None if its database was flushed since."""
+        """Return the database and key of an entry of `touched`; None if the database was flushed since."""
         try:
             db = self.prefixes.index(meta_key[: encoding.META_PREFIX_SIZE])
         except ValueError:
@@ -481,7 +481,7 @@ class Keyspace:
         return db, meta_key[encoding.META_PREFIX_SIZE :]
 
     def note_save(self) -> None:
-        """Count changes anew."""
+        """Reset the count of changes."""
         self.write_changes()
         self.changes = 0
 
@@ -496,7 +496,7 @@ class Keyspace:
             Whether there was anything.
 
         Raises:
-            WriteRefused: Nothing was written; the caller rolls back and reopens.
+            WriteRefused: nothing was written; the caller rolls back and reopens.
         """
         if self._dirty:
             self._write_changes()
@@ -510,7 +510,7 @@ class Keyspace:
         return wrote
 
     def memory_usage(self, value: Value) -> int:
-        """Return the bytes of a value's records, estimated from the first ones where they are many."""
+        """Return the size of a value's records in bytes, estimated from a sample if there are many."""
         record = value.record()
         size = len(value.meta_key) + len(record)
         version = encoding.meta_version(record)
@@ -524,20 +524,20 @@ class Keyspace:
             records += 1
         if records < _SAMPLED:
             return sampled
-        # LevelDB knows only of what has left its log.
+        # LevelDB knows only the size of what has left its log.
         on_disk = self.engine.approximate_size(prefix, encoding.after(prefix))
         return max(on_disk, sampled, sampled * (len(value) if isinstance(value, Sized) else 0) // records)
 
     def size_on_disk(self) -> int:
-        """Return the bytes of LevelDB's files."""
+        """Return the size of LevelDB's files in bytes."""
         return self.engine.size_on_disk()
 
     def cached(self) -> int:
-        """Return how many lookups are remembered."""
+        """Return how many lookups are cached."""
         return len(self._cache)
 
     def trim(self) -> None:
-        """Forget the values that were looked up first; only between transactions."""
+        """Drop the values that were cached first; only between transactions."""
         excess = len(self._cache) - MAX_CACHED_VALUES // 2
         for meta_key in list(self._cache)[:excess]:
             del self._cache[meta_key]
@@ -550,14 +550,14 @@ class Keyspace:
         self.rollbacks += 1
 
     def came_due(self, meta_key: bytes, due: int) -> None:
-        """The index has, and just lost, an entry for a key: remove the key, or let its entry be written anew.
+        """Remove a key whose entry was just taken from the expiry index, or have its entry rewritten.
 
         Args:
-            meta_key: the key that the entry was for.
+            meta_key: the key of the entry.
             due: Unix time in ms of the entry.
         """
         value = self._lookup(meta_key)
         if value is not None and value.indexed == due:
-            # It was put off since: only its meta record knows.
+            # It was postponed since, which only its meta record shows.
             value.indexed = 0
             self._dirty[meta_key] = value

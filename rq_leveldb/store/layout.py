@@ -1,7 +1,7 @@
-"""Up to which sizes Redis keeps values compact: CONFIG's parameters for it.
+"""The CONFIG parameters for the sizes up to which Redis encodes values compactly.
 
-Clients set them and read them back. Here they decide nothing but the names that OBJECT ENCODING gives; how the data
-lies in LevelDB has nothing to do with them. See https://redis.io/docs/latest/operate/oss_and_stack/management/config/.
+Clients set them and read them back. Here they affect only the names that OBJECT ENCODING reports, not how the data is
+stored in LevelDB. See https://redis.io/docs/latest/operate/oss_and_stack/management/config/.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_INT = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class Layout:
-    """The parameters, each named as in CONFIG but for the dashes; counts of elements or bytes of one of them.
+    """The parameters, named as in CONFIG except for the dashes; numbers of elements, or bytes of one element.
 
     Attributes:
         list_max_listpack_size: elements if positive; -1 to -5 stand for 4, 8, 16, 32 and 64 KiB.
@@ -37,18 +37,18 @@ class Layout:
     zset_max_listpack_value: int = 64
 
     def parameters(self) -> dict[str, str]:
-        """Return what CONFIG GET shows, the names of Redis 6 included."""
+        """Return what CONFIG GET shows, including the names of Redis 6."""
         shown = {name.replace('_', '-'): str(value) for name, value in vars(self).items()}
         shown.update({_old(name): value for name, value in shown.items() if _old(name) != name})
         return shown
 
     def list_limits(self) -> tuple[int, int]:
-        """Return elements and bytes up to which a list is one listpack."""
+        """Return the numbers of elements and bytes up to which a list is one listpack."""
         size = self.list_max_listpack_size
         return (MAX_INTEGER, 2048 << min(-size, 5)) if size < 0 else (max(size, 1), 8192)
 
     def trimming_limit(self) -> int:
-        """Return how many entries XADD and XTRIM remove at most where ``~`` comes without LIMIT."""
+        """Return how many entries XADD and XTRIM remove at most for ``~`` without LIMIT."""
         return min(100 * self.stream_node_max_entries, 1_000_000) or 10_000
 
     def changed(self, parameter: str, text: str) -> Layout:
@@ -59,7 +59,7 @@ class Layout:
             text: the parameter's new value, as the client sent it.
 
         Raises:
-            ValueError: not a value for it; says what it has to be, in Redis' words.
+            ValueError: the value is invalid; says what it has to be, in Redis's words.
         """
         name = parameter.replace('ziplist', 'listpack').replace('-', '_')
         number = _memory(text) if name in _MEMORY_VALUES else _integer(text)
@@ -88,7 +88,7 @@ def _memory(text: str) -> int:
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError('argument must be a memory value')
     number = int(match[1] or 0) * _UNITS[match[2].lower()]
-    # What is too large for Redis is negative to it.
+    # Redis reads a number that is too large as negative.
     return number if number <= MAX_INTEGER else -1
 
 

@@ -1,10 +1,10 @@
-"""LevelDB's log files, and its MANIFEST, which has the same form: their records, and where they stop making sense.
+"""LevelDB's log files, and its MANIFEST, which has the same format: their records, and where they stop being valid.
 
-LevelDB itself passes over more than it says: a block of zeros in the middle of a log is skipped without a word, and so
-is a record whose end is missing, whatever comes behind it. Here the first fault is told, with its place.
+LevelDB silently skips some damage: a block of zeros in the middle of a log, and a record whose end is missing, whatever
+follows it. Here the first fault is reported with its position.
 
-The form is told by LevelDB's `doc/log_format.md`: blocks of 32 KiB hold fragments, each with a checksum, a length and a
-type; a record is one fragment, or a first, any number of middle ones, and a last.
+The format is described in LevelDB's `doc/log_format.md`: blocks of 32 KiB hold fragments, each with a checksum, a
+length and a type. A record is one fragment, or a first one, any number of middle ones, and a last one.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Record:
 
 
 class Fault(Exception):
-    """Where a file stops making sense.
+    """The point where a file stops being valid.
 
     Args:
         end: where the last good record ends.
-        reason: what is wrong behind it.
+        reason: what is wrong after it.
     """
 
     def __init__(self, end: int, reason: str) -> None:
@@ -52,7 +52,7 @@ class Fault(Exception):
 
 
 class Torn(Fault):
-    """The file just ends too early, as when its writer was killed."""
+    """The file merely ends too early, as when its writer was killed."""
 
 
 def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterator[Record]:
@@ -64,7 +64,7 @@ def records(data: bytes, *, checksums: bool, least: int | None = None) -> Iterat
         least: how many bytes of each payload are needed; None for all.
 
     Raises:
-        Fault: behind the last good record, unless the file ends with it.
+        Fault: after the last good record, unless the file ends there.
     """
     position = end = start = 0
     size = len(data)
@@ -129,19 +129,19 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def mask(checksum: int) -> int:
-    """Return a checksum as LevelDB stores it: one of data that holds checksums would be a poor one."""
+    """Return a checksum as LevelDB stores it: masked, since a CRC of data that contains CRCs is weak."""
     return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
-    """Go through a log of write batches, each of which says the number of its first change.
+    """Check a log of write batches, each of which states the number of its first change.
 
-    A batch that is torn at the end of the log does not count, as for LevelDB: it was never acknowledged.
+    A torn batch at the end of the log is ignored, as in LevelDB: it was never acknowledged.
 
     Args:
         data: the log.
         due: the numbers that the first batch may have.
-        checksums: whether to compute them, and to look at what the batches hold.
+        checksums: whether to compute them, and to check the contents of the batches.
 
     Returns:
         The numbers that the next log's first batch may have.
@@ -167,7 +167,7 @@ def check_batches(data: bytes, due: range, *, checksums: bool) -> range:
 
 
 def _is_batch(payload: bytes, count: int) -> bool:
-    """Return whether a batch has as many changes as it says, and nothing behind them."""
+    """Return whether a batch has as many changes as it says, and nothing after them."""
     try:
         return sum(1 for _ in changed_keys(payload)) == count
     except IndexError:
@@ -189,7 +189,7 @@ def changed_keys(payload: bytes) -> Iterator[bytes]:
 
 
 def readable_records(data: bytes, start: int) -> Iterator[Record]:
-    """Return the records that can be read behind a fault: from the next block on that begins with one.
+    """Return the records that can be read after a fault, from the next block that begins with one.
 
     Args:
         data: the whole file.
@@ -224,14 +224,14 @@ def text_bytes(text: bytes) -> bytes:
 
 
 class Fields:
-    """Reads what LevelDB's batches and version edits are made of.
+    """A reader of the fields of LevelDB's batches and version edits.
 
     Args:
-        data: where from.
-        at: from which byte on.
+        data: the bytes to read.
+        at: offset of the first byte.
 
     Raises:
-        IndexError: it ends too early.
+        IndexError: the data ends too early.
     """
 
     def __init__(self, data: bytes, at: int = 0) -> None:
@@ -257,7 +257,7 @@ class Fields:
             shift += 7
 
     def text(self) -> bytes:
-        """Read bytes that stand behind their length.
+        """Read bytes that are preceded by their length.
 
         Raises:
             IndexError: the data ends before they do.

@@ -1,4 +1,4 @@
-"""LevelDB's MANIFEST: which of its files are alive (LevelDB's `doc/impl.md` and its version edits)."""
+"""LevelDB's MANIFEST: which of its files are live (LevelDB's `doc/impl.md` and its version edits)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Table:
         number: of its file.
         level: 0 for those that may overlap each other.
         size: bytes.
-        smallest: its first key, and behind it LevelDB's 8 bytes: a change's number and kind.
+        smallest: its first key, followed by LevelDB's 8 bytes: a change's number and kind.
         largest: its last key, likewise.
     """
 
@@ -34,13 +34,13 @@ class Table:
 
 @dataclass
 class Version:
-    """What is alive.
+    """The live files of a database.
 
     Args:
         log: the number of the oldest log whose contents are in no table yet.
         last_change: the number of a change that is in a table or in the oldest log.
         next_file: a number that no file has.
-        tables: those that hold data, by their numbers.
+        tables: the live tables by their numbers.
     """
 
     log: int = 0
@@ -49,21 +49,21 @@ class Version:
     tables: dict[int, Table] = field(default_factory=dict)
 
     def logs(self, database: Path) -> list[Path]:
-        """Return the live logs that are there, oldest first."""
+        """Return the live logs that exist, oldest first."""
         numbers = sorted(int(path.stem) for path in database.glob('*.log') if path.stem.isdigit())
         return [log_path(database, number) for number in numbers if number >= self.log]
 
     def missing(self, database: Path) -> list[Path]:
-        """Return the files that have to be there, and are not."""
+        """Return the required files that do not exist."""
         paths = [table_path(database, number) for number in self.tables]
         if self.log:
-            # LevelDB makes the new log before it says here that it is the oldest one.
+            # LevelDB creates the new log before it records here that it is the oldest one.
             paths.append(log_path(database, self.log))
         return [path for path in paths if not path.exists()]
 
     @property
     def due(self) -> range:
-        """The numbers that the first change in the oldest log may have."""
+        """Return the numbers that the first change in the oldest log may have."""
         return range(self.last_change + 2)
 
 
@@ -92,7 +92,7 @@ def current(database: Path) -> Path:
 
 
 def read(data: bytes, *, checksums: bool) -> Version:
-    """Return what it says in the end; an edit that is torn does not count.
+    """Return the version that a MANIFEST describes; a torn edit is ignored.
 
     Args:
         data: the contents of a MANIFEST.
@@ -111,16 +111,16 @@ def read(data: bytes, *, checksums: bool) -> Version:
                 raise Fault(end, f'a version edit that cannot be read, at byte {record.start}') from error
             end = record.end
     except Torn:
-        # As for LevelDB: whoever wrote it was killed, and did not act on it yet.
+        # As in LevelDB: its writer was killed before acting on it.
         pass
     return version
 
 
 def write(version: Version) -> bytes:
-    """Return the contents of a MANIFEST that says so.
+    """Return the contents of a MANIFEST that describes a version.
 
     Args:
-        version: what is alive.
+        version: the live files.
     """
     edit = number_bytes(_COMPARATOR) + text_bytes(b'leveldb.BytewiseComparator')
     for tag, number in ((_LOG, version.log), (_NEXT_FILE, version.next_file), (_LAST_CHANGE, version.last_change)):

@@ -1,4 +1,4 @@
-"""What MONITOR shows of a command."""
+"""The lines that MONITOR shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = [_ESCAPES.get(byte) or (b'%c' if 32 <= byte < 127 else b'\\x%02x') % by
 
 
 def line(ctx: Context, argv: list[bytes]) -> Status:
-    """Return when, where, by whom, and what, as Redis writes it; passwords left out."""
+    """Return a command's time, database, client and arguments in Redis's format, without passwords."""
     address = ctx.client.address
     origin = 'lua' if ctx.in_script else f'unix:{address[:-2]}' if address.endswith(':0') else address
     seconds, microseconds = divmod(ctx.keys.clock // 1000, 1_000_000)

@@ -1,6 +1,6 @@
-"""WATCH: who wants to know that a key changed before its EXEC.
+"""WATCH: which clients' EXEC depends on which keys.
 
-MULTI's queue is part of the client's state.
+The queue of MULTI is part of the client's state.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ class Watches:
     """All WATCHes of all clients."""
 
     def __init__(self) -> None:
-        # Read by the dispatcher after every change: there are none most of the time.
-        # Most keys are watched by one client, and one may watch a million: a tuple is small.
+        # Read by the dispatcher after every change; usually empty.
+        # Most keys have one watcher, and a client may watch a million keys: a tuple is small.
         self.watchers: dict[Place, tuple[ClientState, ...]] = {}
 
     def watch(self, client: ClientState, place: Place, lived: bool) -> None:
-        """Let a client learn that a key changed.
+        """Watch a key for a client.
 
         Args:
-            client: who watches.
+            client: the watching client.
             place: the database and the key.
-            lived: whether the key was there; one that expires between WATCH and EXEC makes EXEC fail.
+            lived: whether the key exists; if it expires between WATCH and EXEC, EXEC fails.
         """
         if place not in client.watched:
             client.watched[place] = lived
             self.watchers[place] = (*self.watchers.get(place, ()), client)
 
     def unwatch(self, client: ClientState) -> None:
-        """Let a client watch nothing any more; what has changed is forgotten."""
+        """End all WATCHes of a client and forget which keys changed."""
         for place in client.watched:
             watchers = self.watchers[place]
             if len(watchers) == 1:
@@ -44,13 +44,13 @@ class Watches:
         client.dirty = False
 
     def end_transaction(self, client: ClientState) -> None:
-        """Nothing is queued or watched any more."""
+        """Drop a client's queue and its WATCHes."""
         client.queue = None
         client.failed = False
         self.unwatch(client)
 
     def touch(self, place: Place) -> None:
-        """A key changed."""
+        """Mark the clients that watch a changed key."""
         for client in self.watchers.get(place, ()):
             client.dirty = True
 

@@ -1,15 +1,15 @@
-"""Floating point numbers as Redis writes them: by the fewest digits that read back the same, in fpconv's layout."""
+"""Floating-point numbers as Redis writes them: with the fewest digits that read back the same, in fpconv's format."""
 
 from __future__ import annotations
 
 import math
 
 _MAX_WHOLE = ((1 << 63) - 1) // 2
-"""Up to here Redis writes a whole number of a reply digit for digit."""
+"""Up to here Redis writes whole numbers in replies with all digits."""
 
 
 def score_text(number: float) -> bytes:
-    """Write a number as replies have it, such as a score."""
+    """Write a number for a reply, such as a score."""
     if abs(number) <= _MAX_WHOLE and number == int(number):
         whole = int(number)
         return b'-0' if whole == 0 and math.copysign(1, number) < 0 else b'%d' % whole
@@ -17,7 +17,7 @@ def score_text(number: float) -> bytes:
 
 
 def lua_text(number: float) -> bytes:
-    """Write a number of Lua as an argument of a command: whole ones of 64 bits have no point."""
+    """Write a Lua number as an argument of a command; 64-bit integers have no decimal point."""
     if isinstance(number, int):
         return b'%d' % number
     if math.isnan(number):

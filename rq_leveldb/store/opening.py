@@ -1,7 +1,7 @@
-"""From a data directory to its open database, whatever happened before.
+"""Opening the database of a data directory, whatever happened before.
 
-The data directory notes in which boot of the machine the database was opened last, or that it was closed in good order.
-If it was open in another boot, the power may have been lost, or the directory was copied while a store ran.
+The data directory records in which boot of the machine the database was last opened, or that it was closed cleanly. If
+it was open in another boot, power may have been lost, or the directory was copied while a store ran.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CLOSED = 'closed'
 
 
 def open_database(directory: DataDirectory) -> Engine:
-    """Return the open database; a new one in a data directory that never had one.
+    """Open the database, creating one if the data directory never had one.
 
     Raises:
         errors.StoreError: it cannot be opened.
@@ -50,32 +50,32 @@ def open_database(directory: DataDirectory) -> Engine:
 
 
 def close_database(directory: DataDirectory, engine: Engine) -> None:
-    """Close what is synced, and say that it was closed in good order."""
+    """Close a synced database, and record that it was closed cleanly."""
     engine.close()
     try:
         note_good_order(directory)
     except OSError as error:
-        # Then the next start takes it for one that was killed, which costs nothing.
+        # The next start will treat this store as killed, which costs nothing.
         logger.warning('cannot note that the database was closed in good order: %s', error)
 
 
 def note_good_order(directory: DataDirectory) -> None:
-    """Say that all of the database is synced, and whole."""
+    """Record that the database is complete and synced."""
     write_anew(directory.boot_note, f'{_CLOSED}\n'.encode())
 
 
 def was_opened(directory: DataDirectory) -> bool:
-    """Return whether there ever was a database."""
+    """Return whether the directory ever had a database."""
     return _read(directory.boot_note) is not None
 
 
 def power_may_be_lost(directory: DataDirectory) -> bool:
-    """Return whether the database was open when the machine was started the last time."""
+    """Return whether the database was open when the machine last booted."""
     return _read(directory.boot_note) not in (boot_id(), _CLOSED)
 
 
 def finish_mending(directory: DataDirectory) -> None:
-    """Let a mended database take the place of the damaged one, if that was begun: see `check`."""
+    """Finish replacing the damaged database by the repaired one, if that was begun: see `check`."""
     if directory.mended.exists() and not directory.database.exists():
         directory.mended.rename(directory.database)
         sync_directory(directory.path)

@@ -1,13 +1,13 @@
-"""What a client is owed when the open unit ends: its replies, and messages of subscriptions among them. No I/O."""
+"""The output for a client at the end of the open unit: replies and pub/sub messages. No I/O."""
 
 from __future__ import annotations
 
 
 class Outbox:
-    """The bytes for one client, in their order.
+    """The bytes for one client, in order.
 
     Attributes:
-        parts: encoded replies and messages; a reply is put behind them as it is.
+        parts: encoded replies and messages; callers append replies directly.
     """
 
     __slots__ = ('_messages', '_uncounted', 'parts')
@@ -18,17 +18,17 @@ class Outbox:
         self._uncounted = 0  # replies beyond one a part
 
     def put_replies(self, data: bytes, count: int) -> None:
-        """Put so many replies behind the others, which were encoded as one."""
+        """Append several replies that were encoded together."""
         self.parts.append(data)
         self._uncounted += count - 1
 
     def put_message(self, data: bytes) -> None:
-        """Add a message that nobody asked for, such as one of a channel, as encoded bytes."""
+        """Append an encoded unsolicited message, such as one from a channel."""
         self.parts.append(data)
         self._messages += 1
 
     def take(self) -> bytes:
-        """Return everything, and forget it."""
+        """Return and remove everything."""
         parts = self.parts
         data = parts[0] if len(parts) == 1 else b''.join(parts)
         parts.clear()
@@ -36,11 +36,11 @@ class Outbox:
         return data
 
     def refuse(self, line: bytes) -> None:
-        """Let every reply be this encoded error, and drop the messages."""
+        """Replace every reply by this encoded error, and drop the messages."""
         replies = len(self.parts) + self._uncounted - self._messages
         self.parts[:] = [line] * replies
         self._messages = self._uncounted = 0
 
     def size(self) -> int:
-        """Return the bytes that it holds."""
+        """Return the number of bytes held."""
         return sum(map(len, self.parts))

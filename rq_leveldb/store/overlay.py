@@ -1,4 +1,4 @@
-"""Pending writes over the database: what a command, a transaction or a script has written and not yet committed.
+"""Pending writes over the database: what a command, a transaction or a script has written but not yet committed.
 
 Reads see the pending writes. A scan sees the records as they were when it began.
 """
@@ -14,14 +14,14 @@ from rq_leveldb.store.engine import Engine
 
 _MISSING = b'\x00 no pending write'
 _VERSIONS_RESERVED = 1 << 20
-"""Incarnations reserved by one write; what a killed store leaves unused is never used."""
+"""Versions reserved by one write; those that a killed store leaves unused are never used."""
 
 
 class Overlay:
     """The pending writes of one transaction.
 
     Args:
-        engine: what lies below, and where `commit` writes to.
+        engine: the database below, which `commit` writes to.
     """
 
     __slots__ = ('_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
@@ -30,7 +30,7 @@ class Overlay:
         self.engine = engine
         self.pending: dict[bytes, bytes | None] = {}
         self.abandoned: list[int | bytes] = []
-        # Only a scan needs the order, and most transactions never scan.
+        # Only a scan needs sorted keys, and most transactions never scan.
         self._ordered: SortedSet[bytes] | None = None
         self._next_version = self._versions_end = self._stored_version()
 
@@ -39,9 +39,9 @@ class Overlay:
         return 1 if stored is None else encoding.read_u64(stored)
 
     def new_version(self) -> int:
-        """Return an incarnation that no value ever had."""
+        """Return a version that no value ever had."""
         if self._next_version >= self._versions_end:
-            # By itself, not as part of the transaction, which may be rolled back.
+            # Written separately: the transaction may be rolled back.
             end = self._next_version + _VERSIONS_RESERVED
             self.engine.write({encoding.NEXT_VERSION_KEY: encoding.u64(end)})
             self._versions_end = end
@@ -53,14 +53,14 @@ class Overlay:
         """Leave members or keys to the sweeper.
 
         Args:
-            owner: the version that the members live under, or the namespace of the keys.
+            owner: the version of the members, or the namespace of the keys.
         """
         key = encoding.garbage_key(owner) if isinstance(owner, int) else encoding.garbage_namespace_key(owner)
         self.put(key, b'')
         self.abandoned.append(owner)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value of a record, None if there is none."""
+        """Return the value of a record, or None if there is no such record."""
         value = self.pending.get(key, _MISSING)
         if value is _MISSING:
             return self.engine.get(key)
@@ -73,7 +73,7 @@ class Overlay:
             self._ordered.add(key)
 
     def delete(self, key: bytes) -> None:
-        """Remove a record when the transaction commits, if it is there then."""
+        """Remove a record, if it exists, when the transaction commits."""
         self.pending[key] = None
         if self._ordered is not None:
             self._ordered.add(key)
@@ -95,13 +95,13 @@ class Overlay:
         return self.scan(prefix, encoding.after(prefix), reverse)
 
     def commit(self) -> bool:
-        """Write what is pending, as one batch.
+        """Write the pending records as one batch.
 
         Returns:
-            Whether there was anything.
+            Whether there were any.
 
         Raises:
-            WriteRefused: Nothing was written.
+            WriteRefused: nothing was written.
         """
         if not self.pending:
             return False

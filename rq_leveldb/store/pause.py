@@ -1,4 +1,4 @@
-"""CLIENT PAUSE: which commands are held, and until when. No I/O: holding them and letting them go is the server's."""
+"""CLIENT PAUSE: which commands are held, and until when. No I/O: the server holds and releases them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _SCRIPTS = frozenset(('eval', 'evalsha'))
 
 
 class Pause:
-    """One pause, from CLIENT PAUSE to its end; a further one makes it longer or stricter, never less.
+    """One pause, from CLIENT PAUSE to its end; another one can only make it longer or stricter.
 
     Args:
-        find: the command that some arguments call, if there is one.
-        says_readonly: whether a call of EVAL or EVALSHA names a script that says that it writes nothing.
+        find: returns the command that some arguments call, if any.
+        says_readonly: whether a call of EVAL or EVALSHA runs a script that declares that it writes nothing.
 
     Attributes:
         until: Unix time in ms.
-        everything: whether what only reads is held as well.
+        everything: whether commands that only read are held as well.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Pause:
         self.everything = False
 
     def extend(self, until: int, everything: bool) -> None:
-        """Let the pause last at least so long.
+        """Make the pause last at least so long.
 
         Args:
             until: Unix time in ms.

@@ -1,4 +1,4 @@
-"""CLIENT PAUSE in a running store: clients are held, and let go when its time is over."""
+"""CLIENT PAUSE in a running store: holding clients, and releasing them when it ends."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rq_leveldb.store.units import Units
 
 
 class Pausing:
-    """The pause, if there is one, and whom it holds.
+    """The current pause, if any, and the clients it holds.
 
     Args:
-        loop: where its timer runs.
-        keyspace: keys whose time has come stay meanwhile.
-        dispatcher: asks whether a command is held.
+        loop: runs its timer.
+        keyspace: keeps expired keys meanwhile.
+        dispatcher: checks whether a command is held.
         sandbox: knows which scripts write nothing.
-        units: what waited for the end is one.
-        sessions: every client by its number.
-        on_end: called when it is over.
+        units: commits what waited for the end, as a unit.
+        sessions: every client's session by its number.
+        on_end: called at the end of the pause.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pausing:
         self._units = units
         self._sessions = sessions
         self._on_end = on_end
-        self._held: dict[Session, None] = {}  # in the order in which they came
+        self._held: dict[Session, None] = {}  # in order of arrival
         self._timer: asyncio.TimerHandle | None = None
         dispatcher.hold = self._hold
 
@@ -55,7 +55,7 @@ class Pausing:
         return len(self._held)
 
     def begin(self, milliseconds: int, everything: bool) -> None:
-        """Hold the commands of clients back for so long: those that may write, or all."""
+        """Hold back clients' commands for so long: those that may write, or all."""
         pause = self._dispatcher.pause
         if pause is None:
             pause = Pause(lambda argv: find(self._dispatcher.commands, argv), self._says_readonly)
@@ -75,7 +75,7 @@ class Pausing:
         if left <= 0:
             self.end()
         else:
-            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            # A timer's delay is limited, and the wall clock may be changed meanwhile.
             self._timer = self._loop.call_later(min(left, 60.0), self._await_end)
 
     def _says_readonly(self, argv: list[bytes]) -> bool:
@@ -90,7 +90,7 @@ class Pausing:
         self._held[session] = None
 
     def end(self) -> None:
-        """Let everybody go on."""
+        """End the pause and release the clients."""
         if self._dispatcher.pause is None:
             return
         if self._timer is not None:
@@ -106,7 +106,7 @@ class Pausing:
 
     def _resume(self) -> None:
         if self._dispatcher.pause is not None:
-            return  # the next pause has begun meanwhile
+            return  # another pause has begun meanwhile
         self._on_end()
         try:
             self._dispatcher.serve_postponed()
@@ -115,5 +115,5 @@ class Pausing:
         self._units.commit()
 
     def forget(self, session: Session) -> None:
-        """A client has gone."""
+        """Forget a client that has disconnected."""
         self._held.pop(session, None)

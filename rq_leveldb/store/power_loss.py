@@ -1,10 +1,10 @@
-"""What is done to LevelDB's files before they are opened after a loss of power.
+"""Repair of LevelDB's files after a power loss, before they are opened.
 
-What was not synced may be missing then, and a file system may have kept a later part of it without an earlier one.
-LevelDB would replay what is left around such a hole. Here each log ends at its first fault, and logs behind that are
-put aside: what remains is a beginning of what was written, with everything that was synced.
+Unsynced data may be missing then, and a file system may have kept a later part of it without an earlier one. LevelDB
+would replay what is left around such a hole. Here each log ends at its first fault, and later logs are put aside: what
+remains is a prefix of what was written, with everything that was synced.
 
-Without a loss of power the same fault is damage of the medium, and nothing is cut: see `opening`.
+Without a power loss the same fault is damage of the medium, and nothing is cut: see `opening`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from rq_leveldb.store.engine import contents
 from rq_leveldb.store.log_file import Fault, Torn, check_batches, readable_records, records
 
 KEPT = 86_400.0
-"""Seconds for which cut files are kept."""
+"""Seconds for which removed data is kept."""
 
 
 def mend(database: Path, aside: Path) -> list[str]:
-    """End what is torn.
+    """Cut torn files at their first fault.
 
     Args:
         database: LevelDB's directory.
-        aside: where what is cut off is kept for a day.
+        aside: where the removed data is kept for a day.
 
     Returns:
-        What was done, for people.
+        What was done, in words.
 
     Raises:
-        errors.CorruptDatabase: what a loss of power does not explain.
+        errors.CorruptDatabase: there is damage that a power loss does not explain.
         OSError: a file cannot be read or written.
     """
     done: list[str] = []
@@ -74,7 +74,7 @@ def mend(database: Path, aside: Path) -> list[str]:
             reason = 'what comes before it is missing'
         keep(path)
         if path == oldest:
-            # LevelDB has said that it is there.
+            # LevelDB has recorded that the file exists.
             _shorten(path, 0)
         else:
             path.unlink()
@@ -90,15 +90,15 @@ def _shorten(path: Path, size: int) -> None:
 
 
 def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]) -> manifest.Version:
-    """Return what is alive, by a MANIFEST whose files are all there."""
+    """Return the live files according to a MANIFEST whose files all exist."""
     first: errors.CorruptDatabase | None = None
     named: Path | None = None
     try:
         named = manifest.current(database)
     except (Fault, FileNotFoundError) as error:
         first = errors.CorruptDatabase(str(database / 'CURRENT'), title=f'A file of the database is damaged ({error})')
-    # The name in CURRENT is changed last, and before the files that it needed are removed: what a file system does in
-    # another order leaves it with the older one.
+    # CURRENT is changed last, and before the files that the old MANIFEST needed are removed. A file system that
+    # reorders these steps is left with the older one.
     others = sorted(database.glob('MANIFEST-*'), reverse=True)
     for path in dict.fromkeys(([named] if named is not None else []) + others):
         try:
@@ -121,17 +121,17 @@ def _version(database: Path, cut: Callable[[Path, Fault], None], done: list[str]
 
 
 def _read(path: Path, database: Path) -> tuple[manifest.Version, Fault | None]:
-    """Read a MANIFEST up to where it has to end for all that it names to be there.
+    """Read a MANIFEST up to the point where all files that it names exist.
 
-    Each edit is synced, with the names of all files, before the next is written: only the last one can be torn, or name
-    what is missing. The first ones, up to that which names a log, are synced before CURRENT names the MANIFEST.
+    Each edit is synced, with the names of all files, before the next is written. So only the last one can be torn or
+    name a missing file. The first ones, up to the one that names a log, are synced before CURRENT names the MANIFEST.
 
     Returns:
-        What it says; and why it has to be cut, and where, None if it need not be.
+        The version, and why and where the MANIFEST has to be cut; None if it need not be.
 
     Raises:
         Fault: it is damaged.
-        FileNotFoundError: it is missing, or something that it names.
+        FileNotFoundError: it is missing, or a file that it names.
     """
     data = path.read_bytes()
     last = end = 0
@@ -158,7 +158,7 @@ def _read(path: Path, database: Path) -> tuple[manifest.Version, Fault | None]:
 
 
 def forget(aside: Path) -> None:
-    """Remove what was put aside more than a day ago."""
+    """Remove data that was put aside more than a day ago."""
     if not aside.is_dir():
         return
     for path in aside.iterdir():

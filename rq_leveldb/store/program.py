@@ -1,4 +1,4 @@
-"""The store as a program: its arguments, its log, what it tells whoever started it, its life from start to end."""
+"""The store as a program: arguments, logging, telling the parent when it is ready, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from rq_leveldb.version import __version__
 logger = logging.getLogger(__name__)
 
 GARBAGE_THRESHOLD = 10_000
-"""Objects made and not freed before Python looks for circles among them. The store leaves hardly any, while each look
-goes through what a command of many arguments holds: 700, the default, makes that a third slower."""
+"""Allocated objects before Python looks for reference cycles. The store creates hardly any cycles, while each
+collection traverses a command's many arguments: 700, the default, makes such commands a third slower."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
     """Run a store.
 
     Args:
-        argv: the command line behind ``store``.
+        argv: the command line after ``store``.
 
     Returns:
         The exit code.
@@ -128,7 +128,7 @@ def main(argv: list[str]) -> int:
 
 
 class _Ready:
-    """Tells whoever started the store how that went."""
+    """The report to the process that started the store on how that went."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -166,7 +166,7 @@ async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
     gc.set_threshold(GARBAGE_THRESHOLD)
     await server.stopped
     systemd.notify('STOPPING=1')
-    # First the name: whoever comes now starts another store, which waits for the lock.
+    # The name goes first: a client that comes now starts another store, which waits for the lock.
     claim.give_name_back()
     server.stop_listening()
     server.stop_listening_on_port()
@@ -183,7 +183,7 @@ async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
 
 def _say_clearly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     if isinstance(context.get('exception'), MemoryError):
-        # Where it happened says nothing, and the client that it happened to is disconnected by the loop.
+        # The place of the failure says nothing, and the loop disconnects the client concerned.
         logger.error('out of memory: %s', context['message'])
     else:
         loop.default_exception_handler(context)
@@ -199,18 +199,18 @@ def _place(options: argparse.Namespace) -> location.Location:
 
 
 def _log_to(directory: location.DataDirectory, foreground: bool) -> None:
-    # Where the log cannot be written, as on a full disk, a traceback about that would be the next thing to be written.
+    # If the log cannot be written, as on a full disk, logging would try to write a traceback about it.
     logging.raiseExceptions = False
     handler: logging.Handler
     if foreground:
         handler = logging.StreamHandler()
     else:
         handler = logging.handlers.RotatingFileHandler(directory.log, maxBytes=1 << 20, backupCount=3)
-        # What the interpreter itself has to say before it dies belongs there as well.
+        # Messages of a dying interpreter belong there as well.
         with open(directory.log, 'ab') as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        # A file that becomes shorter while LevelDB has it mapped ends the process without another word.
+        # A file truncated while LevelDB has it mapped kills the process without a message.
         faulthandler.enable()
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     root = logging.getLogger()

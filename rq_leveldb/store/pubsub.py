@@ -1,6 +1,6 @@
-"""Who listens to which channel: all of it in memory, since a message that nobody hears is lost, as in Redis.
+"""Pub/sub: which clients listen to which channels. Kept in memory: as in Redis, a message without listeners is lost.
 
-No I/O: a message is handed to :attr:`ClientState.send`.
+No I/O: messages are passed to :attr:`ClientState.send`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class _Channels:
     """Channels of one kind, each with its listeners."""
 
     def __init__(self) -> None:
-        # In the order of subscription, in which messages go out. Most channels have one listener, and a client may have
-        # a million channels: a tuple needs a quarter of what a dictionary would.
+        # In the order of subscription, in which messages are sent. Most channels have one listener, and a client may
+        # have a million channels: a tuple needs a quarter of a dictionary's memory.
         self._listeners: dict[bytes, tuple[ClientState, ...]] = {}
 
     def __len__(self) -> int:
@@ -31,7 +31,7 @@ class _Channels:
         self._listeners[channel] = (*self._listeners.get(channel, ()), client)
 
     def leave(self, client: ClientState, channel: bytes) -> None:
-        """Take a listener away from a channel.
+        """Remove a listener from a channel.
 
         Args:
             client: the listener.
@@ -63,21 +63,21 @@ class _Channels:
 
 
 def _matches(glob: Glob, pattern: bytes, channel: bytes) -> bool:
-    # Only for KEYS does a star stand for the empty string, too.
+    # Only for KEYS does a star also match the empty string.
     return bool((channel or not pattern) and glob.matches(channel))
 
 
 class PubSub:
     """All subscriptions. A client's own are also in its state.
 
-    Sharded channels are a name space of their own; on one node nothing else is special about them.
+    Sharded channels have their own namespace; on a single node they differ in nothing else.
     """
 
     def __init__(self) -> None:
         self._channels = _Channels()
         self._shard_channels = _Channels()
         self._patterns = _Channels()
-        self._globs: dict[bytes, Glob] = {}  # of the patterns that somebody listens to
+        self._globs: dict[bytes, Glob] = {}  # of the patterns that clients listen to
 
     def subscribe(self, client: ClientState, channel: bytes) -> int:
         """Return how many channels and patterns the client listens to now."""
@@ -145,7 +145,7 @@ class PubSub:
         client.forget_subscriptions()
 
     def publish(self, channel: bytes, message: bytes) -> int:
-        """Return how often the message was delivered: once for each subscription, also if one client has several."""
+        """Return how often the message was delivered: once for each subscription, even if a client has several."""
         count = self._channels.send(channel, Push([b'message', channel, message]))
         for pattern, glob in self._globs.items():
             if _matches(glob, pattern, channel):
@@ -157,11 +157,11 @@ class PubSub:
         return self._shard_channels.send(channel, Push([b'smessage', channel, message]))
 
     def channels(self, pattern: bytes | None = None) -> list[bytes]:
-        """Return the channels that somebody listens to by name, those that match `pattern` if it is given."""
+        """Return the channels that clients listen to by name, only those that match `pattern` if it is given."""
         return self._channels.names(pattern)
 
     def shard_channels(self, pattern: bytes | None = None) -> list[bytes]:
-        """Return the sharded channels that somebody listens to, those that match `pattern` if it is given."""
+        """Return the sharded channels that clients listen to, only those that match `pattern` if it is given."""
         return self._shard_channels.names(pattern)
 
     def listener_count(self, channel: bytes) -> int:

@@ -1,9 +1,9 @@
-"""What one pass over all records finds that does not fit together (docs/format.rst says what would).
+"""The check of all records for consistency in one pass (docs/format.rst describes the format).
 
-The records come in their order, members before the keys that they belong to. What is kept meanwhile is one small object
-for each large value, and nothing for a small one or for a member. Records that have to match in pairs, such as a sorted
-set's member and its entry, are added up as they come: the sums are equal if the pairs are. One pass is one file, with
-a short reader for each type.
+The records come in order, members before the keys that they belong to. Memory holds one small object for each large
+value, and nothing for small values or members. Records that must match in pairs, such as a sorted set's member and its
+entry, are added up on the way: the sums are equal if the pairs match. The whole pass is in this file, with a short
+reader for each type.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Broken:
-    """A value whose records do not fit together.
+    """A value whose records are inconsistent.
 
     Args:
         meta_key: its key; b'' if no key owns it.
-        type_code: what it is.
-        version: of its members; 0 if they stand in the meta record.
+        type_code: its type.
+        version: of its members; 0 if they are in the meta record.
         problem: what is wrong, in words.
         count: how many members it had, as its meta record says.
     """
@@ -46,24 +46,24 @@ class Broken:
 
 @dataclass
 class Survey:
-    """What was found, and what has to be known to mend it.
+    """The result of the check, with what a repair needs to know.
 
     Args:
-        broken: values.
-        unreadable: records that make no sense, or that nobody knows.
-        unindexed: keys that expire and that the index does not find.
-        stray: entries of the index without such a key.
-        swept: versions that have an owner and would be swept.
+        broken: inconsistent values.
+        unreadable: invalid or unknown records.
+        unindexed: keys with an expiry that the expiry index lacks.
+        stray: entries of the expiry index without such a key.
+        swept: versions that have an owner but would be swept.
         counts: how many keys each namespace holds.
-        wrong_counts: namespaces, and how many keys they are said to hold.
+        wrong_counts: namespaces, and their recorded number of keys.
         namespaces: of the databases.
-        shared: databases that show what another one holds.
+        shared: databases with the same namespace as another one.
         awaited: namespaces whose keys are to be swept.
         homeless: namespaces with keys that belong to no database.
         next_version: the first version that no record has.
         next_namespace: the first namespace that no record has.
-        numbers_used_again: in words, what would be given out a second time.
-        keys: how many keys were looked at.
+        numbers_used_again: in words, which numbers would be issued a second time.
+        keys: how many keys were checked.
         records: how many records.
     """
 
@@ -100,7 +100,7 @@ class Survey:
 
 
 class _Members:
-    """The members of one version: how many, from where to where, and whether those match that come in pairs."""
+    """The members of one version: their number, their range, and whether pairs match."""
 
     __slots__ = ('balance', 'count', 'high', 'holes', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
 
@@ -118,11 +118,11 @@ class _Members:
 
 
 class RecordCheck:
-    """Goes over all records once, in their order.
+    """The pass over all records, in order.
 
     Args:
         engine: an open database that nobody changes meanwhile.
-        progress: in parts of a thousand.
+        progress: in thousandths.
     """
 
     def __init__(self, engine: Engine, progress: Progress) -> None:
@@ -148,7 +148,7 @@ class RecordCheck:
         return survey
 
     def owner(self, version: int) -> bytes:
-        """Return the key that the members of a version belong to; b'' if that is not known."""
+        """Return the key that the members of a version belong to; b'' if unknown."""
         members = self._values.get(version)
         return b'' if members is None else members.owner
 
@@ -273,7 +273,7 @@ class RecordCheck:
         """Return what is wrong with a value, '' if nothing is; and how many members it should have.
 
         Raises:
-            ValueError: its record makes no sense.
+            ValueError: its record is invalid.
         """
         if type_code == encoding.TYPE_STRING:
             return '', 0
@@ -318,7 +318,7 @@ class RecordCheck:
         return '', count
 
     def _said_by(self, record: bytes) -> str:
-        """Return what a large value's record says that cannot be."""
+        """Return what is impossible in a large value's record."""
         try:
             encoding.check_large(record)
             if record[0] == encoding.TYPE_STREAM:
@@ -388,7 +388,7 @@ class RecordCheck:
             survey.numbers_used_again.append('namespaces')
 
     def _foreign_records(self) -> None:
-        """Records that begin as none of the store's do."""
+        """Find records whose keys begin unlike any of the store's."""
         bounds = sorted(
             (
                 b'\x00',
@@ -406,10 +406,10 @@ class RecordCheck:
 
 
 def _small(record: bytes, type_code: int) -> str:
-    """Return what is wrong with a value that lives in its meta record.
+    """Return what is wrong with a value that is stored in its meta record.
 
     Raises:
-        ValueError: it makes no sense.
+        ValueError: it is invalid.
     """
     parts = encoding.check_small(record)
     if type_code == encoding.TYPE_SMALL_STREAM:
@@ -430,10 +430,10 @@ def _small(record: bytes, type_code: int) -> str:
 
 
 class _Reader:
-    """Reads the members of one version in their order.
+    """The reader of the members of one version, in order.
 
     Args:
-        members: what they add up to.
+        members: gets the totals.
     """
 
     def __init__(self, engine: Engine, version: int, members: _Members) -> None:
@@ -443,17 +443,17 @@ class _Reader:
         self._repeated = 0  # elements of a list that may occur twice
         self._element = b''  # the one of them whose positions are read
         self._positions: list[int] = []  # the first one, and how many
-        # Of a stream: what each group says, and what there is.
+        # Of a stream: what each group records, and what exists.
         self._groups: dict[int, list[int]] = {}
         self._said: dict[int, tuple[int, bytes]] = {}
         self._consumers: dict[tuple[int, bytes], int] = {}
         self._lowest: dict[int, bytes] = {}
 
     def read(self, tag: bytes, rest: bytes, value: bytes) -> None:
-        """Look at one record.
+        """Check one record.
 
         Raises:
-            ValueError: a record that makes no sense.
+            ValueError: the record is invalid.
         """
         type_code = _TYPES.get(tag)
         if tag == b'p':
@@ -523,7 +523,7 @@ class _Reader:
             members.others += 1
 
     def _holes(self, level: int, block: int, value: bytes) -> None:
-        """A block says as many holes as the block above says of it."""
+        """Add up the holes of a block, which must equal what the block above records for it."""
         members = self.members
         if level == 1:
             number = encoding.read_u64(value).bit_count()
@@ -612,7 +612,7 @@ class _Reader:
         self.members.problem = self.members.problem or problem
 
     def finish(self) -> None:
-        """All of them were read."""
+        """Check the totals after the last record."""
         members = self.members
         try:
             self._finish_element()

@@ -1,8 +1,7 @@
-"""What is done about records that do not fit together: everything is rebuilt from what can be read of it.
+"""The repair of inconsistent records: everything is rebuilt from what can be read.
 
-A value whose members are not all there is made anew from those that are, by the types themselves. Members without a
-key become a key again, under a name that says so. Counts and indexes are made anew. Nothing that can be read is thrown
-away.
+A value with missing members is rebuilt from the remaining ones, by the types themselves. Members without a key become a
+key again, under a name that says so. Counts and indexes are rebuilt. Nothing that can be read is thrown away.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ from rq_leveldb.store.types.value import Value
 _AT_ONCE = 10_000
 """Members between two batches."""
 _SOME = 20
-"""How many are named of what is told by number."""
+"""How many items of a counted finding are named."""
 
 Words = Callable[[bytes], str]
 
 
 def mend(engine: Engine, survey: Survey, words: Words) -> list[Finding]:
-    """Mend what a survey found; another one may find what that brought to light.
+    """Repair what a survey found; another survey may find what this revealed.
 
     Args:
         engine: the database, which nobody else uses.
         survey: what was found.
-        words: what a key of LevelDB's is for people.
+        words: returns a LevelDB key in words.
 
     Returns:
         What was wrong, and what was done about it.
 
     Raises:
-        WriteRefused: the disk takes no more.
+        WriteRefused: the disk takes no more data.
     """
     findings = list(_mend_own(engine, survey, words))
     keyspace = Keyspace(engine)
@@ -93,7 +92,7 @@ def _mend_own(engine: Engine, survey: Survey, words: Words) -> Iterator[Finding]
         for db, namespace in enumerate(survey.namespaces)
         if namespace in survey.awaited or db in survey.shared or not survey.counts.get(namespace)
     ]
-    # First those whose keys are to be removed: they had another namespace.
+    # Those whose keys are to be removed come first: they had another namespace.
     free.sort(key=lambda db: db not in survey.shared and survey.namespaces[db] not in survey.awaited)
     for namespace, db in zip(survey.homeless, free, strict=False):
         records[encoding.namespace_key(db)] = namespace
@@ -130,7 +129,7 @@ def _recount(engine: Engine, survey: Survey) -> Iterator[Finding]:
 
 
 class _Rebuilding:
-    """Makes one value anew."""
+    """The rebuilding of one value."""
 
     def __init__(self, keyspace: Keyspace, broken: Broken) -> None:
         self._keyspace = keyspace
@@ -139,7 +138,7 @@ class _Rebuilding:
         self._written = 0
 
     def run(self, words: Words) -> Finding | None:
-        """Return what was wrong with it; None if nothing was left of it anyway."""
+        """Rebuild the value; return what was wrong, or None if nothing was left of it anyway."""
         keyspace, broken = self._keyspace, self._broken
         if broken.meta_key:
             place = keyspace.place(broken.meta_key)
@@ -175,7 +174,7 @@ class _Rebuilding:
         return Finding(where, broken.problem, remedy, first=broken.meta_key or None, last=broken.meta_key or None)
 
     def _members(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return what stands behind the prefix in the keys of members, and their values."""
+        """Return the members' keys without the prefix, and their values."""
         size = len(prefix)
         for key, value in self._keyspace.engine.scan(prefix, encoding.after(prefix)):
             yield key[size:], value
@@ -200,7 +199,7 @@ class _Rebuilding:
         return value
 
     def _known_elsewhere(self, record: bytes) -> list[tuple[int, bytes]]:
-        """Return the positions and elements that only the records know by which elements are found; in order."""
+        """Return, in order, the positions and elements known only from the records that index elements."""
         version, head, tail, count = encoding.read_list_body(record)
         positions = encoding.members_prefix(version) + b'p'
         if sum(1 for _ in self._members(positions)) >= count:
@@ -210,7 +209,7 @@ class _Rebuilding:
             for rest, stored in self._members(encoding.members_prefix(version) + tag):
                 place, identity = (stored, rest) if tag == b'v' else (rest[-8:], rest[:-8])
                 element = identity[1:]
-                # Of a long one only a digest is known; of one that occurs often, the other tag knows the positions.
+                # Of a long one only a digest is known; for one that occurs often, the other tag has the positions.
                 if len(place) != 8 or identity[:1] != bytes((len(element) & 0xFF,)) or len(element) > 64:
                     continue
                 position = encoding.read_u64(place)

@@ -1,7 +1,7 @@
-"""When the database takes no writes: why, what can be done all the same, and how it comes to take them again.
+"""Refused writes: why the database takes none, which commands still run, and how it recovers.
 
-After a failed append LevelDB would go on accepting writes that no restart finds. So nothing is acknowledged until it
-was closed, opened, and its last acknowledged batch found. As long as that fails it is kept open for those who read.
+After a failed append LevelDB would accept further writes that no restart finds. So nothing is acknowledged until the
+database was closed and reopened, and holds the last acknowledged batch. Until that succeeds it stays open for reads.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ logger = logging.getLogger(__name__)
 FREE_SPACE_FLOOR = 64 << 20
 FREE_SPACE_SHARE = 20
 FREE_SPACE_LEAST = 3 * WRITE_BUFFER_BYTES
-"""Commands that add data are refused when less than so many bytes are free, or 1/20 of the file system if that is
-less, but never less than LevelDB needs to be opened again (a log, the table made of it, and the next log): it must not
-run into a full disk, and what shrinks the data must still work then."""
+"""Commands that add data are refused when fewer bytes are free than FREE_SPACE_FLOOR, or than 1/20 of the file system
+if that is less, but at least what LevelDB needs to be reopened (a log, the table made of it, and the next log). The
+disk must not fill up, and commands that remove data must still work."""
 
 FREE_SPACE_INTERVAL = 100
-"""Milliseconds between two looks at the free space."""
+"""Milliseconds between checks of the free space."""
 
 REOPEN_INTERVAL = 0.5
-"""Seconds between attempts to open the database again after it refused a write."""
+"""Seconds between attempts to reopen the database after it refused a write."""
 
 LOST = 'The data directory was removed or replaced under the store'
 
 
 def goes_on(command: Command | None, in_transaction: bool, readable: bool) -> bool:
-    """Say whether a command is done though the database takes no writes.
+    """Return whether a command runs although the database takes no writes.
 
     Args:
-        command: what was sent; None if there is no such one, which is said as ever.
+        command: the command; None if it is unknown, which is reported as usual.
         in_transaction: whether it would be queued.
         readable: whether the database can be read.
     """
     if command is None or NEVER_REFUSED in command.flags:
         return True
     if in_transaction or SKIP_QUEUE in command.flags:
-        # What is refused must not be done later.
+        # A command that is refused now must not run later.
         return False
     if MAY_WRITE in command.flags or WRITE in command.flags:
         return False
-    # What Redis answers while it loads needs no data: an operator is told by INFO.
+    # Commands that Redis answers while loading need no data: an operator can use INFO.
     return readable or LOADING in command.flags
 
 
@@ -61,15 +61,15 @@ class Refusals:
     """Whether the database takes writes.
 
     Args:
-        keyspace: on the database.
-        claim: on the data directory.
-        settings: where that is.
+        keyspace: the data.
+        claim: the lock on the data directory.
+        settings: the store's configuration.
         statistics: where refused writes are counted.
         on_loss: called when another store would not find this one's files: nothing more may be acknowledged.
 
     Attributes:
-        reason: why LevelDB takes no writes; '' as long as it does.
-        lost: why this store is no longer what is at its path; '' as long as it is.
+        reason: why LevelDB takes no writes; '' while it does.
+        lost: why the path no longer leads to this store's files; '' while it does.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Refusals:
         self._low_space = ''
 
     def begin(self, reason: str) -> None:
-        """LevelDB refused a write, or a sync failed.
+        """Refuse writes from now on: LevelDB refused one, or a sync failed.
 
         Args:
-            reason: what it said.
+            reason: what LevelDB or the operating system said.
         """
         logger.error('LevelDB refused a write: %s', reason)
         self._statistics.write_errors += 1
@@ -105,7 +105,7 @@ class Refusals:
         self._tried_at = 0.0
 
     def error(self) -> ReplyError:
-        """Return what clients are told meanwhile."""
+        """Return the error for clients while writes are refused."""
         if self.lost:
             return ReplyError(
                 f'MISCONF {LOST} ({self.lost}): nothing of this command was done; repeat it on what is there now'
@@ -116,10 +116,10 @@ class Refusals:
         )
 
     def reopen(self) -> bool:
-        """Open the database again if an attempt is due.
+        """Reopen the database if an attempt is due.
 
         Returns:
-            Whether it takes writes from now on; the open transaction was rolled back then.
+            Whether it takes writes again; if so, the open transaction was rolled back.
         """
         now = time.monotonic()
         if now - self._tried_at < REOPEN_INTERVAL:
@@ -138,14 +138,14 @@ class Refusals:
         return True
 
     def is_readable(self) -> bool:
-        """Return whether what was acknowledged can be read."""
+        """Return whether acknowledged data can be read."""
         return self._engine.is_open and not self.lost
 
     def lost_its_place(self) -> bool:
-        """See whether another start would find this store's directory and files; if not, end without another write.
+        """Check whether a restart would find this store's directory and files; if not, stop without another write.
 
-        What is written from then on is found by nobody, so nothing more is acknowledged. Clients are disconnected, and
-        connect to what is at the path now.
+        Nobody would find later writes, so nothing more is acknowledged. Clients are disconnected and can connect to
+        whatever is at the path now.
         """
         if not self.lost:
             self.lost = self._claim.loss() or self._engine.loss()
@@ -156,8 +156,8 @@ class Refusals:
         return bool(self.lost)
 
     def of_growth(self) -> ReplyError | None:
-        """Return why a command that adds data is refused, None if it is not."""
-        # The clock may have been set back since.
+        """Return why a command that adds data is refused, or None if it is not."""
+        # The clock may have been set back meanwhile.
         if not 0 <= self._keyspace.now - self._free_checked <= FREE_SPACE_INTERVAL:
             try:
                 status = os.statvfs(self._engine.directory)
@@ -186,5 +186,5 @@ class Refusals:
     def trouble(self) -> str:
         """Return why commands that add data are refused; '' if they are not."""
         if not self.reason:
-            self.of_growth()  # looks at the free space, if that is due
+            self.of_growth()  # checks the free space, if that is due
         return self.reason or self._low_space

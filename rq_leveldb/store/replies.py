@@ -1,6 +1,6 @@
-"""What a command may answer, and the texts of the errors.
+"""The replies of commands, and the texts of the errors.
 
-A reply is a plain Python value where its meaning is plain:
+A reply is a plain Python value where its meaning is clear:
 
 =================  ==========================  ===========================
 Python             RESP2                       RESP3
@@ -18,12 +18,12 @@ NullArray          null array                  null
 Verbatim           bulk string                 verbatim string (txt)
 Push               array                       push
 Pushes             several arrays              several pushes
-Pieces             array                       array (or set, map), made while it is sent
+Pieces             array                       array (or set, map), produced while it is sent
 StoreReplyError    error                       error
 =================  ==========================  ===========================
 
-Errors are exceptions, so that a command raises them; inside an array (EXEC) they are elements.
-Codes and words are Redis's own, since clients match on them.
+Errors are exceptions that commands raise; inside an array (EXEC) they are elements.
+Codes and texts are Redis's own, since clients match on them.
 """
 
 from __future__ import annotations
@@ -71,19 +71,19 @@ class SetReply(list[Any]):
 
 
 class Push(list[Any]):
-    """An out-of-band message: pub/sub. An ordinary array in RESP2."""
+    """An out-of-band message (pub/sub). An ordinary array in RESP2."""
 
 
 class Pushes(list[Push]):
-    """Several of them as the reply to one command: SUBSCRIBE confirms each channel."""
+    """Several pushes as the reply to one command: SUBSCRIBE confirms each channel."""
 
 
 class NullArray:
-    """Redis's null array, where a client of RESP2 tells it from a null bulk string."""
+    """Redis's null array, which RESP2 clients distinguish from a null bulk string."""
 
 
 class NoReply:
-    """The command answers nothing now: it waits for a key, or has answered through its session itself."""
+    """No reply for now: the command is blocked, or has answered through its session itself."""
 
 
 class Verbatim:
@@ -106,8 +106,8 @@ class Pieces:
         kind: ``array``, ``set`` or ``map``.
 
     Attributes:
-        counting: where the count is not known yet: an iterator that goes on counting a slice at each step, and has set
-            `count` when it ends.
+        counting: if the count is not known yet, an iterator that counts a slice at each step and has set `count` when
+            it ends.
     """
 
     __slots__ = ('count', 'counting', 'elements', 'kind')
@@ -120,13 +120,13 @@ class Pieces:
 
 
 class ReplyError(Exception):
-    """An error that goes to the client: the first word is its code.
+    """An error reply; its first word is the code.
 
     Args:
         text: code and words, without the leading minus and without line ends.
 
     Attributes:
-        counted: whether it is among INFO's errors already.
+        counted: whether INFO's error counters already include it.
     """
 
     def __init__(self, text: str) -> None:
@@ -136,16 +136,16 @@ class ReplyError(Exception):
 
 
 MAX_WHOLE = 1000
-"""How many elements a reply may have that is in memory at once; a longer one is made while it is sent."""
+"""Most elements of a reply that is held in memory; a longer one is produced while it is sent."""
 
 
 def pairs_reply(pairs: Iterable[tuple[Any, Any]], both: bool, resp3: bool) -> Reply:
     """Make the reply of fields and values, or members and scores.
 
     Args:
-        pairs: them.
+        pairs: the pairs.
         both: whether the second of each is wanted.
-        resp3: whether each pair may be an array of its own.
+        resp3: whether each pair may be a separate array.
     """
     if not both:
         return [one for one, _ in pairs]
@@ -155,7 +155,7 @@ def pairs_reply(pairs: Iterable[tuple[Any, Any]], both: bool, resp3: bool) -> Re
 
 
 def pairs_pieces(count: int, pairs: Iterable[tuple[Any, Any]], both: bool, resp3: bool) -> Reply:
-    """Make the reply of :func:`pairs_reply` while it is sent.
+    """Make the same reply as :func:`pairs_reply`, but produced while it is sent.
 
     Args:
         count: how many pairs there are.
@@ -178,42 +178,42 @@ NO_REPLY = NoReply()
 
 
 def shown(argument: bytes) -> str:
-    """Return what a client sent as the text of an error has it, which becomes the same bytes again."""
+    """Return a client's bytes as text for an error, from which the same bytes can be restored."""
     return argument.decode('utf-8', 'surrogateescape')
 
 
 def wrong_type() -> ReplyError:
-    """Return the error of a command for another type than the key holds."""
+    """Return the error for a command whose key holds another type."""
     return ReplyError('WRONGTYPE Operation against a key holding the wrong kind of value')
 
 
 def syntax_error() -> ReplyError:
-    """Return the error of options that the command does not know, or cannot have together."""
+    """Return the error for unknown or incompatible options."""
     return ReplyError('ERR syntax error')
 
 
 def not_an_integer() -> ReplyError:
-    """Return the error of an argument that is no whole number of 64 bits."""
+    """Return the error for an argument that is not a 64-bit integer."""
     return ReplyError('ERR value is not an integer or out of range')
 
 
 def not_positive() -> ReplyError:
-    """Return the error of a number that must not be negative."""
+    """Return the error for a number that must not be negative."""
     return ReplyError('ERR value is out of range, must be positive')
 
 
 def integer_out_of_range(least: int, most: int) -> ReplyError:
-    """Return the error of a whole number outside of ``least`` to ``most``, both inclusive."""
+    """Return the error for an integer outside ``least`` to ``most``, both inclusive."""
     return ReplyError(f'ERR value is out of range, value must between {least} and {most}')
 
 
 def not_a_float() -> ReplyError:
-    """Return the error of an argument that is no floating-point number."""
+    """Return the error for an argument that is not a floating-point number."""
     return ReplyError('ERR value is not a valid float')
 
 
 def wrong_arity(name: str) -> ReplyError:
-    """Return the error of a command with too few or too many arguments.
+    """Return the error for a command with too few or too many arguments.
 
     Args:
         name: the command's name in lower case, with a subcommand as ``client|list``.
@@ -222,17 +222,17 @@ def wrong_arity(name: str) -> ReplyError:
 
 
 def no_such_key() -> ReplyError:
-    """Return the error of a command whose key must exist."""
+    """Return the error for a command whose key must exist."""
     return ReplyError('ERR no such key')
 
 
 def index_out_of_range() -> ReplyError:
-    """Return the error of an index at which a list has no element."""
+    """Return the error for an index at which a list has no element."""
     return ReplyError('ERR index out of range')
 
 
 def out_of_range(what: str = 'value') -> ReplyError:
-    """Return the error of a number that is too large or too small.
+    """Return the error for a number that is too large or too small.
 
     Args:
         what: what the number is, in a word.
@@ -241,42 +241,42 @@ def out_of_range(what: str = 'value') -> ReplyError:
 
 
 def overflow() -> ReplyError:
-    """Return the error of an increment whose result does not fit into 64 bits."""
+    """Return the error for an increment whose result does not fit into 64 bits."""
     return ReplyError('ERR increment or decrement would overflow')
 
 
 def not_finite() -> ReplyError:
-    """Return the error of an increment whose result is not a finite number."""
+    """Return the error for an increment whose result is not a finite number."""
     return ReplyError('ERR increment would produce NaN or Infinity')
 
 
 def db_out_of_range() -> ReplyError:
-    """Return the error of a number that no database has."""
+    """Return the error for a database number that does not exist."""
     return ReplyError('ERR DB index is out of range')
 
 
 def same_object() -> ReplyError:
-    """Return the error of a copy or a move onto the same key."""
+    """Return the error for a copy or a move onto the same key."""
     return ReplyError('ERR source and destination objects are the same')
 
 
 def no_keys() -> ReplyError:
-    """Return the error of a number of keys that is not positive."""
+    """Return the error for a number of keys that is not positive."""
     return ReplyError('ERR numkeys should be greater than 0')
 
 
 def too_many_keys() -> ReplyError:
-    """Return the error of a number of keys that is greater than the number of arguments."""
+    """Return the error for a number of keys greater than the number of arguments."""
     return ReplyError("ERR Number of keys can't be greater than number of args")
 
 
 def invalid_cursor() -> ReplyError:
-    """Return the error of a cursor that is not a number."""
+    """Return the error for a cursor that is not a number."""
     return ReplyError('ERR invalid cursor')
 
 
 def unknown_subcommand(name: str, command: str) -> ReplyError:
-    """Return the error of a container command that has no such subcommand.
+    """Return the error for an unknown subcommand.
 
     Args:
         name: what the client sent.
@@ -286,17 +286,17 @@ def unknown_subcommand(name: str, command: str) -> ReplyError:
 
 
 def wrong_usage(argv: list[bytes]) -> ReplyError:
-    """A subcommand that finds too many arguments, or none that it knows, by itself."""
+    """Return the error of a subcommand that itself finds too many or unknown arguments."""
     name, command = shown(argv[1][:128]), shown(argv[0]).upper()
     return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} HELP.")
 
 
 def unknown_command(name: bytes, arguments: list[bytes]) -> ReplyError:
-    """Return the error of a command that does not exist.
+    """Return the error for an unknown command.
 
     Args:
         name: what the client sent.
-        arguments: what came with it; the error shows the beginning.
+        arguments: its arguments; the error shows the first ones.
     """
     beginning = ''
     for argument in arguments:

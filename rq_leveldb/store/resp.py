@@ -1,8 +1,8 @@
-"""The Redis protocol, in and out, without sockets: bytes to commands, replies to bytes (RESP2 and RESP3).
+"""The Redis protocol without sockets: bytes to commands, replies to bytes (RESP2 and RESP3).
 
-The parser is our own because hiredis's is made for replies of a trusted server: it neither bounds counts nor checks a
-bulk string's end. For ordinary commands it is as quick: the input is split at line ends at once, which is right if
-and only if every announced length equals the length found; anything else takes the careful way.
+The parser is our own because that of hiredis is made for replies of a trusted server: it neither limits counts nor
+checks the end of a bulk string. For ordinary commands ours is as fast: it splits the input at line ends at once, which
+is correct if and only if every announced length equals the length found. Anything else is parsed byte by byte.
 """
 
 from __future__ import annotations
@@ -35,42 +35,42 @@ _LENGTH_LINES = [b'$%d' % length for length in range(_SHORT)]
 _length_line = _LENGTH_LINES.__getitem__
 _COUNTS = {b'*%d' % count: count for count in range(1, 256)}
 _MAX_ODD = 16
-"""Commands of one arrival that are read with care before all the rest is."""
+"""Number of commands in one input that are parsed carefully before all the rest is."""
 _ARGUMENT = 48
-"""Bytes that an argument needs in memory beside its own."""
+"""Bytes of memory that an argument needs beside its contents."""
 _PIECE = 512
 _HEXADECIMAL = b'0123456789abcdefABCDEF'
 
 
 class ProtocolError(Exception):
-    """What was sent is no command; the client is told and disconnected, as Redis does."""
+    """The input is not a valid command; the client gets an error and is disconnected, as in Redis."""
 
 
 class Parser:
-    """One client's bytes, turned into commands."""
+    """The parser that turns one client's bytes into commands."""
 
     __slots__ = ('_argv', '_buffer', '_collected', '_missing', '_needed', '_remaining')
 
     def __init__(self) -> None:
         self._buffer = b''
-        self._argv: list[bytes] | None = None  # of a command that has not arrived whole
-        self._collected = 0  # bytes that what has arrived of it needs
-        self._remaining = 0  # how many of its arguments have not
+        self._argv: list[bytes] | None = None  # of an incomplete command
+        self._collected = 0  # bytes of memory that its received part needs
+        self._remaining = 0  # how many of its arguments are missing
         self._needed = 0  # bytes of the argument that is arriving
         self._missing: list[bytes] = []  # its parts so far
 
     def buffered(self) -> int:
-        """Return bytes of memory that a command needs which has not arrived whole."""
+        """Return how many bytes of memory an incomplete command needs."""
         return len(self._buffer) + sum(map(len, self._missing)) + self._collected
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """Return the commands that are complete now, name first; an empty one is dropped, as Redis does.
+        """Return the commands that are now complete, name first; empty ones are dropped, as in Redis.
 
         Args:
-            data: what arrived.
+            data: the bytes received.
 
         Raises:
-            ProtocolError: in Redis' words; commands before the fault are in its ``args[1]``.
+            ProtocolError: in Redis's words; commands before the fault are in its ``args[1]``.
         """
         commands: list[list[bytes]] = []
         odd = 0
@@ -90,18 +90,18 @@ class Parser:
         return commands
 
     def _scan(self, data: bytes, commands: list[list[bytes]], one: bool) -> bytes:
-        """Go through the bytes with care.
+        """Parse bytes carefully.
 
         Args:
-            data: what has arrived and was not parsed yet.
-            commands: gets the commands that are complete.
-            one: stop behind the first command.
+            data: the bytes not parsed yet.
+            commands: gets the complete commands.
+            one: whether to stop after the first command.
 
         Returns:
-            What is behind it.
+            The bytes that are left.
         """
         if self._missing:
-            # A long argument is collected in parts, so that its bytes are copied once and not at every arrival.
+            # A long argument is collected in parts, so that its bytes are copied only once.
             self._missing.append(data)
             self._needed -= len(data)
             if self._needed > 0:
@@ -198,11 +198,11 @@ def _length(digits: bytes) -> int | None:
 
 
 def _split(data: bytes) -> tuple[list[list[bytes]], int]:
-    """Split what arrived into commands, as far as that is quick.
+    """Split input into commands, as far as the fast way works.
 
     Returns:
-        Commands from the beginning of `data`, up to the first that is not whole or whose arguments have line ends in
-        them, and how many bytes they take.
+        The commands from the beginning of `data` up to the first that is incomplete or has line ends in its arguments,
+        and how many bytes they take.
     """
     parts = data.split(b'\r\n')
     commands = []
@@ -231,7 +231,7 @@ def _large_count(line: bytes) -> int:
 
 
 def split_inline(line: bytes) -> list[bytes]:
-    """Split a line as typed into telnet: blanks separate, quotes and backslashes work as in Redis.
+    """Split a line as typed into telnet at blanks; quotes and backslashes work as in Redis.
 
     Raises:
         ProtocolError: a quote is not closed.
@@ -283,7 +283,7 @@ def split_inline(line: bytes) -> list[bytes]:
 
 
 def error_line(text: str) -> bytes:
-    """Return an error as RESP has it, in one line.
+    """Return an error in RESP, in one line.
 
     Args:
         text: code and words, without the leading minus.
@@ -295,7 +295,7 @@ def encode(reply: Any, resp3: bool) -> bytes:
     """Return the bytes of a reply.
 
     Args:
-        reply: a `replies.Reply`; declared as anything, since the branches on its exact type are beyond mypy.
+        reply: a `replies.Reply`; typed as Any, since mypy cannot follow the branches on its exact type.
         resp3: whether the client said HELLO 3.
     """
     kind = type(reply)
@@ -346,7 +346,7 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
         return b'$%d\r\n%b\r\n' % (len(reply.text), reply.text)
     if isinstance(reply, Pushes):
         sign = b'>' if resp3 else b'*'
-        # As ordinary arrays, which are encoded several times as quickly.
+        # As ordinary arrays, which are encoded several times faster.
         return b''.join([sign + encode([*push], resp3)[1:] for push in reply])
     if isinstance(reply, list):
         sign = b'*'
@@ -359,10 +359,10 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
-    """Return the reply's bytes, some hundred elements at a time; nothing at a time while it is still counted.
+    """Yield the reply's bytes, some hundred elements at a time, and empty pieces while it is still being counted.
 
     Raises:
-        DamagedRecord: there are fewer elements than was said.
+        DamagedRecord: there are fewer elements than announced.
     """
     if reply.counting is not None:
         for _ in reply.counting:

@@ -1,10 +1,10 @@
-"""From LevelDB's files, damaged as they may be, to files that it can open with all that can be read of them.
+"""Salvage: from LevelDB's damaged files to files that it can open, with everything that can still be read.
 
-LevelDB has a repairer of its own. It is not used: it takes tables for alive that are not, replays logs around what is
-damaged, and orders what it finds by the numbers of files, so that old values may come back. Here a damaged block is cut
-out of its table, a log ends at its first fault, and everything else stays as the MANIFEST says.
+LevelDB's own repairer is not used: it takes dead tables for live ones, replays logs around damage, and orders what it
+finds by file numbers, so that old values may come back. Here a damaged block is cut out of its table, a log ends at its
+first fault, and everything else stays as the MANIFEST says.
 
-Works on a directory that is nobody else's, whose files may be links to those of the database: none is changed in place.
+It works on a directory of its own, whose files may be links to those of the database: none is changed in place.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 class Salvage:
-    """Saves what can be read.
+    """The salvage of one database.
 
     Args:
         directory: LevelDB's files.
@@ -38,7 +38,7 @@ class Salvage:
 
     Attributes:
         findings: what is wrong.
-        unordered: which of two tables holds the later value is not known before LevelDB has merged them.
+        unordered: whether it is unknown, until LevelDB has merged them, which of two tables holds the later value.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
@@ -50,15 +50,15 @@ class Salvage:
         self._size = sum(path.stat().st_size for path in directory.iterdir())
 
     def run(self) -> None:
-        """Look at everything, and mend it.
+        """Check and repair everything.
 
         Raises:
             OSError: a file cannot be read or written for another reason than damage.
         """
         version = self._version()
         missing = version.missing(self.directory) if version is not None else []
-        # The MANIFEST may be an outdated one: it lacks its end, which cannot be seen if that was lost between two
-        # records. Without other tables it is whole, and just files are lost.
+        # The MANIFEST may be outdated: its end may be missing, which does not show if it was cut between two records.
+        # If there are no other tables, it is complete and only files are lost.
         if version is not None and missing and any(int(path.stem) not in version.tables for path in self._tables()):
             self._unknown('MANIFEST', 'it names files that are not there, and others are')
             for path in missing:
@@ -82,7 +82,7 @@ class Salvage:
     # -- the MANIFEST
 
     def _version(self) -> Version | None:
-        """Return what is alive; None if nothing says so any more."""
+        """Return the live files, or None if nothing describes them any more."""
         name = 'CURRENT'
         try:
             path = manifest.current(self.directory)
@@ -108,7 +108,7 @@ class Salvage:
         )
 
     def _tables(self) -> list[Path]:
-        """Return the tables that are there."""
+        """Return the tables that exist."""
         paths = (path for path in self.directory.iterdir() if path.suffix in manifest.TABLE_SUFFIXES)
         return sorted(path for path in paths if path.stem.isdigit())
 
@@ -134,12 +134,12 @@ class Salvage:
     # -- tables
 
     def _table(self, version: Version, path: Path, table: Table | None) -> None:
-        """Look at a table; what cannot be read of it goes out of the version.
+        """Check a table; remove from the version what cannot be read.
 
         Args:
             version: what is kept of the database.
             path: the table's file.
-            table: what the MANIFEST says of it, if anything does.
+            table: its entry in the MANIFEST, if any.
         """
         smallest, largest = (_smallest(table), _largest(table)) if table else (None, None)
         try:
@@ -195,7 +195,7 @@ class Salvage:
             version.tables[table.number] = dataclasses.replace(table, size=len(data))
 
     def _described(self, version: Version, number: int, data: bytes) -> Table:
-        """Return what a MANIFEST says of a table; the version's last change is at least as late."""
+        """Return a MANIFEST entry for a table; advance the version's last change if needed."""
         smallest = largest = b''
         for block in table_file.blocks(data):
             for key, _ in table_file.entries(data, block):
@@ -249,7 +249,7 @@ class Salvage:
         self.findings.append(Finding(path.name, problem, remedy, **more))  # type: ignore[arg-type]
 
     def _contents(self, path: Path) -> bytes:
-        """Return what a file holds, with zeros for what the medium does not give."""
+        """Return a file's contents, with zeros for what the medium cannot read."""
         self._progress(self._read, self._size)
         try:
             data = path.read_bytes()
@@ -290,7 +290,7 @@ def _whole(data: bytes) -> Version:
 
 
 def _lost_keys(data: bytes, end: int) -> list[bytes]:
-    """Return which keys the batches change that can be read behind the end of a log."""
+    """Return the keys changed by readable batches after the end of a log."""
     found: dict[bytes, None] = {}
     for record in readable_records(data, end):
         if len(record.payload) >= 12:
@@ -302,7 +302,7 @@ def _lost_keys(data: bytes, end: int) -> list[bytes]:
 
 
 def _assign_levels(version: Version) -> None:
-    """Let tables that share no keys with another one lie where LevelDB need not merge them."""
+    """Put tables that share no keys with others on a level where LevelDB need not merge them."""
     together: list[Table] = []
     highest = b''
     for table in sorted(version.tables.values(), key=_smallest):

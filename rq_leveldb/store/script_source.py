@@ -1,4 +1,4 @@
-"""A script before it runs: what its first line says of it, and what is changed in its bytecode. Pure."""
+"""A script before it runs: its first line's declarations, and changes to its bytecode. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _FLAGS = frozenset((b'no-writes', b'allow-oom', b'allow-stale', b'no-cluster', b
 
 @dataclass(frozen=True)
 class Script:
-    """A script and what its first line says of it.
+    """A script and its first line's declarations.
 
     Args:
-        program: its source, with the first line emptied if it says something.
-        readonly: whether it says that it writes nothing: the flag ``no-writes``.
+        program: its source, with the first line emptied if it declares something.
+        readonly: whether it declares that it writes nothing: the flag ``no-writes``.
     """
 
     program: bytes
@@ -25,7 +25,7 @@ class Script:
 
 
 def says_readonly(source: bytes) -> bool:
-    """Return whether a script's first line says that it writes nothing; false if it cannot be read."""
+    """Return whether a script's first line declares that it writes nothing; false if it cannot be parsed."""
     try:
         return parse(source).readonly
     except ReplyError:
@@ -33,10 +33,10 @@ def says_readonly(source: bytes) -> bool:
 
 
 def parse(source: bytes) -> Script:
-    """Read the first line, which may say things about the script: ``#!lua flags=no-writes``.
+    """Parse the first line, which may declare flags: ``#!lua flags=no-writes``.
 
     Raises:
-        ReplyError: in Redis' words.
+        ReplyError: in Redis's words.
     """
     if source[:2] != b'#!':
         return Script(source, False)
@@ -66,10 +66,10 @@ _CALL, _TAILCALL, _SETLIST = 28, 29, 34
 
 
 def without_tail_calls(bytecode: bytes) -> bytes:
-    """Let the outermost function of a script keep its place on the stack where it ends in ``return redis.call(...)``.
+    """Keep a script's outermost function on the stack where it ends in ``return redis.call(...)``.
 
-    redis.call is a function in Lua here, and in C in Redis; a tail call to a function in Lua would leave no trace of
-    the line, which an error has to name. The outermost function cannot recurse, so nothing else changes.
+    redis.call is a Lua function here, but a C function in Redis. A tail call to a Lua function would lose the line that
+    an error has to name. The outermost function cannot recurse, so nothing else changes.
 
     Args:
         bytecode: from string.dump; its layout is described at luadec.sourceforge.net and in lundump.c of Lua 5.1.

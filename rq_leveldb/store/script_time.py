@@ -1,9 +1,9 @@
-"""How long a script may run, and what others may do meanwhile.
+"""Time limits of scripts, and what other clients may do while one runs.
 
-Nobody else is served while a script runs. As in Redis that changes after ``busy-reply-threshold``: from then on the
-store looks at intervals what other clients want, answers BUSY, and lets them end a script that has written nothing.
-Scripts also end by themselves, since there may be nobody to end them: one that has written nothing soon, one that
-writes late (RQ's ``Queue.empty()`` is one script whatever the queue's length), and then it is undone.
+No other client is served while a script runs. As in Redis, that changes after ``busy-reply-threshold``: the store then
+polls other clients, answers BUSY, and lets them kill a script that has written nothing. Since there may be nobody to do
+so, the store also ends scripts itself: early if they have written nothing, late otherwise (RQ's ``Queue.empty()`` is
+one script whatever the queue's length), and then they are undone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rq_leveldb.store.replies import ReplyError
 BUSY = 'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.'
 _KILLED = 'ERR Script killed by user with SCRIPT KILL...'
 _USUAL_THRESHOLD = 5000
-"""Milliseconds of ``busy-reply-threshold`` for which the limits below are meant; they grow with it."""
+"""The ``busy-reply-threshold`` in milliseconds to which the limits below apply; they grow with it."""
 
 
 class ScriptAborted(ReplyError):
-    """A script met a limit. Nothing that it did may stay."""
+    """A script hit a limit. Nothing that it did may be kept."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class TimeLimits:
     """Seconds after which a script is ended.
 
     Attributes:
-        reading: one that has called no command that writes.
-        writing: any other.
+        reading: for a script that has called no write command.
+        writing: for any other script.
     """
 
     reading: float = 5.0
@@ -38,15 +38,15 @@ class TimeLimits:
 
 
 class ScriptTime:
-    """The time of the script that runs, if one does.
+    """The time limit of the running script, if any.
 
     Args:
-        settings: where ``busy-reply-threshold`` is.
-        attend: looks what other clients want.
-        over: called when a script is over during which `attend` was called.
+        settings: hold ``busy-reply-threshold``.
+        attend: answers other clients.
+        over: called at the end of a script during which `attend` was called.
 
     Attributes:
-        wrote: whether the script has called a command that writes; set by whoever calls it.
+        wrote: whether the script has called a write command; set by the caller of the command.
     """
 
     def __init__(
@@ -66,26 +66,26 @@ class ScriptTime:
         self.wrote = False
 
     def begin(self) -> None:
-        """A script starts."""
+        """Start the time of a script."""
         self._running = True
         self._ending = None
         self.wrote = False
 
     def end(self) -> None:
-        """The script is over, whatever its end."""
+        """End the time of the script, however it ended."""
         self._running = False
         if self._busy:
             self._busy = False
             self._over()
 
     def look(self, seconds: float) -> ReplyError | None:
-        """Say whether the script may go on.
+        """Check whether the script may continue.
 
         Args:
             seconds: how long it has run.
 
         Returns:
-            None if it may; else the error that it ends with, :class:`ScriptAborted` if it has to be undone.
+            None if it may; else the error that ends it, :class:`ScriptAborted` if it has to be undone.
         """
         threshold = self._settings.busy_reply_threshold
         if threshold <= 0 or seconds * 1000 < threshold:
@@ -104,10 +104,10 @@ class ScriptTime:
         )
 
     def kill(self) -> None:
-        """What SCRIPT KILL does.
+        """Kill the running script, as SCRIPT KILL does.
 
         Raises:
-            ReplyError: in Redis's words, where no script runs or this one has written.
+            ReplyError: in Redis's words, if no script runs or the script has written.
         """
         if not self._running:
             raise ReplyError('NOTBUSY No scripts in execution right now.')
@@ -119,5 +119,5 @@ class ScriptTime:
         self._ending = ReplyError(_KILLED)
 
     def stop(self) -> None:
-        """The store stops: a script that runs is undone."""
+        """Have the running script undone, because the store stops."""
         self._ending = ScriptAborted('ERR Script killed: the store stops. Nothing that it wrote was kept')

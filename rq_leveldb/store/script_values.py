@@ -1,4 +1,4 @@
-"""What passes between commands and Lua: replies as Lua sees them, and Lua's values as replies."""
+"""Conversion between commands and Lua: replies to Lua values, and Lua values to replies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetRe
 
 
 def to_lua(reply: Reply, resp3: bool) -> Any:
-    """Return the same as bytes, numbers, truth values, lists and (for tables with names) dictionaries."""
+    """Return a reply as bytes, numbers, booleans, lists and (for tables with names) dictionaries."""
     kind = type(reply)
     if kind is bytes or kind is int:
         return reply
@@ -68,7 +68,7 @@ def _key(item: Any) -> Any:
 
 
 def size_in_lua(value: Any) -> int:
-    """Return bytes that `value` may need in Lua, rather too many."""
+    """Return an upper estimate of the bytes that `value` needs in Lua."""
     if type(value) is bytes:
         return 2 * len(value) + 64
     if type(value) is list:
@@ -82,8 +82,8 @@ def size_in_lua(value: Any) -> int:
 
 
 def integer_reply(number: float) -> int:
-    """Return the integer that Redis makes of one of Lua's numbers: cut off after the point."""
-    # What a conversion to 64 bits gives on the machines that Redis runs on.
+    """Return the integer that Redis makes of a Lua number: truncated."""
+    # The result of a conversion to 64 bits on the machines that Redis runs on.
     if isinstance(number, int):
         return number
     if number != number or abs(number) >= 2**63:
@@ -92,7 +92,7 @@ def integer_reply(number: float) -> int:
 
 
 def scalar_reply(value: Any, resp3: bool) -> Reply:
-    """Return the reply that one of Lua's values becomes, if it is not a table."""
+    """Return the reply for a Lua value that is not a table."""
     if type(value) is bytes or value is None:
         return value
     if value is True:
@@ -103,14 +103,14 @@ def scalar_reply(value: Any, resp3: bool) -> Reply:
 
 
 class TokenReader:
-    """Reads the tokens of a reply."""
+    """The reader of a reply's tokens."""
 
     def __init__(self, tokens: list[Any], resp3: bool) -> None:
         self._tokens: Iterator[Any] = iter(tokens)
         self._resp3 = resp3
 
     def value(self) -> Any:
-        """Read the next value, with all that is in it."""
+        """Read the next value, with everything in it."""
         tokens = self._tokens
         tag = next(tokens)
         if tag == _T_VALUE:

@@ -3,16 +3,16 @@
 Lua 5.1 as Redis has it (lupa's ``lua51``; LuaJIT's count hook does not see compiled loops, and its FFI is a way out).
 What scripts see is made in ``lua/sandbox.lua``, from names that are listed there. The limits:
 
-* Memory: an allocator with a cap. Lua reports an allocation that failed by a long jump, which must not happen where
-  lupa is not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by
-  the size of the arguments that a script gets, a script that is near to its cap may not call Python any more, and a
-  reply that might not fit ends the script instead of being handed over.
-* Time: every few milliseconds it is asked whether the script may go on (``script_time.py``), by a count hook and at
-  each command. What ends a script passes its pcalls. There are no coroutines, since a hook does not see into them. Nor
-  does it see into functions in C: those that may take long (sorting, moving, patterns) are replaced.
+* Memory: an allocator with a cap. Lua reports a failed allocation by a long jump, which must not happen where lupa is
+  not prepared for it (it aborts the process, or leaves the interpreter's lock taken). So the cap is raised by the size
+  of a script's arguments, a script close to its cap may no longer call Python, and a reply that might not fit ends the
+  script instead of being handed over.
+* Time: a count hook, and each command, check every few milliseconds whether the script may continue
+  (``script_time.py``). A script cannot catch its abort with pcall. There are no coroutines, since a hook does not see
+  into them. Nor does it see into C functions: those that may take long (sorting, moving, patterns) are replaced.
 
-A runtime in which a limit was met is thrown away, its memory at once. No Python object ever reaches a script: replies
-are bytes, numbers and tables, and no function that Lua calls lets an exception out.
+A runtime in which a limit was hit is discarded and its memory freed at once. No Python object ever reaches a script:
+replies are bytes, numbers and tables, and no function that Lua calls raises an exception.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ KIB = 1024
 MIB = 1024 * KIB
 
 _RESERVE = MIB
-"""Bytes between the point where a script may not call Python any more and the cap."""
+"""Bytes below the cap from which on a script may no longer call Python."""
 
 _SMALL = 4 * KIB
-"""Bytes; what is smaller is not counted one by one."""
+"""Bytes; smaller values are not checked individually."""
 
 _MAX_SOURCE = 16 * MIB
 
 _MAX_DIRECT = 200
-"""So many arguments or elements cross as Lua arguments; more of them as a table. Lua's stack has 8,000 slots."""
+"""Up to this many arguments or elements are passed as Lua arguments; more as a table. Lua's stack has 8,000 slots."""
 
 _KEPT_SCRIPTS = 500
-"""Scripts that came with EVAL and not with SCRIPT LOAD are forgotten beyond this number, as in Redis 7.4."""
+"""Number of scripts sent with EVAL, not SCRIPT LOAD, that are remembered, as in Redis 7.4."""
 
 _COLLECT_ABOVE = 4 * MIB
 """Bytes that may stay allocated between two scripts."""
@@ -61,26 +61,26 @@ _STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.INFO, logging.WARNING)
 
-# What a run ended with, in sandbox.lua.
+# How a run ended, in sandbox.lua.
 _R_VALUE, _R_TOKENS, _R_ERROR, _R_LIMIT, _R_LIST = range(5)
 
 Call = Callable[['list[bytes]', bool], Reply]
-"""Executes one command in the transaction of the script: its arguments, and whether the reply may use RESP3's types."""
+"""Executes one command in the script's transaction: its arguments, and whether the reply may use RESP3 types."""
 
 Look = Callable[[float], 'ReplyError | None']
-"""Says whether the script may go on after so many seconds; see :meth:`ScriptTime.look`."""
+"""Checks whether the script may continue after so many seconds; see :meth:`ScriptTime.look`."""
 
 _LOOK_INTERVAL = 0.005
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one script may use.
+    """The limits of one script.
 
     Attributes:
         memory: bytes beyond the size of its arguments.
-        command_bytes: size of all large commands that it calls, and of its reply.
+        command_bytes: total size of the large commands that it calls, and of its reply.
     """
 
     memory: int = 64 * MIB
@@ -88,7 +88,7 @@ class Limits:
 
 
 class _Run:
-    """The script that runs now."""
+    """The running script."""
 
     __slots__ = (
         'argv',
@@ -129,11 +129,11 @@ class _Run:
 
 
 class Sandbox:
-    """All scripts of a store. A runtime is made when the first one comes.
+    """All scripts of a store. The first one creates the runtime.
 
     Args:
         version: the version of Redis that scripts see, such as ``8.2.0``.
-        limits: what one script may use.
+        limits: the limits of one script.
     """
 
     def __init__(self, version: str = '8.2.0', limits: Limits | None = None) -> None:
@@ -148,7 +148,7 @@ class Sandbox:
 
         Args:
             source: the script's text.
-            keep: whether it stays until :meth:`flush`; else older ones make room for newer ones.
+            keep: whether to keep it until :meth:`flush`; else newer ones may displace it.
 
         Returns:
             Its SHA1, hexadecimal.
@@ -179,7 +179,7 @@ class Sandbox:
         return len(self._scripts)
 
     def knows(self, sha: bytes) -> bool:
-        """Return whether there is a script of this digest.
+        """Return whether there is a script with this digest.
 
         Args:
             sha: in lower case.
@@ -187,10 +187,10 @@ class Sandbox:
         return sha in self._scripts
 
     def is_readonly(self, sha: bytes) -> bool:
-        """Return whether its first line says that it writes nothing.
+        """Return whether a script's first line declares that it writes nothing.
 
         Args:
-            sha: of a script that was loaded.
+            sha: of a loaded script.
         """
         return self._scripts[sha].readonly
 
@@ -209,21 +209,20 @@ class Sandbox:
         is_command: Callable[[bytes], bool] = lambda name: True,
         look: Look = lambda seconds: None,
     ) -> Reply:
-        """Return the script's reply.
+        """Run a script and return its reply.
 
-        A ReplyError as a value if the script failed (what it did so far stays, as in Redis), or `look` ended it with
-        one.
+        If the script failed or `look` ended it, the reply is a ReplyError; what it did so far stays, as in Redis.
 
         Args:
-            sha: of a script that was loaded.
+            sha: of a loaded script.
             keys: KEYS.
             arguments: ARGV.
             call: executes the commands that the script calls; a ReplyError becomes an error in the script.
-            is_command: whether there is a command of this name (in lower case), for redis.acl_check_cmd().
-            look: is asked every few milliseconds whether the script may go on.
+            is_command: whether a command of this name (in lower case) exists, for redis.acl_check_cmd().
+            look: called every few milliseconds to check whether the script may continue.
 
         Raises:
-            ScriptAborted: it met a limit; what it did must be undone.
+            ScriptAborted: it hit a limit; what it did must be undone.
             Exception: anything else that `call` raised.
         """
         runtime = self._runtime
@@ -256,7 +255,7 @@ class _Runtime:
     """
 
     def __init__(self, version: str, limits: Limits) -> None:
-        # A store that runs no script needs no Lua, and starts the sooner.
+        # A store that runs no script needs no Lua, and starts faster without it.
         from lupa.lua51 import LuaError, LuaRuntime
 
         self.spoiled = False
@@ -282,13 +281,13 @@ class _Runtime:
             }
         )
         modules = [_module(lua, name) for name in ('patterns', 'tables', 'cjson', 'bit')]
-        # lupa forgets a Python object that was handed over twice as soon as Lua has collected one of the two.
+        # lupa forgets a Python object that was passed twice as soon as Lua has collected one of the two.
         self._callbacks = _functions(self)
         self._compile, self._adopt, self._run = _module(lua, 'sandbox', *self._callbacks, *modules, settings)
         self._base_used = self._used()
 
     def close(self) -> None:
-        """Free the memory at once: Lua and the functions that it calls hold each other."""
+        """Free the memory at once, since Lua and the functions it calls reference each other."""
         self.spoiled = True
         self.lua.set_max_memory(0)
         self.lua.gccollect()
@@ -310,7 +309,7 @@ class _Runtime:
         if len(source) > _MAX_SOURCE:
             raise ReplyError('ERR Error compiling script (new function): the script is too long')
         before = self._used()
-        # A program is some times as large in memory as its text.
+        # A program is several times as large in memory as its text.
         self.lua.set_max_memory(before + 64 * len(source) + self._limits.memory, total=True)
         if source[:1] == b'\x1b':
             # Lua would take it for bytecode.
@@ -390,7 +389,7 @@ class _Runtime:
         return reply
 
     def has_room(self, size: int) -> bool:
-        """Return whether values of so many bytes can be handed to the running script."""
+        """Return whether values of so many bytes can be passed to the running script."""
         assert self.current is not None
         if self._used() + size <= self.current.cap - _RESERVE // 2:
             return True
@@ -415,12 +414,12 @@ def _with_script(error: BaseException, sha: bytes) -> BaseException:
     return ScriptAborted(f'{error.text}. script: {sha.decode()}') if isinstance(error, ScriptAborted) else error
 
 
-# -- what Lua calls. None of these may raise: an exception would reach the script as a Python object.
+# -- functions that Lua calls. None of these may raise: an exception would reach the script as a Python object.
 
 
 def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
-    """Return what sandbox.lua asks for, in its order."""
-    # Closures are called a good deal faster than methods.
+    """Return the functions that sandbox.lua expects, in its order."""
+    # Closures are called much faster than methods.
 
     def call(*arguments: Any) -> Any:
         run = runtime.current

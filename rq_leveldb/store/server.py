@@ -1,6 +1,6 @@
-"""One store: its clients, its listeners and its life; it wires everything else together.
+"""The store's server: clients, listeners, startup and shutdown. It wires the other parts together.
 
-It never forks and never runs code of its users. One thread does everything but the syncs.
+It never forks and never runs user code. One thread does everything except syncs.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ from rq_leveldb.store.waits import Waits
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 0.5
-"""Seconds between two looks at whether clients still find this store, and a restart its files, at the path."""
+"""Seconds between checks that clients still find this store, and a restart its files, at the path."""
 
 
 class Server:
-    """One store on one data directory.
+    """A store serving one data directory.
 
     Args:
-        settings: what it was told.
-        engine: its open database.
-        claim: the lock on its directory, and the name of its socket.
-        loop: where everything happens.
+        settings: the store's configuration.
+        engine: the open database.
+        claim: the lock on the directory, and the name of the socket.
+        loop: the event loop that runs everything.
 
     Attributes:
-        stopped: done when the store has to end.
+        stopped: done when the store has to stop.
     """
 
     def __init__(self, settings: StoreSettings, engine: Engine, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
@@ -71,7 +71,7 @@ class Server:
         self._clients: dict[int, ClientState] = {}
         self._sessions: dict[int, Session] = {}
         self._next_number = 0
-        self._full = False  # the last client that came was one too many
+        self._full = False  # the last client exceeded the limit
         self._idle_timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
         self._port: asyncio.Server | None = None  # the listener at a TCP port
@@ -132,10 +132,10 @@ class Server:
     # -- clients
 
     def admit(self, session: Session, sock: socket.socket | None) -> Context:
-        """Take a new client in.
+        """Admit a new client.
 
         Raises:
-            ReplyError: It may not stay: it is another user's, or there are too many.
+            ReplyError: it belongs to another user, or there are too many clients.
         """
         pid = uid = 0
         if sock is not None and sock.family == socket.AF_UNIX:
@@ -181,7 +181,7 @@ class Server:
         return f'{one_word(str(self.settings.directory.socket))}:0'
 
     def leave(self, session: Session) -> None:
-        """A client has gone."""
+        """Forget a client that has disconnected."""
         client = session.client
         self.units.forget(session)
         self._pausing.forget(session)
@@ -211,8 +211,8 @@ class Server:
         self._sweeper.forget_statistics()
 
     def _sync_failed(self, reason: str) -> bool:
-        # What was written may not be durable, now or ever: those who wait for it must not be told that it is, unless
-        # it could be written anew.
+        # What was written may never become durable. Clients that wait for it must not be told that it is, unless it
+        # could be written again.
         self.units.refuse(f'fsync: {reason}')
         if not self.refusals.reason:
             return True
@@ -224,7 +224,7 @@ class Server:
     # -- life
 
     def shutdown(self) -> None:
-        """Stop the store once the commands that have arrived are answered."""
+        """Stop the store once the commands received so far are answered."""
         self._script_time.stop()
         if not self.stopped.done():
             self.stopped.set_result(None)
@@ -234,27 +234,27 @@ class Server:
         return self.stopped.done()
 
     def start_timers(self) -> None:
-        """Begin with everything that happens by itself."""
+        """Start all background work."""
         self.upkeep.start()
         self._compaction.start()
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
         self._watch_idleness()
 
     async def listen(self) -> None:
-        """Listen at the socket's name.
+        """Listen on the Unix socket.
 
         Raises:
-            errors.StoreError: it cannot be had.
+            errors.StoreError: the socket cannot be created.
         """
         listener = await self.loop.create_unix_server(lambda: Session(self), sock=self._claim.listen(), backlog=1024)
         self.stop_listening()
         self._listener = listener
 
     async def listen_on_port(self, port: int) -> None:
-        """Listen at a TCP port of the loopback interface as well.
+        """Also listen on a TCP port of the loopback interface.
 
         Raises:
-            errors.StoreError: it cannot be had.
+            errors.StoreError: the port is not available.
         """
         try:
             self._port = await self.loop.create_server(lambda: Session(self), '127.0.0.1', port, backlog=1024)
@@ -302,7 +302,7 @@ class Server:
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
 
     async def finish(self) -> None:
-        """Answer what has arrived, then close everything."""
+        """Answer the commands received so far, then close everything."""
         self._compaction.stop()
         synced = not self.refusals.lost
         if not self.refusals.lost:

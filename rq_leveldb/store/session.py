@@ -1,9 +1,9 @@
-"""One client: from bytes that arrive to commands, from replies to bytes that leave, with limits on both.
+"""One client's connection: input bytes become commands, replies become output bytes, with limits on both.
 
-A client that does not read its replies has nothing more executed until it does, so that its replies need no memory. It
-is listened to all the same, since a client that sends a long pipeline reads nothing before it has sent everything. What
-it sends ahead stays the bytes that it is: as commands it would need many times as much. It has a limit, as have the
-messages of its subscriptions; above them the client is disconnected, as Redis does.
+While a client does not read its replies, no more of its commands are executed, so that unread replies take no memory.
+Its input is still read, since a client may send a whole pipeline before it reads anything. Input received ahead is kept
+as bytes: parsed into commands it would take many times the memory. Both this input and unsent pub/sub messages are
+limited. A client that exceeds a limit is disconnected, as in Redis.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ logger = logging.getLogger(__name__)
 
 UNIT_COMMANDS = 1000
 UNIT_BYTES = 1 << 20
-"""A unit is committed at the latest after so many commands, or bytes of replies."""
+"""Number of commands, or bytes of replies, after which a unit is committed."""
 
 TURN_COMMANDS = 2000
-"""Commands after which other clients get their turn."""
+"""Number of commands after which other clients get their turn."""
 
 MAX_BEHIND_WAITING = 1 << 20
-"""Bytes behind a command that waits, above which the client is not listened to any more."""
+"""Bytes received behind a blocked command above which the client's input is no longer read."""
 
 PARSED_BYTES = 1 << 16
-"""Bytes of what was sent ahead that become commands at a time."""
+"""Bytes of input received ahead that are parsed at a time."""
 
 MAX_UNSENT_MESSAGES = 32 << 20
-"""Bytes of subscriptions' messages that may wait for a client (client-output-buffer-limit pubsub)."""
+"""Bytes of pub/sub messages that may wait for a client (client-output-buffer-limit pubsub)."""
 
 HIGH_WATER = 1 << 20
 
-_ENDED = getattr(select, 'POLLRDHUP', 0)  # macOS reports it as POLLHUP, which needs not be asked for
+_ENDED = getattr(select, 'POLLRDHUP', 0)  # macOS reports it as POLLHUP, which need not be requested
 _MULTI = [b'MULTI']
 _MAY_TAKE_LONG = (b'EVAL', b'eval', b'EXEC', b'exec')
 _OK = b'+OK\r\n'
@@ -73,7 +73,7 @@ class Host(Protocol):
     """The store that a session belongs to.
 
     Attributes:
-        arriving: connections that were accepted, and that the loop has not introduced yet.
+        arriving: connections accepted but not yet passed to `connection_made`.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -84,17 +84,17 @@ class Host(Protocol):
     arriving: int
 
     def admit(self, session: Session, sock: socket.socket | None) -> Context:
-        """Take a new client in.
+        """Admit a new client.
 
         Raises:
-            ReplyError: It may not stay.
+            ReplyError: the client is refused.
         """
 
     def leave(self, session: Session) -> None:
-        """A client that was admitted has gone."""
+        """Forget an admitted client that has disconnected."""
 
     def is_stopping(self) -> bool:
-        """Return whether nothing more is listened to."""
+        """Return whether no more input is read."""
 
 
 class Session(asyncio.Protocol):
@@ -104,8 +104,8 @@ class Session(asyncio.Protocol):
         host: the store.
 
     Attributes:
-        outbox: its replies in the open unit.
-        unreleased: units whose replies wait for a sync.
+        outbox: the client's replies in the open unit.
+        unreleased: number of units whose replies wait for a sync.
     """
 
     transport: asyncio.Transport
@@ -117,16 +117,16 @@ class Session(asyncio.Protocol):
         self._units = host.units
         self._parser = Parser()
         self._backlog: deque[list[bytes]] = deque()
-        self._unparsed: deque[bytes] = deque()  # what arrived behind the backlog
+        self._unparsed: deque[bytes] = deque()  # input behind the backlog
         self._ahead = 0  # bytes that arrived since the backlog was last empty
         self.outbox = Outbox()
-        self._own_messages: list[Push | Status] = []  # behind the reply of the command that runs
+        self._own_messages: list[Push | Status] = []  # sent after the reply of the running command
         self._pieces: Iterator[bytes] | None = None
-        self._held: list[bytes] = []  # replies behind one that is being sent in pieces
+        self._held: list[bytes] = []  # replies behind one being sent in pieces
         self._execution = _READY
         self._reading = _OPEN
         self._fault = ''
-        self._full = False  # the transport has more to send than it should
+        self._full = False  # the transport's write buffer is above its limit
         self._deferred = False
         self.unreleased = 0
         host.arriving += 1
@@ -134,7 +134,7 @@ class Session(asyncio.Protocol):
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit the client, or tell it why not and hang up."""
+        """Admit the client, or tell it why not and disconnect."""
         self._host.arriving -= 1
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -147,7 +147,7 @@ class Session(asyncio.Protocol):
             self.transport.close()
 
     def move_to(self, transport: asyncio.Transport) -> None:
-        """Go on with another transport of the same connection."""
+        """Continue on another transport of the same connection."""
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         if self._execution is _CLOSING:
@@ -156,7 +156,7 @@ class Session(asyncio.Protocol):
             transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client and what it had asked for."""
+        """Forget the client and its pending commands."""
         self._execution = CLOSE[self._execution]
         self._forget_commands()
         self._pieces = None
@@ -168,7 +168,7 @@ class Session(asyncio.Protocol):
         self._unparsed.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Run the commands that are complete now, behind those that came before."""
+        """Run the commands that are now complete, after the earlier ones."""
         if self._execution is _CLOSING or self._fault:
             return
         host = self._host
@@ -190,7 +190,7 @@ class Session(asyncio.Protocol):
             self._backlog.extend(self._parser.feed(data))
         except ProtocolError as error:
             self._backlog.extend(error.args[1])
-            self._backlog.append([])  # stands for the fault: whatever came before it is answered first
+            self._backlog.append([])  # stands for the fault; the commands before it are answered first
             self._fault = error.args[0]
             self._unparsed.clear()
             self.stop_reading()
@@ -199,7 +199,7 @@ class Session(asyncio.Protocol):
     def _put_aside(self, data: bytes) -> None:
         unparsed = self._unparsed
         if unparsed and len(unparsed[-1]) + len(data) <= PARSED_BYTES:
-            unparsed[-1] += data  # a piece of its own would cost many times its length
+            unparsed[-1] += data  # a separate piece would take many times its length
         else:
             unparsed.append(data)
 
@@ -211,23 +211,23 @@ class Session(asyncio.Protocol):
         self._parse(data)
 
     def eof_received(self) -> bool:
-        """Read no more, and close the connection when what has arrived is answered."""
+        """Stop reading, and close the connection once all input is answered."""
         self._reading = FINISH[self._reading]
         self._close_if_done()
         return True
 
     def _close_if_done(self) -> None:
-        # What was sent before the end is executed and answered, unless it waits for what may never come.
+        # Commands sent before the end are executed and answered, unless one blocks on what may never come.
         if self._execution is _READY and (self.client.blocked or not (self._backlog or self._unparsed)):
             self.close()
             self._units.commit()
 
     def pause_writing(self) -> None:
-        """Make no more replies for now: the client does not read them."""
+        """Stop producing replies: the client does not read them."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """Go on with the replies: the client has read most of them."""
+        """Continue with the replies: the client has read most of them."""
         self._full = False
         if self._pieces is not None:
             self._pump()
@@ -237,7 +237,7 @@ class Session(asyncio.Protocol):
     # -- while a script of another client runs
 
     def is_at_rest(self) -> bool:
-        """Return whether nothing is under way, so that what arrives next can be answered next."""
+        """Return whether nothing is in progress, so that the next command can be answered at once."""
         return (
             self._execution is _READY
             and self._reading is _OPEN
@@ -246,17 +246,17 @@ class Session(asyncio.Protocol):
         )
 
     def is_closing(self) -> bool:
-        """Return whether the client is disconnected once what was answered has been sent."""
+        """Return whether the client is disconnected once its replies have been sent."""
         return self._execution is _CLOSING
 
     def is_gone(self) -> bool:
-        """Return whether nobody would receive a reply, even if the loop has not come to that yet.
+        """Return whether nobody would receive a reply.
 
         Returns:
-            Whether the client was disconnected, or has ended its side of the connection, even if the loop has not come
-            to that yet.
+            Whether the client was disconnected or has ended its side of the connection, even if the event loop has not
+            noticed yet.
         """
-        # Once closed, the descriptor may be another client's.
+        # Once closed, the descriptor may belong to another client.
         if self._execution is _CLOSING or self.transport.is_closing():
             return True
         ended = select.poll()
@@ -264,10 +264,13 @@ class Session(asyncio.Protocol):
         return bool(ended.poll(0))
 
     def answer_while_busy(self, data: bytes) -> bytes:
-        """Return what has to be sent.
+        """Answer input while another client's script runs.
 
         Args:
-            data: what arrived.
+            data: the bytes received.
+
+        Returns:
+            The bytes to send.
         """
         statistics, dispatcher = self._host.statistics, self._host.dispatcher
         statistics.input_bytes += len(data)
@@ -293,7 +296,7 @@ class Session(asyncio.Protocol):
     # -- execution
 
     def run(self) -> None:
-        """Execute what has arrived, as far as the client may go on."""
+        """Execute the received commands, as far as the client may continue."""
         if self._execution is not _READY:
             return
         host, units, backlog, unparsed = self._host, self._units, self._backlog, self._unparsed
@@ -322,7 +325,7 @@ class Session(asyncio.Protocol):
                     self.close()
                     break
                 if host.arriving and not self._deferred and argv[0][:4] in _MAY_TAKE_LONG:
-                    # Only those whom the loop has introduced are heard while a script runs.
+                    # While a script runs, only clients that the loop has already announced are answered.
                     self._deferred = True
                     backlog.appendleft(argv)
                     host.loop.call_soon(self.run)
@@ -334,7 +337,7 @@ class Session(asyncio.Protocol):
                         self._send_own_messages()
                     continue
                 if type(reply) is Pieces and (reply.count > MAX_WHOLE or reply.counting is not None):
-                    # The unit ends here, so that the reply shows nothing that is not committed.
+                    # Commit first, so that the reply shows nothing uncommitted.
                     units.commit()
                     self._send_in_pieces(reply)
                     if self._own_messages:
@@ -343,7 +346,7 @@ class Session(asyncio.Protocol):
                 try:
                     size += self.answer(reply)
                 except Exception as fault:
-                    # What a reply consists of may be read only now.
+                    # A reply's contents may be read from the database only now.
                     size += self.answer(units.undo_reply(self, argv, fault))
                 count += 1
                 if count >= UNIT_COMMANDS or size >= UNIT_BYTES:
@@ -362,7 +365,7 @@ class Session(asyncio.Protocol):
             self._read_on()
 
     def _read_on(self) -> None:
-        """Listen to the client, or not, as much as it has sent ahead allows."""
+        """Pause or resume reading, depending on how much the client has sent ahead."""
         if self._reading is Reading.ENDED:
             self._close_if_done()
         if self._ahead > MAX_QUERY:
@@ -375,16 +378,16 @@ class Session(asyncio.Protocol):
             self.transport.resume_reading()
 
     def stop_reading(self) -> None:
-        """Take in no more bytes, for now."""
+        """Stop reading input for now."""
         if self._reading is _OPEN and not self.transport.is_closing():
             self._reading = HOLD[self._reading]
             self.transport.pause_reading()
 
     def answer(self, reply: Reply) -> int:
-        """Put a reply behind those of the open unit.
+        """Append a reply to those of the open unit.
 
         Returns:
-            Its size in bytes.
+            The size of the reply in bytes.
         """
         data = encode(reply, self.ctx.resp3)
         self.outbox.parts.append(data)
@@ -399,11 +402,11 @@ class Session(asyncio.Protocol):
         return queued
 
     def message(self, push: Push | Status) -> None:
-        """Put a message (pub/sub, MONITOR) behind the replies of the open unit."""
+        """Append a message (pub/sub, MONITOR) to the replies of the open unit."""
         if self._execution is _CLOSING:
             return
         if self._execution is _RUNNING:
-            # What the client sent itself comes behind the reply to that: else it would be taken for the reply.
+            # A message that the client published itself follows the reply, or it would be taken for the reply.
             self._own_messages.append(push)
             return
         self._put(push)
@@ -421,14 +424,14 @@ class Session(asyncio.Protocol):
             self._put(push)
 
     def refuse(self, error: ReplyError) -> None:
-        """Let every reply of the open unit be this error, and drop its messages: it was not committed."""
+        """Replace every reply of the open unit by this error and drop its messages: it was not committed."""
         if self.client.queue is not None:
-            # Its client was told that a command of the transaction failed, so EXEC must not do the others.
+            # The client was told that a command of the transaction failed, so EXEC must not run the others.
             self.client.failed = True
         self.outbox.refuse(error_line(error.text))
 
     def write(self, data: bytes) -> None:
-        """Send; behind a reply that is still being sent in pieces."""
+        """Send bytes, after any reply that is still being sent in pieces."""
         if not data or self.transport.is_closing():
             return
         self._host.statistics.output_bytes += len(data)
@@ -448,14 +451,14 @@ class Session(asyncio.Protocol):
         self._units.after_replies(start)
 
     def _pump(self) -> None:
-        # A slice at a time, so that others get their turn.
+        # A few pieces at a time, so that other clients get their turn.
         for _ in range(16):
             if self._pieces is None or self._full:
                 return
             try:
                 piece = next(self._pieces, None)
             except Exception as fault:
-                # Half a reply cannot be taken back; the client sees that it is not whole.
+                # Half a reply cannot be taken back. A lost connection shows the client that it is incomplete.
                 logger.error('cannot go on sending a reply: %s', fault, exc_info=fault)
                 self.transport.abort()
                 return
@@ -464,7 +467,7 @@ class Session(asyncio.Protocol):
                 self._execution = STREAMED[self._execution]
                 held, self._held = self._held, []
                 self.write(b''.join(held))
-                # Not at once: it may be the command's own run that has sent all of it.
+                # Not at once: the caller may be the command's own run, which has sent the whole reply.
                 self._host.loop.call_soon(self.run)
                 return
             if self.transport.is_closing():
@@ -475,23 +478,23 @@ class Session(asyncio.Protocol):
         self._host.loop.call_soon(self._pump)
 
     def hold(self, argv: list[bytes]) -> None:
-        """Let a command that was about to be executed, and whatever comes behind it, wait (CLIENT PAUSE)."""
+        """Hold back a command that was about to run, and everything behind it (CLIENT PAUSE)."""
         self._backlog.appendleft(argv)
         self.client.blocked = True
 
     def unsent_bytes(self) -> int:
-        """Return how many bytes of replies are not sent yet."""
+        """Return how many bytes of replies are still unsent."""
         return self.transport.get_write_buffer_size() + self.outbox.size() + sum(map(len, self._held))
 
     def close(self) -> None:
-        """Disconnect when what was answered has been sent."""
+        """Disconnect once the replies have been sent."""
         self._execution = CLOSE[self._execution]
         self._units.leaving[self] = None
 
     def finish(self) -> None:
-        """Disconnect: what was answered has been handed over, and the transport sends it first."""
+        """Disconnect; the transport first sends the replies it holds."""
         self.transport.close()
 
     def abort(self) -> None:
-        """Disconnect at once, whatever has not been sent."""
+        """Disconnect at once and drop unsent replies."""
         self.transport.abort()

@@ -1,25 +1,25 @@
-"""The states of a session, and what changes them.
+"""The states of a session, and their transitions.
 
-What is executed for a client and what is read from it are two things: a client may have ended its side while its last
-command still runs, and one that sends too much is not listened to though all is well.
+Execution and reading have separate states: a client may have ended its side while its last command still runs, and
+input from a client that sends too much is not read although nothing is wrong.
 
-========== =============================================================================================
+========== ========================================================================================
 execution
-========== =============================================================================================
-READY      nothing is under way: what arrives is executed
-RUNNING    commands are executed
-STREAMING  a reply is sent in pieces, or will be once what came before it has left; nothing else is done
-CLOSING    the client is disconnected as soon as what was answered has been sent
-========== =============================================================================================
+========== ========================================================================================
+READY      nothing is in progress: commands are executed as they arrive
+RUNNING    commands are being executed
+STREAMING  a reply is sent in pieces, or will be once earlier replies are sent; nothing else is done
+CLOSING    the client is disconnected once its replies have been sent
+========== ========================================================================================
 
-========== =============================================================================================
+========== ========================================================================================
 reading
-========== =============================================================================================
-OPEN       bytes are taken as they arrive
-HELD       none are taken for now: too much was sent ahead
+========== ========================================================================================
+OPEN       bytes are read as they arrive
+HELD       no bytes are read for now: too much was sent ahead
 ENDED      the client sends no more
-FAULTY     what it sent is no command: nothing behind that is looked at
-========== =============================================================================================
+FAULTY     the input was not a valid command: everything after it is ignored
+========== ========================================================================================
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from enum import IntEnum
 
 
 class Execution(IntEnum):
-    """What is done for a client."""
+    """The state of command execution."""
 
     READY = 0
     RUNNING = 1
@@ -37,7 +37,7 @@ class Execution(IntEnum):
 
 
 class Reading(IntEnum):
-    """What is taken from a client."""
+    """The state of reading input."""
 
     OPEN = 0
     HELD = 1
@@ -45,31 +45,31 @@ class Reading(IntEnum):
     FAULTY = 3
 
 
-# What may happen: for each state in which it may, the state afterwards.
+# The transitions: each maps the states in which it is allowed to the next state.
 
 BEGIN = {Execution.READY: Execution.RUNNING}
-"""A run begins: commands are executed."""
+"""A run of commands begins."""
 
 END = {state: state for state in Execution} | {Execution.RUNNING: Execution.READY}
-"""The run is over. The reply in pieces that ended it may have left as a whole meanwhile."""
+"""The run is over. A reply in pieces that ended it may already have been sent."""
 
 STREAM = {Execution.RUNNING: Execution.STREAMING, Execution.CLOSING: Execution.CLOSING}
-"""The reply is one that is sent in pieces."""
+"""A reply is sent in pieces."""
 
 STREAMED = {Execution.STREAMING: Execution.READY, Execution.CLOSING: Execution.CLOSING}
 """Its last piece was handed over."""
 
 CLOSE = dict.fromkeys(Execution, Execution.CLOSING)
-"""The client is to be disconnected, or has gone."""
+"""The client is to be disconnected, or has disconnected."""
 
 HOLD = {state: state for state in Reading} | {Reading.OPEN: Reading.HELD}
-"""No more bytes are wanted for now."""
+"""Reading pauses."""
 
 RESUME = {Reading.HELD: Reading.OPEN}
-"""They are again."""
+"""Reading resumes."""
 
 FAIL = dict.fromkeys(Reading, Reading.FAULTY)
-"""A fault was found in what the client sent."""
+"""A fault was found in the input."""
 
 FINISH = dict.fromkeys(Reading, Reading.ENDED) | {Reading.FAULTY: Reading.FAULTY}
 """The client has ended its side of the connection."""

@@ -1,7 +1,7 @@
-"""Removing what nobody can see any more: keys whose time has come, and members and keys without an owner.
+"""Removing what can no longer be seen: expired keys, and members and keys without an owner.
 
-In slices, each a transaction of its own, so that others get their turn; and from where the last slice ended, never
-from the front, since LevelDB would walk the remains of everything that was removed there.
+The work is done in slices, each in its own transaction, so that clients get their turn. Each slice starts where the
+last one ended. From the front, LevelDB would have to walk over the tombstones of everything removed there.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ _REMEMBERED = 10_000
 
 
 class Sweeper:
-    """Removes in slices what nobody can see any more.
+    """The sweeper, which removes in slices what can no longer be seen.
 
     Args:
-        keyspace: whose open transaction takes the changes; the caller commits.
+        keyspace: its open transaction takes the changes; the caller commits.
 
     Attributes:
-        swept: values whose records have gone, since the start or the last :meth:`forget_statistics`.
+        swept: values whose records were removed, since the start or the last :meth:`forget_statistics`.
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
         self._versions: deque[int] = deque()
         self._namespaces: deque[bytes] = deque()
-        # Where the sweep of the first of each goes on.
+        # Where the sweep of the first entry of each queue continues.
         self._member_position = b''
         self._key_position = b''
         self._rollbacks = -1
@@ -40,14 +40,14 @@ class Sweeper:
         return len(self._versions) + len(self._namespaces) + len(self._keyspace.overlay.abandoned), self.swept
 
     def forget_statistics(self) -> None:
-        """Start to count anew what is swept."""
+        """Reset the count of swept values."""
         self.swept = 0
 
     def take_due(self, limit: int) -> int:
-        """Remove keys whose time has come.
+        """Remove expired keys.
 
         Args:
-            limit: how many entries of the index to look at.
+            limit: how many entries of the expiry index to look at.
 
         Returns:
             How many were looked at.
@@ -65,7 +65,7 @@ class Sweeper:
             seen += 1
             overlay.delete(key)
             if keyspace.place(meta_key) is not None:
-                # A damaged key stays, and is told to whoever reads it; the others expire all the same.
+                # A damaged key stays, and whoever reads it gets an error; the others still expire.
                 with contextlib.suppress(encoding.DamagedRecord):
                     keyspace.came_due(meta_key, due)
         keyspace.write_changes()
@@ -74,7 +74,7 @@ class Sweeper:
         return seen
 
     def has_work(self) -> bool:
-        """Whether anything without an owner may be left."""
+        """Return whether anything without an owner may be left."""
         return bool(
             self._versions
             or self._namespaces
@@ -83,10 +83,10 @@ class Sweeper:
         )
 
     def sweep(self, limit: int) -> int:
-        """Remove records that have no owner.
+        """Remove records without an owner.
 
         Args:
-            limit: how many to remove.
+            limit: how many to remove at most.
 
         Returns:
             How many were removed.
@@ -138,11 +138,11 @@ class Sweeper:
                     _, _, indexed = encoding.meta_header(record)
                     version = encoding.meta_version(record)
                 except encoding.UNREADABLE:
-                    indexed = version = 0  # what else belonged to it, the check finds
+                    indexed = version = 0  # the check finds its other records
                 if indexed:
                     overlay.delete(encoding.expiry_key(indexed, key))
                 if version:
-                    overlay.abandon(version)  # counted when its members have gone
+                    overlay.abandon(version)  # counted once its members are removed
                 else:
                     self.swept += 1
                 overlay.delete(key)
@@ -176,9 +176,9 @@ class Sweeper:
             if len(key) == len(prefix) + 8:
                 self._versions.append(encoding.read_u64(key, 1))
             if len(self._versions) >= _REMEMBERED:
-                self._rollbacks = -1  # look again when these are done
+                self._rollbacks = -1  # read more when these are done
                 break
         prefix = encoding.GARBAGE_NAMESPACE_PREFIX
-        # A shorter one would be the beginning of others.
+        # A shorter one would be a prefix of others.
         size = len(prefix) + encoding.NAMESPACE_SIZE
         self._namespaces.extend(key[1:] for key, _ in engine.scan(prefix, encoding.after(prefix)) if len(key) == size)

@@ -1,6 +1,6 @@
-"""LevelDB's table files: which of their blocks can be read, and a table made of those (`doc/table_format.md` there).
+"""LevelDB's table files: which of their blocks can be read, and a table made of those (its `doc/table_format.md`).
 
-LevelDB says that a block is damaged, not which, nor in which file. Here each block's checksum is looked at.
+LevelDB reports that a block is damaged, but not which, nor in which file. Here each block's checksum is verified.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TRAILER = struct.Struct('<BI')
 _U32 = struct.Struct('<I')
 _PLAIN, _SNAPPY = 0, 1
 SUFFIX = 8
-"""How many bytes LevelDB puts behind a key: a change's number and kind."""
+"""Number of bytes that LevelDB appends to a key: a change's number and kind."""
 
 _FILTER_END = b'\x0b'
 """How a block of filters ends: each of them is for 2**11 bytes. A block of records ends with a small number."""
@@ -33,7 +33,7 @@ class Block:
     Args:
         start: where it begins in the file.
         size: bytes, without its checksum.
-        separator: no key in it is greater than this one, which has LevelDB's bytes behind it.
+        separator: no key in the block is greater; with LevelDB's bytes appended.
         reason: what is wrong with it; '' if nothing is.
     """
 
@@ -44,7 +44,7 @@ class Block:
 
     @property
     def last(self) -> bytes:
-        """No key in the block is greater: the separator without LevelDB's bytes."""
+        """Return the separator without LevelDB's bytes; no key in the block is greater."""
         return self.separator[:-SUFFIX]
 
 
@@ -70,9 +70,7 @@ def blocks(data: bytes) -> Iterator[Block]:
 def other_blocks(data: bytes) -> Iterator[Block]:
     """Return the blocks of a table that hold no records, as far as they can be found.
 
-    Returns:
-        The blocks of a table that hold no records, such as its filter, which LevelDB does without if it is damaged;
-        those that can be found.
+    One is the filter, which LevelDB can do without if it is damaged.
     """
     try:
         meta, _ = _handles(data)
@@ -86,13 +84,13 @@ def other_blocks(data: bytes) -> Iterator[Block]:
 
 
 def search(data: bytes) -> Iterator[Block]:
-    """Find the blocks of records without an index, by their checksums alone, from the beginning on.
+    """Find blocks of records without an index, by their checksums alone, from the beginning on.
 
     Args:
         data: what is left of a table.
 
     Returns:
-        Those before the first one that is damaged or not there.
+        The blocks before the first damaged or missing one.
     """
     start = 0
     while (end := _end_of_block(data, start)) is not None:
@@ -124,10 +122,10 @@ def _end_of_block(data: bytes, start: int) -> int | None:
 
 
 def entries(data: bytes, block: Block) -> Iterator[tuple[bytes, bytes]]:
-    """Return keys, with LevelDB's bytes behind them, and values of a good block.
+    """Return the keys (with LevelDB's bytes appended) and values of a good block.
 
     Raises:
-        Fault: its contents make no sense in spite of a good checksum.
+        Fault: its contents are invalid in spite of a good checksum.
     """
     try:
         yield from _entries(_contents(data, block.start, block.size))
@@ -139,14 +137,14 @@ def change_number(key: bytes) -> int:
     """Return the number of the change that wrote a record.
 
     Args:
-        key: with LevelDB's bytes behind it.
+        key: with LevelDB's bytes appended.
     """
     number: int = _MAGIC.unpack(key[-SUFFIX:])[0] >> 8
     return number
 
 
 def join(data: bytes, good: Sequence[Block]) -> bytes:
-    """Return a table of them.
+    """Return a table made of some blocks of another one.
 
     Args:
         data: the contents of a table.
@@ -169,7 +167,7 @@ def join(data: bytes, good: Sequence[Block]) -> bytes:
 
 
 def _handles(data: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where the index of what is no record begins, and its size; likewise the index of the records."""
+    """Return offset and size of the index of non-record blocks, and those of the index of record blocks."""
     size = len(data)
     if size < _FOOTER or _MAGIC.unpack_from(data, size - _MAGIC.size)[0] != _MAGIC_NUMBER:
         raise Fault(0, 'it does not end as a table does')
@@ -216,7 +214,7 @@ def _contents(data: bytes, start: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return the keys and values of a block; each key gives only what differs from the one before."""
+    """Return the keys and values of a block, where each key stores only its difference from the previous one."""
     (restarts,) = _U32.unpack_from(block, len(block) - _U32.size)
     end = len(block) - _U32.size * (restarts + 1)
     if end < 0:

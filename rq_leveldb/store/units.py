@@ -1,7 +1,7 @@
-"""The open unit: what is executed, committed and answered together, or not at all.
+"""The open unit: commands that are executed, committed and answered together, or not at all.
 
-A unit holds the commands of one client that arrived together, with what they set off in clients that wait. No reply of
-it leaves before it is committed. If it cannot be, each of its replies becomes an error and nothing of it was done.
+A unit holds the commands of one client that arrived together, and what they trigger for blocked clients. None of its
+replies is sent before it is committed. If the commit fails, each reply becomes an error and nothing was done.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Member(Protocol):
     """A client with replies in a unit.
 
     Attributes:
-        outbox: its replies in the open unit.
-        unreleased: committed units whose replies to it wait for a sync.
+        outbox: the client's replies in the open unit.
+        unreleased: number of committed units whose replies to it wait for a sync.
     """
 
     client: ClientState
@@ -41,32 +41,32 @@ class Member(Protocol):
     unreleased: int
 
     def refuse(self, error: ReplyError) -> None:
-        """Let each of its replies be this error."""
+        """Replace each of its replies by this error."""
 
     def write(self, data: bytes) -> None:
-        """Send what was in its outbox."""
+        """Send bytes taken from its outbox."""
 
     def finish(self) -> None:
-        """Disconnect it: what was answered has been sent."""
+        """Disconnect it; its replies have been handed over."""
 
 
 class Units:
-    """Opens a unit with the first command, and ends it.
+    """The owner of the open unit, which begins with the first command.
 
     Args:
-        keyspace: whose transaction a unit is.
-        dispatcher: executes its commands.
-        watches: of all clients.
-        refusals: says whether the database takes writes.
-        settings: where the database is.
+        keyspace: its open transaction holds the unit's changes.
+        dispatcher: executes the commands.
+        watches: the WATCHes of all clients.
+        refusals: knows whether the database takes writes.
+        settings: the store's configuration.
         statistics: where commits are counted.
 
     Attributes:
-        members: who has replies in the open unit.
-        leaving: who is disconnected when they have left.
-        durability: says when they may leave.
-        on_write: called when one was written.
-        on_rollback: called when one was undone.
+        members: clients with replies in the open unit.
+        leaving: clients to disconnect once those replies are sent.
+        durability: decides when replies may be sent.
+        on_write: called after a unit was written.
+        on_rollback: called after a unit was rolled back.
     """
 
     durability: Durability
@@ -98,7 +98,7 @@ class Units:
             if refusal is not None:
                 return refusal
         if argv[0][:4] in (b'EVAL', b'eval'):
-            # A script that meets a limit is rolled back with its whole unit: let that be the script alone.
+            # A script that hits a limit is rolled back with its whole unit, so it gets a unit of its own.
             self.commit()
         try:
             return self._dispatcher.execute(member.ctx, argv)
@@ -106,15 +106,15 @@ class Units:
             return self.undo(fault, f"'{argv[0][:64].decode('latin-1').lower()}'")
 
     def undo_reply(self, member: Member, argv: list[bytes], fault: Exception) -> ReplyError:
-        """Undo the open unit, since a reply could not be made.
+        """Undo the open unit because a reply could not be encoded.
 
         Args:
-            member: whose reply.
-            argv: what it was to answer.
-            fault: what happened.
+            member: the client to be answered.
+            argv: the command to be answered.
+            fault: what went wrong.
 
         Returns:
-            The error that takes its place.
+            The error to send instead.
         """
         if isinstance(fault, encoding.UNREADABLE):
             fault = self._dispatcher.damage(member.ctx, None, argv, fault)
@@ -128,19 +128,19 @@ class Units:
         if not refusals.reason or goes_on(command, in_transaction, refusals.is_readable()):
             return None
         if in_transaction:
-            # The transaction ends here, or will when its EXEC comes.
+            # The transaction ends here, or with its EXEC.
             client.failed = True
             if argv[0].lower() in (b'exec', b'discard', b'reset'):
                 self._watches.end_transaction(client)
         return refusals.error()
 
     def commit(self) -> None:
-        """End the open unit: write it, then let its replies go."""
+        """End the open unit: write it, then release its replies."""
         keyspace = self._keyspace
         wrote = False
         if self.refusals.reason:
             if keyspace.has_changes():
-                # A key that a read found expired: that can be noted another time.
+                # A read found an expired key; it can be removed another time.
                 self._rollback()
         else:
             try:
@@ -168,7 +168,7 @@ class Units:
             keyspace.forget_seen()
 
     def _released(self) -> Callable[[], None]:
-        """Take the replies out of the unit; return what sends them."""
+        """Take the replies out of the unit and return a function that sends them."""
         replies = [(member, member.outbox.take()) for member in self.members]
         leaving = list(self.leaving)
         self.members.clear()
@@ -186,42 +186,42 @@ class Units:
         return release
 
     def _shows_synced_only(self, wrote: bool) -> bool:
-        """Return whether the unit neither changed nor saw what is not durable, and no reply of its clients waits."""
+        """Return whether the unit wrote nothing, saw only durable data, and none of its clients' replies wait."""
         keyspace = self._keyspace
         if wrote or keyspace.seen is None or self.durability.concerns(keyspace.seen, keyspace.saw_all):
             return False
         return not any(member.unreleased for member in self.members)
 
     def demand_fsync(self) -> None:
-        """From now on acknowledge no write before it is synced."""
+        """Acknowledge no write before it is synced, from now on."""
         self._settings.fsync = 'always'
         self._keyspace.track()
         self.durability.demand()
 
     def is_synced(self) -> bool:
-        """Return whether everything that was written would survive a loss of power."""
+        """Return whether everything written so far would survive a power loss."""
         return self.durability.is_synced() and not self._keyspace.has_changes()
 
     def after_replies(self, action: Callable[[], None]) -> None:
-        """Do something behind the replies of the unit that was just committed."""
+        """Run an action after the replies of the unit that was just committed."""
         self.durability.committed(False, action)
 
     def forget(self, member: Member) -> None:
-        """A client has gone."""
+        """Forget a client that has disconnected."""
         self.members.pop(member, None)
         self.leaving.pop(member, None)
 
     def undo(self, fault: Exception, where: str) -> ReplyError:
-        """Undo the open unit; each of its replies becomes the error.
+        """Undo the open unit and replace each of its replies by an error.
 
         Args:
-            fault: what happened.
-            where: what failed, for people.
+            fault: what went wrong.
+            where: what failed, in words.
         """
         if isinstance(fault, WriteRefused):
             return self.refuse(fault.reason)
         if isinstance(fault, UnitAborted):
-            # Its frames hold what the script used; see Dispatcher.execute.
+            # The traceback's frames hold the script's values; see Dispatcher.execute.
             error = fault.error.with_traceback(None)
             error.__context__ = error.__cause__ = None
         elif isinstance(fault, MemoryError):
@@ -250,13 +250,13 @@ class Units:
             member.refuse(error)
 
     def refuse(self, reason: str) -> ReplyError:
-        """Let nothing of the open unit, or behind it, be acknowledged until the database was opened again.
+        """Acknowledge nothing of the open unit, or after it, until the database was reopened.
 
         Args:
-            reason: what LevelDB or the system said.
+            reason: what LevelDB or the operating system said.
 
         Returns:
-            What clients are told.
+            The error for the clients.
         """
         self.refusals.begin(reason)
         error = self.refusals.error()

@@ -1,4 +1,4 @@
-"""What the store does by itself between commands: removing keys whose time has come, and what has no owner any more."""
+"""Background work between commands: removing expired keys, and records that no longer have an owner."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.store.units import Units
 
 SLICE = 500
-"""Records that are removed before others get their turn."""
+"""Records removed before clients get their turn."""
 
 _RETRY = 1.0
-"""Seconds until another attempt where the database takes no writes."""
+"""Seconds until the next attempt while the database takes no writes."""
 
 
 class Upkeep:
-    """The timers of expiry and of the sweeper.
+    """The timers for expiry and for the sweeper.
 
     Args:
-        loop: where they run.
-        keyspace: what they look after.
-        sweeper: removes what is due, and what has no owner.
-        dispatcher: tells who watches or waits for a key that expired.
-        units: each slice is one.
+        loop: runs the timers.
+        keyspace: the data.
+        sweeper: removes expired keys and records without an owner.
+        dispatcher: notifies clients that watch or wait for an expired key.
+        units: commits each slice as a unit.
         is_stopping: whether the database is about to be closed.
     """
 
@@ -47,18 +47,18 @@ class Upkeep:
         self._is_stopping = is_stopping
         self._removes_expired = True
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0  # what the timer was set for
-        self._sweeping = True  # from the start on
+        self._due = 0  # the due time that the timer was set for
+        self._sweeping = True  # the first sweep runs at startup
         units.on_write = self._look
         units.on_rollback = self._begin_anew
 
     def start(self) -> None:
-        """Begin with what an earlier run left."""
+        """Start with what an earlier run left over."""
         self.schedule()
         self._loop.call_soon(self.sweep)
 
     def remove_expired(self, wanted: bool) -> None:
-        """Set whether keys whose time has come are removed though nobody asks for them."""
+        """Set whether expired keys are removed even if no command accesses them."""
         self._removes_expired = wanted
         self.schedule()
 
@@ -74,7 +74,7 @@ class Upkeep:
         self._due = self._keyspace.next_due
         if self._due:
             delay = max(self._due / 1000 - time.time(), 0.0)
-            # A timer's delay is bounded, and the wall clock may be set meanwhile.
+            # A timer's delay is limited, and the wall clock may be changed meanwhile.
             self._timer = self._loop.call_later(min(delay + 0.001, 60.0), self.expire)
 
     def _cancel(self) -> None:
@@ -87,10 +87,10 @@ class Upkeep:
         self._timer = self._loop.call_later(_RETRY, self.expire)
 
     def expire(self) -> None:
-        """Remove a slice of the keys whose time has come."""
+        """Remove a slice of the expired keys."""
         self._timer = None
         if self._is_stopping() or self._dispatcher.pause is not None or not self._removes_expired:
-            return  # whoever ends that looks again
+            return  # whatever ends this state schedules again
         self._due = -1
         if self._units.refusals.reason:
             self._retry()
@@ -108,7 +108,7 @@ class Upkeep:
         self._look()
 
     def _begin_anew(self) -> None:
-        # What was known may have been rolled back.
+        # The state known here may have been rolled back.
         self.schedule()
         self._sweep_soon()
 
@@ -118,16 +118,16 @@ class Upkeep:
             self._loop.call_later(0.05, self.sweep)
 
     def sweep(self) -> None:
-        """Remove a slice of what has no owner."""
+        """Remove a slice of the records without an owner."""
         if self._is_stopping():
-            return  # another start goes on
+            return  # the next start continues
         if self._units.refusals.reason:
             self._loop.call_later(_RETRY, self.sweep)
             return
         try:
             self._sweeper.sweep(SLICE)
         except Exception as fault:
-            # Whatever it is, it is only space that is not given back; another start tries again.
+            # Whatever the fault, only disk space is not freed; the next start tries again.
             self._units.undo(fault, 'the sweeper')
             self._sweeping = False
             return

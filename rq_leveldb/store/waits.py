@@ -1,4 +1,4 @@
-"""Clients whose last command waits: for a key, or for the disk; their time-outs, and what they get in the end."""
+"""Blocked clients, which wait for a key or for the disk: their time-outs and their replies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rq_leveldb.store.units import Units
 
 
 class Waits:
-    """All of them.
+    """All blocked clients.
 
     Args:
-        loop: where their timers run.
-        room: the lines that they stand in.
-        dispatcher: counts what they get.
-        units: what their replies belong to.
-        sessions: every client by its number.
+        loop: runs their timers.
+        room: the queues in which they wait.
+        dispatcher: counts their replies.
+        units: the owner of the unit that their replies join.
+        sessions: every client's session by its number.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Waits:
     def block(
         self, ctx: Context, keys: list[bytes], timeout: float, attempt: Callable[[bytes], Reply], timeout_reply: Reply
     ) -> Reply:
-        """Let a client wait; see :meth:`StoreServices.block`."""
+        """Block a client; see :meth:`StoreServices.block`."""
         client = ctx.client
         session = self._sessions[client.number]
 
@@ -72,7 +72,7 @@ class Waits:
         return NO_REPLY
 
     def unblock(self, client: ClientState, with_error: bool) -> bool:
-        """End a client's waiting; return whether it was."""
+        """Unblock a client; return whether it was blocked."""
         waiter = self._waiters.get(client.number)
         if waiter is None:
             return False
@@ -82,7 +82,7 @@ class Waits:
         return True
 
     def for_sync(self, ctx: Context, timeout: float, reply: Reply, timeout_reply: Reply) -> Reply:
-        """Let a client wait for the disk; see :meth:`StoreServices.wait_for_sync`."""
+        """Block a client until the disk has synced; see :meth:`StoreServices.wait_for_sync`."""
         waiting = self.block(ctx, [], timeout, lambda key: None, timeout_reply)
         waiter = self._waiters[ctx.client.number]
 
@@ -92,12 +92,12 @@ class Waits:
                 waiter.deliver(reply)
                 self._units.commit()
 
-        # Behind the commit of what the client wrote in the same unit.
+        # After the commit of what the client wrote in the same unit.
         self._loop.call_soon(self._units.durability.when_synced, synced)
         return waiting
 
     def forget(self, client: ClientState) -> None:
-        """A client has gone."""
+        """Forget a client that has disconnected."""
         waiter = self._waiters.pop(client.number, None)
         if waiter is not None:
             self._room.leave(waiter)

@@ -1,6 +1,6 @@
-"""Arbitrary and spoiled bytes in the place of records: who reads them gets a value, or an error that says what to do.
+"""Arbitrary and corrupted bytes in place of records: reading them gives a value, or an error that says what to do.
 
-LevelDB's checksums see to it that what is read was written; this is for what a bug, another program or a hand wrote.
+LevelDB's checksums ensure that what is read was written. This covers what a bug, another program or a person wrote.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class _Run:
         self.report.findings.append(text)
 
     def _spoiled(self, chance: random.Random, key: bytes) -> dict[bytes, bytes | None]:
-        """Return what is written in the place of a record."""
+        """Return what is written in place of a record."""
         value = self._contents[key]
         how = chance.random()
         if how < 0.15:
@@ -181,7 +181,7 @@ class _Run:
         self._store.faults.take()
 
     def _read_with(self, key: bytes, changes: dict[bytes, bytes | None], what: str) -> None:
-        """Let all that reads a record read it."""
+        """Read a record in every possible way."""
         self._restore()
         self._store.server.engine.write(changes)
         self._store.server.keyspace.rollback()
@@ -214,7 +214,7 @@ class _Run:
         self.report.outcomes['errors' if damaged else 'values'] += 1
 
     def _judge(self, client: Client, argv: list[bytes], what: str) -> bool:
-        """Look at the replies; return whether the damage was told."""
+        """Check the replies; return whether the damage was reported."""
         told = False
         for reply in client.replies():
             for text in errors_in(reply):
@@ -231,7 +231,7 @@ class _Run:
         return key if key[:1] == encoding.META_PREFIX else encoding.META_PREFIX + encoding.u32(0) + b'string'
 
     def _open_with(self, changes: dict[bytes, bytes | None], what: str) -> None:
-        """Let a database be opened that has the record."""
+        """Open a database that has the record."""
         self._restore()
         path = self._place / 'opened'
         engine = Engine(path)
@@ -253,13 +253,13 @@ class _Run:
 
 
 def run(place: Path, inputs: int, seed: int, progress: Callable[[int], None]) -> Report:
-    """Spoil so many records.
+    """Corrupt a number of records.
 
     Args:
-        place: where the store is made.
-        inputs: how many.
-        seed: decides about them.
-        progress: gets how many were tried.
+        place: where the store is created.
+        inputs: how many records.
+        seed: decides which, and how.
+        progress: gets the number tried so far.
     """
     started = _Run(place, seed)
     started.go(inputs, progress)

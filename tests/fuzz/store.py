@@ -1,4 +1,4 @@
-"""A store in this process: everything but the sockets, so that a hundred thousand commands take seconds."""
+"""A store in this process, without sockets, so that a hundred thousand commands take seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rq_leveldb.store.server import Server
 from rq_leveldb.store.session import Session
 
 MAX_REPLY = 4 << 20
-"""Bytes of replies after which a client is gone: some random members may be asked for two thousand million times."""
+"""Bytes of replies after which a client disconnects: a command may ask for two billion random members."""
 
 
 class _Transport(asyncio.Transport):
@@ -77,7 +77,7 @@ class Client:
         self._reader = hiredis.Reader()
 
     def send(self, data: bytes) -> None:
-        """Let bytes arrive."""
+        """Deliver bytes to the store."""
         self.session.data_received(data)
 
     def replies(self) -> list[Any]:
@@ -96,7 +96,7 @@ class Client:
         return not (self._transport.closed or self.session.is_closing() or self.session.client.blocked)
 
     def close(self) -> None:
-        """Go away."""
+        """Disconnect."""
         self._transport.closed = True
         self.session.connection_lost(None)
         self._end.close()
@@ -126,7 +126,7 @@ class Store:
         return Client(self.server, resp3=resp3)
 
     def turn(self) -> None:
-        """Let the store do what it does beside commands, once."""
+        """Run the store's background work once."""
         self._loop.run_until_complete(asyncio.sleep(0))
 
     def survey(self) -> Survey:

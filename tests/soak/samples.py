@@ -1,4 +1,4 @@
-"""What is looked at while a soak runs, and what each look found: one JSON object a line."""
+"""Samples taken while a soak runs, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PROCESSES = ('store', 'supervisor', 'forker')
 
 @dataclass
 class Sample:
-    """What one look found.
+    """One sample.
 
     Args:
         seconds: since the first job.
         memory: MB of each process that only it has.
         descriptors: of each process.
         disk: MB of the database.
-        keys: how many the store holds; -1 where it was not there to be asked.
-        queued: jobs that wait.
-        ended: jobs that came to an end since the last look.
-        enqueue: median and 99th percentile, milliseconds, since the last look; empty without any.
+        keys: how many the store holds; -1 if it was not running.
+        queued: waiting jobs.
+        ended: jobs that ended since the last sample.
+        enqueue: median and 99th percentile, milliseconds, since the last sample; empty if there were none.
         start: from enqueueing to the job's first line, likewise.
-        blows: what was killed since the last look.
+        blows: what was killed since the last sample.
         load: the machine's load average of the last minute.
     """
 
@@ -54,7 +54,7 @@ def read(path: Path) -> list[Sample]:
     """Return the samples of a file.
 
     Raises:
-        ValueError: a line is none.
+        ValueError: a line is not a sample.
     """
     samples = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -93,7 +93,7 @@ def middle_and_late(values: Sequence[float]) -> list[float]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return by how much the second number grows for each of the first, by least squares."""
+    """Return the slope of the least-squares line through the points."""
     if len(points) < 2:
         return 0.0
     x_mean = sum(x for x, _ in points) / len(points)

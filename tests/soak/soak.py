@@ -1,4 +1,4 @@
-"""A soak: a worker and its store, clients that enqueue without a pause, kills, and a judgement."""
+"""The soak test: a worker and its store, clients that enqueue without pause, kills, and a verdict."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ _AWAY = (ConnectionError, TimeoutError, ResponseError)
 _CHILD_BLOW = 8.0
 """Seconds between two kills of a job's process."""
 _PATIENCE = 960.0
-"""Seconds; a supervisor that is killed during maintenance keeps others from it for up to 899, as with RQ."""
+"""Seconds; a supervisor killed during maintenance blocks it for others for up to 899, as with RQ."""
 GROWTH = 5.0
-"""MB by which a process may grow within the second half."""
+"""MB by which a process may grow in the second half."""
 _WARM = 600.0
-"""Seconds of a run below which growth is not judged: until then LevelDB's buffers and caches fill."""
+"""Seconds of a run below which growth is not judged, since LevelDB's buffers and caches still fill."""
 SPARE_DESCRIPTORS = 8
-"""More of them than at the beginning are one table of the database each, or a child that waits for its job."""
+"""Descriptors allowed beyond the initial number, for tables of the database or a child that waits for its job."""
 REMAINS = 16.0
-"""MB that the database may keep of jobs that have expired: LevelDB's log is up to 8 MB long."""
+"""MB that the database may keep of expired jobs: LevelDB's log is up to 8 MB long."""
 _KEPT = (b'rq:queues', b'rq:workers', b'rq:worker:', b'rq:workers:', b'rq-leveldb:', b'rq:scheduler', b'rq:clean_')
-"""What is not a job's: begins with one of these."""
+"""Prefixes of the keys that do not belong to a job."""
 
 
 @dataclass
 class Summary:
-    """What came of it.
+    """The result of a soak.
 
     Args:
-        jobs: acknowledged.
-        ended: of these, with an end of their own.
-        explained: of these, failed by the worker with a reason, with the number of each.
-        repeated: jobs that ran to an end more than once, after a kill.
+        jobs: number of acknowledged jobs.
+        ended: number of these that ended by themselves.
+        explained: reasons with which the worker failed others, with the number of each.
+        repeated: jobs that ran to the end more than once, after a kill.
         blows: what was killed, and how often.
         seconds: how long jobs were enqueued.
-        growth: MB by which each process grew within the second half.
+        growth: MB by which each process grew in the second half.
         descriptors: of each process before the first job and after the last.
-        disk: MB of the database: the most, and after all has expired.
-        faults: what should not be.
+        disk: MB of the database: the maximum, and after everything has expired.
+        faults: what went wrong.
     """
 
     jobs: int = 0
@@ -97,7 +97,7 @@ class Soak:
     Args:
         place: an empty directory; its path has to be short, since a socket is below it.
         seconds: for how long jobs are enqueued.
-        seed: of what is killed when.
+        seed: decides what is killed when.
         ttl: seconds for which ended jobs are kept.
         clients: how many enqueue.
         children: how many jobs run at once.
@@ -176,7 +176,7 @@ class Soak:
             )
 
     def _pids(self) -> dict[str, int]:
-        """Return the process ids of those of `PROCESSES` that are there."""
+        """Return the process ids of those of `PROCESSES` that are running."""
         found = {}
         running = autostart.running_store(self._directory)
         if running is not None:
@@ -213,7 +213,7 @@ class Soak:
         self.summary.seconds = time.monotonic() - self._begun_at
 
     def _soak(self) -> None:
-        # From then on memory can be followed, so nothing but children is killed.
+        # From then on memory is tracked, so only children are killed.
         third = self._seconds / 3
         times = max(1, int(self._seconds // 600))
         due = [
@@ -266,7 +266,7 @@ class Soak:
     # -- what is seen
 
     def _listen(self, seconds: float = 0.0) -> None:
-        """Take what clients tell and what jobs have said."""
+        """Receive what clients and jobs have reported."""
         for told in multiprocessing.connection.wait(self._told, seconds):
             assert isinstance(told, Connection)
             try:
@@ -281,7 +281,7 @@ class Soak:
         self._read_trace()
 
     def _mark(self, number: int, flag: int) -> bool:
-        """Note something of a job; return whether that was noted before."""
+        """Set a flag of a job; return whether it was already set."""
         if number >= len(self._state):
             self._state.extend(bytes(number + 65536 - len(self._state)))
         before = bool(self._state[number] & flag)
@@ -337,7 +337,7 @@ class Soak:
         return sample
 
     def _note_failures(self) -> None:
-        """See why jobs have failed that should not, while it is still known."""
+        """Record why jobs failed that should not have, while it is still known."""
         for name in Queue(connection=self._connection).failed_job_registry.get_job_ids(cleanup=False):
             number = int(name.removeprefix('soak-'))
             if jobs.kind_of(number) == 'failing' or self._mark(number, _EXPLAINED):
@@ -355,7 +355,7 @@ class Soak:
     # -- the end
 
     def _until(self, condition: Callable[[], bool], words: str) -> bool:
-        """Wait, and look once a second; return whether it came true in time, and complain if not."""
+        """Wait, checking once a second; return whether it came true in time, and report it if not."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             self._listen()
@@ -390,7 +390,7 @@ class Soak:
         self.summary.disk = most, self._samples[-1].disk
 
     def _descriptors_at_rest(self) -> dict[str, int]:
-        """Return how many each process has, once that stays as it is and the worker is ready."""
+        """Return the descriptors of each process, once the numbers are stable and the worker is ready."""
         last: dict[str, int] = {}
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -1,1 +1,1 @@
-"""The commands, in Redis' own groups (COMMAND DOCS): they read arguments and build replies, and know no bytes."""
+"""The commands in Redis's groups (COMMAND DOCS): they read arguments and build replies, but know no byte layout."""

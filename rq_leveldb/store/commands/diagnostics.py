@@ -1,4 +1,4 @@
-"""Commands of the server group that look for what is slow or large: SLOWLOG, LATENCY, MEMORY, MONITOR, DEBUG."""
+"""Commands of the server group for finding what is slow or large: SLOWLOG, LATENCY, MEMORY, MONITOR, DEBUG."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _debug_object(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _debug_sleep(ctx: Context, argv: list[bytes]) -> Reply:
-    # A number that stands at the beginning counts, and what is none is 0.
+    # A leading number counts; anything else is 0.
     seconds = re.match(rb'\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?', argv[2])
     time.sleep(float(seconds[0]) if seconds else 0)
     return OK

@@ -1,4 +1,4 @@
-"""Points in time as SET, GETEX, EXPIRE and their relatives read them."""
+"""Parsing the times of SET, GETEX, EXPIRE and related commands."""
 
 from __future__ import annotations
 

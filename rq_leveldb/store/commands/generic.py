@@ -25,7 +25,7 @@ from rq_leveldb.store.replies import (
 )
 
 _AT_ONCE = 10_000
-"""How many keys KEYS looks at before it lets others go on."""
+"""Number of keys that KEYS looks at before other clients get their turn."""
 _SLICE = 512
 
 
@@ -118,7 +118,7 @@ def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
-    """Do what EXPIRE and its relatives have in common.
+    """Do what EXPIRE and related commands have in common.
 
     Args:
         ctx: the command's context.
@@ -222,7 +222,7 @@ def keys(ctx: Context, argv: list[bytes]) -> Reply:
     last = next(names, None)
     if last is None:
         return found
-    # The rest is counted and then sent in slices, so that others get their turn.
+    # The rest is counted and then sent in slices, so that other clients get their turn.
     rest = ctx.keys.keys(ctx.db, glob.prefix, last)
     reply = Pieces(len(found), chain(found, filter(glob.matches, chain((last,), rest))))
     reply.counting = _counting(reply, glob, chain((last,), names))

@@ -1,4 +1,4 @@
-"""COMMAND: what the store tells of its own commands."""
+"""COMMAND: information about the store's own commands."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
         return []
     reply: Reply
     if count > MAX_WHOLE:
-        # The elements are read while they are sent, from the database as it is now.
+        # The elements are read while being sent, from the database as it is now.
         if left:
             reply = Pieces(count, value.iterate(0, count))
             value.trim(count, len(value))
@@ -251,7 +251,7 @@ def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bool, timeout: float) -> Reply:
     source_key, target_key = argv[1], argv[2]
-    # Redis answers one null where it may not wait and the other where it has waited.
+    # Redis answers one kind of null if it may not block and the other after it has blocked.
     timeout_reply = NULL_ARRAY if ctx.may_block else None
     return ctx.block_for(
         [source_key], List, timeout, lambda: _move(ctx, source_key, target_key, from_left, to_left), timeout_reply

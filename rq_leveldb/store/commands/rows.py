@@ -1,4 +1,4 @@
-"""How a command declares itself: each module here ends in a table of rows."""
+"""Declarations of commands: each module here ends in a table of rows."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def row(name: str, handler: Handler, arity: int, flags: str, first: int = 0, las
 
     Args:
         name: in lower case; of a subcommand, its own word.
-        handler: does it.
-        arity: how many arguments with the name; at least so many if negative.
+        handler: executes it.
+        arity: number of arguments including the name; a minimum if negative.
         flags: separated by blanks.
         first: index of the first key, 0 for none.
-        last: of the last one, from the end if negative.
+        last: index of the last key, from the end if negative.
         step: from one key to the next.
     """
     return Command(name, handler, arity, frozenset(flags.split()), (first, last, step))
 
 
 def container(name: str, *rows: Command, handler: Handler | None = None, arity: int = -2, flags: str = '') -> Command:
-    """Declare a command that is made of subcommands.
+    """Declare a command with subcommands.
 
     Args:
         name: in lower case.
-        rows: its subcommands but HELP, which each has.
-        handler: what the name alone does, if anything.
-        arity: how many arguments, as in :class:`Command`.
+        rows: its subcommands except HELP, which every container has.
+        handler: executes the name alone, if that is allowed.
+        arity: number of arguments, as in :class:`Command`.
         flags: of the name alone.
     """
     own = row(name, handler or _nothing, arity, flags)

@@ -18,18 +18,18 @@ _CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
 DEFAULT_COUNT = 10
 MAX_REPETITIONS = 1 << 22
-"""How many random elements, some of them more than once, a command gives: in a script they are all in memory."""
+"""Most random elements, with repetitions, that a command returns: in a script they are all in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """What a step of a scan is asked for.
+    """The options of one step of a scan.
 
     Args:
         cursor: 0 to begin.
         count: about how many elements to look at.
-        glob: which to return; None for all.
-        type_name: the type asked for with TYPE, in lower case.
+        glob: which elements to return; None for all.
+        type_name: the type given with TYPE, in lower case.
         flags: which of the command's own options were given.
     """
 
@@ -43,7 +43,7 @@ class ScanOptions:
     def read(
         cls, argv: list[bytes], cursor_at: int, flags: frozenset[bytes] = frozenset(), with_type: bool = False
     ) -> ScanOptions:
-        """Read the cursor and the options behind it.
+        """Read the cursor and the options after it.
 
         Args:
             argv: all arguments of the command.
@@ -85,7 +85,7 @@ class ScanOptions:
 
 
 def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
-    """Read ``count [word]``, as the commands for random elements end in it.
+    """Read the trailing ``count [word]`` of the commands for random elements.
 
     Returns:
         The count, negative for elements with repetitions, and whether the word was given.
@@ -102,10 +102,10 @@ def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
 
 
 def drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
-    """Draw so many elements, each from all of them: as they are taken.
+    """Draw elements with repetitions, lazily.
 
     Raises:
-        ReplyError: They are too many.
+        ReplyError: they are too many.
     """
     if count > MAX_REPETITIONS:
         raise out_of_range()
@@ -118,7 +118,7 @@ def count_out_of_range() -> ReplyError:
 
 
 def check_cursor(argument: bytes) -> None:
-    """What is wrong with the options, Redis says only where there is a key to scan; a wrong cursor always.
+    """Check a cursor: unlike wrong options, Redis reports a wrong one even if there is no key to scan.
 
     Raises:
         ReplyError: not a cursor.

@@ -30,7 +30,7 @@ from rq_leveldb.store.replies import (
 def info(ctx: Context, argv: list[bytes]) -> Reply:
     services = ctx.services
     asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
-    # Counted only for those who want to know it: RQ asks for other sections again and again.
+    # Counted only if requested: RQ keeps asking for other sections.
     wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
     databases: list[tuple[int, int, int]] = []
     if wanted and not services.refused():
@@ -107,7 +107,7 @@ def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
             raise syntax_error()
     ctx.services.shutdown()
     ctx.client.close()
-    # As Redis: the end of the connection is the answer, and redis-py takes any other for a refusal.
+    # As in Redis, closing the connection is the answer; redis-py takes any other for a refusal.
     return NO_REPLY
 
 
@@ -118,7 +118,7 @@ def _flush(ctx: Context, db: int) -> None:
     for place in ctx.services.watches.places(db):
         if ctx.keys.find(*place) is not None:
             ctx.services.watches.touch(place)
-    # Who waits in XREADGROUP has to learn that the group has gone.
+    # Clients blocked in XREADGROUP have to learn that the group is gone.
     gone = [key for _, key in ctx.services.waited_places(db) if ctx.keys.find(db, key) is not None]
     ctx.keys.flush(db)
     for key in gone:
@@ -229,7 +229,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
         if text in given:
             raise _config_set_failed(text, 'duplicate parameter')
         given.add(text)
-    # One that cannot be set leaves all as they were.
+    # If one cannot be set, none is.
     layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
     busy_reply_threshold = settings.busy_reply_threshold
     always = False
@@ -256,7 +256,7 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
             busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
-            # A client's URL may ask for more than the store was started with; none may ask for less.
+            # A client's URL may ask for more durability than the store was started with, but not for less.
             always = True
         elif value.decode('latin-1') != known[text]:
             if known[text].isdigit():

@@ -19,7 +19,7 @@ from rq_leveldb.store.types.string import String
 
 @dataclass(slots=True)
 class _Wanted:
-    """What SORT is asked for.
+    """The options of SORT.
 
     Attributes:
         by: pattern of the keys to sort by, None for the elements themselves.
@@ -79,7 +79,7 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
         raise wrong_type()
     unsorted = wanted.by is not None and b'*' not in wanted.by
     if unsorted and isinstance(value, Set) and (wanted.store is not None or ctx.in_script):
-        # What is stored, and what a script sees, must not depend on the order that a set happens to have.
+        # What is stored, and what a script sees, must not depend on the arbitrary order of a set.
         elements.sort(reverse=wanted.descending)
     elif unsorted:
         if wanted.descending and not isinstance(value, Set):
@@ -136,7 +136,7 @@ def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes
 
 
 def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
-    """Return what the key that the pattern makes of the element holds; ``->`` leads to a field of a hash."""
+    """Return the value of the key that the pattern and element give; ``->`` selects a hash field."""
     if pattern == b'#':
         return element
     before, star, after = pattern.partition(b'*')

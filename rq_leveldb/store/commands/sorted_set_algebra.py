@@ -1,4 +1,4 @@
-"""Commands of the sorted set group that combine several: unions, intersections, differences."""
+"""Commands of the sorted set group that combine several sets: unions, intersections, differences."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Combination:
         start: int,
         operation: Operation,
     ) -> _Combination:
-        """Read the keys and the options behind them.
+        """Read the keys and the options after them.
 
         Args:
             ctx: the command's context.
@@ -90,7 +90,7 @@ def _weight(argument: bytes) -> float:
 
 
 def _operands(ctx: Context, argv: list[bytes], index: int) -> tuple[list[Operand], int]:
-    """Return what the keys hold, and the index behind them."""
+    """Return the values of the keys, and the index after them."""
     count = arguments.integer(argv[index])
     if count < 1:
         name = argv[0].decode('latin-1').lower()

@@ -41,7 +41,7 @@ class _Range:
         reverse: bool | None = None,
         store: bool = False,
     ) -> _Range:
-        """Read the bounds and the options behind them.
+        """Read the bounds and the options after them.
 
         Args:
             argv: all arguments of the command.

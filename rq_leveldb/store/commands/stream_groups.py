@@ -303,7 +303,7 @@ class _ClaimOptions:
 
 
 _ATTEMPTS = 10
-"""Entries that XAUTOCLAIM looks at for each that it may claim."""
+"""Number of entries that XAUTOCLAIM examines for each one that it may claim."""
 
 
 def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
@@ -356,7 +356,7 @@ def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
 
 
 def _lag(stream: Stream, group: Group) -> int | None:
-    """Return how many entries the group has not read, None if nobody knows."""
+    """Return how many entries the group has not read, or None if unknown."""
     first = stream.first_id()
     if first is None:
         return 0

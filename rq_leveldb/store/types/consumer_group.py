@@ -1,6 +1,6 @@
-"""A stream's consumer groups: who reads, up to where, and what was delivered and not yet acknowledged.
+"""A stream's consumer groups: their consumers, how far they have read, and their pending entries.
 
-A group is loaded, changed and saved within one command; its pending entries go to the overlay at once.
+A group is loaded, changed and saved within one command; its pending entries are written to the overlay at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ class Consumer:
     """One consumer of a group.
 
     Attributes:
+        name: the consumer's name.
         seen: when it last tried to read, Unix time in ms.
-        active: when it last got something, Unix time in ms; None for never.
+        active: when it last got an entry, Unix time in ms; None for never.
         pending: how many of its entries are not acknowledged.
     """
 
@@ -37,8 +38,9 @@ class Pending:
     """An entry that was delivered and not acknowledged.
 
     Attributes:
-        delivered: when, Unix time in ms.
-        times: how often.
+        delivered: when it was last delivered, Unix time in ms.
+        times: how often it was delivered.
+        consumer: name of the consumer that has it.
     """
 
     delivered: int
@@ -50,9 +52,9 @@ class Group:
     """One consumer group of a stream.
 
     Attributes:
-        number: what its records are found by.
-        last: the id of the last entry that was delivered.
-        read: how many entries were delivered, None if that is not known.
+        number: identifies its records.
+        last: the id of the last delivered entry.
+        read: how many entries were delivered, None if unknown.
         pending: how many entries are not acknowledged.
     """
 
@@ -76,20 +78,20 @@ class Group:
         self.last = last
         self.read = read
         self.pending = pending
-        # Who keeps looking for the oldest pending entry would walk the tombstones of all that were acknowledged.
+        # Else each search for the oldest pending entry would walk over the tombstones of all acknowledged ones.
         self._floor = floor
         self._consumers: dict[bytes, Consumer | None] = {}
 
     @classmethod
     def create(cls, overlay: Overlay, version: int, name: bytes, last: StreamId, read: int | None) -> Group:
-        """Make a group.
+        """Create a group.
 
         Args:
-            overlay: where its records go.
-            version: the stream's.
-            name: of a group that does not exist.
+            overlay: where its records are written.
+            version: the stream's version.
+            name: a name that no group has yet.
             last: the id up to which nothing will be delivered.
-            read: how many entries have been delivered, None if that is not known.
+            read: how many entries have been delivered, None if unknown.
         """
         group = cls(overlay, version, name, overlay.new_version(), last, read, 0)
         overlay.put(encoding.group_pending(version, group.number) + encoding.BEHIND_STREAM_IDS, b'')
@@ -98,7 +100,7 @@ class Group:
 
     @classmethod
     def load(cls, overlay: Overlay, version: int, name: bytes) -> Group | None:
-        """Return a stream's group by its name, None if there is none."""
+        """Return a stream's group by its name, or None if there is none."""
         record = overlay.get(encoding.stream_groups(version) + name)
         return None if record is None else cls(overlay, version, name, *encoding.read_group_record(record))
 
@@ -112,7 +114,7 @@ class Group:
         ]
 
     def save(self) -> None:
-        """Write the group and the consumers that were looked at."""
+        """Write the group and the consumers that were loaded."""
         record = encoding.group_record(self.number, self.last, self.read, self.pending, self._floor)
         self._overlay.put(encoding.stream_groups(self._version) + self.name, record)
         prefix = encoding.group_consumers(self._version, self.number)
@@ -136,7 +138,7 @@ class Group:
     # -- consumers
 
     def consumer(self, name: bytes) -> Consumer | None:
-        """Return a consumer by its name, None if there is none."""
+        """Return a consumer by its name, or None if there is none."""
         if name in self._consumers:
             return self._consumers[name]
         record = self._overlay.get(encoding.group_consumers(self._version, self.number) + name)
@@ -164,7 +166,7 @@ class Group:
         ]
 
     def delete_consumer(self, consumer: Consumer) -> None:
-        """Remove a consumer, and with it what it has not acknowledged."""
+        """Remove a consumer and its pending entries."""
         for id_, _ in list(self.entries_of(consumer)):
             self.acknowledge(id_)
         self._consumers[consumer.name] = None
@@ -174,7 +176,7 @@ class Group:
     # -- pending entries
 
     def pending_entry(self, id_: StreamId) -> Pending | None:
-        """Return what is known about a pending entry, None if it is not pending."""
+        """Return a pending entry's record, or None if the entry is not pending."""
         record = self._overlay.get(encoding.group_pending(self._version, self.number) + encoding.stream_id(*id_))
         return None if record is None else Pending(*encoding.read_pending_record(record))
 
@@ -194,7 +196,7 @@ class Group:
         lowest = next(found, None)
         if lowest is None:
             return found
-        # Written when the group is saved, as it is by those who claim.
+        # Written when the group is saved, as claiming does.
         self._floor = lowest[0]
         return chain((lowest,), found)
 
@@ -214,13 +216,13 @@ class Group:
                 yield id_, pending
 
     def deliver(self, id_: StreamId, consumer: Consumer, delivered: int, times: int) -> None:
-        """Let an entry be pending at a consumer, wherever it was pending before.
+        """Make an entry pending for a consumer, taking it from any other.
 
         Args:
             id_: the entry's id.
-            consumer: who has it now.
+            consumer: the consumer that gets it.
             delivered: Unix time in ms.
-            times: how often it has been delivered now.
+            times: how often it has now been delivered.
         """
         key = encoding.stream_id(*id_)
         old = self.pending_entry(id_)
@@ -238,7 +240,7 @@ class Group:
         )
 
     def acknowledge(self, id_: StreamId) -> bool:
-        """Return whether the entry was pending."""
+        """Acknowledge an entry; return whether it was pending."""
         old = self.pending_entry(id_)
         if old is None:
             return False

@@ -1,8 +1,8 @@
-"""Hashes: a small one, as every RQ job is, lives in its meta record.
+"""Hashes. A small one, such as every RQ job, is stored in its meta record.
 
-A large one has a record per field, ordered by checksum. A small hash is rewritten whole when a field changes, which is
-cheaper than a record per field up to some size and lets the many HSETs of one transaction become one put. It turns
-large when it outgrows the limits below and never turns back.
+A large one has a record per field, ordered by checksum. A small hash is rewritten whole when a field changes. Up to
+some size this is cheaper than a record per field, and the many HSETs of one transaction become one put. A hash becomes
+large when it exceeds the limits below, and never becomes small again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Hash(Value):
         """Return the hash that a meta record describes.
 
         Raises:
-            DamagedRecord: the record says what cannot be.
+            DamagedRecord: the record is invalid.
         """
         if record[0] == encoding.TYPE_SMALL_HASH:
             self = cls(overlay, 0)
@@ -65,7 +65,7 @@ class Hash(Value):
         return not self._fields if self._fields is not None else self._count == 0
 
     def has_members(self) -> bool:
-        """Return whether there are fields outside of the meta record."""
+        """Return whether there are fields outside the meta record."""
         return self._fields is None and self._count > 0
 
     def encoding_name(self, layout: Layout) -> bytes:
@@ -80,13 +80,13 @@ class Hash(Value):
         return len(self._fields) if self._fields is not None else self._count
 
     def get(self, field: bytes) -> bytes | None:
-        """Return a field's value, None if there is no such field."""
+        """Return a field's value, or None if there is no such field."""
         if self._fields is not None:
             return self._fields.get(field)
         return self.overlay.get(encoding.hash_field(self.version, field))
 
     def set(self, field: bytes, value: bytes) -> bool:
-        """Return whether the field is new."""
+        """Set a field; return whether it is new."""
         if self._fields is not None:
             old = self._fields.get(field)
             self._fields[field] = value
@@ -101,7 +101,7 @@ class Hash(Value):
         return new
 
     def set_many(self, fields: Sequence[bytes], values: Sequence[bytes]) -> int:
-        """Return how many of the fields are new."""
+        """Set fields; return how many are new."""
         small = self._fields
         if small is None:
             return sum(map(self.set, fields, values))
@@ -114,7 +114,7 @@ class Hash(Value):
         return new
 
     def delete(self, field: bytes) -> bool:
-        """Return whether there was such a field."""
+        """Remove a field; return whether it existed."""
         if self._fields is not None:
             old = self._fields.pop(field, None)
             if old is None:
@@ -132,7 +132,7 @@ class Hash(Value):
         """Return fields and values as they are now."""
         if self._fields is not None:
             return iter(list(self._fields.items()))
-        # Counted, since behind the last field may lie tombstones of another value.
+        # Counted, since tombstones of another value may follow the last field.
         return islice(scattered.scan(self.overlay, encoding.hash_fields(self.version)), self._count)
 
     def as_dict(self) -> dict[bytes, bytes]:
@@ -140,24 +140,24 @@ class Hash(Value):
         return dict(self._fields) if self._fields is not None else dict(self.items())
 
     def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """One step through the hash, whatever changes between the steps.
+        """Return one step of an iteration, which may go on whatever changes between steps.
 
         Args:
-            position: where the step before ended, 0 for the first.
+            position: where the previous step ended, 0 for the first.
             count: about how many fields.
 
         Returns:
-            Where this step ended, 0 for the end; fields and values.
+            Where this step ended, 0 at the end; fields and values.
         """
         if self._fields is not None:
             return 0, list(self._fields.items())
         return scattered.page(self.overlay, encoding.hash_fields(self.version), position, count)
 
     def draw(self, count: int) -> list[tuple[bytes, bytes]]:
-        """Return so many different fields at random with their values, or all if there are not more.
+        """Return different random fields with their values.
 
         Args:
-            count: how many.
+            count: how many; all if there are no more.
         """
         if self._fields is not None:
             items = list(self._fields.items())

@@ -1,10 +1,10 @@
-"""Which positions of a list are holes: elements that were removed from the middle.
+"""The holes of a list: positions whose elements were removed from the middle.
 
-A radix tree of records. A block of the lowest level says in 64 bits which of its positions are holes; a block above
-says how many holes each of its 64 parts has. A part that is all holes or has none needs no record of its own, so that
-skipping, or removing, a run of a million holes touches a few records. Blocks of the highest level stand side by side.
+They form a radix tree of records. A block of the lowest level is a bitmap of its 64 positions. A higher block counts
+the holes in each of its 64 parts. A part with only holes, or with none, has no record, so that skipping or removing a
+run of a million holes touches only a few records. Blocks of the highest level form a plain sequence.
 
-The list guarantees that no position outside of its head and tail is ever a hole.
+The list guarantees that no position outside its head and tail is ever a hole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALL_BITS = (1 << FANOUT) - 1
 
 
 def fill(overlay: Overlay, version: int, start: int, stop: int, holes: bool) -> None:
-    """Let start <= position < stop all be holes, or none of them."""
+    """Make all positions with start <= position < stop holes, or none of them."""
     for block in range(start >> SHIFTS[TOP], ((stop - 1) >> SHIFTS[TOP]) + 1):
         key = encoding.list_holes(version, TOP, block)
         record = overlay.get(key)
@@ -63,7 +63,7 @@ def _fill_parts(
 def _fill(
     overlay: Overlay, version: int, level: int, block: int, count: int, start: int, stop: int, holes: bool
 ) -> int:
-    """Let the positions of one block with start <= position < stop all be holes, or none of them.
+    """Make all positions of one block with start <= position < stop holes, or none of them.
 
     Args:
         overlay: where the block's record is.
@@ -72,11 +72,11 @@ def _fill(
         block: its number.
         count: how many holes it has.
         start: may lie before the block.
-        stop: may lie behind it.
+        stop: may lie after it.
         holes: whether they become holes.
 
     Returns:
-        How many holes it has now.
+        How many holes the block now has.
     """
     size = SIZES[level]
     key = encoding.list_holes(version, level, block)
@@ -102,12 +102,12 @@ def _fill(
 
 
 def mark(overlay: Overlay, version: int, positions: list[int]) -> None:
-    """Let many positions be holes, which they are not yet: much cheaper than one by one.
+    """Make many positions holes, much cheaper than one by one.
 
     Args:
         overlay: where the list's records are.
         version: the list's incarnation.
-        positions: in order.
+        positions: in order; none is a hole yet.
     """
     shift = SHIFTS[TOP]
     for start, end in _groups(positions, shift, 0, len(positions)):
@@ -118,7 +118,7 @@ def mark(overlay: Overlay, version: int, positions: list[int]) -> None:
 
 
 def _groups(positions: list[int], shift: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Return from where to where in positions[start:end] they lie in one block of 2**shift positions."""
+    """Split positions[start:end] into index ranges that each lie in one block of 2**shift positions."""
     while start < end:
         stop = bisect_left(positions, ((positions[start] >> shift) + 1) << shift, start, end)
         yield start, stop
@@ -138,7 +138,7 @@ def _mark_parts(
 def _mark(
     overlay: Overlay, version: int, level: int, block: int, count: int, positions: list[int], start: int, end: int
 ) -> int:
-    """Let positions of one block be holes, which they are not yet.
+    """Make positions of one block holes, which they are not yet.
 
     Args:
         overlay: where the block's record is.
@@ -148,15 +148,15 @@ def _mark(
         count: how many holes it has.
         positions: in order; positions[start:end] lie in the block.
         start: index of the first that does.
-        end: index behind the last.
+        end: index after the last.
 
     Returns:
-        How many holes it has now.
+        How many holes the block now has.
     """
     key = encoding.list_holes(version, level, block)
     new = count + end - start
     if new == SIZES[level]:
-        # All of it is holes now: what was known of its parts goes.
+        # The whole block is holes now, so the records of its parts go.
         base = block << SHIFTS[level]
         return _fill(overlay, version, level, block, count, base, base + SIZES[level], True)
     if level == 1:
@@ -206,7 +206,7 @@ def select(overlay: Overlay, version: int, head: int, index: int) -> int:
         index: of an element that exists, from 0.
     """
     block = head >> SHIFTS[TOP]
-    # Positions before the head are no holes, so they count as if they were elements.
+    # Positions before the head are not holes, so they count as elements.
     rest = index + (head & (SIZES[TOP] - 1))
     while True:
         counts = _top(overlay, version, block)
@@ -237,7 +237,7 @@ def select(overlay: Overlay, version: int, head: int, index: int) -> int:
 
 
 def _zero_bit(bits: int, index: int) -> int:
-    """Return the number of the zero bit before which there are `index` others."""
+    """Return the number of the zero bit that follows `index` others."""
     for number in range(FANOUT):
         if not bits >> number & 1:
             if index == 0:

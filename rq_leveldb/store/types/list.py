@@ -1,12 +1,12 @@
-"""Lists: elements at 64-bit positions between a head and a tail, and for each element where it stands.
+"""Lists: elements at 64-bit positions between a head and a tail, and an index from elements to positions.
 
-Both ends are found by number, never by a scan, since LevelDB walks the remains of whatever was removed: a queue is
-exactly that. Removing from the middle leaves a hole (:mod:`rq_leveldb.store.types.holes`); the positions at the two
-ends may be holes too, until the next pop skips them. A list without holes pays nothing for them.
+Both ends are found by number, never by a scan, since LevelDB would walk over the tombstones that a queue leaves.
+Removing from the middle leaves a hole (:mod:`rq_leveldb.store.types.holes`). The positions at the two ends may be holes
+too, until the next pop skips them. A list without holes pays nothing for them.
 
-An element that occurs once has its position in its value record, so that finding it, or finding that it is not there,
-is one lookup; taking it out needs no lookup at all, since the flag beside the element says so. When an element occurs a
-second time, its positions get records of their own, counted in its value record, until the last one is gone.
+An element that occurs once has its position in its value record, so that finding it, or that it is absent, takes one
+lookup. Removing it takes none, since a flag beside the element says that it occurs once. When an element occurs a
+second time, its positions get their own records, counted in its value record, until the last one is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rq_leveldb.store.types.value import Value
 
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
 _FEW = 8
-"""Up to so many elements, each is removed by itself."""
+"""Up to this number, elements are removed one by one."""
 _MANY_HOLES = 4
 """Holes per element above which elements are looked up one by one instead of scanned."""
 
@@ -44,7 +44,7 @@ class List(Value):
         """Return the list that a meta record describes.
 
         Raises:
-            DamagedRecord: the record says what cannot be.
+            DamagedRecord: the record is invalid.
         """
         encoding.check_large(record)
         version, head, tail, count = encoding.read_list_body(record)
@@ -82,7 +82,7 @@ class List(Value):
         self._count += 1
 
     def push_right(self, element: bytes) -> None:
-        """Add an element behind the last."""
+        """Add an element after the last."""
         position = self._tail
         self._put(position, element)
         self._tail = position + 1
@@ -96,7 +96,7 @@ class List(Value):
             self.push_right(element)
 
     def pop_left(self) -> bytes | None:
-        """Remove and return the first element, None if the list is empty."""
+        """Remove and return the first element, or None if the list is empty."""
         if not self._count:
             return None
         position = self._head
@@ -114,7 +114,7 @@ class List(Value):
         return stored[_ELEMENT:]
 
     def pop_right(self) -> bytes | None:
-        """Remove and return the last element, None if the list is empty."""
+        """Remove and return the last element, or None if the list is empty."""
         if not self._count:
             return None
         position = self._tail - 1
@@ -132,13 +132,13 @@ class List(Value):
         return stored[_ELEMENT:]
 
     def pop(self, left: bool) -> bytes | None:
-        """Remove and return the element at one of the ends, None if the list is empty."""
+        """Remove and return the element at one of the ends, or None if the list is empty."""
         return self.pop_left() if left else self.pop_right()
 
     # -- by index
 
     def get(self, index: int) -> bytes | None:
-        """Return the element at an index, None if there is none.
+        """Return the element at an index, or None if there is none.
 
         Args:
             index: from the end if negative.
@@ -157,7 +157,7 @@ class List(Value):
             element: the new one.
 
         Returns:
-            Whether there is such an index.
+            Whether the index exists.
         """
         if index < 0:
             index += self._count
@@ -174,7 +174,7 @@ class List(Value):
 
         Args:
             start: index of the first.
-            stop: index behind the last.
+            stop: index after the last.
         """
         count = stop - start
         if count <= 0:
@@ -193,14 +193,14 @@ class List(Value):
                 for index in range(start, stop)
             ]
         records = overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
-        # Never one step further than needed: behind the last element may lie what was popped there.
+        # Never one step too far: tombstones of popped elements may follow the last one.
         found = [stored[_ELEMENT:] for _, stored in islice(records, count)]
         if len(found) < count:
             raise encoding.DamagedRecord('some of its elements are missing')
         return found
 
     def iterate(self, start: int, stop: int, reverse: bool = False) -> Iterator[bytes]:
-        """As :meth:`range`, in constant memory; what is yielded is what was there when this was called."""
+        """Yield the elements of a range as they were at the call, in constant memory; see :meth:`range`."""
         first, last = self._position(start), self._position(stop - 1)
         version = self.version
         records = self.overlay.scan(
@@ -209,7 +209,7 @@ class List(Value):
         return (stored[_ELEMENT:] for _, stored in islice(records, stop - start))
 
     def trim(self, start: int, stop: int) -> None:
-        """Keep only the elements with start <= index < stop; costs what is removed or what stays, whatever is less."""
+        """Keep only the elements with start <= index < stop; costs O(removed) or O(kept), whichever is less."""
         if start >= stop:
             self.clear()
             return
@@ -224,7 +224,7 @@ class List(Value):
         self._drop(start, True)
 
     def pop_many(self, left: bool, count: int) -> list[bytes]:
-        """Return the elements that were removed, from the end on.
+        """Remove and return elements from one end, the outermost first.
 
         Args:
             left: whether from the beginning; else from the end.
@@ -244,7 +244,7 @@ class List(Value):
         return found
 
     def _drop(self, count: int, left: bool) -> None:
-        """Remove so many elements from an end, but not all."""
+        """Remove a number of elements from one end, but not all."""
         if count <= _FEW:
             for _ in range(count):
                 self.pop(left)
@@ -267,7 +267,7 @@ class List(Value):
         self._count -= count
 
     def clear(self) -> None:
-        """Remove all elements at once, whatever their number; a sweeper removes the records."""
+        """Remove all elements at once, whatever their number; the sweeper removes the records."""
         if self._count:
             self.overlay.abandon(self.version)
             self.version = self.overlay.new_version()
@@ -277,12 +277,12 @@ class List(Value):
     # -- by element
 
     def indices(self, element: bytes, reverse: bool = False, limit: int = 0) -> Iterator[int]:
-        """Return the indices at which the element stands, counted from the beginning; ends when the list changes.
+        """Yield the indices of an element, counted from the beginning; valid until the list changes.
 
         Args:
-            element: what is looked for.
-            reverse: from the end.
-            limit: look only at so many elements, 0 for all.
+            element: the element to find.
+            reverse: whether to start from the end.
+            limit: how many elements to look at, 0 for all.
         """
         first, last = self._head, self._tail
         if 0 < limit < self._count:
@@ -296,10 +296,10 @@ class List(Value):
             yield self._index(position)
 
     def remove(self, element: bytes, count: int) -> int:
-        """Remove an element wherever it stands.
+        """Remove occurrences of an element.
 
         Args:
-            element: what is removed.
+            element: the element to remove.
             count: how many at most, from the end if negative, 0 for all.
 
         Returns:
@@ -314,7 +314,7 @@ class List(Value):
         return len(positions)
 
     def insert(self, pivot: bytes, element: bytes, after: bool) -> bool:
-        """Return whether the pivot was found; its first occurrence counts. Costs O(n): the shorter side moves."""
+        """Insert beside the pivot's first occurrence; return whether it exists. O(n): the shorter side moves."""
         position = next(self._positions(pivot, False), None)
         if position is None:
             return False
@@ -390,8 +390,8 @@ class List(Value):
 
         Args:
             element: the element.
-            positions: where it stands, in order: its first occurrences, or its last.
-            last: which of the two they are.
+            positions: its first or last occurrences, in order.
+            last: whether they are the last ones.
         """
         version, overlay = self.version, self.overlay
         identity = encoding.list_element_id(element)
@@ -416,7 +416,7 @@ class List(Value):
             self._clear_holes()
 
     def _make_room_left(self, position: int) -> None:
-        """Let `position` be free, by moving the elements up to it towards the head, as far as the next hole."""
+        """Free `position` by moving elements towards the head, as far as the next hole."""
         moved = []
         free = position
         while free >= self._head:
@@ -498,7 +498,7 @@ class List(Value):
             overlay.put(value_key, encoding.occurrences_record(count - 1, floor))
 
     def _positions(self, element: bytes, reverse: bool) -> Iterator[int]:
-        """Return where the element stands, in order."""
+        """Yield the element's positions, in order."""
         version, overlay = self.version, self.overlay
         identity = encoding.list_element_id(element)
         value_key = encoding.list_value(version, identity)
@@ -518,6 +518,6 @@ class List(Value):
         records = overlay.scan(
             prefix + encoding.u64(max(floor, self._head)), prefix + encoding.u64(self._tail), reverse
         )
-        # Counted, so that no step is taken behind the last one, where other elements' remains may lie.
+        # Counted, so that no step goes past the last one, where tombstones of other elements may lie.
         for key, _ in islice(records, count):
             yield encoding.read_u64(key, size)

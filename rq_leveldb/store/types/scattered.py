@@ -1,7 +1,7 @@
-"""Members in the order of their checksums: those of a large set, and the fields of a large hash.
+"""Members ordered by checksum: those of a large set, and the fields of a large hash.
 
-Since that order has nothing to do with the members, a place in it can be drawn at random, and removing random members
-never leaves the long stretch of tombstones that LevelDB would have to walk.
+The order is independent of the members' contents, so a random place in it can be drawn. Removing random members never
+leaves a long run of tombstones that LevelDB would have to walk over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[
     Args:
         overlay: where the records are.
         prefix: of the keys, up to the checksum.
-        position: the least checksum wanted.
+        position: the lowest checksum wanted.
     """
     size = len(prefix)
     start = size + encoding.CHECKSUM_SIZE
@@ -39,21 +39,21 @@ def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[
 
 
 def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
-    """One step of HSCAN or SSCAN.
+    """Return one step of HSCAN or SSCAN.
 
     Args:
         overlay: where the records are.
         prefix: of the keys, up to the checksum.
-        position: where the step before ended, 0 for the first.
+        position: where the previous step ended, 0 for the first.
         count: about how many members.
 
     Returns:
-        Where this step ended, 0 for the end; members and their values.
+        Where this step ended, 0 at the end; members and their values.
     """
     found: list[tuple[bytes, bytes]] = []
     last = -1
     for checksum, member, value in scan_from(overlay, prefix, position):
-        # Members with the same checksum stay together, since nothing else tells where the next step begins.
+        # Members with the same checksum stay together, since the next step begins at a checksum.
         if len(found) >= count and checksum != last:
             return checksum, found
         last = checksum
@@ -62,16 +62,16 @@ def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[in
 
 
 def draw(overlay: Overlay, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """Return so many different members with their values, or all that there are; neighbours from a random place.
+    """Return different members with their values: neighbours from a random place on.
 
     Args:
         overlay: where the records are.
         prefix: of the keys, up to the checksum.
-        count: how many.
+        count: how many; all if there are no more.
     """
     size = len(prefix) + encoding.CHECKSUM_SIZE
     start = prefix + random.randbytes(encoding.CHECKSUM_SIZE)
-    # A member behind a wide gap would be drawn more often than others.
+    # Without this, a member after a wide gap would be drawn more often than others.
     skip = random.randrange(_DISTURBANCE)
     found: dict[bytes, bytes] = {}
     skipped: list[tuple[bytes, bytes]] = []

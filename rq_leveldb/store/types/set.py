@@ -1,6 +1,6 @@
-"""Sets. A small one lives in its meta record, a large one has a record per member, ordered by checksum.
+"""Sets. A small one is stored in its meta record; a large one has a record per member, ordered by checksum.
 
-As with hashes, a small set turns large when it outgrows the limits and never turns back.
+Like a hash, a set becomes large when it exceeds the limits, and never becomes small again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Set(Value):
         """Return the set that a meta record describes.
 
         Raises:
-            DamagedRecord: the record says what cannot be.
+            DamagedRecord: the record is invalid.
         """
         if record[0] == encoding.TYPE_SMALL_SET:
             self = cls(overlay, 0)
@@ -64,7 +64,7 @@ class Set(Value):
         return not self._members if self._members is not None else self._count == 0
 
     def has_members(self) -> bool:
-        """Return whether there are members outside of the meta record."""
+        """Return whether there are members outside the meta record."""
         return self._members is None and self._count > 0
 
     def encoding_name(self, layout: Layout) -> bytes:
@@ -87,12 +87,12 @@ class Set(Value):
         """Return the members as they are now."""
         if self._members is not None:
             return iter(list(self._members))
-        # Counted, since behind the last member may lie tombstones of another value.
+        # Counted, since tombstones of another value may follow the last member.
         members = scattered.scan(self.overlay, encoding.set_members(self.version))
         return (member for member, _ in islice(members, self._count))
 
     def add(self, member: bytes) -> bool:
-        """Return whether the member is new."""
+        """Add a member; return whether it is new."""
         members = self._members
         if members is not None:
             if member in members:
@@ -110,7 +110,7 @@ class Set(Value):
         return True
 
     def remove(self, member: bytes) -> bool:
-        """Return whether there was such a member."""
+        """Remove a member; return whether it existed."""
         members = self._members
         if members is not None:
             if member not in members:
@@ -126,14 +126,14 @@ class Set(Value):
         return True
 
     def page(self, position: int, count: int) -> tuple[int, list[bytes]]:
-        """One step through the set, whatever changes between the steps.
+        """Return one step of an iteration, which may go on whatever changes between steps.
 
         Args:
-            position: where the step before ended, 0 for the first.
+            position: where the previous step ended, 0 for the first.
             count: about how many members.
 
         Returns:
-            Where this step ended, 0 for the end; members.
+            Where this step ended, 0 at the end; members.
         """
         if self._members is not None:
             return 0, list(self._members)
@@ -141,10 +141,10 @@ class Set(Value):
         return end, [member for member, _ in found]
 
     def draw(self, count: int) -> list[bytes]:
-        """Return so many different members at random, or all if there are not more.
+        """Return different random members.
 
         Args:
-            count: how many.
+            count: how many; all if there are no more.
         """
         if self._members is not None:
             members = list(self._members)

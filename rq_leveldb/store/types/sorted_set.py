@@ -1,11 +1,11 @@
-"""Sorted sets: each member's score, and the entries in their order.
+"""Sorted sets: the score of each member, and the entries in order.
 
-An entry is a score and a member as bytes that sort as Redis sorts them. LevelDB walks the remains of removed entries,
-and what pops from the low end (scheduled jobs, registries by expiry) leaves nothing but remains there. So every scan
-begins no lower than `floor`, which is kept with the meta record and rises when the lowest entry goes; and a scan that
-would end before the lowest entry never begins. The high end has the same bound in memory only.
+An entry is a score and a member, as bytes that sort as in Redis. LevelDB walks over the tombstones of removed entries,
+and popping from the low end (scheduled jobs, registries by expiry) leaves only tombstones there. So every scan starts
+no lower than `floor`, which is stored in the meta record and rises when the lowest entry is removed. A scan that would
+end before the lowest entry never starts. The high end has the same bound, in memory only.
 
-A rank is found by walking from the nearer end: O(n), where Redis has O(log n).
+A rank is found by walking from the nearer end: O(n), where Redis needs O(log n).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Bounds = tuple[bytes, 'bytes | None']
 EVERYTHING: Bounds = (b'', None)
 
 MemberBound = tuple[bytes, bool]
-"""A member, and whether it is itself outside."""
+"""A member, and whether it is itself excluded."""
 
 _MAX_IN_MEMORY = 1000
-"""How many entries are held in memory: to be turned round where the other end is nearer, to be drawn from."""
+"""Number of entries that may be held in memory, to reverse a scan from the nearer end or to draw at random."""
 
 
 def score_bounds(low: float, low_exclusive: bool, high: float, high_exclusive: bool) -> Bounds:
-    """Return what holds the entries whose score lies in a range."""
+    """Return the bounds of the entries whose score lies in a range."""
     start = score_bytes(low)
     stop = score_bytes(high)
     return encoding.after(start) if low_exclusive else start, stop if high_exclusive else encoding.after(stop)
@@ -59,7 +59,7 @@ class SortedSet(Value):
         """Return the sorted set that a meta record describes.
 
         Raises:
-            DamagedRecord: the record says what cannot be.
+            DamagedRecord: the record is invalid.
         """
         encoding.check_large(record)
         version, count, floor = encoding.read_sorted_set_body(record)
@@ -89,7 +89,7 @@ class SortedSet(Value):
     # -- by member
 
     def score(self, member: bytes) -> float | None:
-        """Return a member's score, None if there is no such member."""
+        """Return a member's score, or None if there is no such member."""
         stored = self.overlay.get(encoding.sorted_set_member(self.version, member))
         return None if stored is None else read_score(stored)
 
@@ -97,7 +97,7 @@ class SortedSet(Value):
         return self.overlay.get(encoding.sorted_set_member(self.version, member)) is not None
 
     def set(self, member: bytes, score: float) -> bool | None:
-        """Return whether the member is new; None if nothing changed."""
+        """Set a member's score; return whether the member is new, or None if nothing changed."""
         version, overlay = self.version, self.overlay
         member_key = encoding.sorted_set_member(version, member)
         new = score_bytes(score)
@@ -127,7 +127,7 @@ class SortedSet(Value):
         return old is None
 
     def delete(self, member: bytes) -> bool:
-        """Return whether there was such a member."""
+        """Remove a member; return whether it existed."""
         version = self.version
         key = encoding.sorted_set_member(version, member)
         score = self.overlay.get(key)
@@ -148,7 +148,7 @@ class SortedSet(Value):
             self._ceiling_is_entry = False
 
     def clear(self) -> None:
-        """Remove all members at once, whatever their number; a sweeper removes the records."""
+        """Remove all members at once, whatever their number; the sweeper removes the records."""
         if self._count:
             self.overlay.abandon(self.version)
             self.version = self.overlay.new_version()
@@ -176,14 +176,14 @@ class SortedSet(Value):
         prefix = encoding.sorted_set_entries(self.version)
         size = len(prefix)
         records = self.overlay.scan(prefix + start, encoding.after(prefix) if stop is None else prefix + stop, reverse)
-        # Counted, so that no step is taken behind the last one, where the remains of others may lie.
+        # Counted, so that no step goes past the last one, where tombstones of others may lie.
         found = (key[size:] for key, _ in islice(records, self._count))
         if to_highest if reverse else from_lowest:
             return self._remember_end(found, reverse)
         return found
 
     def _remember_end(self, found: Iterator[bytes], reverse: bool) -> Iterator[bytes]:
-        """Let what the first step of a scan had to walk over be walked over once only."""
+        """Remember where a scan found its first entry, so that the next scan need not walk there again."""
         if self._ceiling_is_entry if reverse else self._floor_is_entry:
             return found
         first = next(found, None)
@@ -216,7 +216,7 @@ class SortedSet(Value):
         return start <= self._lowest() and (stop is None or stop > self._highest())
 
     def pop(self, highest: bool, count: int = 1) -> list[bytes]:
-        """Return the entries that were removed, from the end on."""
+        """Remove and return entries from one end, the outermost first."""
         found = list(islice(self.entries(reverse=highest), count))
         if found:
             self.remove(found)
@@ -230,7 +230,7 @@ class SortedSet(Value):
         """Remove entries.
 
         Args:
-            entries: which must be there.
+            entries: entries that exist.
         """
         version, overlay = self.version, self.overlay
         prefix = encoding.sorted_set_entries(version)
@@ -245,7 +245,7 @@ class SortedSet(Value):
                 self._ceiling_is_entry = False
 
     def remove_range(self, bounds: Bounds) -> int:
-        """Return how many entries were removed."""
+        """Remove the entries within the bounds; return how many there were."""
         if not self._count:
             return 0
         if self._count > 1 and self._holds_all(bounds):
@@ -264,25 +264,25 @@ class SortedSet(Value):
 
         Args:
             start: rank of the first.
-            stop: rank behind the last.
+            stop: rank after the last.
             reverse: whether ranks are counted from the high end.
         """
         if start >= stop:
             return iter(())
         if stop <= self._count - start or stop - start > _MAX_IN_MEMORY:
             return islice(self.entries(reverse=reverse), start, stop)
-        # The other end is nearer, but the order wanted is this one.
+        # The other end is nearer, so the order has to be reversed.
         found = list(islice(self.entries(reverse=not reverse), self._count - stop, self._count - start))
         found.reverse()
         return iter(found)
 
     def rank(self, member: bytes, reverse: bool = False) -> int | None:
-        """Return how many entries come before the member's, None if it is not there."""
+        """Return how many entries precede the member's, or None if it does not exist."""
         score = self.overlay.get(encoding.sorted_set_member(self.version, member))
         if score is None:
             return None
         entry = score + member
-        # From both ends at once, so that the nearer one decides what it costs.
+        # From both ends at once, so that the nearer one determines the cost.
         for rank, (low, high) in enumerate(zip(self.entries(), self.entries(reverse=True), strict=False)):
             if low == entry:
                 return self._count - 1 - rank if reverse else rank
@@ -291,15 +291,15 @@ class SortedSet(Value):
         raise encoding.DamagedRecord('one of its entries is missing')
 
     def count(self, bounds: Bounds) -> int:
-        """Return how many entries lie within the bounds; O(n) unless it is all or none."""
+        """Return how many entries lie within the bounds; O(n), unless it is all or none."""
         if self._count and self._holds_all(bounds):
             return self._count
         return sum(1 for _ in self.entries(bounds))
 
     def lexical(self, low: MemberBound | None, high: MemberBound | None, reverse: bool = False) -> Iterator[bytes]:
-        """Return entries by member, which makes sense where all scores are equal.
+        """Return entries by member, which is meaningful only if all scores are equal.
 
-        Where they are not, what lies between the first entry that is not below and the first that is above.
+        If they are not, return those from the first entry that is not below to the first that is above.
 
         Args:
             low: None for no bound.
@@ -314,7 +314,7 @@ class SortedSet(Value):
         highest = self._highest()
         if highest[:SCORE_SIZE] == score:
             return self.entries((start, stop), reverse)
-        # As Redis does, so that what makes no sense is at least the same.
+        # As in Redis, so that even a meaningless result is the same.
         after_low = _above(low)
         before_high = _below(high)
         if not after_low(highest) or not before_high(self._lowest()) or stop <= start:
@@ -326,23 +326,23 @@ class SortedSet(Value):
     # -- without order
 
     def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, float]]]:
-        """One step through the set, whatever changes between the steps.
+        """Return one step of an iteration, which may go on whatever changes between steps.
 
         Args:
-            position: where the step before ended, 0 for the first.
+            position: where the previous step ended, 0 for the first.
             count: about how many members.
 
         Returns:
-            Where this step ended, 0 for the end; members and scores.
+            Where this step ended, 0 at the end; members and scores.
         """
         end, found = scattered.page(self.overlay, encoding.sorted_set_members(self.version), position, count)
         return end, [(member, read_score(score)) for member, score in found]
 
     def draw(self, count: int) -> list[tuple[bytes, float]]:
-        """Return so many different members at random with their scores, or all if there are not more.
+        """Return different random members with their scores.
 
         Args:
-            count: how many.
+            count: how many; all if there are no more.
         """
         if self._count <= _MAX_IN_MEMORY:
             entries = list(self.entries())

@@ -1,7 +1,7 @@
-"""Streams. A small one, as the results of an RQ job are, lives in its meta record; a large one has a record per entry.
+"""Streams. A small one, such as an RQ job's results, is stored in its meta record; a large one has a record per entry.
 
-A stream turns large when it outgrows the limits below or gets a consumer group, and never turns back. An empty stream
-is still a stream: its last id must not be given out again.
+A stream becomes large when it exceeds the limits below or gets a consumer group, and never becomes small again. An
+empty stream is still a value: its last id must not be reused.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MAX_NUMBER = (1 << 64) - 1
 MAX_ID: StreamId = (MAX_NUMBER, MAX_NUMBER)
 
 Entry = tuple[StreamId, list[bytes]]
-"""Its id, and its fields and values in turn."""
+"""An entry's id, and its fields and values alternating."""
 
 
 def next_id(id_: StreamId) -> StreamId | None:
-    """Return the least greater id, None behind the last."""
+    """Return the next greater id, or None after the last."""
     ms, seq = id_
     if seq < MAX_NUMBER:
         return ms, seq + 1
@@ -38,7 +38,7 @@ def next_id(id_: StreamId) -> StreamId | None:
 
 
 def previous_id(id_: StreamId) -> StreamId | None:
-    """Return the greatest smaller id, None before the first."""
+    """Return the next smaller id, or None before the first."""
     ms, seq = id_
     if seq > 0:
         return ms, seq - 1
@@ -46,7 +46,7 @@ def previous_id(id_: StreamId) -> StreamId | None:
 
 
 def _up_to(end: bytes, records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    """Return the records, without a step behind the one with this key, where another value's tombstones may lie."""
+    """Yield records up to this key and never step past it, where tombstones of another value may lie."""
     for record in records:
         yield record
         if record[0] == end:
@@ -59,7 +59,7 @@ class Stream(Value):
     Attributes:
         last: the greatest id that was ever added, or set.
         added: how many entries were ever added.
-        deleted: the greatest id that was deleted other than by trimming.
+        deleted: the greatest id that was deleted, not counting trimming.
     """
 
     __slots__ = ('_bytes', '_count', '_entries', '_floor', 'added', 'deleted', 'last')
@@ -73,7 +73,7 @@ class Stream(Value):
         self._count = 0
         self._entries: list[tuple[bytes, bytes]] | None = []  # of a small stream
         self._bytes = 0  # of a small stream
-        # Trimming leaves tombstones behind it, which no seek from the stream's beginning should have to walk.
+        # Trimming leaves tombstones that a seek from the stream's beginning should not have to walk over.
         self._floor: StreamId = MIN_ID
 
     @classmethod
@@ -81,7 +81,7 @@ class Stream(Value):
         """Return the stream that a meta record describes.
 
         Raises:
-            DamagedRecord: the record says what cannot be.
+            DamagedRecord: the record is invalid.
         """
         body = encoding.read_stream_body(record)
         encoding.check_number(body.added)
@@ -118,7 +118,7 @@ class Stream(Value):
         return False
 
     def has_members(self) -> bool:
-        """Return whether the stream is large: its entries and groups are outside of the meta record."""
+        """Return whether the stream is large: its entries and groups are outside the meta record."""
         return self._entries is None
 
     def encoding_name(self, layout: Layout) -> bytes:
@@ -135,7 +135,7 @@ class Stream(Value):
 
         Args:
             id_: greater than `last`.
-            parts: fields and values in turn.
+            parts: fields and values alternating.
         """
         self._put(encoding.stream_id(*id_), encoding.strings_body(parts))
         if self._count == 0:
@@ -145,7 +145,7 @@ class Stream(Value):
         self.last = id_
 
     def get(self, id_: StreamId) -> list[bytes] | None:
-        """Return fields and values in turn."""
+        """Return an entry's fields and values alternating, or None if it does not exist."""
         key = encoding.stream_id(*id_)
         if self._entries is not None:
             index = bisect_left(self._entries, (key,))
@@ -156,7 +156,7 @@ class Stream(Value):
         return None if data is None else encoding.read_strings_body(data)
 
     def delete(self, id_: StreamId) -> bool:
-        """Return whether there was such an entry."""
+        """Delete an entry; return whether it existed."""
         if not self._remove(encoding.stream_id(*id_)):
             return False
         self.deleted = max(self.deleted, id_)
@@ -176,17 +176,17 @@ class Stream(Value):
         return (encoding.read_stream_id(key) for key, _ in self._records(start, stop, reverse))
 
     def first_id(self) -> StreamId | None:
-        """Return the least id, None if there are no entries."""
+        """Return the smallest id, or None if there are no entries."""
         if self._count == 0:
             return None
         return next(self.ids(), None)
 
     def last_entry(self) -> Entry | None:
-        """Return the entry with the greatest id, None if there are no entries."""
+        """Return the entry with the greatest id, or None if there are no entries."""
         return next(self.range(MIN_ID, MAX_ID, reverse=True), None)
 
     def trim_to_length(self, length: int, limit: int) -> int:
-        """Remove the oldest entries but `length`.
+        """Remove the oldest entries until `length` are left.
 
         Args:
             length: how many entries stay.
@@ -201,7 +201,7 @@ class Stream(Value):
         return self._trim(excess, None)
 
     def trim_to_id(self, id_: StreamId, limit: int) -> int:
-        """Remove the entries with smaller ids; parameters and result as above."""
+        """Remove the entries with smaller ids; see :meth:`trim_to_length`."""
         return self._trim(min(self._count, limit) if limit else self._count, id_)
 
     def _trim(self, count: int, below: StreamId | None) -> int:
@@ -237,7 +237,7 @@ class Stream(Value):
         last = encoding.stream_id(*stop)
         entries = self._entries
         if entries is not None:
-            # (key,) sorts before, (last + b'\0',) behind the entry with that key.
+            # (key,) sorts before the entry with that key, (last + b'\0',) after it.
             part = entries[bisect_left(entries, (first,)) : bisect_right(entries, (last + b'\x00',))]
             return reversed(part) if reverse else iter(part)
         prefix = encoding.stream_entries(self.version)
@@ -292,7 +292,7 @@ class Stream(Value):
     # -- consumer groups
 
     def group(self, name: bytes) -> Group | None:
-        """Return a consumer group by its name, None if there is none."""
+        """Return a consumer group by its name, or None if there is none."""
         if self._entries is not None:
             return None
         return Group.load(self.overlay, self.version, name)
@@ -304,20 +304,20 @@ class Stream(Value):
         return Group.load_all(self.overlay, self.version)
 
     def create_group(self, name: bytes, last: StreamId, read: int | None) -> Group:
-        """Make a consumer group.
+        """Create a consumer group.
 
         Args:
-            name: of a group that does not exist.
+            name: a name that no group has yet.
             last: the id up to which nothing will be delivered.
-            read: how many entries have been delivered, None if that is not known.
+            read: how many entries have been delivered, None if unknown.
         """
         self._enlarge()
         return Group.create(self.overlay, self.version, name, last, read)
 
-    # -- what is known about how far a reader has come (as Redis estimates a group's lag)
+    # -- a reader's progress (as Redis estimates a group's lag)
 
     def has_deletions_after(self, id_: StreamId) -> bool:
-        """Return whether an entry behind `id_` may have been deleted out of the middle."""
+        """Return whether an entry after `id_` may have been deleted from the middle."""
         if self._count == 0 or self.deleted == MIN_ID:
             return False
         first = self.first_id()
@@ -326,7 +326,7 @@ class Stream(Value):
         return id_ <= self.deleted
 
     def added_up_to(self, id_: StreamId) -> int | None:
-        """Return how many entries were ever added up to `id_`, None if nobody knows any more."""
+        """Return how many entries were ever added up to `id_`, or None if that can no longer be known."""
         if self.added == 0:
             return 0
         if self._count == 0 and id_ <= self.last:

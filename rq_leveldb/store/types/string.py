@@ -1,4 +1,4 @@
-"""Strings: the bytes stand in the meta record."""
+"""Strings, whose bytes are stored in the meta record."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class String(Value):
 
     Args:
         overlay: as for every value.
-        version: of no use to a string.
-        data: its bytes.
+        version: not used by strings.
+        data: the bytes.
     """
 
     __slots__ = ('data',)

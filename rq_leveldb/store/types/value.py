@@ -1,8 +1,8 @@
-"""What every type has in common: the value of a key, as an object that is written back when it changed.
+"""The base of all types: the value of a key, as an object that is written back when it changed.
 
-A value is loaded from its meta record, changed in memory, marked as changed by whoever changed it
+A value is loaded from its meta record, changed in memory, marked as changed by the caller
 (:meth:`rq_leveldb.store.keyspace.Keyspace.changed`), and encoded once when the transaction commits, however often it
-changed in between. Members that do not live in the meta record go through the overlay at once.
+changed. Members outside the meta record are written to the overlay at once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ class Value:
     """The value of a key.
 
     Args:
-        overlay: where members are read from and written to.
-        version: the incarnation that the members live under; 0 for a value without members.
+        overlay: where members are read and written.
+        version: the incarnation that the members are stored under; 0 for a value without members.
     """
 
     __slots__ = ('expire', 'indexed', 'meta_key', 'overlay', 'version')
 
     type_name: str = 'none'
-    """As TYPE answers."""
+    """The type's name, as TYPE answers."""
 
     def __init__(self, overlay: Overlay, version: int) -> None:
         self.overlay = overlay
@@ -32,11 +32,11 @@ class Value:
         self.indexed = 0  # Unix time in ms of the entry in the expiry index, 0: none
 
     def is_empty(self) -> bool:
-        """An empty value is no value: its key goes away when it is marked as changed."""
+        """Return whether the value is empty; its key is then removed when it is marked as changed."""
         raise NotImplementedError
 
     def has_members(self) -> bool:
-        """Whether records are left under the value's version, which a sweeper has to remove when the key goes."""
+        """Return whether records exist under the value's version, for the sweeper to remove with the key."""
         return self.version != 0 and not self.is_empty()
 
     def record(self) -> bytes:
@@ -44,5 +44,5 @@ class Value:
         raise NotImplementedError
 
     def encoding_name(self, layout: Layout) -> bytes:
-        """As OBJECT ENCODING answers: what a Redis with these settings would give a value made as it is."""
+        """Return the answer of OBJECT ENCODING: that of a Redis with these settings for such a value."""
         raise NotImplementedError
