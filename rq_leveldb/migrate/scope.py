@@ -131,32 +131,31 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[Key]]:
         again, self.again = self.again, []
-        known: list[Key] = []
-        unknown: list[bytes] = []
-        for name in chain(again, self._names):
-            kind = None if name in self._unguessed else guess(name)
-            if kind is not None and name not in self._large:
-                known.append(Key(name, kind, False))
-            else:
-                unknown.append(name)
-            if len(unknown) >= _PROBED:
-                for key in self._asked(unknown):
-                    if key.large:
-                        yield [key]
-                    else:
-                        known.append(key)
-                unknown = []
-            while len(known) >= self._count:
-                taken, known = known[: self._count], known[self._count :]
-                yield _distinct(taken)
-        for key in self._asked(unknown):
+        small: list[Key] = []
+        for key in self._keys(chain(again, self._names)):
             if key.large:
                 yield [key]
-            else:
-                known.append(key)
-        while known:
-            taken, known = known[: self._count], known[self._count :]
+                continue
+            small.append(key)
+            while len(small) >= self._count:
+                taken, small = small[: self._count], small[self._count :]
+                yield _distinct(taken)
+        while small:
+            taken, small = small[: self._count], small[self._count :]
             yield _distinct(taken)
+
+    def _keys(self, names: Iterable[bytes]) -> Iterator[Key]:
+        unknown: list[bytes] = []
+        for name in names:
+            kind = None if name in self._unguessed or name in self._large else guess(name)
+            if kind is not None:
+                yield Key(name, kind, False)
+                continue
+            unknown.append(name)
+            if len(unknown) >= _PROBED:
+                yield from self._asked(unknown)
+                unknown = []
+        yield from self._asked(unknown)
 
     def _asked(self, names: list[bytes]) -> Iterator[Key]:
         commands = chain.from_iterable(((b'TYPE', name), (b'MEMORY', b'USAGE', name)) for name in names)

@@ -6,7 +6,7 @@ So when much was removed and there is little to do, the whole database is merged
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Statistics
@@ -34,6 +34,7 @@ class Compaction:
         self._loop = loop
         self._statistics = statistics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='compaction')
+        self._thread.submit(int)  # starts the thread before memory or threads run out, as for a sync
         self._timer: asyncio.TimerHandle | None = None
         self._commits = 0
         self._removed = 0  # before the current pass began, 0 if there is none
@@ -56,23 +57,19 @@ class Compaction:
         commits = self._statistics.commits
         quiet = commits - self._commits <= QUIET
         self._commits = commits
-        if not quiet or not self._engine.is_open:
-            self.start()
-        elif self._errors != self._statistics.write_errors:
-            # It may have hit an unreadable or unwritable file, and would hit it again.
-            self._errors = self._statistics.write_errors
-            self._end()
-            self.start()
-        elif self._removed or self._is_worth_it():
-            try:
-                slice_ = self._thread.submit(self._engine.compact, self._position)
-            except RuntimeError:
-                # No thread can be started now, for example for lack of memory.
-                self.start()
-            else:
-                slice_.add_done_callback(self._tell)
+        if quiet and self._engine.is_open and not self._failed() and (self._removed or self._is_worth_it()):
+            slice_ = self._loop.run_in_executor(self._thread, self._engine.compact, self._position)
+            slice_.add_done_callback(self._compacted)
         else:
             self.start()
+
+    def _failed(self) -> bool:
+        if self._errors == self._statistics.write_errors:
+            return False
+        # It may have hit an unreadable or unwritable file, and would hit it again.
+        self._errors = self._statistics.write_errors
+        self._end()
+        return True
 
     def _is_worth_it(self) -> bool:
         removed = self._engine.removed
@@ -81,11 +78,7 @@ class Compaction:
         self._removed = removed
         return True
 
-    def _tell(self, slice_: Future[bytes | None]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._compacted, slice_)
-
-    def _compacted(self, slice_: Future[bytes | None]) -> None:
+    def _compacted(self, slice_: asyncio.Future[bytes | None]) -> None:
         position = slice_.result()
         if position is None:
             self._end()
