@@ -238,6 +238,13 @@ def _open(directory: DataDirectory, path: Path, flags: int) -> int:
         ) from error
 
 
+def _is_another(identity: process.Identity) -> bool:
+    try:
+        return process.identify(identity.pid) != identity
+    except ProcessLookupError:
+        return False
+
+
 def _ends(identity: process.Identity, seconds: float) -> bool:
     """Wait until a process ends; return whether it did."""
     try:
@@ -250,7 +257,8 @@ def _ends(identity: process.Identity, seconds: float) -> bool:
             time.sleep(0.01)
     else:
         try:
-            if process.is_alive(identity):
+            # A thread of one that has ended may still hold its sockets; the descriptor tells when the last thread is gone.
+            if not _is_another(identity):
                 select.select([descriptor], [], [], seconds)
         finally:
             os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 
 from rq_leveldb import Redis, process
@@ -15,12 +14,8 @@ def pid_of(client: Redis) -> int:
 
 
 def kill(client: Redis) -> None:
-    """Kill the store of a client, and wait until it has ended, with all its threads: one may hold sockets till then."""
+    """Kill the store of a client, and wait until it has ended."""
     pid = pid_of(client)
     identity = process.identify(pid)
-    descriptor = process.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    if descriptor is not None:
-        assert select.select([descriptor], [], [], 10)[0], 'the store has not ended'
-        os.close(descriptor)
     assert autostart._ends(identity, 10)
