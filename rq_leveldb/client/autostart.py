@@ -257,7 +257,7 @@ def _ends(identity: process.Identity, seconds: float) -> bool:
             time.sleep(0.01)
     else:
         try:
-            # A thread of one that has ended may still hold its sockets; the descriptor tells when the last thread is gone.
+            # A thread of one that has ended may still hold its sockets; the descriptor waits for the last.
             if not _is_another(identity):
                 select.select([descriptor], [], [], seconds)
         finally:
