@@ -37,6 +37,8 @@ _PHASE_NOTES = 1500
 _PHASE_SECONDS = 2.5
 _SYNC_TIMES = (0.0, 0.0, 0.001, 0.005, 0.03)
 _SLOW_SYNC_TIMES = (0.005, 0.03)
+_SLOW_TABLE_TIME = 0.3
+"""Until a table is synced, LevelDB syncs no directory: long enough for clients to be told what is in the new log."""
 _LOG_SWITCHES = 60 << 20
 """Bytes of a record after which LevelDB has turned to another log some three times."""
 _IDLE = 2.0
@@ -283,11 +285,13 @@ class Load:
     def _write_much(self, clients: Sequence[Client]) -> None:
         """Let clients write on a slow disk until LevelDB has turned to other logs."""
         self.hurry = True
+        self._recorder.tables_take(_SLOW_TABLE_TIME)
         deadline = time.monotonic() + PATIENCE
         while self._recorder.path.stat().st_size < _LOG_SWITCHES:
             assert time.monotonic() < deadline, 'too little is written'
             self._wait(clients, _SLOW_SYNC_TIMES)
         self.hurry = False
+        self._recorder.tables_take(0.0)
 
     def _wait(self, clients: Sequence[Client], sync_times: Sequence[float]) -> None:
         assert self._process is not None

@@ -43,6 +43,7 @@ struct note {
 /* Shared with the test: see `Control` in recorder.py. */
 static volatile struct {
     long long count, kill_at, sync_time; /* notes so far; the note to be killed at; microseconds */
+    long long table_time;                /* microseconds, besides, for a table of LevelDB */
     long long calls, fail_at, fail_for, error; /* calls so far that may fail; the first that does, how many, errno */
 } *control;
 
@@ -410,7 +411,8 @@ static int synced(int descriptor, long call)
     sigset_t before = enter(&dying);
     put(SYNC_BEGUN, thread, inode, path, path_size, 0, 0, 0);
     leave(&before, dying);
-    long long wait = control->sync_time;
+    int is_table = path_size > 4 && !memcmp(path + path_size - 4, ".ldb", 4);
+    long long wait = control->sync_time + (is_table ? control->table_time : 0);
     struct timespec time = {wait / 1000000, wait % 1000000 * 1000};
     if (wait)
         syscall(SYS_nanosleep, &time, 0);

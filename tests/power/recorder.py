@@ -25,7 +25,7 @@ _NOTE = struct.Struct('=IIqQqQ')
 
 
 _NUMBER = struct.Struct('=q')
-_COUNT, _KILL_AT, _SYNC_TIME, _CALLS, _FAIL_AT, _FAIL_FOR, _ERROR = range(7)
+_COUNT, _KILL_AT, _SYNC_TIME, _TABLE_TIME, _CALLS, _FAIL_AT, _FAIL_FOR, _ERROR = range(8)
 """What stands on the control page, in the order of recorder.c."""
 
 
@@ -125,6 +125,10 @@ class Recorder:
     def sync_takes(self, seconds: float) -> None:
         """Let every sync take that long from now on."""
         self._set(_SYNC_TIME, int(seconds * 1e6))
+
+    def tables_take(self, seconds: float) -> None:
+        """Let every sync of a table, which has megabytes to bring to the disk, take so much longer from now on."""
+        self._set(_TABLE_TIME, int(seconds * 1e6))
 
     def fail_after(self, calls: int, number: int, error: int) -> None:
         """Let calls fail that write, sync or name something, or open it.
