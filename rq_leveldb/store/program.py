@@ -175,7 +175,8 @@ async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
         raise errors.StoreError(
             str(settings.directory.path),
             title=f'{LOST} ({server.refusals.lost})',
-            advice='The next command starts a store on what is there now. Stop a store before its directory is moved.',
+            advice='The next command starts a store in the directory that is there now. Stop the store before you move '
+            'its directory.',
         )
     logger.info('store stopped')
     return 0

@@ -289,7 +289,7 @@ class RecordCheck:
         if members is None:
             if type_code == encoding.TYPE_STREAM and not count:
                 return self._said_by(record), 0
-            return f'none of its {count} members is there', count
+            return f'all of its {count} members are missing', count
         if members.owner:
             return 'it shares its members with another key', count
         members.owner = key
@@ -303,18 +303,18 @@ class RecordCheck:
         if problem:
             return problem, count
         if members.count != count:
-            return f'{members.count} of its {count} members are there', count
+            return f'it has {members.count} members, but its header says {count}', count
         if type_code == encoding.TYPE_LIST:
             return self._list(record, members), count
         if type_code == encoding.TYPE_SORTED_SET:
             floor = encoding.read_sorted_set_body(record)[2]
-            return ('its lowest member is lower than it says' if floor > members.low else ''), count
+            return ('its lowest member is below its recorded minimum' if floor > members.low else ''), count
         if type_code == encoding.TYPE_STREAM:
             body = encoding.read_stream_body(record)
             if count and not (
                 encoding.stream_id(*body.floor) <= members.low and members.high <= encoding.stream_id(*body.last)
             ):
-                return 'its entries are not between the ids that it says', count
+                return 'its entries are outside its recorded range of ids', count
         return '', count
 
     def _said_by(self, record: bytes) -> str:
@@ -331,11 +331,11 @@ class RecordCheck:
         version, head, tail, count = encoding.read_list_body(record)
         low, high = encoding.read_u64(members.low), encoding.read_u64(members.high)
         if not head <= low <= high < tail:
-            return 'its elements are not between the ends that it says'
+            return 'its elements are outside its recorded ends'
         if tail - head == count:
-            return 'it has records of holes and no holes' if members.others else ''
+            return 'it has hole records but no holes' if members.others else ''
         if members.holes != tail - head - count:
-            return 'its holes are not where it says'
+            return 'its holes do not match their records'
         overlay = Overlay(self._engine)
         before = head - 1
         number = 0
@@ -347,15 +347,15 @@ class RecordCheck:
                     position != before + 1
                     and holes.before(overlay, version, head, position) != position - head - number
                 ):
-                    return 'its holes are not where it says'
+                    return 'its holes do not match their records'
                 before = position
                 number += 1
             if holes.before(overlay, version, head, tail) != tail - head - count:
-                return 'its holes are not where it says'
+                return 'its holes do not match their records'
             if holes.select(overlay, version, head, count - 1) != high:
-                return 'its holes are not where it says'
+                return 'its holes do not match their records'
         except _UNREADABLE:
-            return 'its holes are not where it says'
+            return 'its holes do not match their records'
         return ''
 
     # -- what is left
@@ -421,11 +421,11 @@ def _small(record: bytes, type_code: int) -> str:
         if len(parts) % 2 or any(len(one) != encoding.STREAM_ID_SIZE for one in ids):
             raise ValueError('entries without ids')
         if ids != sorted(set(ids)) or len(ids) != body.count or (ids and ids[-1] > encoding.stream_id(*body.last)):
-            raise ValueError('its entries are not what it says')
+            raise ValueError('its entries do not match its header')
         return ''
     names = parts if type_code == encoding.TYPE_SMALL_SET else parts[::2]
     if not parts or (type_code == encoding.TYPE_SMALL_HASH and len(parts) % 2) or len(set(names)) != len(names):
-        raise ValueError('its members are not what it says')
+        raise ValueError('its members do not match its header')
     return ''
 
 

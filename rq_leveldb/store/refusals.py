@@ -108,11 +108,12 @@ class Refusals:
         """Return the error for clients while writes are refused."""
         if self.lost:
             return ReplyError(
-                f'MISCONF {LOST} ({self.lost}): nothing of this command was done; repeat it on what is there now'
+                f'MISCONF {LOST} ({self.lost}). The command was not executed. Run it again to use the directory that '
+                'is there now'
             )
         return ReplyError(
-            f'MISCONF the store cannot write to {self._settings.directory.path} ({self.reason}); nothing of this '
-            'command was done. Make room on the disk or repair the directory: the store goes on by itself then'
+            f'MISCONF the store cannot write to {self._settings.directory.path} ({self.reason}). The command '
+            'was not executed. Free disk space or repair the directory; the store then continues by itself'
         )
 
     def reopen(self) -> bool:
@@ -170,8 +171,8 @@ class Refusals:
             self._low_space = f'only {free >> 20} MiB are free' if free < floor else ''
         if self._low_space:
             return ReplyError(
-                f'MISCONF the disk of {self._settings.directory.path} is almost full ({self._low_space}): commands '
-                'that add data are refused until there is room'
+                f'MISCONF the disk of {self._settings.directory.path} is almost full ({self._low_space}). '
+                'Commands that add data are refused until space is free'
             )
         return None
 
@@ -179,8 +180,8 @@ class Refusals:
         if self.lost_its_place():
             return self.error()
         return ReplyError(
-            f'MISCONF the directory {self._settings.directory.path} cannot be looked at ({error.strerror}): commands '
-            'that add data are refused until it can'
+            f'MISCONF cannot read the directory {self._settings.directory.path} ({error.strerror}). '
+            'Commands that add data are refused until it is readable'
         )
 
     def trouble(self) -> str:

@@ -148,7 +148,7 @@ class Server:
             if not self._full:
                 self._full = True
                 logger.warning(
-                    'refused a client: %d are connected, and the limit of open files leaves room for %d',
+                    'refused a client: %d clients are connected, and the limit of open files allows %d',
                     len(self._clients),
                     most_clients(),
                 )
@@ -298,7 +298,7 @@ class Server:
                 logger.error('no client can connect: %s', error)
         else:
             self._unreachable = ''
-            logger.warning('the socket was removed or replaced: the store listens at a new one')
+            logger.warning('the socket was removed or replaced: the store now listens at a new one')
         self.loop.call_later(LOOK_INTERVAL, self._look_at_place)
 
     async def finish(self) -> None:

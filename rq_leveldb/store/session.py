@@ -369,7 +369,11 @@ class Session(asyncio.Protocol):
         if self._reading is Reading.ENDED:
             self._close_if_done()
         if self._ahead > MAX_QUERY:
-            logger.warning('disconnected client %d: more than %d MiB sent ahead', self.client.number, MAX_QUERY >> 20)
+            logger.warning(
+                'disconnected client %d: it sent more than %d MiB without waiting for replies',
+                self.client.number,
+                MAX_QUERY >> 20,
+            )
             self.transport.abort()
         elif self.client.blocked and self._ahead > MAX_BEHIND_WAITING:
             self.stop_reading()
