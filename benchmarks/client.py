@@ -62,7 +62,16 @@ class RQTasks:
         return Queue(name, connection=self.connection)
 
     def enqueue(self, count: int) -> dict[str, Any]:
-        queue, warm = self.queue(), self.queue('warm')
+        return self._enqueue(count, Queue)
+
+    def enqueue_ours(self, count: int) -> dict[str, Any]:
+        """The same with this package's Queue."""
+        from rq_leveldb.api import Queue
+
+        return self._enqueue(count, Queue)
+
+    def _enqueue(self, count: int, queue_class: type[Queue]) -> dict[str, Any]:
+        queue, warm = (queue_class(name, connection=self.connection) for name in ('default', 'warm'))
         for number in range(WARM_UP):
             warm.enqueue(nothing, number)
         ready()

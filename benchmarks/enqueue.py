@@ -10,7 +10,11 @@ from benchmarks.report import HUEY, OURS, TCP, UNIX, Goal, Row
 
 @dataclass(frozen=True)
 class OneByOne:
-    """Clients that call `queue.enqueue()` in a loop."""
+    """Clients that call `queue.enqueue()` in a loop.
+
+    Args:
+        with_our_queue: whether our place's clients use this package's Queue; all others use RQ's.
+    """
 
     name: str
     about: str
@@ -18,13 +22,15 @@ class OneByOne:
     clients: int
     full: int
     goals: tuple[Goal, ...]
+    with_our_queue: bool = False
 
     def run(self, bench: Bench) -> list[Row]:
         count = bench.size(self.full, self.full // 10)
 
         def measure(column: str) -> Rate:
             with bench.peer(column, self.always) as peer:
-                return bench.rate(peer, 'enqueue', self.clients, count=count)
+                task = 'enqueue_ours' if self.with_our_queue and column == OURS else 'enqueue'
+                return bench.rate(peer, task, self.clients, count=count)
 
         values = bench.alternate(self.about, [OURS, TCP, UNIX, HUEY], measure)
         return rate_rows(self.about, values, self.goals)
@@ -51,6 +57,7 @@ class Batches:
 
 SCENARIOS: list[Scenario] = [
     OneByOne('one', 'enqueue one by one, everysec', False, 1, 5_000, (Goal(at_least=1.2, against=TCP),)),
+    OneByOne('one-queue', 'enqueue one by one, our Queue', False, 1, 5_000, (Goal(at_least=1.2, against=UNIX),), True),
     OneByOne('one-always', 'enqueue one by one, fsync always', True, 1, 2_000, ()),
     OneByOne('eight-always', 'enqueue, 8 clients, fsync always', True, 8, 1_000, (Goal(at_least=1.5, against=TCP),)),
     OneByOne('eight', 'enqueue, 8 clients, everysec', False, 8, 1_000, ()),
