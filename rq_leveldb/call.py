@@ -97,5 +97,6 @@ def enqueue(
     if run_at is None:
         return queue.enqueue_job(queue.create_job(function, args, kwargs, **options), at_front=at_front)
     job = queue.create_job(function, args, kwargs, status=JobStatus.SCHEDULED, **options)
-    job.enqueue_at_front = at_front
+    if at_front:
+        job.enqueue_at_front = True
     return queue.schedule_job(job, now() + run_at if isinstance(run_at, timedelta) else run_at)

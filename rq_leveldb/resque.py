@@ -160,6 +160,9 @@ def _checked_name(job_class: Any) -> str:
                 f'{name}.{method} is called on the class, not on an instance. '
                 'Decorate it with @classmethod or @staticmethod.'
             )
-        if method.startswith('around_perform') and not inspect.isgeneratorfunction(getattr(job_class, method)):
+        hook = getattr(job_class, method)
+        if inspect.iscoroutinefunction(hook) and method != 'perform':
+            raise TypeError(f'{name}.{method} is async, and hooks are not awaited. Make it a plain method.')
+        if method.startswith('around_perform') and not inspect.isgeneratorfunction(hook):
             raise TypeError(f'{name}.{method} does not yield. A hook around the job yields where the job is to run.')
     return name

@@ -171,6 +171,7 @@ def of_the_script() -> Any:
         (plain_jobs.OfInstances, TypeError, 'plain_jobs.OfInstances.perform is called on the class'),
         (plain_jobs.Ruby, TypeError, 'plain_jobs.Ruby.around_perform is called on the class'),
         (plain_jobs.NeverYields, TypeError, 'plain_jobs.NeverYields.around_perform does not yield'),
+        (plain_jobs.NeverAwaited, TypeError, 'plain_jobs.NeverAwaited.after_perform is async'),
         (plain_jobs.Device.Part, ValueError, 'Device.Part.perform is nested in more than one class'),
         (plain_jobs.Device, TypeError, 'is not a class with a perform method'),
         (plain_jobs.Mail(), TypeError, 'is not a class with a perform method'),

@@ -126,3 +126,11 @@ class Ruby:
 
     def around_perform(self) -> Iterator[None]:
         yield
+
+
+class NeverAwaited(Mail):
+    """Has a hook that nobody would await."""
+
+    @staticmethod
+    async def after_perform() -> None:
+        """Do nothing."""
