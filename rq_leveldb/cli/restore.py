@@ -146,7 +146,7 @@ def _restore(
         obstacles = restorer.obstacles()
         for name, reason in living_workers(url).items():
             # An interrupted run has brought registrations of workers that were alive when the dump was made.
-            if not (restorer.goes_on and reason):
+            if not (restorer.is_interrupted and reason):
                 obstacles.append(
                     f'The worker {name} is registered on {mask_password(url)}: stop the workers first{reason}.'
                 )

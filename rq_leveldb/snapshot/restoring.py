@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +25,12 @@ from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
 __all__ = ['Restored', 'Restorer']
 
 _TRIES = 5
+# A store writes a string as a whole, however little is added to it: so pieces of many bytes are added at a time, and a
+# transaction adds many of them.
+_PIECE_BYTES = 4 << 20
+_TRANSACTION_BYTES = 32 << 20
 _ASKED = 500
+_DUMP = 'the dump '
 _FOREIGN = 'the place has a key of this name that is not from this dump'
 _BUSY = 'somebody changes it in the place all the time'
 
@@ -59,6 +65,7 @@ class Restorer:
 
     Attributes:
         goes_on: whether an earlier run of the same was interrupted.
+        is_interrupted: whether a restore was interrupted here, of this dump or another one.
         is_done: whether the same was done within the last ten minutes.
 
     Raises:
@@ -70,32 +77,37 @@ class Restorer:
         self._merge = merge
         self._replace = replace
         self._marker = Marker(
-            f'the dump {header.id}', 'with --merge' if merge else 'with --replace' if replace else '', 'copying'
+            f'{_DUMP}{header.id}', 'with --merge' if merge else 'with --replace' if replace else '', 'copying'
         )
         self._outcome = Restored()
         self._growing: _Growing | None = None
-        self._wire = Wire(url)
-        self._begun = Marker.read(self._wire)
-        found = self._begun
-        self.goes_on = found is not None and found.source == self._marker.source and found.phase != 'done'
+        with ExitStack() as stack:
+            self._wire = stack.enter_context(Wire(url))
+            # For what grows while its name is watched.
+            self._aside = stack.enter_context(Wire(url))
+            self._stack = stack.pop_all()
+        found = Marker.read(self._wire)
         self.is_done = found == self._marker._replace(phase='done')
+        self._begun = found if found is not None and found.phase != 'done' else None
+        self.is_interrupted = self._begun is not None and self._begun.source.startswith(_DUMP)
+        self.goes_on = self._begun is not None and self._begun._replace(phase='copying') == self._marker
 
     def __enter__(self) -> Restorer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._wire.close()
+        self._stack.close()
 
     def obstacles(self) -> list[str]:
         """Return sentences: what is in the way."""
         wire, begun = self._wire, self._begun
         found = [*too_old(wire, about(wire)), *others_at_work(wire)]
-        if self.goes_on and begun is not None:
-            if begun.options != self._marker.options:
-                said = begun.options or 'without --merge and --replace'
-                found.append(f'This was begun {said}: run it again in the same way.')
+        if self.goes_on or (self._replace and self.is_interrupted):
             return found
-        if begun is not None and begun.phase != 'done':
+        if begun is not None and begun.source == self._marker.source:
+            said = begun.options or 'without --merge and --replace'
+            found.append(f'This was begun {said}: run it again in the same way, or say --replace to begin anew.')
+        elif begun is not None:
             found.append(
                 f'The place holds a part of what was carried over from {begun.source}: finish that first, or empty the '
                 'place.'
@@ -129,6 +141,8 @@ class Restorer:
                 self._short(chunk.records)
                 done(len(chunk.records))
             elif chunk.kind == VOID:
+                if self._growing is not None:
+                    self._growing.drop('')
                 self._growing = None
             else:
                 self._long(chunk)
@@ -198,7 +212,7 @@ class Restorer:
 
     def _alone(self, one: Record) -> None:
         for _ in range(_TRIES):
-            growing = _Growing(self._wire, one, merge=self._merge)
+            growing = _Growing(self._wire, self._aside, one, merge=self._merge)
             for part in one.parts:
                 growing.add(part)
             if self._end(growing):
@@ -210,7 +224,7 @@ class Restorer:
     def _long(self, chunk: Chunk) -> None:
         (one,) = chunk.records
         if self._growing is None:
-            self._growing = _Growing(self._wire, one, merge=self._merge)
+            self._growing = _Growing(self._wire, self._aside, one, merge=self._merge)
         for part in one.parts:
             self._growing.add(part)
         if chunk.kind == LAST:
@@ -238,14 +252,18 @@ class _Growing:
     """A key that grows under another name.
 
     Args:
-        wire: where; the key stays watched to the end.
+        wire: where its name stays watched to the end.
+        aside: the same place, where it grows.
         one: the key, with or without its slices.
         merge: whether it is merged with what the place has.
     """
 
-    def __init__(self, wire: Wire, one: Record, *, merge: bool) -> None:
+    def __init__(self, wire: Wire, aside: Wire, one: Record, *, merge: bool) -> None:
         self.name, self._kind, self._expires, _ = one
         self._wire = wire
+        self._aside = aside
+        self._pieces: list[bytes] = []
+        self._queued = 0
         self._digest = Digest(self._kind, self._expires)
         self._is_merge = False
         self._start = 0
@@ -255,7 +273,7 @@ class _Growing:
             [(b'UNWATCH',), (b'WATCH', self.name), (b'TYPE', self.name), (b'PEXPIRETIME', self.name)]
         )
         (self._entry,) = record.entries(wire, [self.name])
-        wire.call(b'UNLINK', PART)
+        aside.call(b'UNLINK', PART)
         if other == b'none' or (self._entry is not None and not self._entry.merged):
             # Of this dump there is an earlier value: Redis may name a key twice while it is dumped.
             return
@@ -267,30 +285,53 @@ class _Growing:
         if not self._reason:
             self._is_merge = True
             self._start = wire.call(b'LLEN', self.name) if self._kind == b'list' else 0
-            wire.call(b'COPY', self.name, PART)
+            aside.call(b'COPY', self.name, PART)
 
     def add(self, part: Slice) -> None:
         """Take in the next slice."""
         self._digest.add(part)
         if self._reason:
             return
+        if part.kind == b'piece':
+            self._pieces += part.items
+            if sum(map(len, self._pieces)) >= _PIECE_BYTES:
+                self._append()
+            return
         commands = write_commands(PART, part)
         for start in range(0, len(commands), 100):
-            self._wire.do(commands[start : start + 100])
+            self._aside.do(commands[start : start + 100])
+
+    def _append(self) -> None:
+        if not self._queued:
+            self._aside.call(b'MULTI')
+        self._queued += sum(map(len, self._pieces))
+        self._aside.call(b'APPEND', PART, b''.join(self._pieces))
+        self._pieces = []
+        if self._queued >= _TRANSACTION_BYTES:
+            self._execute()
+
+    def _execute(self) -> None:
+        self._queued = 0
+        for reply in self._aside.call(b'EXEC'):
+            self._aside.checked(reply, 'APPEND')
 
     def end(self) -> str:
         """Give it its name; return what has become of it: a word, or why it was refused."""
         digest = self._digest.value()
+        if self._pieces:
+            self._append()
+        if self._queued:
+            self._execute()
         if _has_expired(Record(self.name, self._kind, self._expires, []), int(time.time() * 1000)):
-            return self._drop('expired')
+            return self.drop('expired')
         if self._entry is not None and self._entry.digest == short(digest):
-            return self._drop('present')
+            return self.drop('present')
         if self._is_merge or self._reason:
             there = look(self._wire, self.name)
             if there is not None and there.digest == digest:
-                return self._drop('present')
+                return self.drop('present')
         if self._reason:
-            return self._drop(self._reason)
+            return self.drop(self._reason)
         expires = merging.later(self._expires, self._until) if self._is_merge else self._expires
         lasting: Command = (b'PERSIST', self.name) if expires == NO_EXPIRY else (b'PEXPIREAT', self.name, expires)
         entry = Entry(short(digest), self._is_merge, self._start)
@@ -303,6 +344,13 @@ class _Growing:
             self._wire.checked(reply, 'RENAME')
         return 'merged' if self._is_merge else 'written'
 
-    def _drop(self, verdict: str) -> str:
+    def drop(self, verdict: str) -> str:
+        """Give it up.
+
+        Args:
+            verdict: what `end` returns.
+        """
+        if self._queued:
+            self._aside.call(b'DISCARD')
         self._wire.do([(b'UNWATCH',), (b'UNLINK', PART)])
         return verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rq_leveldb import Redis
 from rq_leveldb.store import snapshots
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.engine import Engine, ReadFailed
 from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.snapshots import Snapshots
 from tests.store.direct import Direct
@@ -158,6 +159,28 @@ def test_it_ends_when_it_is_not_used(direct: Direct) -> None:
     assert ctx.keys is direct.keys
     with pytest.raises(ReplyError, match='the snapshot is gone'):
         frozen.find(0, b'key')
+
+
+def test_what_cannot_be_read_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    path = tmp_path / 'leveldb'
+    engine = Engine(path)
+    keys = [b'key%06d' % number for number in range(3_000)]
+    engine.write({key: random.randbytes(300) for key in keys})
+    engine.compact(b'')
+    engine.close()
+    (table,) = (path for path in path.glob('*.ldb') if path.stat().st_size > 100_000)
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    engine = Engine(path)
+    view = engine.view()
+    for reverse in (False, True):
+        with pytest.raises(ReadFailed):
+            list(view.scan(b'key', b'kez', reverse))
+    with pytest.raises(ReadFailed):
+        [view.get(key) for key in keys]
+    view.close()
+    engine.close()
 
 
 def test_many_scans_of_a_view_go_on_at_once(tmp_path: Path) -> None:
