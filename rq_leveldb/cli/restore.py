@@ -74,7 +74,6 @@ def restore(file: str, url: str | None, check: bool, replace: bool, merge: bool,
         raise click.UsageError('A dump is not typed: name a file, or let it come from a pipe.')
     from rq_leveldb.snapshot import BadDump
 
-    url = url or parse(None).url
     with _opened(file) as source, Progress('keys') as shown:
         is_pipe = not stat.S_ISREG(os.fstat(source.fileno()).st_mode)
         if replace and is_pipe:
@@ -97,7 +96,9 @@ def restore(file: str, url: str | None, check: bool, replace: bool, merge: bool,
             return
         if not is_pipe:
             source.seek(0)
-        _restore(source, file, url, keys, report, shown, merge=merge, replace=replace, as_json=as_json)
+        _restore(
+            source, file, url or parse(None).url, keys, report, shown, merge=merge, replace=replace, as_json=as_json
+        )
 
 
 def _opened(file: str) -> Any:

@@ -385,7 +385,7 @@ def test_reports_for_programs(places: Places) -> None:
 
 
 def test_large_values_take_little_memory(places: Places) -> None:
-    places.old.set('rq:string', os.urandom(50_000_000))
+    places.old.set('rq:string', os.urandom(40_000_000))
     for begin in range(0, 50_000, 10_000):
         places.old.rpush('rq:list', *(f'{number:036}' for number in range(begin, begin + 10_000)))
     # From a small process: what a command's largest memory is counted from is that of who has started it.
