@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_leveldb.cli import render
+from rq_leveldb.cli.living import living_workers
+from rq_leveldb.cli.notes import described, show_notes
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
 
 if TYPE_CHECKING:
-    from rq_leveldb.migrate import Notes, Outcome, Plan
+    from rq_leveldb.migrate import Outcome, Plan
 
 __all__ = ['migrate']
 
-_SOME = 20
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
 
 _EPILOG = """\b
@@ -77,7 +78,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
         if plan.is_done and not plan.obstacles:
             _say_done(report, as_json=as_json)
             return
-        workers = {url: _living(url) for url in (source, target)}
+        workers = {url: living_workers(url) for url in (source, target)}
         for url, names in workers.items():
             plan.obstacles += (_worker_sentence(url, name, reason) for name, reason in names.items())
         queues = _queues(source)
@@ -88,7 +89,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
             'queues': queues,
             'goes_on': plan.goes_on,
             'in_the_way': plan.obstacles,
-            'conflicts': _described(plan.conflicts),
+            'conflicts': described(plan.conflicts),
             'warnings': plan.warnings,
         }
         if not as_json:
@@ -97,7 +98,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
         outcome = migration.run(plan) if plan.may_begin and not dry_run else None
     if outcome is not None:
         report['outcome'] = {
-            name: _described(getattr(outcome, name)) if isinstance(value, dict) else value
+            name: described(getattr(outcome, name)) if isinstance(value, dict) else value
             for name, value in asdict(outcome).items()
             if not name.startswith('names_')
         }
@@ -138,35 +139,6 @@ def _exists(url: str) -> bool:
     return is_redis_url(url) or parse(url).directory.check()
 
 
-def _living(url: str) -> dict[str, str]:
-    """Return the names of a place's workers that may be alive, each with what is known of it."""
-    from rq.worker import BaseWorker
-
-    from rq_leveldb.client.connection import Redis
-    from rq_leveldb.lookup import Fields, find_workers, replies
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead, subscribed
-
-    found: dict[str, str] = {}
-    with Redis.from_url(url) as connection:
-        names = find_workers(connection).names
-        if not names:
-            return found
-        keys = [f'{BaseWorker.redis_worker_namespace_prefix}{name}' for name in names]
-        pipe = connection.pipeline(transaction=False)
-        for key in keys:
-            pipe.hgetall(key)
-        listening = subscribed(connection, names)
-        for name, key, raw in zip(names, keys, replies(pipe), strict=True):
-            fields = Fields(raw, key)
-            said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
-            if name in listening:
-                found[name] = ''
-            elif raw and not is_surely_dead(connection, name, said):
-                left = connection.ttl(key)
-                found[name] = f'; if it has died, its registration ends in {render.duration(max(0, int(left)))}'
-    return found
-
-
 def _worker_sentence(url: str, name: str, reason: str) -> str:
     return f'The worker {name} is registered on {mask_password(url)}: stop the workers on both sides first{reason}.'
 
@@ -179,13 +151,6 @@ def _queues(url: str) -> dict[str, dict[str, int | None]]:
         names = find_queues(connection).names
         counts = count_jobs(connection, names)
     return {name: {state: states[state] for state in _STATES} for name, states in zip(names, counts, strict=True)}
-
-
-def _described(notes: Notes | dict[str, Any]) -> dict[str, Any]:
-    from rq_leveldb.migrate import Notes
-
-    assert isinstance(notes, Notes)
-    return {'count': notes.count, 'some': notes.some}
 
 
 def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str, target: str) -> None:
@@ -216,18 +181,7 @@ def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str
         click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
     for obstacle in plan.obstacles:
         click.echo(f'{click.style("In the way:", fg="red")} {obstacle}')
-    _show_notes('In the way', plan.conflicts)
-
-
-def _show_notes(title: str, notes: Notes) -> None:
-    if not notes.count:
-        return
-    click.echo(f'{click.style(f"{title}:", fg="red")} {notes.count:,} keys')
-    shown = list(notes.some.items())[:_SOME]
-    for name, reason in shown:
-        click.echo(f'  {name}: {reason}')
-    if notes.count > len(shown):
-        click.echo(f'  and {notes.count - len(shown):,} more (--json names up to 1,000)')
+    show_notes('In the way', plan.conflicts)
 
 
 def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) -> None:
@@ -244,9 +198,9 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         if count
     ]
     click.echo(f'Keys: {", ".join(parts) or "nothing to do"}')
-    _show_notes('Not carried over', outcome.refused)
-    _show_notes('Not equal', outcome.changing)
-    _show_notes('Left in the source', outcome.left)
+    show_notes('Not carried over', outcome.refused)
+    show_notes('Not equal', outcome.changing)
+    show_notes('Left in the source', outcome.left)
     if not outcome.complete:
         click.echo(
             f'{click.style("Not complete.", fg="red", bold=True)} Stop what writes to the two places, see to what is '

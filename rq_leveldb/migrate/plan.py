@@ -70,21 +70,16 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
     """
     plan = Plan()
     source, target = places.source_aside, places.target_aside
-    about = {wire: _info(wire) for wire in (source, target)}
-    for wire, info in about.items():
-        version = info.get('redis_version', '0')
-        if int(version.split('.')[0]) < _OLDEST:
-            plan.obstacles.append(f'{_shown(wire)} is Redis {version}; 7.0 or newer is needed.')
+    known = {wire: about(wire) for wire in (source, target)}
+    for wire, info in known.items():
+        plan.obstacles += too_old(wire, info)
     if plan.obstacles:
         return plan
-    if _identity(source, about[source]) == _identity(target, about[target]):
+    if _identity(source, known[source]) == _identity(target, known[target]):
         plan.obstacles.append('Source and target are the same place.')
         return plan
     for wire in (source, target):
-        if others := _others(wire):
-            plan.obstacles.append(
-                f'Another migration is at work on {_shown(wire)} ({others}): wait for its end, or end it.'
-            )
+        plan.obstacles += others_at_work(wire)
     begun = Marker.read(source)
     if begun is not None and begun.phase != 'done':
         plan.obstacles.append(
@@ -99,12 +94,12 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
             'The target holds RQ data already. If a migration has just ended, nothing is left to do; to merge the two, '
             'say --merge; else name an empty place.'
         )
-    if _keyspace(source, about[source]).get('subexpiry', '0') != '0':
+    if _keyspace(source, known[source]).get('subexpiry', '0') != '0':
         plan.warnings.append(
             'The source has hashes with fields that expire, which RQ does not write: when they do is not carried over.'
         )
     _count(plan, places, scope, merge=merge and holds and not plan.goes_on, done=done)
-    _look_at_memory(plan, about[target])
+    _look_at_memory(plan, known[target])
     return plan
 
 
@@ -192,6 +187,28 @@ def _look_at_memory(plan: Plan, info: dict[str, str]) -> None:
         )
 
 
+def too_old(wire: Wire, info: dict[str, str]) -> Iterator[str]:
+    """Say whether a server lacks commands that are needed.
+
+    Args:
+        wire: where.
+        info: as `about` returns it.
+    """
+    version = info.get('redis_version', '0')
+    if int(version.split('.')[0]) < _OLDEST:
+        yield f'{_shown(wire)} is Redis {version}; 7.0 or newer is needed.'
+
+
+def others_at_work(wire: Wire) -> Iterator[str]:
+    """Say whether another migration, or a dump that is restored, is at work on a place.
+
+    Args:
+        wire: where.
+    """
+    if others := _others(wire):
+        yield f'Another migration is at work on {_shown(wire)} ({others}): wait for its end, or end it.'
+
+
 def _others(wire: Wire) -> str:
     """Return the address of another migration's connection, '' if there is none or nobody may know."""
     (reply,) = wire.ask([(b'CLIENT', b'LIST')])
@@ -213,7 +230,12 @@ def announce(wire: Wire) -> None:
     wire.ask([(b'CLIENT', b'SETNAME', _NAME)])
 
 
-def _info(wire: Wire) -> dict[str, str]:
+def about(wire: Wire) -> dict[str, str]:
+    """Return what INFO says of a place.
+
+    Args:
+        wire: where.
+    """
     text = wire.call(b'INFO').decode('utf-8', 'replace')
     pairs = (line.partition(':') for line in text.splitlines() if ':' in line)
     return {name: value for name, _, value in pairs}

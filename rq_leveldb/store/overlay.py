@@ -11,6 +11,7 @@ from sortedcontainers import SortedSet
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.view import View
 
 _MISSING = b'\x00 no pending write'
 _VERSIONS_RESERVED = 1 << 20
@@ -21,12 +22,12 @@ class Overlay:
     """The pending writes of one transaction.
 
     Args:
-        engine: the database below, which `commit` writes to.
+        engine: the database below, which `commit` writes to; or a view of it, for reading.
     """
 
     __slots__ = ('_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | View) -> None:
         self.engine = engine
         self.pending: dict[bytes, bytes | None] = {}
         self.abandoned: list[int | bytes] = []
