@@ -140,6 +140,12 @@ def packed(body: bytes, count: int) -> bytes:
     return b'\x80' + struct.pack('>I', len(data)) + data
 
 
+def long_text(size: int) -> bytes:
+    """Return an element of a listpack that begins like a number."""
+    entry = b'\xf0' + struct.pack('<I', size) + b'1' * (size - 1) + b'x'
+    return entry + bytes((len(entry) >> 14, len(entry) >> 7 & 127 | 128, len(entry) & 127 | 128))
+
+
 def spread(zeros: int) -> bytes:
     """Return zeros compressed with LZF, as a string."""
     data = b'\x00\x00' + b'\xe0\xff\x00' * (zeros // 264)
@@ -183,6 +189,7 @@ BROKEN: dict[str, bytes] = {
     'no number': b'\x05\x01\x01a' + struct.pack('<d', float('nan')),
     'no number as text': b'\x03\x01\x01a\xfd',
     'text that is no score': b'\x03\x01\x01a\x01x',
+    'text of a megabyte that is no score': b'\x11' + packed(b'\x81a\x02' + long_text(1 << 20), 2),
     'odd listpack of a hash': b'\x10' + packed(b'\x81a\x02', 1),
     'odd listpack with times': b'\x17' + packed(b'\x81a\x02' * 2, 2),
     'listpack with another size': b'\x14\x0c' + b'\x0d' + LISTPACK[2:],

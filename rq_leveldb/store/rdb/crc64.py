@@ -32,7 +32,7 @@ def _table() -> tuple[int, ...]:
 _TABLE = _table()
 
 
-def crc64(data: bytes | bytearray) -> int:
+def crc64(data: bytes | bytearray | memoryview) -> int:
     """Return the checksum of some bytes."""
     crc = 0
     view = memoryview(data)

@@ -32,6 +32,6 @@ def unseal(payload: bytes) -> bytes:
     size = len(payload) - _VERSION.size - _CHECKSUM.size
     if size < 0 or _VERSION.unpack_from(payload, size)[0] > NEWEST:
         raise BadPayload
-    if _CHECKSUM.unpack_from(payload, size + _VERSION.size)[0] != crc64(payload[: size + _VERSION.size]):
+    if _CHECKSUM.unpack_from(payload, size + _VERSION.size)[0] != crc64(memoryview(payload)[: size + _VERSION.size]):
         raise BadPayload
     return payload[:size]
