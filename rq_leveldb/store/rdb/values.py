@@ -25,7 +25,6 @@ NODE_BYTES = 8192
 _STRING, _SET, _HASH, _SORTED_SET, _LIST, _STREAM = 0, 2, 4, 5, 18, 21
 """The types that are written."""
 _PLAIN, _PACKED = 1, 2
-_LONGEST_SCORE = 255
 
 
 class Members(dict[bytes, None]):
@@ -151,8 +150,7 @@ def _scored(flat: list[bytes]) -> Scores:
 
 
 def _score(text: bytes) -> float:
-    # The time that the pattern needs grows with the square of the length.
-    if len(text) > _LONGEST_SCORE or not FLOAT.fullmatch(text):
+    if not FLOAT.fullmatch(text):
         raise BadPayload
     return float(text)
 
