@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from functools import cache
+from typing import cast
 from urllib.parse import urlencode
 
 from redis.exceptions import RedisError
