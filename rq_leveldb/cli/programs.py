@@ -25,13 +25,14 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, sign
 
 @click.command(short_help="Prints the store's URL for programs that only know Redis.")
 @options.url
+@click.option('--socket', is_flag=True, help="Print only the path of the socket.")
 @options.json_output
-def url(url: str | None, as_json: bool) -> None:
+def url(url: str | None, socket: bool, as_json: bool) -> None:
     r"""Print a URL of the store for programs that only know Redis, and start the store if it is not running.
 
     \b
-        redis-cli -s "$(rq-leveldb url --json | jq -r .socket)"
-        rq-dashboard --redis-url "$(rq-leveldb url)"
+        redis-cli -s "$(rq-leveldb url --socket)"
+        rq --url "$(rq-leveldb url)" info
 
     This command ends, and the store exits after 60 seconds without a client (idle=SECONDS in the URL sets that for a
     store which this command starts; 0 means never). A program that connects only now and then may then find none. To
@@ -39,6 +40,8 @@ def url(url: str | None, as_json: bool) -> None:
     also prints after how many idle seconds the running store exits.
     """
     if url is not None and is_redis_url(url):
+        if socket:
+            raise click.UsageError('--socket is for stores, and this is the URL of a Redis server')
         report: dict[str, object] = {'url': url}
     else:
         from rq_leveldb.client.connection import Redis
@@ -49,7 +52,7 @@ def url(url: str | None, as_json: bool) -> None:
         with Redis.from_url(location.url) as client:
             idle = client.info('server').get('exit_after_idle_seconds')
         report = {'url': address, 'socket': str(location.directory.socket), 'exit_after_idle_seconds': idle}
-    click.echo(json.dumps(report, indent=2) if as_json else report['url'])
+    click.echo(json.dumps(report, indent=2) if as_json else report['socket' if socket else 'url'])
 
 
 @click.command(
@@ -63,8 +66,8 @@ def run(url: str | None, command: tuple[str, ...]) -> int:
 
     \b
         rq-leveldb run rq worker high default
-        rq-leveldb run rq-dashboard
-        rq-leveldb run sh -c 'redis-cli -u "$REDIS_URL" info'
+        rq-leveldb run rqscheduler
+        rq-leveldb run sh -c 'exec rq-dashboard --redis-url "$REDIS_URL"'
 
     The store runs for as long as the program does, and is started again when it is killed. RQ_LEVELDB_URL names it too,
     for the parts of the program that use rq_leveldb. With the URL of a real Redis server, the variables are set to it.
