@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rq import Queue
+from rq.job import Job
 
 from compat_tests.real_redis import RealRedis
 from compat_tests.tools.place import Place
@@ -32,3 +34,12 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         place = Place(f'unix://{server.socket_path}', tmp_path)
         yield place
         place.close()
+
+
+@pytest.fixture
+def jobs(store: Place) -> list[Job]:
+    """Return a finished, a failed and a queued job."""
+    queue = Queue(connection=store.client)
+    jobs = [queue.enqueue('compat_tests.tools.jobs.add', 20, 22), queue.enqueue('compat_tests.tools.jobs.fail')]
+    store.run('rq', 'worker', '--burst')
+    return [*jobs, queue.enqueue('compat_tests.tools.jobs.add', 1, 2, job_id='waiting')]

@@ -63,7 +63,7 @@ class Program:
         """Return what it has printed."""
         return self._log.read_text()
 
-    def until(self, condition: Callable[[], Any]) -> Any:
+    def until(self, condition: Callable[..., Any]) -> Any:
         """Return the first true value; an error if the program ends before."""
 
         def look() -> Any:
@@ -98,6 +98,12 @@ class Place:
         self.client.close()
         self._runner.communicate(timeout=30)
 
+    def kill_store(self) -> None:
+        """Kill the store with -9, and wait until another one answers."""
+        pid = self.client.info('server')['process_id']
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: self.client.info('server')['process_id'] != pid)
+
     def run(self, *command: str, cwd: Path = CHECKOUT, code: int = 0, **further: str) -> Any:
         """Run a program to its end and return it, with its output and errors in `stdout`.
 
@@ -121,15 +127,16 @@ class Place:
         return done
 
     @contextmanager
-    def running(self, *command: str, cwd: Path = CHECKOUT, **further: str) -> Iterator[Program]:
+    def running(self, *command: str, cwd: Path = CHECKOUT, name: str = '', **further: str) -> Iterator[Program]:
         """Run a program in the background, and end it afterwards.
 
         Args:
             command: the program and its arguments.
             cwd: its working directory.
+            name: of the file with its output; the program's if empty.
             further: environment variables.
         """
-        log = self._logs / f'{Path(command[0]).name}.log'
+        log = self._logs / f'{name or command[0]}.log'
         with log.open('ab') as output:
             program = subprocess.Popen(
                 command,
@@ -191,4 +198,3 @@ class Site:
         except OSError:
             return False
         return True
-

@@ -50,12 +50,11 @@ def redis_cli() -> str:
 
 
 def test_redis_cli(store: Place, redis_cli: str) -> None:
-    socket = store.client.connection_pool.connection_kwargs['path']
+    socket: str = store.client.connection_pool.connection_kwargs['path']
 
-    def say(*command: str, **options: str) -> str:
-        return subprocess.run(
-            [redis_cli, '-s', socket, *command], capture_output=True, text=True, check=True, timeout=60, **options
-        ).stdout
+    def say(*command: str, read: str = '') -> str:
+        arguments = [redis_cli, '-s', socket, *command]
+        return subprocess.run(arguments, input=read, capture_output=True, text=True, check=True, timeout=60).stdout
 
     assert say('SET', 'name', 'value') == 'OK\n'
     assert say('GET', 'name') == 'value\n'
@@ -63,6 +62,6 @@ def test_redis_cli(store: Place, redis_cli: str) -> None:
     assert say('-3', 'HGETALL', 'nothing') == '\n'
     assert say('--scan', '--pattern', 'na*') == 'name\n'
     assert 'rq_leveldb_version' in say('INFO', 'server')
-    assert 'errors: 0' in say('--pipe', input='SET a 1\r\nSET b 2\r\n')
+    assert 'errors: 0' in say('--pipe', read='SET a 1\r\nSET b 2\r\n')
     assert say('--no-raw', 'EVAL', "return redis.call('MGET', 'a', 'b')", '0') == '1) "1"\n2) "2"\n'
     assert 'Biggest string found' in say('--bigkeys')

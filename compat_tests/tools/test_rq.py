@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from typing import Any
 
 from rq import Queue
 from rq.job import Job
 
 from compat_tests.tools.place import Place
-from tests.until import until
 
 JOBS = 'compat_tests.tools.jobs'
 TESTED = {'cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'worker', 'worker-pool'}
@@ -57,18 +53,13 @@ def test_cron(store: Place) -> None:
 def test_a_worker_survives_kills_of_the_store(store: Place) -> None:
     queue = Queue(connection=store.client)
 
-    def kill() -> Any:
-        pid = int(store.client.info('server')['process_id'])
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: store.client.info('server')['process_id'] != pid)
-
     def has_started_waiting() -> bool:
         return any(client['cmd'].startswith('bl') for client in store.client.client_list())
 
     with store.running('rq', 'worker') as worker:
         for number in range(3):
             worker.until(has_started_waiting)
-            kill()
+            store.kill_store()
             job = queue.enqueue(f'{JOBS}.add', number, 1)
             worker.until(lambda job=job: job.return_value() is not None)
             assert job.return_value() == number + 1

@@ -7,9 +7,10 @@ flask --app app rq worker      in another shell
 
 from __future__ import annotations
 
-import rq_leveldb
 from flask import Flask, abort, request
 from flask_rq import RQ
+
+import rq_leveldb
 
 app = Flask(__name__)
 app.config['RQ_CONNECTION'] = rq_leveldb.unix_url()

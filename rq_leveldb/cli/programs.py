@@ -25,7 +25,7 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, sign
 
 @click.command(short_help="Prints the store's URL for programs that only know Redis.")
 @options.url
-@click.option('--socket', is_flag=True, help="Print only the path of the socket.")
+@click.option('--socket', is_flag=True, help='Print only the path of the socket.')
 @options.json_output
 def url(url: str | None, socket: bool, as_json: bool) -> None:
     r"""Print a URL of the store for programs that only know Redis, and start the store if it is not running.

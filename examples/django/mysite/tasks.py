@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from django.core.cache import cache
-from django_rq import job
 
 
-@job
 def count_primes(limit: int) -> int:
     """Return how many prime numbers are smaller than a limit, and keep the number in the cache.
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.core.cache import cache
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
+from django_rq import enqueue
 
 from mysite.tasks import count_primes
 
@@ -15,7 +16,7 @@ def count(request: HttpRequest) -> JsonResponse:
     found = cache.get(f'primes-{limit}')
     if found is not None:
         return JsonResponse({'primes': found})
-    return JsonResponse({'job': count_primes.delay(limit).id}, status=202)
+    return JsonResponse({'job': enqueue(count_primes, limit).id}, status=202)
 
 
 urlpatterns = [path('count', count), path('admin/', admin.site.urls)]
