@@ -82,6 +82,7 @@ class Place:
     """
 
     def __init__(self, url: str, logs: Path) -> None:
+        self.url = url
         self._logs = logs
         # One for all programs, since each costs the start of a Python. It ends with its input.
         runner = [sys.executable, '-m', 'rq_leveldb', 'run', '--url', url, 'sh', '-c', 'echo "$REDIS_URL"; cat']

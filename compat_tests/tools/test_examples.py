@@ -70,15 +70,14 @@ def manage(store: Place, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.parametrize('worker_class', ['rq_leveldb.Worker', 'rq.Worker'])
-def test_django_and_the_pages_of_django_rq(store: Place, manage: Callable[..., Any], worker_class: str) -> None:
+def test_django_and_the_pages_of_django_rq(store: Place, manage: Callable[..., Any]) -> None:
     manage('migrate')
     user = {'DJANGO_SUPERUSER_PASSWORD': 'x', 'DJANGO_SUPERUSER_EMAIL': 'admin@example.org'}
     manage('createsuperuser', '--noinput', '--username', 'admin', **user)
     port = free_port()
     with (
         manage('runserver', f'127.0.0.1:{port}', how=store.running) as server,
-        manage('rqworker', '--worker-class', worker_class, '--name', 'watched', how=store.running) as worker,
+        manage('rqworker', '--name', 'watched', how=store.running) as worker,
     ):
         site = Site(port, server)
         first = site.json('/count?limit=100')
@@ -110,8 +109,13 @@ def test_django_and_the_pages_of_django_rq(store: Place, manage: Callable[..., A
         token = {'csrfmiddlewaretoken': site.cookie('csrftoken')}
         site.post(f'{home}/queues/0/{failed.id}/delete/', urlencode({**token, 'post': 'yes'}).encode())
         assert not Job.exists(failed.id, connection=store.client)
+    with manage('runserver', f'127.0.0.1:{port}', '--noreload', how=store.running) as server:
+        site = Site(port, server)
+        for limit, command in ((200, ('rqworker', '--worker-class', 'rq.Worker')), (300, ('rqworker-pool',))):
+            site.json(f'/count?limit={limit}')
+            manage(*command, '--burst')
+            assert site.json(f'/count?limit={limit}') == {'primes': {200: 46, 300: 62}[limit]}
     assert 'default' in manage('rqstats').stdout
-    manage('rqworker-pool', '--burst', '--num-workers', '1')
 
 
 def test_django_rq_by_the_connection_of_a_cache(store: Place, manage: Callable[..., Any], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from rq import Queue
 
 from compat_tests.tools.jobs import add
 from compat_tests.tools.place import Place, need
+from rq_leveldb import Redis
 
 need('rq_scheduler')
 
@@ -15,7 +16,7 @@ from rq_scheduler import Scheduler  # noqa: E402 - only if it is there
 
 
 def test_rq_scheduler(store: Place) -> None:
-    scheduler = Scheduler(connection=store.client)
+    scheduler = Scheduler(connection=Redis.from_url(store.url))
     soon = datetime.now(timezone.utc).replace(tzinfo=None)
     once = scheduler.enqueue_at(soon, add, 20, 22)
     later = scheduler.enqueue_in(timedelta(days=1), add, 1, 2)
