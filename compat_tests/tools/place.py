@@ -26,6 +26,8 @@ from tests.until import until
 
 REQUIRED = 'RQ_LEVELDB_TEST_TOOLS'
 
+needs_flask_rq = pytest.mark.skipif(sys.version_info < (3, 11), reason='Flask-RQ needs Python 3.11')
+
 
 def need(*modules: str) -> None:
     """Skip the calling test module if a module is not installed; fail where the tools are required."""

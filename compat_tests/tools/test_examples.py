@@ -12,7 +12,7 @@ from rq import Queue
 from rq.job import Job
 
 from compat_tests.download import CHECKOUT
-from compat_tests.tools.place import Place, Program, Site, free_port, need
+from compat_tests.tools.place import Place, Program, Site, free_port, need, needs_flask_rq
 
 EXAMPLES = CHECKOUT / 'examples'
 
@@ -23,8 +23,9 @@ def finished(site: Site, worker: Program, job: str) -> Any:
     return site.json(f'/jobs/{job}')
 
 
+@needs_flask_rq
 def test_flask(store: Place) -> None:
-    need('flask', 'flask_rq')
+    need('flask_rq')
     port = free_port()
     here = EXAMPLES / 'flask'
     with (
@@ -84,6 +85,7 @@ def test_django_and_the_pages_of_django_rq(store: Place, manage: Callable[..., A
         worker.until(lambda: site.json('/count?limit=100').get('primes') == 25)
         failed = Queue(connection=store.client).enqueue('mysite.tasks.count_primes', 'x')
         worker.until(lambda: failed.get_status() == 'failed')
+        assert 'threads were started' not in worker.output()
 
         site.get('/admin/login/')
         form = {'username': 'admin', 'password': 'x', 'csrfmiddlewaretoken': site.cookie('csrftoken')}

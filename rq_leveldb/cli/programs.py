@@ -32,7 +32,7 @@ def url(url: str | None, socket: bool, as_json: bool) -> None:
 
     \b
         redis-cli -s "$(rq-leveldb url --socket)"
-        rq --url "$(rq-leveldb url)" info
+        rq info --url "$(rq-leveldb url)"
 
     This command ends, and the store exits after 60 seconds without a client (idle=SECONDS in the URL sets that for a
     store which this command starts; 0 means never). A program that connects only now and then may then find none. To
@@ -56,7 +56,7 @@ def url(url: str | None, socket: bool, as_json: bool) -> None:
 
 
 @click.command(
-    context_settings={'ignore_unknown_options': True, 'allow_interspersed_args': False},
+    context_settings={'allow_interspersed_args': False},
     short_help="Runs a program with the store's URL in its environment.",
 )
 @options.url
@@ -73,7 +73,7 @@ def run(url: str | None, command: tuple[str, ...]) -> int:
     for the parts of the program that use rq_leveldb. With the URL of a real Redis server, the variables are set to it.
 
     Signals are passed on to the program. The exit code is the program's, or 128 and the number of the signal that ended
-    it; 126 and 127 if it cannot be executed or is not found.
+    it; 126 and 127 if it cannot be executed or is not found, and 1 if there is no store.
     """
     if url is not None and is_redis_url(url):
         names = dict.fromkeys((*URL_VARIABLES, *_VARIABLES), url)

@@ -82,6 +82,13 @@ def test_json_says_how_long_the_store_stays(place: str, store_dir: Path) -> None
     assert told == {'url': f'unix://{socket}?db=4', 'socket': socket, 'exit_after_idle_seconds': 7}
 
 
+def test_the_path_of_the_socket_alone(place: str, store_dir: Path) -> None:
+    assert run('url', '--socket').stdout == f'{store_dir}/store.sock\n'
+    refused = run('url', '--socket', '--url', 'redis://host')
+    assert refused.returncode == 2
+    assert '--socket is for stores' in refused.stderr
+
+
 def test_a_place_that_others_cannot_reach(tmp_path: Path) -> None:
     told = run('url', '--url', f'leveldb://{tmp_path}/{"d" * 110}')
     assert told.returncode == 2
@@ -122,6 +129,7 @@ def test_the_store_goes_after_the_program(place: str) -> None:
         (['/'], 126, '/ cannot be run: Permission denied'),
         ([], 2, "Missing argument 'COMMAND...'"),
         (['echo', '--url', 'x'], 0, ''),
+        (['--bogus', 'echo'], 2, 'No such option'),
     ],
     ids=str,
 )
