@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import logging
 import os
+import signal
 import threading
 import time
 from functools import cache
@@ -59,13 +60,16 @@ class Keeper:
         os.register_at_fork(after_in_child=self._start_in_child)
 
     def _start_in_child(self) -> None:
-        if inspect.isbuiltin(_thread.start_new_thread):
+        if _has_real_threads():
             # There may be no room for a thread. The process that forked has one as well.
             with contextlib.suppress(RuntimeError):
                 # Not a Thread, which would wait until it runs: a worker forks a process for every job.
                 _thread.start_new_thread(self._keep, ())
 
     def _keep(self) -> None:
+        if _has_real_threads():
+            # They are for the application, which may wait for them with sigwait(3).
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             if self._connection.is_connected:
                 self._connection.wait_for_news()
@@ -87,6 +91,11 @@ class Keeper:
                         logger.warning('the store cannot be started again, trying on: %s', error)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _has_real_threads() -> bool:
+    """Return whether threads are the system's, and not what gevent or eventlet has put in their place."""
+    return inspect.isbuiltin(_thread.start_new_thread)
 
 
 def unix_url(url: str | None = None) -> str:

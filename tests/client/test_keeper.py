@@ -43,6 +43,14 @@ url = rq_leveldb.unix_url(sys.argv[1])
 program = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], close_fds=False)
 print(url, flush=True)
 """
+WAITS_FOR_A_SIGNAL = """
+import signal, sys
+import rq_leveldb
+url = rq_leveldb.unix_url(sys.argv[1])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print(url, flush=True)
+print(signal.sigwait([signal.SIGTERM]).name)
+"""
 COOPERATES = """
 import sys, time
 {patch}
@@ -140,6 +148,13 @@ def test_a_program_that_is_started_does_not_inherit_it(store_dir: Path, hold: Ho
     kept = identity_of(client)
     client.close()
     until(lambda: not process.is_alive(kept))
+
+
+def test_signals_are_left_to_the_application(store_dir: Path, hold: Hold) -> None:
+    holder, _ = hold(f'leveldb://{store_dir}', WAITS_FOR_A_SIGNAL)
+    holder.terminate()
+    assert holder.communicate(timeout=30)[0] == 'SIGTERM\n'
+    assert holder.returncode == 0
 
 
 def test_several_processes_keep_one_store(store_dir: Path, hold: Hold) -> None:
