@@ -30,14 +30,14 @@ needs_flask_rq = pytest.mark.skipif(sys.version_info < (3, 11), reason='Flask-RQ
 
 
 def need(*modules: str) -> None:
-    """Skip the calling test module if a module is not installed; fail where the tools are required."""
+    """Skip the calling test if a module is not installed; fail where the tools are required."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             missing(f'{module} is not installed: it comes with the extra `tools`')
 
 
 def missing(reason: str) -> None:
-    """Skip a test, or all of a module, because a tool is missing; fail where the tools are required."""
+    """Skip the calling test, or its module, because a tool is missing; fail where the tools are required."""
     if os.environ.get(REQUIRED) == 'required':
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason, allow_module_level=True)

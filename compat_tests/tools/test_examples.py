@@ -71,6 +71,7 @@ def manage(store: Place, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.timeout(300)
 def test_django_and_the_pages_of_django_rq(store: Place, manage: Callable[..., Any]) -> None:
     manage('migrate')
     user = {'DJANGO_SUPERUSER_PASSWORD': 'x', 'DJANGO_SUPERUSER_EMAIL': 'admin@example.org'}
