@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, str] = {
     'suspend': 'rq_leveldb.cli.rq_commands:suspend',
     'resume': 'rq_leveldb.cli.rq_commands:resume',
     'cron': 'rq_leveldb.cli.rq_commands:cron',
+    'run': 'rq_leveldb.cli.programs:run',
+    'url': 'rq_leveldb.cli.programs:url',
     'http': 'rq_leveldb.cli.http:http',
     'token': 'rq_leveldb.cli.token:token',
     'store': 'rq_leveldb.cli.store:store',

@@ -190,6 +190,7 @@ def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot
             'uptime_in_days': uptime // 86400,
             'executable': '',
             'config_file': '',
+            'exit_after_idle_seconds': f'{settings.idle:g}',
             'data_directory': one_word(str(settings.directory.path)),
         },
         'clients': {
