@@ -129,7 +129,7 @@ class Scene:
         self.old, self.new = Redis.from_url(source), Redis.from_url(target)
         self.load = Load(source, traces)
         self._workers: list[subprocess.Popen[bytes]] = []
-        self._log = open(traces.with_suffix('.log'), 'ab')
+        self._log = traces.with_suffix('.log')
 
     def work(self) -> None:
         for url in (self.source, self.target):
@@ -142,7 +142,8 @@ class Scene:
 
     def _start(self, *arguments: str) -> None:
         command = [sys.executable, '-m', *arguments]
-        self._workers.append(subprocess.Popen(command, env=ENVIRONMENT, stdout=self._log, stderr=self._log))
+        with open(self._log, 'ab') as log:
+            self._workers.append(subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log))
 
     def migrate(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -181,7 +182,6 @@ class Scene:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._log.close()
         self.old.close()
         self.new.close()
 
