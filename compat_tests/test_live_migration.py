@@ -190,10 +190,8 @@ class Scene:
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     store = f'leveldb://{tmp_path}/store'
     with RealRedis() as server:
-        places = [store, f'unix://{server.socket_path}']
-        if request.param == 'from Redis':
-            places.reverse()
-        scene = Scene(*places, tmp_path / 'traces')
+        redis, traces = f'unix://{server.socket_path}', tmp_path / 'traces'
+        scene = Scene(store, redis, traces) if request.param == 'to Redis' else Scene(redis, store, traces)
         try:
             yield scene
         finally:
