@@ -38,13 +38,15 @@ _REGISTRIES = (b'ready', b'scheduled', b'deferred', b'failed', b'canceled', b'fi
 _SETTLING = timedelta(seconds=3)
 # No clock is ahead of ours by more than this; a job that says so is not new.
 _AHEAD = timedelta(seconds=60)
-# Seconds.
+# Seconds between two rounds: the second while nothing happens.
 _PAUSE = 0.25
-# Why a job stays for now, and what is said of it if it stays for good.
+_MOST_PAUSE = 2.0
+# Why a job stays, as `step` and `related` say it, and what is said of it in the end.
 _RUNNING = 'running'
-_TEMPORARY = {
+_REASONS = {
     _RUNNING: 'a worker has it, or had it when it died; or one that it waits for, or that waits for it',
     'due': 'it is due, and the scheduler of the source was to enqueue it',
+    'unreadable': 'one of its keys is of another type than RQ writes',
     'changed': 'somebody enqueues jobs that depend on it all the time',
     YOUNG: 'it was enqueued a moment ago',
 }
@@ -109,11 +111,17 @@ class LiveMigration:
         if self._step.is_under_way():
             self._finish_step()
         carry_standing(self._source, self._target)
+        pause = _PAUSE
+        moved = self._outcome.moved
         while not self._is_over():
-            time.sleep(_PAUSE)
+            pause = _PAUSE if self._outcome.moved > moved else min(1.5 * pause, _MOST_PAUSE)
+            moved = self._outcome.moved
+            time.sleep(pause)
+            # Which may hang up on those who say nothing for long.
+            self._target.call(b'PING')
         carry_standing(self._source, self._target)
         for job_id, why in self._why.items():
-            self._outcome.left.add(job_id, _TEMPORARY.get(why, why))
+            self._outcome.left.add(job_id, _REASONS.get(why, why))
         self._marker.end_live(self._target)
         return self._outcome
 
@@ -133,7 +141,7 @@ class LiveMigration:
                 break
         left = Counter(self._why.values())
         self._report(f'Waiting for {left[_RUNNING]:,} that run' if left[_RUNNING] else 'Moving')
-        if any(left[why] for why in _TEMPORARY if why != _RUNNING):
+        if any(left[why] for why in ('due', 'changed', YOUNG)):
             return False
         return not (left[_RUNNING] and is_worked)
 

@@ -12,7 +12,7 @@ noted already. Where the target has a job of the same id, `Step.give_back` undoe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -34,6 +34,8 @@ _TRIES = 100
 # Seconds: RQ's scheduler reads what is due and enqueues it later, without looking whether it is still there. What is
 # due about now is left to it; the clock of its machine may be ahead.
 _MARGIN = 10
+# Jobs whose keys are read at once.
+_MOST_READ = 64
 
 # A job's keys and their types. RQ writes the name of the third with two colons.
 _KINDS = (b'hash', b'set', b'set', b'stream', b'string')
@@ -102,8 +104,8 @@ local function take(job, members)
     local found = redis.call('HMGET', keys[1], 'status', 'origin', 'rate_limit_key', 'group_id')
     local places = {}
     local function leave(name, registry)
-        local score = redis.call('ZSCORE', registry, job.id)
-        if score then
+        local score = redis.pcall('ZSCORE', registry, job.id)
+        if type(score) == 'string' then
             redis.call('ZREM', registry, job.id)
             places[#places + 1] = name .. '=' .. score
         end
@@ -113,12 +115,16 @@ local function take(job, members)
         leave('rate_limited', rq .. 'rl:' .. found[3] .. ':rate_limited')
         leave('allowed', rq .. 'rl:' .. found[3] .. ':allowed')
     end
+    local times = job.times
+    -- It may have come into its queue since it was seen elsewhere.
+    if times < 1 and found[1] == 'queued' then times = 1 end
     local pushed = 0
-    if job.times > 0 then pushed = redis.call('LREM', job.list, job.times, job.id) end
-    if given(found[4]) then redis.call('SREM', rq .. 'group:' .. found[4], job.id) end
+    if times > 0 then pushed = redis.pcall('LREM', job.list, times, job.id) end
+    if type(pushed) ~= 'number' then pushed = 0 end
+    if given(found[4]) then redis.pcall('SREM', rq .. 'group:' .. found[4], job.id) end
     if found[1] == 'deferred' then
         for _, other in ipairs(redis.call('SMEMBERS', keys[3])) do
-            if not members[other] then redis.call('SREM', rq .. 'job:' .. other .. ':dependents', job.id) end
+            if not members[other] then redis.pcall('SREM', rq .. 'job:' .. other .. ':dependents', job.id) end
         end
     end
     for _, key in ipairs(keys) do
@@ -139,9 +145,14 @@ while at <= #ARGV do
         at = at + 3
     end
     for _, job in ipairs(group) do
-        if why == '' then why = obstacle(job, members) end
+        if why == '' then
+            -- An error would leave what was done before it.
+            local read, said = pcall(obstacle, job, members)
+            why = read and said or 'unreadable'
+        end
     end
     if why == '' then
+        -- First, since it is refused where there is no memory; then nothing is done.
         if not begun then redis.call('RPUSH', KEYS[1], ARGV[1], ARGV[2]) end
         begun = true
         for _, job in ipairs(group) do take(job, members) end
@@ -180,6 +191,8 @@ local rq, aside = ARGV[2], ARGV[3]
 """
     + _KEYS
     + """
+-- It is refused where there is no memory, as what follows is; then nothing is done.
+redis.call('LSET', KEYS[1], 1, moving[2])
 for at = #moving - 3, 3, -4 do
     local id, list, pushed, places = moving[at], moving[at + 1], tonumber(moving[at + 2]), moving[at + 3]
     local keys = keys_of(id)
@@ -270,6 +283,7 @@ class Step:
     def __init__(self, source: Wire, target: Wire) -> None:
         self._source = source
         self._target = target
+        self._id = b''
 
     def is_under_way(self) -> bool:
         """Say whether jobs are on their way."""
@@ -284,7 +298,7 @@ class Step:
         Returns:
             For each group, '' if it was taken. Else `gone`; `running`: a worker has one of them; `due`: the source's
             scheduler may be about to enqueue one; `changed`: there is a job that one waits for, or that waits for one,
-            and that is not in the group.
+            and that is not in the group; `unreadable`: one of its keys is of another type.
         """
         words: list[Any] = []
         for group in groups:
@@ -308,22 +322,25 @@ class Step:
         Returns:
             Ids of those of which the target has another job already; if there are any, nothing was written.
         """
-        step, _, *words = self._source.call(b'LRANGE', MOVING, 0, -1)
+        found = self._source.call(b'LRANGE', MOVING, 0, -1)
+        if not found:
+            return []
+        self._id, _, *words = found
         jobs = [job for job in self._read(words) if job.fields]
         target = self._target
-        outside = self._outside(jobs)
+        outside = _outside(jobs)
         names = [keys_of(job.id)[0] for job in jobs]
         for _ in range(_TRIES):
             others = [RQ + b'job:' + other for other in outside]
             target.call(b'WATCH', STEPS, *names, *others)
-            is_done, *there = target.do([(b'SISMEMBER', STEPS, step), *((b'EXISTS', name) for name in names)])
+            is_done, *there = target.do([(b'SISMEMBER', STEPS, self._id), *((b'EXISTS', name) for name in names)])
             if is_done or any(there):
                 target.call(b'UNWATCH')
                 return [] if is_done else [job.id for job, is_there in zip(jobs, there, strict=True) if is_there]
-            found = target.do([(b'HGET', other, b'status') for other in others]) if others else []
-            writing = _Writing(dict(zip(outside, found, strict=True)))
+            statuses = target.do([(b'HGET', other, b'status') for other in others]) if others else []
+            writing = _Writing(dict(zip(outside, statuses, strict=True)))
             writing.add(jobs)
-            *_, replies = target.do([(b'MULTI',), *writing.commands, (b'SADD', STEPS, step), (b'EXEC',)])
+            *_, replies = target.do([(b'MULTI',), *writing.commands, (b'SADD', STEPS, self._id), (b'EXEC',)])
             if replies is not None:
                 for reply in replies:
                     target.checked(reply, 'a write')
@@ -344,10 +361,8 @@ class Step:
         self._end(_GIVE_BACK)
 
     def _end(self, script: str) -> None:
-        source = self._source
-        step = source.call(b'LINDEX', MOVING, 0)
-        if step is not None:
-            source.call(b'EVAL', script, 1, MOVING, step, RQ, ASIDE)
+        # Of no other step than the one that was put: whoever stood still may find the next one under way.
+        self._source.call(b'EVAL', script, 1, MOVING, self._id, RQ, ASIDE)
 
     def _read(self, words: list[bytes]) -> Iterator[_Taken]:
         source = self._source
@@ -371,15 +386,11 @@ class Step:
                 scores = dict(word.split(b'=', 1) for word in places.split())
                 yield _Taken(job_id, queue, int(times), scores, values[at * len(_KINDS) : (at + 1) * len(_KINDS)])
 
-    def _outside(self, jobs: Iterable[_Taken]) -> list[bytes]:
-        """Return the ids of dependencies that are not among the jobs."""
-        jobs = list(jobs)
-        members = {job.id for job in jobs}
-        return sorted({other for job in jobs for other in _dependent(job).dependencies} - members)
 
-
-# Jobs whose keys are read at once.
-_MOST_READ = 64
+def _outside(jobs: Sequence[_Taken]) -> list[bytes]:
+    """Return the ids of dependencies that are not among the jobs."""
+    members = {job.id for job in jobs}
+    return sorted({other for job in jobs for other in _dependent(job).dependencies} - members)
 
 
 def _dependent(job: _Taken) -> Dependent:
@@ -425,6 +436,9 @@ class _Writing:
             RefusedPlace: it is not the same.
         """
         for at, name, kind, expires, digest in self._reads:
+            if replies[at] == -2 and expires != NO_EXPIRY:
+                # Its time had come.
+                continue
             parts = slices_of(kind, replies[at + 1])
             if replies[at] != expires or (parts is not None and digest_of(kind, expires, parts) != digest):
                 raise RefusedPlace(
@@ -440,6 +454,9 @@ class _Writing:
             self.commands += write_commands(name, part)
         if expires != NO_EXPIRY:
             self.commands.append((b'PEXPIREAT', name, expires))
+        if kind == b'set':
+            # Others may wait there for the same job already.
+            return
         self._reads.append((len(self.commands), name, kind, expires, digest_of(kind, expires, parts)))
         self.commands += [(b'PEXPIRETIME', name), read_whole(name, kind)]
 
@@ -466,7 +483,7 @@ class _Writing:
                 self._limit(job)
             else:
                 add((b'SADD', Queue.redis_queues_keys, job.queue))
-                add((b'RPUSH', job.queue, *[job.id] * job.times))
+                add((b'RPUSH', job.queue, *[job.id] * max(job.times, 1)))
         elif job.times:
             # It was enqueued again while it was running.
             add((b'RPUSH', job.queue, *[job.id] * job.times))
