@@ -160,6 +160,58 @@ def test_a_step_that_was_put_is_not_put_again_by_whoever_stood_still(places: Pla
     assert places.there.job_ids == [other.id]
 
 
+def test_a_step_does_not_end_the_next_one(places: Places, step: Step) -> None:
+    first, second = (places.queue.enqueue(worker_jobs.nothing) for _ in range(2))
+    with Wire(places.source) as source, Wire(places.target) as target:
+        slow = Step(source, target)
+        step.take([seen(first)])
+        slow.put()
+        step.put()
+        step.drop()
+        step.take([seen(second)])
+        slow.drop()
+    assert step.is_under_way()
+    step.put()
+    step.drop()
+    assert places.there.job_ids == [first.id, second.id]
+
+
+def test_keys_of_another_type_are_in_nobodys_way(places: Places, step: Step) -> None:
+    first, second, third = (places.queue.enqueue(worker_jobs.nothing) for _ in range(3))
+    places.old.set('rq:finished:default', 'x')
+    places.old.set(second.dependents_key, 'x')
+    assert step.take([seen(first), seen(second), seen(third)]) == ['', 'unreadable', '']
+    step.put()
+    step.drop()
+    assert places.queue.job_ids == [second.id]
+    outcome = places.move()
+    assert list(outcome.left.some) == [second.id]
+    assert places.there.job_ids == [first.id, third.id]
+
+
+def test_a_job_that_was_enqueued_again_since_it_was_seen_is_in_its_queue(places: Places, step: Step) -> None:
+    job = places.queue.enqueue(worker_jobs.nothing)
+    assert step.take([[Seen(job.id.encode(), b'rq:queue:default', 0)]]) == ['']
+    step.put()
+    step.drop()
+    assert places.there.job_ids == [job.id]
+    assert not places.queue.job_ids
+
+
+def test_what_expires_on_its_way_is_gone_and_what_waits_in_the_target_goes_on_waiting(
+    places: Places, step: Step
+) -> None:
+    job, parent = places.queue.enqueue(worker_jobs.nothing, ttl=60), places.queue.enqueue(worker_jobs.nothing)
+    places.new.sadd(parent.dependents_key, 'somebody')
+    child = places.queue.enqueue(worker_jobs.nothing, depends_on=parent)
+    step.take([seen(job), [*seen(parent), Seen(child.id.encode(), b'', 0)]])
+    places.old.pexpire(f'rq-leveldb:migration:moving:{job.key}', 0)
+    assert step.put() == []
+    step.drop()
+    assert places.there.job_ids == [parent.id]
+    assert places.new.smembers(parent.dependents_key) == {b'somebody', child.id.encode()}
+
+
 def test_what_a_worker_has_stays_until_it_is_done(places: Places) -> None:
     running = places.queue.enqueue(worker_jobs.nothing)
     dependent = places.queue.enqueue(worker_jobs.nothing, depends_on=running)
