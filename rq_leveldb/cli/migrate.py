@@ -86,7 +86,7 @@ def migrate(
         if live:
             from rq_leveldb.migrate import LiveMigration
 
-            migration = LiveMigration(source, target, is_worked=lambda: bool(_living(source)), progress=shown.show)
+            migration = LiveMigration(source, target, is_worked=lambda: _is_worked(source), progress=shown.show)
         else:
             from rq_leveldb.migrate import Migration
 
@@ -187,6 +187,16 @@ def _living(url: str) -> dict[str, str]:
                 left = connection.ttl(key)
                 found[name] = f'; if it has died, its registration ends in {render.duration(max(0, int(left)))}'
     return found
+
+
+def _is_worked(url: str) -> bool:
+    from redis.exceptions import ConnectionError, TimeoutError
+
+    try:
+        return bool(_living(url))
+    except (ConnectionError, TimeoutError):
+        # The migration's own connection is cut as well, and says what to do.
+        return True
 
 
 def _worker_sentence(url: str, name: str, reason: str) -> str:

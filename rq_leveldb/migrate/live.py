@@ -140,7 +140,7 @@ class LiveMigration:
             if self._outcome.moved == moved:
                 break
         left = Counter(self._why.values())
-        self._report(f'Waiting for {left[_RUNNING]:,} that run' if left[_RUNNING] else 'Moving')
+        self._report('Waiting for what runs' if left[_RUNNING] else 'Moving')
         if any(left[why] for why in ('due', 'changed', YOUNG)):
             return False
         return not (left[_RUNNING] and is_worked)

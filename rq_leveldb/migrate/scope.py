@@ -114,7 +114,7 @@ def _distinct(keys: list[Key]) -> list[Key]:
 class Batches:
     """Groups of keys whose values are small enough to be held at once; a large key is a group of its own.
 
-    Iterate until `again` is empty: those keys were put back.
+    What cannot be had in the way in which it was tried is put back, and comes in the next pass.
 
     Args:
         probe: the source, for asking for types.
@@ -130,6 +130,15 @@ class Batches:
         self._count = _FIRST_KEYS
         self._unguessed: set[bytes] = set()
         self._large: set[bytes] = set()
+
+    def passes(self) -> Iterator[Iterator[list[Key]]]:
+        """Return the groups, then those of keys that were put back meanwhile, until none was.
+
+        Whoever asks ahead has to come to an end of one pass before it asks for the next.
+        """
+        yield iter(self)
+        while self.again:
+            yield iter(self)
 
     def __iter__(self) -> Iterator[list[Key]]:
         again, self.again = self.again, []
