@@ -11,6 +11,7 @@
 `verifying`        whether the target holds what the source holds
 `removing`         what is verified goes from the source
 `step`             some jobs go from the one place to the other, in three atomic parts
+`arriving`         how they are written there, and where they come
 `dependencies`     whether a job that comes into the target waits there
 `related`          which jobs have to come along together
 `standing`         what belongs to no job and is to be known in the target as well

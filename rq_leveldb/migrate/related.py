@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from rq.queue import Queue
 
-from rq_leveldb.migrate.step import Seen, keys_of
+from rq_leveldb.migrate.arriving import keys_of
+from rq_leveldb.migrate.step import Seen
 from rq_leveldb.migrate.wire import Refused, Wire
 
 __all__ = ['YOUNG', 'Family', 'families']

@@ -12,12 +12,13 @@ from rq.queue import Queue
 from rq_leveldb.migrate.scope import RQ
 from rq_leveldb.migrate.value import NO_EXPIRY
 from rq_leveldb.migrate.wire import Command, Wire
+from rq_leveldb.records import DUE_KEY_TEMPLATE
 
 __all__ = ['carry_standing']
 
 # Strings, each with a time at which it expires or without: when an entry of cron is due; a request that is not to have
 # its effect twice; a session that was ended.
-_STRINGS = (RQ + b'cron-due:*', b'rq-leveldb:http:*')
+_STRINGS = (DUE_KEY_TEMPLATE.format('*').encode(), b'rq-leveldb:http:*')
 # Sorted sets by time: when entries of cron enqueued a job last, and which jobs.
 _TIMES = (RQ + b'cron_jobs', RQ + b'cron_job:*')
 

@@ -16,19 +16,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from rq.job import JobStatus
-from rq.queue import Queue
-from rq.rate_limit import ACQUIRE_AND_ENQUEUE_SCRIPT
-from rq.utils import current_timestamp, now, utcformat, utcparse
-
 from rq_leveldb.errors import mask_password
-from rq_leveldb.migrate.dependencies import Dependent, ids_in
+from rq_leveldb.migrate.arriving import KINDS, Arrival, Taken, keys_of
 from rq_leveldb.migrate.record import ASIDE, MOVING, STEPS
 from rq_leveldb.migrate.scope import RQ
-from rq_leveldb.migrate.value import NO_EXPIRY, Slice, digest_of, read_slices, read_whole, slices_of, write_commands
-from rq_leveldb.migrate.wire import Command, RefusedPlace, Wire
+from rq_leveldb.migrate.value import Slice, read_slices, read_whole, slices_of
+from rq_leveldb.migrate.wire import RefusedPlace, Wire
 
-__all__ = ['Seen', 'Step', 'keys_of']
+__all__ = ['Seen', 'Step']
 
 _TRIES = 100
 # Seconds: RQ's scheduler reads what is due and enqueues it later, without looking whether it is still there. What is
@@ -37,8 +32,7 @@ _MARGIN = 10
 # Jobs whose keys are read at once.
 _MOST_READ = 64
 
-# A job's keys and their types. RQ writes the name of the third with two colons.
-_KINDS = (b'hash', b'set', b'set', b'stream', b'string')
+# As `keys_of` in `arriving`.
 _KEYS = """
 local function keys_of(id)
     return {rq .. 'job:' .. id, rq .. 'job:' .. id .. ':dependents', rq .. 'job::' .. id .. ':dependencies',
@@ -238,40 +232,6 @@ class Seen(NamedTuple):
     times: int
 
 
-class _Taken(NamedTuple):
-    """A job that is on its way.
-
-    Args:
-        id: its id.
-        queue: key of the queue that it was in.
-        times: how often it was there.
-        places: its scores in the registries that it was in.
-        values: what its keys held, in the order of `keys_of`: when each expires and its slices.
-    """
-
-    id: bytes
-    queue: bytes
-    times: int
-    places: dict[bytes, bytes]
-    values: list[tuple[int, list[Slice]]]
-
-    @property
-    def fields(self) -> dict[bytes, bytes]:
-        """The fields of its hash; none if it has expired."""
-        return {
-            name: value
-            for part in self.values[0][1]
-            for name, value in zip(part.items[::2], part.items[1::2], strict=True)
-        }
-
-
-def keys_of(job_id: bytes) -> list[bytes]:
-    """Return the names of all keys that a job has where it is not running."""
-    job = RQ + b'job:' + job_id
-    dependencies = RQ + b'job::' + job_id + b':dependencies'
-    return [job, job + b':dependents', dependencies, RQ + b'results:' + job_id, RQ + b'output:' + job_id]
-
-
 class Step:
     """Takes jobs from one place to another, some at a time.
 
@@ -338,13 +298,13 @@ class Step:
                 target.call(b'UNWATCH')
                 return [] if is_done else [job.id for job, is_there in zip(jobs, there, strict=True) if is_there]
             statuses = target.do([(b'HGET', other, b'status') for other in others]) if others else []
-            writing = _Writing(dict(zip(outside, statuses, strict=True)))
-            writing.add(jobs)
-            *_, replies = target.do([(b'MULTI',), *writing.commands, (b'SADD', STEPS, self._id), (b'EXEC',)])
+            arrival = Arrival(dict(zip(outside, statuses, strict=True)))
+            arrival.add(jobs)
+            *_, replies = target.do([(b'MULTI',), *arrival.commands, (b'SADD', STEPS, self._id), (b'EXEC',)])
             if replies is not None:
                 for reply in replies:
                     target.checked(reply, 'a write')
-                writing.verify(target, replies)
+                arrival.verify(target, replies)
                 return []
         raise RefusedPlace(
             target.url,
@@ -364,12 +324,12 @@ class Step:
         # Of no other step than the one that was put: whoever stood still may find the next one under way.
         self._source.call(b'EVAL', script, 1, MOVING, self._id, RQ, ASIDE)
 
-    def _read(self, words: list[bytes]) -> Iterator[_Taken]:
+    def _read(self, words: list[bytes]) -> Iterator[Taken]:
         source = self._source
         heads = [words[at : at + 4] for at in range(0, len(words), 4)]
         for start in range(0, len(heads), _MOST_READ):
             some = heads[start : start + _MOST_READ]
-            keys = [(ASIDE + name, kind) for head in some for name, kind in zip(keys_of(head[0]), _KINDS, strict=True)]
+            keys = [(ASIDE + name, kind) for head in some for name, kind in zip(keys_of(head[0]), KINDS, strict=True)]
             replies = iter(
                 source.ask([word for name, kind in keys for word in ((b'PEXPIRETIME', name), read_whole(name, kind))])
             )
@@ -384,166 +344,10 @@ class Step:
                     values[-1] = expires, list(read_slices(source, name, kind))
             for at, (job_id, queue, times, places) in enumerate(some):
                 scores = dict(word.split(b'=', 1) for word in places.split())
-                yield _Taken(job_id, queue, int(times), scores, values[at * len(_KINDS) : (at + 1) * len(_KINDS)])
+                yield Taken(job_id, queue, int(times), scores, values[at * len(KINDS) : (at + 1) * len(KINDS)])
 
 
-def _outside(jobs: Sequence[_Taken]) -> list[bytes]:
+def _outside(jobs: Sequence[Taken]) -> list[bytes]:
     """Return the ids of dependencies that are not among the jobs."""
     members = {job.id for job in jobs}
-    return sorted({other for job in jobs for other in _dependent(job).dependencies} - members)
-
-
-def _dependent(job: _Taken) -> Dependent:
-    return Dependent(job.fields, ids_in(job.values[2][1]))
-
-
-class _Writing:
-    """The commands that write jobs into the target.
-
-    Args:
-        outside: statuses, in the target, of dependencies that do not come along; None of one that is not there.
-    """
-
-    def __init__(self, outside: dict[bytes, bytes | None]) -> None:
-        self.commands: list[Command] = []
-        self._outside = outside
-        self._statuses = dict(outside)
-        self._reads: list[tuple[int, bytes, bytes, int, bytes]] = []
-        self._limits: dict[bytes, bytes] = {}
-
-    def add(self, jobs: Sequence[_Taken]) -> None:
-        """Add jobs, in the order in which they come into their queues."""
-        for job in jobs:
-            self._statuses[job.id] = job.fields.get(b'status')
-        for job in jobs:
-            # What is left there of a job that had this id and is gone.
-            self.commands.append((b'UNLINK', *keys_of(job.id)[2:]))
-            for name, kind, (expires, parts) in zip(keys_of(job.id), _KINDS, job.values, strict=True):
-                self._write(name, kind, expires, parts)
-        for job in jobs:
-            self._place(job)
-        for key, most in self._limits.items():
-            self.commands.append(_acquire(key, most))
-
-    def verify(self, target: Wire, replies: list[Any]) -> None:
-        """Compare what was written with what was read.
-
-        Args:
-            target: where it was written.
-            replies: to the commands.
-
-        Raises:
-            RefusedPlace: it is not the same.
-        """
-        for at, name, kind, expires, digest in self._reads:
-            if replies[at] == -2 and expires != NO_EXPIRY:
-                # Its time had come.
-                continue
-            parts = slices_of(kind, replies[at + 1])
-            if replies[at] != expires or (parts is not None and digest_of(kind, expires, parts) != digest):
-                raise RefusedPlace(
-                    target.url,
-                    title=f'{name.decode("utf-8", "backslashreplace")} is not what was written there',
-                    advice='The source still has it, under rq-leveldb:migration:moving. Please report this.',
-                )
-
-    def _write(self, name: bytes, kind: bytes, expires: int, parts: list[Slice]) -> None:
-        if not parts or expires == -2:
-            return
-        for part in parts:
-            self.commands += write_commands(name, part)
-        if expires != NO_EXPIRY:
-            self.commands.append((b'PEXPIREAT', name, expires))
-        if kind == b'set':
-            # Others may wait there for the same job already.
-            return
-        self._reads.append((len(self.commands), name, kind, expires, digest_of(kind, expires, parts)))
-        self.commands += [(b'PEXPIRETIME', name), read_whole(name, kind)]
-
-    def _place(self, job: _Taken) -> None:
-        """Put a job where it was."""
-        fields = job.fields
-        status = fields.get(b'status')
-        queue = fields.get(b'origin', b'')
-        add = self.commands.append
-        add((b'SADD', Queue.redis_queues_keys, _QUEUE + queue))
-        if group := fields.get(b'group_id'):
-            add((b'SADD', RQ + b'group:' + group, job.id))
-            add((b'SADD', RQ + b'groups', group))
-        for place in (b'finished', b'failed', b'canceled', b'scheduled'):
-            if place in job.places:
-                add((b'ZADD', RQ + place + b':' + queue, job.places[place], job.id))
-        dependent = _dependent(job)
-        if dependent.waits(self._statuses if status == b'deferred' else self._outside):
-            self._defer(job, dependent, queue)
-        elif status in (b'deferred', b'ready_to_enqueue'):
-            self._enqueue(job, queue)
-        elif status in (b'queued', b'rate_limited'):
-            if fields.get(b'rate_limit_key') and fields.get(b'rate_limit_concurrency'):
-                self._limit(job)
-            else:
-                add((b'SADD', Queue.redis_queues_keys, job.queue))
-                add((b'RPUSH', job.queue, *[job.id] * max(job.times, 1)))
-        elif job.times:
-            # It was enqueued again while it was running.
-            add((b'RPUSH', job.queue, *[job.id] * job.times))
-
-    def _defer(self, job: _Taken, dependent: Dependent, queue: bytes) -> None:
-        key, _, dependencies, *_ = keys_of(job.id)
-        score = job.places.get(b'deferred', b'%f' % current_timestamp())
-        self.commands += [
-            (b'HSET', key, b'status', JobStatus.DEFERRED.value),
-            (b'ZADD', RQ + b'deferred:' + queue, score, job.id),
-            (b'SADD', dependencies, *dependent.dependencies),
-        ]
-        self.commands += ((b'SADD', RQ + b'job:' + other + b':dependents', job.id) for other in dependent.dependencies)
-
-    def _enqueue(self, job: _Taken, queue: bytes) -> None:
-        """Enqueue a job whose dependencies are met, as RQ's ReadyJobRegistry does."""
-        fields = job.fields
-        if fields.get(b'rate_limit_key') and fields.get(b'rate_limit_concurrency'):
-            self._limit(job)
-            return
-        key = keys_of(job.id)[0]
-        push = b'LPUSH' if fields.get(b'enqueue_at_front') == b'1' else b'RPUSH'
-        self.commands += [
-            (b'HSET', key, b'status', JobStatus.QUEUED.value, b'enqueued_at', utcformat(now())),
-            (push, _QUEUE + queue, job.id),
-        ]
-        if fields.get(b'ttl', b'').isdigit():
-            self.commands.append((b'EXPIRE', key, fields[b'ttl']))
-
-    def _limit(self, job: _Taken) -> None:
-        """Have a job with a rate limit wait for its turn, as RQ does with one that is enqueued again."""
-        fields = job.fields
-        limit, most = fields[b'rate_limit_key'], fields[b'rate_limit_concurrency']
-        score: Any = job.places.get(b'rate_limited')
-        if score is None:
-            score = _created(fields)
-        self.commands += [
-            (b'SADD', RQ + b'rl-keys', limit),
-            (b'HSET', RQ + b'rl:' + limit, b'concurrency', most),
-            (b'HSET', keys_of(job.id)[0], b'status', JobStatus.RATE_LIMITED.value),
-            (b'ZADD', RQ + b'rl:' + limit + b':rate_limited', score, job.id),
-        ]
-        self._limits[limit] = most
-
-
-_QUEUE = Queue.redis_queue_namespace_prefix.encode()
-
-
-def _created(fields: dict[bytes, bytes]) -> str:
-    """Return when a job was created, in seconds since the epoch."""
-    try:
-        return repr(utcparse(fields[b'created_at'].decode()).timestamp())
-    except (KeyError, ValueError):
-        return repr(float(current_timestamp()))
-
-
-def _acquire(limit: bytes, most: bytes) -> Command:
-    """Return RQ's script that enqueues as many jobs with a rate limit as may be enqueued."""
-    key = RQ + b'rl:' + limit
-    return (
-        *(b'EVAL', ACQUIRE_AND_ENQUEUE_SCRIPT, 2, key + b':allowed', key + b':rate_limited'),
-        *(most, current_timestamp(), utcformat(now()), _QUEUE, RQ + b'job:'),
-    )
+    return sorted({other for job in jobs for other in job.dependent.dependencies} - members)
