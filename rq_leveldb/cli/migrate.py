@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
 
 if TYPE_CHECKING:
-    from rq_leveldb.migrate import Outcome, Plan
+    from rq_leveldb.migrate import LiveMigration, Migration, Outcome, Plan
 
 __all__ = ['migrate']
 
@@ -28,6 +29,13 @@ SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://;
 - reads one from standard input, for a URL with a password. Stop the workers
 on both sides first. It can be interrupted at any time: run the same command
 again, and it goes on where it was.
+
+\b
+With --live, workers run on both sides, and whatever enqueues jobs has been
+switched to TARGET, or is being switched. Jobs are moved a hundred at a time;
+each can be taken by workers of one side only at any moment. Those that run
+finish where they are, and it waits for them as long as SOURCE has a worker.
+It may be interrupted as well. See docs/moving.rst for the steps.
 
 \b
 With --merge, of a key that both have
@@ -41,8 +49,8 @@ With --merge, of a key that both have
 \b
 Exit codes: 0 done and verified, or --dry-run found nothing in the way; 1 a
 place failed or could not be reached; 2 the command was not understood;
-3 something is in the way, and nothing was done; 4 some keys were not carried
-over or not removed, and are named; 130 interrupted.
+3 something is in the way, and nothing was done; 4 some keys or jobs were not
+carried over or not removed, and are named; 130 interrupted.
 """
 
 
@@ -56,31 +64,42 @@ over or not removed, and are named; 130 interrupted.
 @click.option('--dry-run', is_flag=True, help='Say what there is to do and what is in the way, and change nothing.')
 @click.option('--merge', is_flag=True, help='Also into a target that holds RQ data.')
 @click.option('--move', is_flag=True, help='Remove from the source what is verified.')
+@click.option('--live', is_flag=True, help='Move the jobs while workers and producers are at work on both sides.')
 @click.option('--all', 'everything', is_flag=True, help="All keys of the database, and not only RQ's and ours.")
 @click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
-def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, everything: bool, as_json: bool) -> None:
+def migrate(
+    source: str, target: str, dry_run: bool, merge: bool, move: bool, live: bool, everything: bool, as_json: bool
+) -> None:
     """Copy everything that RQ keeps from SOURCE to TARGET: jobs, queues, registries, results, with order and expiry.
 
     In the end every key is read again on both sides, and their digests are compared.
     """
+    if live and (merge or move or everything):
+        raise click.UsageError('--live moves jobs, and merges where it can: leave out --merge, --move and --all.')
     source, target = _given('source', source), _given('target', target)
     if not _exists(source):
         raise StoreError(source, title='There is no store', advice='Name the place that has the jobs.')
     _exists(target)
-    from rq_leveldb.migrate import Migration
-
     report: dict[str, Any] = {'source': mask_password(source), 'target': mask_password(target)}
-    with (
-        Progress('keys') as shown,
-        Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.show) as migration,
-    ):
+    with ExitStack() as stack:
+        shown = stack.enter_context(Progress('jobs' if live else 'keys'))
+        migration: Migration | LiveMigration
+        if live:
+            from rq_leveldb.migrate import LiveMigration
+
+            migration = LiveMigration(source, target, is_worked=lambda: _is_worked(source), progress=shown.show)
+        else:
+            from rq_leveldb.migrate import Migration
+
+            migration = Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.show)
+        stack.enter_context(migration)
         plan = migration.plan()
         if plan.is_done and not plan.obstacles:
             _say_done(report, as_json=as_json)
             return
-        workers = {url: living_workers(url) for url in (source, target)}
-        for url, names in workers.items():
-            plan.obstacles += (_worker_sentence(url, name, reason) for name, reason in names.items())
+        if not live:
+            for url in (source, target):
+                plan.obstacles += (_worker_sentence(url, name, why) for name, why in living_workers(url).items())
         queues = _queues(source)
         report['plan'] = {
             'keys': plan.keys,
@@ -105,7 +124,10 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
     if as_json:
         click.echo(json.dumps(report, indent=2))
     elif outcome is not None:
-        _show_outcome(outcome, source, target, is_move=move)
+        if live:
+            _show_moved(outcome, source, target)
+        else:
+            _show_outcome(outcome, source, target, is_move=move)
     elif not plan.may_begin:
         click.echo(
             f'{click.style("Nothing was done.", fg="red", bold=True)} Mend this, and run the same command again.'
@@ -139,6 +161,16 @@ def _exists(url: str) -> bool:
     return is_redis_url(url) or parse(url).directory.check()
 
 
+def _is_worked(url: str) -> bool:
+    from redis.exceptions import ConnectionError, TimeoutError
+
+    try:
+        return bool(living_workers(url))
+    except (ConnectionError, TimeoutError):
+        # The migration's own connection is cut as well, and says what to do.
+        return True
+
+
 def _worker_sentence(url: str, name: str, reason: str) -> str:
     return f'The worker {name} is registered on {mask_password(url)}: stop the workers on both sides first{reason}.'
 
@@ -159,8 +191,14 @@ def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str
         [
             ('From', mask_password(source)),
             ('To', mask_password(target)),
-            ('Keys', f'{plan.keys:,}{f" ({kinds})" if kinds else ""}'),
-            ('Size', f'about {render.size(plan.bytes)} in the memory of the source'),
+            *(
+                [
+                    ('Keys', f'{plan.keys:,} ({kinds})'),
+                    ('Size', f'about {render.size(plan.bytes)} in the memory of the source'),
+                ]
+                if kinds
+                else []
+            ),
         ]
     )
     if queues:
@@ -217,3 +255,18 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         if not is_move:
             click.echo(f'Nothing was removed from {mask_password(source)}.')
         click.echo(f'Use it with RQ_LEVELDB_URL={mask_password(target)}')
+
+
+def _show_moved(outcome: Outcome, source: str, target: str) -> None:
+    click.echo(f'Jobs: {outcome.moved:,} moved, each read back in the target before it was removed from the source')
+    show_notes('Left in the source', outcome.left, 'jobs')
+    if outcome.left.count:
+        click.echo(
+            f'{click.style("Not all were moved.", fg="yellow", bold=True)} See to those that are named here, and run '
+            'the same command again.'
+        )
+    else:
+        click.echo(
+            f'{click.style("Done", fg="green", bold=True)}: {mask_password(source)} has no job any more. Stop its '
+            f'workers, and use RQ_LEVELDB_URL={mask_password(target)}'
+        )

@@ -22,16 +22,17 @@ def described(notes: Notes | dict[str, Any]) -> dict[str, Any]:
     return {'count': notes.count, 'some': notes.some}
 
 
-def show_notes(title: str, notes: Notes) -> None:
+def show_notes(title: str, notes: Notes, unit: str = 'keys') -> None:
     """Print notes; nothing if there are none.
 
     Args:
         title: what the keys have in common.
         notes: the keys, and what is said of each.
+        unit: what is counted.
     """
     if not notes.count:
         return
-    click.echo(f'{click.style(f"{title}:", fg="red")} {notes.count:,} keys')
+    click.echo(f'{click.style(f"{title}:", fg="red")} {notes.count:,} {unit}')
     shown = list(notes.some.items())[:_SOME]
     for name, reason in shown:
         click.echo(f'  {name}: {reason}')

@@ -11,12 +11,15 @@ from rq_leveldb.errors import mask_password
 from rq_leveldb.migrate import merging
 from rq_leveldb.migrate.copying import Places
 from rq_leveldb.migrate.outcome import Notes
-from rq_leveldb.migrate.record import Marker
+from rq_leveldb.migrate.record import MOVING, Marker
 from rq_leveldb.migrate.scope import Scope, guess
 from rq_leveldb.migrate.value import KINDS
 from rq_leveldb.migrate.wire import Refused, Wire
 
-__all__ = ['Plan', 'make_plan']
+__all__ = ['LIVE', 'Plan', 'announce', 'make_live_plan', 'make_plan']
+
+LIVE = 'with --live'
+"""What a live migration writes down of its options."""
 
 _ASKED = 200
 # Of the keys whose names tell their type, every so many-th is measured.
@@ -68,25 +71,10 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
         merge: whether the target may hold other data.
         done: receives numbers of keys that are done.
     """
-    plan = Plan()
     source, target = places.source_aside, places.target_aside
     known = {wire: about(wire) for wire in (source, target)}
-    for wire, info in known.items():
-        plan.obstacles += too_old(wire, info)
-    if plan.obstacles:
-        return plan
-    if _identity(source, known[source]) == _identity(target, known[target]):
-        plan.obstacles.append('Source and target are the same place.')
-        return plan
-    for wire in (source, target):
-        plan.obstacles += others_at_work(wire)
-    begun = Marker.read(source)
-    if begun is not None and begun.phase != 'done':
-        plan.obstacles.append(
-            'The source is the target of another migration that was not finished: run that one again first.'
-        )
-    _look_at_marker(plan, Marker.read(target), marker)
-    if plan.is_done:
+    plan = Plan()
+    if not _begin(plan, known, marker):
         return plan
     holds = next(scope.names(target), None) is not None
     if holds and not plan.goes_on and not merge:
@@ -101,6 +89,59 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
     _count(plan, places, scope, merge=merge and holds and not plan.goes_on, done=done)
     _look_at_memory(plan, known[target])
     return plan
+
+
+def make_live_plan(source: Wire, target: Wire, marker: Marker) -> Plan:
+    """Look at what is in the way of a live migration, and change nothing.
+
+    Args:
+        source: from where.
+        target: to where.
+        marker: what this migration writes down of itself.
+    """
+    known = {wire: about(wire) for wire in (source, target)}
+    plan = Plan()
+    if _begin(plan, known, marker):
+        _look_at_memory(plan, known[target])
+    return plan
+
+
+def _begin(plan: Plan, known: dict[Wire, dict[str, str]], marker: Marker) -> bool:
+    """Look at the two places, and at what earlier migrations have left there; return whether to look at more.
+
+    Args:
+        plan: gets what is in the way.
+        known: the source and what INFO says of it, then the target.
+        marker: what this migration writes down of itself.
+    """
+    source, target = known
+    for wire, info in known.items():
+        plan.obstacles += too_old(wire, info)
+    if plan.obstacles:
+        return False
+    if _identity(source, known[source]) == _identity(target, known[target]):
+        plan.obstacles.append('Source and target are the same place.')
+        return False
+    for wire in (source, target):
+        plan.obstacles += others_at_work(wire)
+    begun = Marker.read(source)
+    if begun is not None and begun.phase != 'done':
+        plan.obstacles.append(
+            'The source is the target of another migration that was not finished: run that one again first.'
+        )
+    _look_at_marker(plan, Marker.read(target), marker)
+    _look_at_moving(plan, source.call(b'LRANGE', MOVING, 1, 1), target, marker)
+    _look_at_moving(plan, target.call(b'LRANGE', MOVING, 1, 1), None, marker)
+    return not plan.is_done
+
+
+def _look_at_moving(plan: Plan, found: list[bytes], target: Wire | None, marker: Marker) -> None:
+    """Look at a step of a live migration that is under way in a place, which only the same one can finish."""
+    for name in (text.decode('utf-8', 'replace') for text in found):
+        if target is None or name != _shown(target):
+            plan.obstacles.append(f'Jobs are on their way to {name}: run that live migration again first.')
+        elif marker.options != LIVE:
+            plan.obstacles.append('Jobs are on their way to the target: run this again with --live first.')
 
 
 def _look_at_marker(plan: Plan, found: Marker | None, wanted: Marker) -> None:
