@@ -6,6 +6,7 @@ import time
 from decimal import Decimal
 from typing import Any
 
+from rq import get_current_job
 from rq.decorators import job
 
 
@@ -42,3 +43,10 @@ def nap(seconds: float) -> float:
 
 def on_end(*args: Any) -> None:
     pass
+
+
+def wait_for_key(key: str) -> None:
+    """Wait until something is pushed onto a list of the store."""
+    current = get_current_job()
+    assert current is not None
+    current.connection.blpop([key], timeout=60)

@@ -12,7 +12,7 @@ from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, In
 from rq_leveldb.http.queueing.backend import Backend, no_such_job
 from rq_leveldb.http.queueing.delete import delete
 from rq_leveldb.http.queueing.enqueue import Outcome, enqueue_all
-from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, MOST_SCANNED, listed, write_cursor
+from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, listed, most_scanned, write_cursor
 from rq_leveldb.http.queueing.states import STATES
 from rq_leveldb.http.request import fields, idempotency, query
 from rq_leveldb.http.request.fields import Field, Invalid, Record
@@ -105,11 +105,12 @@ def list_jobs(call: Call) -> Page[JobSummaryDocument]:
     strange = list(queues.strange)
     items: list[JobSummaryDocument] = []
     cursor: str | None = None
+    most = most_scanned(wanted)
     for scanned, entry in enumerate(listed(backend, state, queues.names, wanted, strange, with_errors=True), 1):
         if entry.seen is not None:
             due = entry.position.score if state == 'scheduled' else None
             items.append(summary(backend, entry.seen, entry.error, due))
-        if len(items) >= limit or scanned >= MOST_SCANNED:
+        if len(items) >= limit or scanned >= most:
             cursor = write_cursor(entry)
             break
     return Page(items, cursor, strange)
