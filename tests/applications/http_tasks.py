@@ -45,8 +45,9 @@ def on_end(*args: Any) -> None:
     pass
 
 
-def wait_for_key(key: str) -> None:
-    """Wait until something is pushed onto a list of the store."""
+def repeat(key: str) -> None:
+    """Print what is pushed onto a list of the store, until that is `end`."""
     current = get_current_job()
     assert current is not None
-    current.connection.blpop([key], timeout=60)
+    while (said := current.connection.blpop([key], timeout=60)) is not None and said[1] != b'end':
+        print(said[1].decode(), flush=True)

@@ -88,7 +88,8 @@ export async function jobs(place, status, query) {
     const chosen = () => ({ jobs: [...selected] });
     const some = `the ${number} selected jobs`;
     const every = isFiltered ? 'all failed jobs that match' : 'all failed jobs';
-    return el('div', { class: 'tools' },
+    // While something is selected, what can be done with it stays in sight.
+    return el('div', { class: number ? 'tools selection' : 'tools' },
       el('button', {
         type: 'button', class: 'quiet', 'data-key': 'select all',
         onclick: () => {

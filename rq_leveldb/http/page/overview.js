@@ -8,6 +8,8 @@ import { history } from './live.js';
 import { queueTable, unserved } from './queue.js';
 
 const GROUPS = 5;
+// Seconds for which the groups are shown before they are made again, which reads up to a thousand jobs.
+const FRESH = 5;
 
 function numbers(queues, workers) {
   const total = (name) => queues.reduce((sum, queue) => sum + (queue.counts[name] ?? 0), 0);
@@ -34,10 +36,21 @@ const FIRST_STEPS = () => el('section', { class: 'card', 'aria-label': 'First st
   lines('In another terminal', 'rq-leveldb enqueue tasks.add :2 :3'));
 
 export async function overview(place) {
+  let failed = null;
+  let grouped = 0;
+
+  function again() {
+    grouped = 0;
+    return show();
+  }
+
   async function show() {
     const [queues, workers, suspension, aside] = await Promise.all([getAll('/v1/queues'), getAll('/v1/workers'), get('/v1/suspension'), getAll('/v1/unreadable')]);
-    const hasFailed = queues.items.some((queue) => queue.counts.failed);
-    const failed = hasFailed ? await get(`/v1/failures?limit=${GROUPS}`) : null;
+    if (!queues.items.some((queue) => queue.counts.failed)) failed = null;
+    else if (failed === null || Date.now() > grouped + FRESH * 1000) {
+      failed = await get(`/v1/failures?limit=${GROUPS}`);
+      grouped = Date.now();
+    }
     const { is_suspended: isSuspended } = suspension;
     const toggle = el('button', {
       type: 'button', class: 'quiet', 'data-key': 'suspend',
@@ -51,7 +64,7 @@ export async function overview(place) {
       unserved(queues.items),
       numbers(queues.items, workers.items),
       !queues.items.length && FIRST_STEPS(),
-      failed?.items.length > 0 && [el('h2', null, 'Why jobs failed'), groupTable(failed, {}, show), el('p', null, link('#/failed', 'all', 'All failed jobs'))],
+      failed?.items.length > 0 && [el('h2', null, 'Why jobs failed'), groupTable(failed, {}, again), el('p', null, link('#/failed', 'all', 'All failed jobs'))],
       queues.items.length > 0 && [el('h2', null, 'Queues'), queueTable(queues.items, show)],
       unreadable([...queues.unreadable, ...workers.unreadable, ...aside.items]),
       el('h2', null, 'The last ten minutes'),

@@ -153,7 +153,6 @@ def newest(
             for job_id, position in chunk:
                 yield name, job_id, position
 
-    names = [wanted['queue']] if 'queue' in wanted else names
     merged = heapq.merge(*map(entries, names), key=lambda entry: -entry[2].score)
     found = itertools.islice(merged, most)
     while chunk := list(itertools.islice(found, 100)):

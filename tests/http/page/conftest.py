@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.http.page.browsing import Visit
 from tests.http.support import FrontProcess
+from tests.places import APPLICATIONS
 
 playwright = pytest.importorskip('playwright.sync_api')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
@@ -62,3 +66,19 @@ def visit(
     yield open_
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def start_worker(url: str) -> Iterator[Callable[..., None]]:
+    """Return what starts a worker as users do, with its options and queues."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> None:
+        command = [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', url, '--no-http', '--import', 'http_tasks']
+        path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
+        started.append(subprocess.Popen([*command, *arguments], env={**os.environ, 'PYTHONPATH': path}))
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(30)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from rq import Queue, SimpleWorker
 
-from rq_leveldb.records import output_key
 from tests.http.page.browsing import Visit
 
 
@@ -52,7 +50,7 @@ def test_a_queue_is_emptied_after_a_question(visit: Callable[..., Visit], connec
     queue = Queue('mail', connection=connection)
     queue.enqueue('http_tasks.add', 1)
     seen = visit().log_in()
-    seen.click('link', 'mail')
+    seen.page.get_by_role('rowheader').get_by_role('link', name='mail').click()
     seen.click('button', 'Empty queue mail')
     seen.see('mail was emptied.')
     assert (queue.count, seen.asked) == (0, ['Delete the 1 jobs that wait in mail? This cannot be undone.'])
@@ -73,28 +71,29 @@ def test_a_job_that_waits_names_what_it_waits_for(
     seen.page.get_by_role('row', name='the second').wait_for()
 
 
-def test_a_running_job_shows_progress_and_output_as_they_come(visit: Callable[..., Visit], connection: Any) -> None:
-    queue = Queue('default', connection=connection)
-    job = queue.enqueue('http_tasks.wait_for_key', 'go-on', meta={'progress': 40})
-    worker = threading.Thread(target=lambda: SimpleWorker([queue], connection=connection).work(burst=True))
-    connection.set(output_key(job.id), 'line one\n')
+def test_a_running_job_shows_progress_and_output_as_they_come(
+    visit: Callable[..., Visit], connection: Any, start_worker: Callable[..., None]
+) -> None:
+    job = Queue('mail', connection=connection).enqueue('http_tasks.repeat', 'said', meta={'progress': 40})
+    connection.rpush('said', 'line one')
+    start_worker('--capture-output=1M', 'mail')
     seen = visit().log_in().go(f'job/{job.id}', str(job.description))
-    worker.start()
-    try:
-        seen.see('Progress: 40 %')
-        seen.see('Output so far')
-        connection.append(output_key(job.id), 'line two\n')
-        seen.see('line two')
-        job.meta['progress'] = 90
-        job.save_meta()
-        seen.see('Progress: 90 %')
-        seen.go('workers', 'Workers')
-        row = seen.page.get_by_role('row', name=job.description)
-        assert 'http_tasks.wait_for_key' in row.inner_text()
-        row.get_by_role('button', name='Stop').wait_for()
-    finally:
-        connection.lpush('go-on', 'now')
-        worker.join(30)
+    seen.see('Progress: 40 %')
+    seen.see('Output so far')
+    connection.rpush('said', 'line two')
+    seen.see('line two')
+    job.meta['progress'] = 90
+    job.save_meta()
+    seen.see('Progress: 90 %')
+    seen.go('workers', 'Workers')
+    row = seen.page.get_by_role('row', name=str(job.description))
+    row.get_by_text('http_tasks.repeat', exact=True).wait_for()
+    row.get_by_text('MB').wait_for()
+    row.get_by_role('button', name='Stop').click()
+    seen.see('The worker was asked to stop it.')
+    seen.see('No jobs are running.')
+    assert seen.asked == ['Stop this job? Its process is killed.']
+    assert job.get_status() == 'stopped'
 
 
 def test_what_is_scheduled_shows_when_it_is_due(visit: Callable[..., Visit], connection: Any) -> None:

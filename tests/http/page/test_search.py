@@ -18,7 +18,7 @@ def test_a_search_is_kept_in_the_address(visit: Callable[..., Visit], connection
     seen = visit().log_in().go('jobs/queued', 'Queued jobs')
     seen.see('3 queued jobs')
     seen.page.get_by_label('Search').fill('INVOICE 7')
-    seen.page.get_by_label('Queue', exact=True).select_option('images')
+    seen.page.get_by_role('combobox', name='Queue').select_option('images')
     seen.click('button', 'Search')
     seen.see('1 queued jobs')
     seen.page.reload()
