@@ -47,6 +47,7 @@ async function open(isFirst) {
     else link.removeAttribute('aria-current');
   }
   const place = el('div');
+  main.setAttribute('aria-busy', 'true');
   try {
     const opened = await view(place);
     if (mine !== visit) return;
@@ -57,6 +58,7 @@ async function open(isFirst) {
   }
   document.title = `${place.querySelector('h1').textContent} – rq-leveldb`;
   main.replaceChildren(place);
+  main.removeAttribute('aria-busy');
   refreshed = Date.now();
   wait();
   if (isFirst) return;
@@ -100,6 +102,7 @@ function login() {
   clearTimeout(timer);
   nav.hidden = true;
   logout.hidden = true;
+  main.removeAttribute('aria-busy');
   document.title = 'Log in – rq-leveldb';
   const token = el('input', { type: 'password', name: 'token', autocomplete: 'current-password', required: true, id: 'token' });
   const error = el('p', { class: 'error', role: 'alert' });

@@ -21,7 +21,9 @@ function history(hours) {
 
 export function groupTable(found, filters, again) {
   const chosen = (group) => ({ ...filters, function: group.function, error_type: group.error_type });
-  const named = (group) => `${group.count === 1 ? 'the job' : `the ${group.count} jobs`} of ${group.function} with ${group.error_type}`;
+  // Where not all were grouped, there may be more of a kind than were counted.
+  const many = (group) => (found.looked_at < found.total ? `all jobs (${group.count} of the newest ${found.looked_at})` : group.count === 1 ? 'the job' : `the ${group.count} jobs`);
+  const named = (group) => `${many(group)} of ${group.function} with ${group.error_type}`;
   return table(caption(found), [
     {
       title: 'Error', isName: true,

@@ -184,6 +184,8 @@ def _matches(backend: Backend, seen: Seen, state: str, wanted: Mapping[str, Any]
     job = seen.job
     if state in _FAILED and seen.status not in (state, UNREADABLE):
         return False
+    if 'error_type' in wanted and state not in _FAILED:
+        return False
     if 'function' in wanted and read_call(backend.reader, job.data)[0] != wanted['function']:
         return False
     if 'worker' in wanted and job.worker_name != wanted['worker']:
@@ -200,7 +202,7 @@ def _matches(backend: Backend, seen: Seen, state: str, wanted: Mapping[str, Any]
 
 
 def _matches_text(backend: Backend, seen: Seen, error: str | None, wanted: Mapping[str, Any]) -> bool:
-    if 'error_type' in wanted and (error is None or read_error(error).kind != wanted['error_type']):
+    if 'error_type' in wanted and read_error(error).kind != wanted['error_type']:
         return False
     if 'search' not in wanted:
         return True
