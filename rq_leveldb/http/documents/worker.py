@@ -16,6 +16,7 @@ from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, ti
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.reading import read_call
 from rq_leveldb.records import PID_STARTED_FIELD
 from rq_leveldb.unreadable import Fault
 
@@ -29,6 +30,9 @@ class ChildDocument(TypedDict):
 
     job: str
     job_url: str
+    function: str | None
+    description: str | None
+    queue: str | None
     execution: str
     pid: int | None
     started_at: Moment | None
@@ -57,12 +61,13 @@ class WorkerDocument(TypedDict):
     faults: Faults
 
 
-def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]:
+def worker_documents(backend: Backend, names: list[str], *, with_jobs: bool = True) -> list[WorkerDocument]:
     """Return workers in JSON, without those that are gone.
 
     Args:
         backend: the store.
         names: their names.
+        with_jobs: whether to read what their children run.
     """
     if not names:
         return []
@@ -80,7 +85,7 @@ def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]
             fields.faults.append(wrong_type('executions', f'{_PREFIX}{name}:executions'))
             members = ()
         executions = sorted(member.decode('utf-8', 'replace') for member in members)
-        documents.append(_document(backend, name, fields, executions))
+        documents.append(_document(backend, name, fields, executions, with_jobs))
     return documents
 
 
@@ -93,7 +98,7 @@ def worker_names(backend: Backend) -> list[str]:
     return find_workers(backend.connection).names
 
 
-def _document(backend: Backend, name: str, fields: Fields, executions: list[str]) -> WorkerDocument:
+def _document(backend: Backend, name: str, fields: Fields, executions: list[str], with_jobs: bool) -> WorkerDocument:
     return {
         'name': name,
         'url': f'/v1/workers/{quote(name, safe="")}',
@@ -109,16 +114,18 @@ def _document(backend: Backend, name: str, fields: Fields, executions: list[str]
         'failed': fields.whole('failed_job_count') or 0,
         'working_seconds': fields.number('total_working_time') or 0.0,
         'max_children': fields.whole('max_children'),
-        'children': _children(backend, executions, fields.faults),
+        'children': _children(backend, executions, fields.faults, with_jobs),
         # After all that may add to them.
         'faults': fault_documents(fields.faults),
     }
 
 
-def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[ChildDocument]:
-    """Return the running jobs; with pid and memory where the worker says which process runs them."""
+def _children(backend: Backend, executions: list[str], faults: list[Fault], with_jobs: bool) -> list[ChildDocument]:
+    """Return the running children; with pid and memory where the worker says which process runs them."""
     found: list[ChildDocument] = []
-    for name, fields in running(backend, '', executions, faults):
+    runs = list(running(backend, '', executions, faults))
+    jobs = backend.jobs([name.partition(':')[0] for name, _ in runs]) if with_jobs else [None] * len(runs)
+    for (name, fields), seen in zip(runs, jobs, strict=True):
         job_id, _, execution_id = name.partition(':')
         pid = fields.whole('pid')
         started = fields.seconds('created_at')
@@ -126,6 +133,9 @@ def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> l
             {
                 'job': job_id,
                 'job_url': job_url(job_id),
+                'function': None if seen is None else read_call(backend.reader, seen.job.data)[0],
+                'description': None if seen is None else seen.job.description,
+                'queue': None if seen is None else seen.job.origin,
                 'execution': execution_id,
                 'pid': pid,
                 'started_at': timestamp(started),
