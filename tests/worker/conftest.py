@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +20,9 @@ def queue(redis: Any) -> Queue:
 
 
 @pytest.fixture
-def workers(redis: Any, store_dir: Path) -> Iterator[Workers]:
-    """Return what starts workers on the test's store."""
-    started = Workers(f'leveldb://{store_dir}', redis)
+def workers(redis: Any, url: str) -> Iterator[Workers]:
+    """Return what starts workers on the test's place."""
+    started = Workers(url, redis)
     yield started
     started.close()
 
