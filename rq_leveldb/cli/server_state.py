@@ -28,7 +28,7 @@ def read_server(connection: Redis) -> dict[str, Any]:
         info = dict(connection.info())
     except ResponseError as error:
         warnings.append(f'The state of the server is not known: {error}')
-    settings: dict[str, str] = {}
+    settings: dict[str | None, str | None] = {}
     try:
         # One at a time: before Redis 7.0 it took only one name.
         for name in ('save', 'appendfsync'):

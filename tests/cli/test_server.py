@@ -288,7 +288,7 @@ def test_a_worker_says_in_a_sentence_what_a_server_does_to_it(run: Run, server: 
     )
     assert worker.stdout is not None
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(worker.stdout.readline, '')))  # type: ignore[union-attr]
+    reader = threading.Thread(target=lambda: lines.extend(iter(worker.stdout.readline, '')))
     reader.start()
     try:
         until(lambda: any('Listening on' in line for line in lines))
