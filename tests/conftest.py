@@ -20,8 +20,7 @@ import rq_leveldb
 from rq_leveldb import Redis
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
-
-SERVER_VARIABLE = 'RQ_LEVELDB_TEST_URL'
+from tests.places import SERVER_VARIABLE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

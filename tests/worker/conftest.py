@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis import Redis
 from rq import Queue
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.places import SERVER_VARIABLE
 from tests.worker.support import Workers
 
 
@@ -40,5 +42,10 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture(params=['redis', 'server'])
 def either(request: pytest.FixtureRequest) -> Any:
-    """Return a client of a new store, then one of a real Redis server where there is one."""
+    """Return a client of a new store, then one of a real Redis server where there is one.
+
+    Where RQ_LEVELDB_TEST_URL names a server, it is that one.
+    """
+    if request.param == 'server' and SERVER_VARIABLE in os.environ:
+        pytest.skip(f'{SERVER_VARIABLE} names the server')
     return request.getfixturevalue(request.param)

@@ -220,6 +220,7 @@ def test_the_process_that_forks_may_be_killed(workers: Workers, queue: Queue, tm
     assert worker.poll() is None
 
 
+@pytest.mark.needs_store('it kills the server, which nobody starts again')
 def test_the_store_may_be_killed_while_jobs_run(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     worker = workers.start('--max-children', '3')
     job, gate, _ = start_job(queue, tmp_path)
