@@ -273,42 +273,88 @@ def test_commands_for_stores_say_so(run: Run, command: list[str]) -> None:
     assert 'URL of a Redis server' in text
 
 
-def test_a_worker_says_in_a_sentence_what_a_server_does_to_it(run: Run, server: Server) -> None:
-    """It loses its rights, then its password; it goes on as soon as it has them again."""
+class Watched:
+    """A worker whose lines are read as they come."""
+
+    def __init__(self, url: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'rq_leveldb', 'worker'],
+            cwd=APPLICATIONS,
+            env={**os.environ, 'RQ_LEVELDB_URL': url, 'RQ_LEVELDB_NO_HTTP': '1', 'PYTHONUNBUFFERED': '1'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self._lines: list[str] = []
+        self._stdout = self.process.stdout
+        self._reader = threading.Thread(target=lambda: self._lines.extend(self._stdout))
+        self._reader.start()
+
+    @property
+    def said(self) -> str:
+        return ''.join(list(self._lines))
+
+    def stop(self) -> int:
+        self.process.terminate()
+        code = self.process.wait(30)
+        self._reader.join(10)
+        self._stdout.close()
+        return code
+
+
+@pytest.fixture
+def watched() -> Iterator[Callable[[str], Watched]]:
+    """Return what starts a worker and waits until it listens; it is stopped in the end, with a good exit code."""
+    started: list[Watched] = []
+
+    def start(url: str) -> Watched:
+        started.append(Watched(url))
+        until(lambda: 'Listening on' in started[-1].said)
+        return started[-1]
+
+    yield start
+    for worker in started:
+        assert worker.stop() == 0, worker.said
+        assert 'Traceback' not in worker.said
+
+
+def test_a_worker_loses_its_rights_and_its_password_and_goes_on(
+    run: Run, server: Server, watched: Callable[[str], Watched]
+) -> None:
     url, client = server
     grant = {'enabled': True, 'keys': ['*'], 'channels': ['*']}
     client.acl_setuser('app', passwords=['+secret-word'], categories=['+@all'], **grant)
-    worker = subprocess.Popen(
-        [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', url.replace('unix://', 'unix://app:secret-word@')],
-        cwd=APPLICATIONS,
-        env={**os.environ, 'RQ_LEVELDB_NO_HTTP': '1'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert worker.stdout is not None
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(worker.stdout.readline, '')))
-    reader.start()
-    try:
-        until(lambda: any('Listening on' in line for line in lines))
-        client.acl_setuser('app', categories=['-@all'], **grant)
-        run(url, 'enqueue', 'cli_jobs.add', ':1', ':2', '--job-id', 'one')
-        until(lambda: any('does not permit this' in line for line in lines))
-        client.acl_setuser('app', categories=['+@all'], **grant)
-        until(lambda: client.hget('rq:job:one', 'status') == b'finished', 30)
+    worker = watched(url.replace('unix://', 'unix://app:secret-word@'))
 
-        client.acl_setuser('app', passwords=['+other-word', '-secret-word'], **grant)
-        client.execute_command('CLIENT', 'KILL', 'USER', 'app')
-        until(lambda: any('does not accept this user or password' in line for line in lines))
-        client.acl_setuser('app', passwords=['+secret-word'], **grant)
-        run(url, 'enqueue', 'cli_jobs.add', ':1', ':2', '--job-id', 'two')
-        until(lambda: client.hget('rq:job:two', 'status') == b'finished', 30)
-    finally:
-        worker.terminate()
-        assert worker.wait(30) == 0, ''.join(lines)
-        reader.join(10)
-        worker.stdout.close()
-    text = ''.join(lines)
-    assert 'Traceback' not in text
-    assert 'secret-word' not in text
+    client.acl_setuser('app', categories=['-@all'], **grant)
+    run(url, 'enqueue', 'cli_jobs.add', ':1', ':2', '--job-id', 'one')
+    until(lambda: 'does not permit this' in worker.said)
+    client.acl_setuser('app', categories=['+@all'], **grant)
+    until(lambda: client.hget('rq:job:one', 'status') == b'finished')
+
+    client.acl_setuser('app', passwords=['+other-word', '-secret-word'], **grant)
+    client.execute_command('CLIENT', 'KILL', 'USER', 'app')
+    until(lambda: 'does not accept this user or password' in worker.said)
+    client.acl_setuser('app', passwords=['+secret-word'], **grant)
+    run(url, 'enqueue', 'cli_jobs.add', ':1', ':2', '--job-id', 'two')
+    until(lambda: client.hget('rq:job:two', 'status') == b'finished', 60)
+    assert 'secret-word' not in worker.said
+
+
+def test_a_worker_keeps_an_end_until_the_server_takes_it(
+    run: Run, server: Server, watched: Callable[[str], Watched]
+) -> None:
+    url, client = server
+    worker = watched(url)
+    for job_id, words, begin, end in (
+        ('full', 'memory limit', lambda: client.config_set('maxmemory', 1), lambda: client.config_set('maxmemory', 0)),
+        ('replica', 'is a replica', lambda: client.replicaof('127.0.0.1', 1), lambda: client.replicaof('no', 'one')),
+    ):
+        run(url, 'enqueue', 'time.sleep', ':1', '--job-id', job_id)
+        until(lambda key=f'rq:job:{job_id}': client.hget(key, 'status') == b'started')
+        begin()
+        until(lambda words=words: words in worker.said)
+        end()
+        until(lambda key=f'rq:job:{job_id}': client.hget(key, 'status') == b'finished', 60)
+        assert len(client.xrange(f'rq:results:{job_id}')) == 1
