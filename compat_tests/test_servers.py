@@ -39,6 +39,7 @@ WORKER_TESTS = (
     'pauses',
     'ready',
     'scheduler',
+    'taken_over',
     'unreadable_jobs',
 )
 

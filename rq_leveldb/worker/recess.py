@@ -68,9 +68,9 @@ class Recess:
             self._store_gone()
             if said != self._said:
                 site.log.error(
-                    'Worker %s: the store takes no writes: %s; running jobs continue, and results are written later',
+                    'Worker %s: %s; running jobs continue, and results are written later',
                     site.name,
-                    _in_words(error),
+                    _in_words(error, f'the store takes no writes: {error}'),
                 )
         elif said != self._said:
             # A reply of the store says what is wrong; a traceback would add nothing.
