@@ -20,26 +20,24 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from compat_tests.real_redis import NoRedisError, RealRedis, find_servers
+from compat_tests.real_redis import NoRedisError, RealRedis, find_server, find_servers
 from tests.places import APPLICATIONS, ROOT, SERVER_VARIABLE
 
 SERVERS = find_servers()
 
-# What matters on a server: ends, deaths, recovery, limits, output, usage, poison, stopping, schedules, cron.
-WORKER_TESTS = (
+# Single-step starts and ends, limits, output, usage, poison, deaths and recovery: on every server.
+EVERYWHERE = ('jobs', 'ends', 'death', 'taken_over')
+# And what asks little of the server, or much time: on the one that everything is compared with.
+ON_THE_MODEL = (
     'application_code',
     'broken_remains',
     'control',
     'cron',
-    'death',
-    'ends',
-    'jobs',
     'leftovers',
     'liveness',
     'pauses',
     'ready',
     'scheduler',
-    'taken_over',
     'unreadable_jobs',
 )
 
@@ -68,9 +66,9 @@ def run(url: str, *arguments: str, **environ: str) -> str:
 
 @pytest.mark.timeout(1800)
 def test_the_workers_own_tests_pass(server: RealRedis) -> None:
-    files = [f'tests/worker/test_{name}.py' for name in WORKER_TESTS]
+    names = EVERYWHERE + (ON_THE_MODEL if server.path == find_server() else ())
     done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *files],
+        [sys.executable, '-m', 'pytest', '-q', *(f'tests/worker/test_{name}.py' for name in names)],
         cwd=ROOT,
         env={**os.environ, SERVER_VARIABLE: f'unix://{server.socket_path}'},
         stdin=subprocess.DEVNULL,
@@ -83,9 +81,7 @@ def test_the_workers_own_tests_pass(server: RealRedis) -> None:
     assert done.returncode == 0, done.stdout[-20_000:]
     passed = re.search(r'(\d+) passed', done.stdout)
     assert passed is not None
-    assert int(passed[1]) > 100
-    reasons = re.findall(r'^SKIPPED \[\d+\] \S+: (.*)', done.stdout, re.MULTILINE)
-    assert all(reason.startswith(('on a store only: ', SERVER_VARIABLE)) for reason in reasons), reasons
+    assert int(passed[1]) > 70
 
 
 def test_status_names_the_server(server: RealRedis) -> None:
