@@ -256,7 +256,7 @@ def test_a_job_caught_between_queue_and_start_goes_back(workers: Workers, queue:
     job = queue.enqueue(worker_jobs.add, 1, 2)
     connection.lmove(queue.key, queue.intermediate_queue_key)
     connection.hset('rq:worker:gone:claims', job.id, queue.key)
-    died = {**identity_fields(identify()), 'pid': '1', 'started': 'then', 'queues': 'default'}
+    died: dict[Any, Any] = {**identity_fields(identify()), 'pid': '1', 'started': 'then', 'queues': 'default'}
     connection.hset('rq:worker:gone', mapping=died)
     connection.sadd('rq:workers', 'rq:worker:gone')
 
