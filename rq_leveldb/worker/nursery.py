@@ -236,10 +236,14 @@ class Nursery:
             self._loop.watch(capture.read_end, lambda: self._drain(child))
 
     def _drain(self, child: Child) -> None:
-        assert child.capture is not None
-        if not child.capture.drain():
-            self._loop.unwatch(child.capture.read_end)
+        if child.capture is not None and not child.capture.drain():
+            self._stop_listening(child)
             child.capture.close()
+
+    def _stop_listening(self, child: Child) -> None:
+        """Stop watching a child's output: whoever writes down how its job ended reads the rest, and closes it."""
+        if child.capture is not None and child.capture.read_end >= 0:
+            self._loop.unwatch(child.capture.read_end)
 
     def _no_child(self, token: int, words: str) -> None:
         self._give_up(token)
@@ -260,6 +264,7 @@ class Nursery:
     def _child_ended(self, pid: int, status: int, values: tuple[Any, ...]) -> None:
         child = self._children.pop(pid, None)
         if child is not None:
+            self._stop_listening(child)
             self._on_end(child, status, values)
 
     def _forker_died(self) -> None:

@@ -17,6 +17,7 @@ import worker_jobs
 from rq import Queue, Retry
 from rq.job import JobStatus
 
+from rq_leveldb.records import output_key
 from rq_leveldb.worker.backoff import Backoff
 from rq_leveldb.worker.duties import Duties
 from rq_leveldb.worker.ending import Verdict, judge, pause_before_rerun
@@ -25,6 +26,10 @@ from rq_leveldb.worker.mailbox import Report
 from tests.places import APPLICATIONS
 from tests.until import until
 from tests.worker.support import Workers
+
+
+def output_of(queue: Queue, job_id: str) -> str:
+    return (queue.connection.get(output_key(job_id)) or b'').decode()
 
 
 def address_of(client: Any) -> str:
@@ -83,6 +88,15 @@ def test_ends_that_are_told_together_are_all_written_later(server: Any, tmp_path
         assert traces.read_text().split() == pids
     finally:
         workers.close()
+
+
+def test_output_that_ends_with_its_job_is_no_trouble(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    worker = workers.launch('--max-children', '2', '--capture-output', '1K', '--burst', log=log)
+    jobs = [queue.enqueue('builtins.print', number) for number in range(60)]
+    assert worker.wait(60) == 0
+    assert [output_of(queue, job.id) for job in jobs] == [f'{number}\n' for number in range(60)]
+    assert 'continuing after a pause' not in log.read_text()
 
 
 def test_a_worker_without_descriptors_goes_on_when_it_has_some(workers: Workers, queue: Queue, tmp_path: Path) -> None:
