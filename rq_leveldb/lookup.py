@@ -32,6 +32,7 @@ from rq.registry import (
 from rq.results import Result
 from rq.utils import as_text, utcparse
 from rq.worker import BaseWorker
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from .unreadable import Fault, UnreadableJob, is_wrong_type, restore_job, show_bytes
 
@@ -47,12 +48,14 @@ __all__ = [
     'Seen',
     'Strange',
     'count_jobs',
+    'count_servers',
     'find_queues',
     'find_workers',
     'is_refused',
     'registry_key',
     'replies',
     'see_jobs',
+    'see_many_results',
     'see_results',
     'wrong_type',
 ]
@@ -224,12 +227,31 @@ def see_results(connection: Redis, job_id: str, serializer: Any, most: int = 10)
         serializer: reads what it returned.
         most: how many at most.
     """
-    key = Result.get_key(job_id)
+    return see_many_results(connection, [job_id], serializer, most)[0]
+
+
+def see_many_results(
+    connection: Redis, job_ids: Sequence[str], serializer: Any, most: int = 1
+) -> list[tuple[list[Result], list[Fault]]]:
+    """Return the results of jobs in one round trip, each as `see_results` does.
+
+    Args:
+        connection: the store.
+        job_ids: the jobs.
+        serializer: reads what they returned.
+        most: how many results of a job at most.
+    """
+    if not job_ids:
+        return []
     pipe = connection.pipeline(transaction=False)
-    pipe.xrevrange(key, '+', '-', count=most)
-    (stored,) = replies(pipe)
+    for job_id in job_ids:
+        pipe.xrevrange(Result.get_key(job_id), '+', '-', count=most)
+    return [_results(connection, *pair, serializer) for pair in zip(job_ids, replies(pipe), strict=True)]
+
+
+def _results(connection: Redis, job_id: str, stored: Any, serializer: Any) -> tuple[list[Result], list[Fault]]:
     if is_refused(stored):
-        return [], [wrong_type('results', key)]
+        return [], [wrong_type('results', Result.get_key(job_id))]
     found: list[Result] = []
     faults: list[Fault] = []
     for entry, payload in stored:
@@ -344,6 +366,33 @@ def count_jobs(connection: Redis, names: Sequence[str]) -> list[dict[str, int | 
         {state: None if is_refused(number) else int(number) for state, number in zip(COUNTED, found, strict=False)}
         for _ in names
     ]
+
+
+def count_servers(connection: Redis, names: Sequence[str]) -> list[int | None]:
+    """Return how many workers take jobs from queues; those count whose record is there and says nothing of their end.
+
+    Args:
+        connection: the store.
+        names: the queues.
+
+    Returns:
+        For each queue the number; None if the key holds another type.
+    """
+    if not names:
+        return []
+    pipe = connection.pipeline(transaction=False)
+    for name in names:
+        pipe.smembers(WORKERS_BY_QUEUE_KEY % name)
+    members = replies(pipe)
+    keys = sorted({key for found in members if not is_refused(found) for key in found})
+    for key in keys:
+        pipe.hmget(key, 'birth', 'death')
+    alive = {
+        key
+        for key, fields in zip(keys, replies(pipe) if keys else [], strict=True)
+        if is_refused(fields) or (fields[0] and not fields[1])
+    }
+    return [None if is_refused(found) else len(alive.intersection(found)) for found in members]
 
 
 class Fields:

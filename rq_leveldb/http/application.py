@@ -17,6 +17,7 @@ from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources import (
     description,
     events,
+    failures,
     functions,
     health,
     job_actions,
@@ -80,6 +81,7 @@ def build(connection: Redis, settings: HttpSettings, token: str | None, allow: A
         *jobs.routes(backend),
         *job_result.routes(backend),
         *job_actions.routes(),
+        *failures.routes(),
         *queues.routes(),
         *suspension.routes(),
         *workers.routes(),

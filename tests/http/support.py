@@ -9,9 +9,13 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from datetime import datetime, timezone
 from typing import Any
 
-from falcon.testing import Result, TestClient
+import falcon.testing
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.results import Result
 
 from rq_leveldb.http.application import Application
 from tests.places import APPLICATIONS
@@ -26,15 +30,15 @@ class Api:
         headers = {'Host': 'localhost:7753'}
         if token is not None:
             headers['Authorization'] = f'Bearer {token}'
-        self.client = TestClient(front.app, headers=headers)
+        self.client = falcon.testing.TestClient(front.app, headers=headers)
 
-    def get(self, path: str, **options: Any) -> Result:
+    def get(self, path: str, **options: Any) -> falcon.testing.Result:
         return self.client.simulate_get(path, **options)
 
-    def delete(self, path: str, **options: Any) -> Result:
+    def delete(self, path: str, **options: Any) -> falcon.testing.Result:
         return self.client.simulate_delete(path, **options)
 
-    def post(self, path: str, json: Any = None, **options: Any) -> Result:
+    def post(self, path: str, json: Any = None, **options: Any) -> falcon.testing.Result:
         if json is not None:
             options['json'] = json
         return self.client.simulate_post(path, **options)
@@ -101,3 +105,22 @@ def ask(front: FrontProcess, path: str, document: Any = None, token: str | None 
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def trace(line: str) -> str:
+    """Return a traceback of an application that ends with an exception."""
+    return f'Traceback (most recent call last):\n  File "/srv/tasks.py", line 3, in work\n    go()\n    ~~^^\n{line}\n'
+
+
+def fail(connection: Any, queue: str, function: str, error: str, **fields: Any) -> str:
+    """Store a job that failed without running it, and return its id."""
+    ended = fields.pop('ended_at', datetime.now(timezone.utc))
+    job = Job.create(f'http_tasks.{function}', connection=connection, origin=queue, status=JobStatus.FAILED, **fields)
+    job.ended_at = ended
+    job.worker_name = 'w1'
+    job.save()
+    connection.sadd(Queue.redis_queues_keys, f'rq:queue:{queue}')
+    age = datetime.now(timezone.utc) - ended
+    job.failed_job_registry.add(job, ttl=30 * 86400 - int(age.total_seconds()))
+    Result.create_failure(job, 86400, error, 'w1')
+    return str(job.id)

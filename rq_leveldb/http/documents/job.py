@@ -14,6 +14,7 @@ from rq.utils import as_text
 
 from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
 from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.queueing.error_text import read_error
 from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
 from rq_leveldb.reading import Looking, read_call, show
 from rq_leveldb.records import USAGE_FIELD, output_key
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 
+# Of the jobs to which one refers, how many are named.
+_MOST_LINKED = 100
+
 JobId = Annotated[str, 'Id of a job.']
 
 
@@ -43,6 +47,8 @@ class JobSummaryDocument(TypedDict):
     id: str
     url: str
     status: str
+    error: Annotated[str | None, 'Of a job that failed: type of the exception and first line of its message.']
+    error_type: str | None
     queue: str
     function: str | None
     description: str | None
@@ -53,6 +59,7 @@ class JobSummaryDocument(TypedDict):
     meta: Any
     meta_repr: str | None
     created_at: Moment | None
+    scheduled_at: Annotated[Moment | None, 'When a scheduled job is due.']
     enqueued_at: Moment | None
     started_at: Moment | None
     ended_at: Moment | None
@@ -99,12 +106,22 @@ class ExecutionDocument(TypedDict):
     last_heartbeat: Moment | None
 
 
+class LinkedJobDocument(TypedDict):
+    """A job to which another one refers. Its status is null if it is gone."""
+
+    id: str
+    url: str
+    status: str | None
+    description: str | None
+
+
 class JobDocument(JobSummaryDocument):
     """Everything about a job. A value that is not JSON is null; its field with `_repr` has it as Python writes it."""
 
     position: Annotated[int | None, 'Number of jobs before it in its queue.']
-    scheduled_at: Moment | None
     dependents: list[str]
+    dependency_jobs: Annotated[list[LinkedJobDocument], 'The first hundred of the jobs it depends on.']
+    dependent_jobs: Annotated[list[LinkedJobDocument], 'The first hundred of the jobs that depend on it.']
     result: Annotated[Any, 'The latest result, if it is JSON; else null.']
     result_repr: Annotated[str | None, 'The latest result, as Python writes it, if it is not JSON.']
     exception: str | None
@@ -123,14 +140,17 @@ def job_url(job_id: str) -> str:
     return f'/v1/jobs/{quote(job_id, safe="")}'
 
 
-def summary(backend: Backend, seen: Seen) -> JobSummaryDocument:
+def summary(backend: Backend, seen: Seen, error: str | None = None, due: float | None = None) -> JobSummaryDocument:
     """Return what a list shows of a job, without further round trips.
 
     Args:
         backend: for its reader.
         seen: a job that was found.
+        error: what is kept of its error.
+        due: its score in the registry of scheduled jobs.
     """
     job = seen.job
+    short = read_error(error) if seen.status == 'failed' else None
     name, args, kwargs = read_call(backend.reader, job.data)
     meta: Any = job.meta
     if job._unreadable_meta is not None:
@@ -140,6 +160,8 @@ def summary(backend: Backend, seen: Seen) -> JobSummaryDocument:
         'id': job.id,
         'url': job_url(job.id),
         'status': seen.status,
+        'error': None if short is None else short.line,
+        'error_type': None if short is None else short.kind,
         'queue': job.origin,
         'function': name,
         'description': job.description,
@@ -150,6 +172,7 @@ def summary(backend: Backend, seen: Seen) -> JobSummaryDocument:
         'meta': about.value,
         'meta_repr': about.repr,
         'created_at': timestamp(job.created_at),
+        'scheduled_at': timestamp(from_seconds(due)),
         'enqueued_at': timestamp(job.enqueued_at),
         'started_at': timestamp(job.started_at),
         'ended_at': timestamp(job.ended_at),
@@ -245,21 +268,39 @@ def full(backend: Backend, seen: Seen) -> JobDocument:
     ]
     used, broken = _usage(usage)
     faults += broken
+    # Older versions of RQ keep the error in the job.
+    error = (latest.exc_string if latest is not None else job._exc_info) or None
+    dependent_ids = sorted(item.decode('utf-8', 'replace') for item in dependents or ())
+    dependencies = list(job._dependency_ids)[:_MOST_LINKED]
+    linked = _linked(backend, [*dependencies, *dependent_ids[:_MOST_LINKED]])
     returned = show(latest.return_value if latest is not None else None)
     return {
-        **summary(backend, seen),
+        **summary(backend, seen, error, due),
         'position': position,
-        'scheduled_at': timestamp(from_seconds(due)),
-        'dependents': sorted(item.decode('utf-8', 'replace') for item in dependents or ()),
+        'dependents': dependent_ids,
+        'dependency_jobs': linked[: len(dependencies)],
+        'dependent_jobs': linked[len(dependencies) :],
         'result': returned.value,
         'result_repr': returned.repr,
-        'exception': (latest.exc_string or None) if latest is not None else None,
+        'exception': error,
         'results': [result_document(result) for result in found],
         'executions': runs,
         'usage': used,
         'has_log': bool(has_log),
         'faults': fault_documents((*seen.faults, *faults)),
     }
+
+
+def _linked(backend: Backend, job_ids: list[str]) -> list[LinkedJobDocument]:
+    return [
+        {
+            'id': job_id,
+            'url': job_url(job_id),
+            'status': None if seen is None else seen.status,
+            'description': None if seen is None else seen.job.description,
+        }
+        for job_id, seen in zip(job_ids, backend.jobs(job_ids), strict=True)
+    ]
 
 
 def output(backend: Backend, job: Job) -> str | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 from urllib.parse import quote
 
-from redis.client import Pipeline
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.http.documents.values import Also, Faults, fault_documents
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.lookup import COUNTED, count_jobs, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.lookup import COUNTED, count_jobs, count_servers, is_refused, registry_key, replies, wrong_type
 from rq_leveldb.unreadable import Fault
 
 __all__ = ['QueueDocument', 'oldest_waiting', 'queue_documents']
@@ -33,7 +32,7 @@ class QueueDocument(TypedDict):
     url: str
     counts: Annotated[dict[str, int | None], _COUNTS]
     oldest_waiting_seconds: float | None
-    workers: int | None
+    workers: Annotated[int | None, 'Number of workers that take jobs from it.']
     faults: Faults
 
 
@@ -68,17 +67,14 @@ def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
     """
     if not names:
         return []
-    pipe: Pipeline = backend.connection.pipeline(transaction=False)
-    for name in names:
-        pipe.scard(WORKERS_BY_QUEUE_KEY % name)
-    workers = replies(pipe)
+    workers = count_servers(backend.connection, names)
     return [
         {
             'name': name,
             'url': f'/v1/queues/{quote(name, safe="")}',
             'counts': count,
             'oldest_waiting_seconds': age,
-            'workers': None if is_refused(number) else int(number),
+            'workers': number,
             'faults': fault_documents(_faults(name, count, number)),
         }
         for name, count, age, number in zip(
@@ -87,8 +83,8 @@ def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
     ]
 
 
-def _faults(name: str, count: dict[str, int | None], workers: Any) -> list[Fault]:
+def _faults(name: str, count: dict[str, int | None], workers: int | None) -> list[Fault]:
     faults = [wrong_type(state, registry_key(state, name)) for state, number in count.items() if number is None]
-    if is_refused(workers):
+    if workers is None:
         faults.append(wrong_type('workers', WORKERS_BY_QUEUE_KEY % name))
     return faults

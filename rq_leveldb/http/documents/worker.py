@@ -16,6 +16,7 @@ from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, ti
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
+from rq_leveldb.reading import read_call
 from rq_leveldb.records import PID_STARTED_FIELD
 from rq_leveldb.unreadable import Fault
 
@@ -29,6 +30,9 @@ class ChildDocument(TypedDict):
 
     job: str
     job_url: str
+    function: str | None
+    description: str | None
+    queue: str | None
     execution: str
     pid: int | None
     started_at: Moment | None
@@ -116,9 +120,11 @@ def _document(backend: Backend, name: str, fields: Fields, executions: list[str]
 
 
 def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[ChildDocument]:
-    """Return the running jobs; with pid and memory where the worker says which process runs them."""
+    """Return the running children; with pid and memory where the worker says which process runs them."""
     found: list[ChildDocument] = []
-    for name, fields in running(backend, '', executions, faults):
+    runs = list(running(backend, '', executions, faults))
+    jobs = backend.jobs([name.partition(':')[0] for name, _ in runs])
+    for (name, fields), seen in zip(runs, jobs, strict=True):
         job_id, _, execution_id = name.partition(':')
         pid = fields.whole('pid')
         started = fields.seconds('created_at')
@@ -126,6 +132,9 @@ def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> l
             {
                 'job': job_id,
                 'job_url': job_url(job_id),
+                'function': None if seen is None else read_call(backend.reader, seen.job.data)[0],
+                'description': None if seen is None else seen.job.description,
+                'queue': None if seen is None else seen.job.origin,
                 'execution': execution_id,
                 'pid': pid,
                 'started_at': timestamp(started),

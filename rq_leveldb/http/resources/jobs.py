@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from rq.defaults import RQ_KEY_PREFIX
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.job import Job
-from rq.results import Result
-
 from rq_leveldb.http import problems
 from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, summary
 from rq_leveldb.http.documents.values import Page
-from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem, UnreadableRecord
-from rq_leveldb.http.queueing.backend import Backend, acting, no_such_job
+from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem
+from rq_leveldb.http.queueing.backend import Backend, no_such_job
+from rq_leveldb.http.queueing.delete import delete
 from rq_leveldb.http.queueing.enqueue import Outcome, enqueue_all
-from rq_leveldb.http.queueing.listing import CURSOR, MOST_SCANNED, TIMES, listed, matches, write_cursor
-from rq_leveldb.http.queueing.states import STATES, Position
+from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, MOST_SCANNED, listed, write_cursor
+from rq_leveldb.http.queueing.states import STATES
 from rq_leveldb.http.request import fields, idempotency, query
 from rq_leveldb.http.request.fields import Field, Invalid, Record
 from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
 from rq_leveldb.http.routing.route import Call, Route
-from rq_leveldb.lookup import REGISTRIES, find_queues, is_refused, registry_key, replies
-from rq_leveldb.records import output_key
+from rq_leveldb.lookup import find_queues
 
 __all__ = ['routes']
 
@@ -31,13 +26,7 @@ _LIST: Mapping[str, Field] = {
     'status': fields.choice(*STATES)
     .described('The state; `stopped` jobs are listed apart from `failed` ones.')
     .required(),
-    'queue': fields.text(500).described('Only jobs of this queue.'),
-    'function': fields.text(500).described('Only jobs that call this function.'),
-    'since': fields.moment.described('Only from this time on.'),
-    'until': fields.moment.described('Only before this time.'),
-    'time': fields.choice(*TIMES).described(
-        'Which time `since` and `until` refer to; the default depends on the state.'
-    ),
+    **FILTERS,
     'limit': query.limit(50),
     'cursor': CURSOR.described('Where the page begins: `next` of the page before.'),
 }
@@ -113,21 +102,15 @@ def list_jobs(call: Call) -> Page[JobSummaryDocument]:
     backend, wanted = call.backend, call.query
     state, limit = wanted['status'], wanted['limit']
     queues = find_queues(backend.connection)
-    names = [wanted['queue']] if 'queue' in wanted else queues.names
     strange = list(queues.strange)
-    after: Position | None = None
-    if 'cursor' in wanted:
-        start, after = wanted['cursor']
-        names = [name for name in names if name >= start]
-        if names[:1] != [start]:
-            after = None
     items: list[JobSummaryDocument] = []
     cursor: str | None = None
-    for scanned, (seen, position) in enumerate(listed(backend, state, names, after, strange), 1):
-        if seen is not None and matches(backend, seen, state, wanted):
-            items.append(summary(backend, seen))
+    for scanned, entry in enumerate(listed(backend, state, queues.names, wanted, strange, with_errors=True), 1):
+        if entry.seen is not None:
+            due = entry.position.score if state == 'scheduled' else None
+            items.append(summary(backend, entry.seen, entry.error, due))
         if len(items) >= limit or scanned >= MOST_SCANNED:
-            cursor = write_cursor(*position)
+            cursor = write_cursor(entry)
             break
     return Page(items, cursor, strange)
 
@@ -139,41 +122,12 @@ def show_job(call: Call, job_id: JobId) -> JobDocument:
 
 def delete_job(call: Call, job_id: JobId) -> None:
     """Delete a job, whatever its state."""
-    backend = call.backend
     with_dependents = call.query.get('dependents', False)
-    seen = backend.seen(job_id)
+    seen = call.backend.seen(job_id)
     if with_dependents:
-        backend.check_dependents(seen.job)
-    if seen.faults:
-        _remove(backend, seen.job)
-        return
-    try:
-        with acting(f'job {job_id}'):
-            seen.job.delete(delete_dependents=with_dependents)
-    except (NoSuchJobError, InvalidJobOperation):
-        raise no_such_job(job_id) from None
-    except UnreadableRecord:
-        # An execution or a group of it that cannot be read or has expired, before anything was deleted.
-        if with_dependents:
-            raise
-        _remove(backend, seen.job)
-
-
-def _remove(backend: Backend, job: Job) -> None:
-    """Delete a job that cannot be read, or something that belongs to it: RQ's method would read it."""
-    pipe = backend.connection.pipeline(transaction=False)
-    pipe.zrange(job.execution_registry.key, 0, -1)
-    (found,) = replies(pipe)
-    executions = [] if is_refused(found) else [f'{job.id}:{name.decode("utf-8", "replace")}' for name in found]
-    for name in [job.origin] if job.origin else backend.queue_names():
-        pipe.lrem(registry_key('queued', name), 0, job.id)
-        for state in REGISTRIES:
-            pipe.zrem(registry_key(state, name), job.id, *executions)
-    for name in executions:
-        pipe.delete(f'{RQ_KEY_PREFIX}:execution:{name}')
-    pipe.delete(job.key, job.dependents_key, job.execution_registry.key, Result.get_key(job.id), output_key(job.id))
-    # A registry of another type holds no job.
-    replies(pipe)
+        call.backend.check_dependents(seen.job)
+    if not delete(call.backend, seen, with_dependents):
+        raise no_such_job(job_id)
 
 
 def _batch_request(most: int) -> Record:

@@ -1,0 +1,179 @@
+"""Failed jobs together: why they failed, and what is done about many of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Annotated, Any, TypedDict
+
+from rq_leveldb.http.documents.values import Moment, StrangeDocument, strange_documents, timestamp
+from rq_leveldb.http.problems import UnreadableRecord
+from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.http.queueing.delete import delete
+from rq_leveldb.http.queueing.error_text import read_error
+from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, MOST_SCANNED, Listed, listed, newest, write_cursor
+from rq_leveldb.http.queueing.requeue import requeue
+from rq_leveldb.http.queueing.states import Position
+from rq_leveldb.http.request import fields, query
+from rq_leveldb.http.request.fields import Record, Rule
+from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
+from rq_leveldb.reading import read_call
+
+__all__ = ['routes']
+
+_GROUPED = 1000
+_AT_ONCE = 1000
+_HOURS = 24
+# Those whose jobs are in no state to fail or to run again.
+_ENDED = ('failed', 'stopped', 'canceled')
+
+_CHOICE = {
+    **FILTERS,
+    'jobs': fields.array(fields.identifier, _AT_ONCE, f'must be an array of at most {_AT_ONCE} ids').described(
+        'The ids of the jobs, in place of filters; stopped and canceled ones may be among them.'
+    ),
+    'cursor': CURSOR.described('Where to go on: `next` of the answer before.'),
+}
+_RULES = [Rule('jobs', f'cannot be given together with {name}', given=('jobs', name)) for name in (*FILTERS, 'cursor')]
+_REQUEUE = Record({**_CHOICE, 'at_front': fields.boolean}, 'RequeueFailedOptions', _RULES)
+_DELETE = Record(_CHOICE, 'DeleteFailedOptions', _RULES)
+
+
+class FailureDocument(TypedDict):
+    """Failed jobs of one function with one type of error."""
+
+    error_type: Annotated[str, 'Where no exception was raised, the line with N for each number.']
+    function: str | None
+    error: Annotated[str, 'Of the latest job: type and first line of the message.']
+    count: int
+    queues: list[str]
+    latest_job: str
+    latest_at: Moment | None
+    per_hour: Annotated[list[int], 'How many failed in each of the last 24 hours, the current one last.']
+
+
+class FailuresDocument(TypedDict):
+    """Failed jobs in groups, the largest first."""
+
+    items: list[FailureDocument]
+    groups: Annotated[int, 'Number of groups, of which the largest are listed.']
+    total: Annotated[int, 'Number of failed jobs in the queues, stopped ones included.']
+    looked_at: Annotated[int, 'How many of them, the newest, were grouped.']
+    unreadable: list[StrangeDocument]
+
+
+class RequeuedDocument(TypedDict):
+    """The requeued jobs."""
+
+    requeued: list[str]
+    count: int
+    is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
+    next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
+
+
+class DeletedDocument(TypedDict):
+    """The deleted jobs."""
+
+    deleted: list[str]
+    count: int
+    is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
+    next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
+
+
+def list_failures(call: Call) -> FailuresDocument:
+    """Group the newest thousand failed jobs by function and type of error."""
+    backend, wanted = call.backend, call.query
+    queues = find_queues(backend.connection)
+    names = [wanted['queue']] if 'queue' in wanted else queues.names
+    strange = list(queues.strange)
+    groups: dict[tuple[str, str | None], FailureDocument] = {}
+    looked_at = 0
+    end = time.time()
+    for entry in newest(backend, 'failed', names, wanted, strange, _GROUPED):
+        looked_at += 1
+        if entry.seen is not None:
+            _add(groups, backend, entry.seen, entry, end)
+    items = sorted(groups.values(), key=lambda group: -group['count'])
+    return {
+        'items': items[: wanted['limit']],
+        'groups': len(items),
+        'total': sum(count['failed'] or 0 for count in count_jobs(backend.connection, names)),
+        'looked_at': looked_at,
+        'unreadable': strange_documents(strange),
+    }
+
+
+def _add(
+    groups: dict[tuple[str, str | None], FailureDocument], backend: Backend, seen: Seen, entry: Listed, end: float
+) -> None:
+    """Add a job to its group; the first of a group is its newest."""
+    error = read_error(entry.error)
+    function = read_call(backend.reader, seen.job.data)[0]
+    group = groups.get((error.kind, function))
+    ended = seen.job.ended_at
+    if group is None:
+        group = groups[error.kind, function] = {
+            'error_type': error.kind,
+            'function': function,
+            'error': error.line,
+            'count': 0,
+            'queues': [],
+            'latest_job': seen.job.id,
+            'latest_at': timestamp(ended),
+            'per_hour': [0] * _HOURS,
+        }
+    group['count'] += 1
+    if entry.queue not in group['queues']:
+        group['queues'].append(entry.queue)
+    hours = _HOURS if ended is None else max(0, int((end - ended.timestamp()) // 3600))
+    if hours < _HOURS:
+        group['per_hour'][-1 - hours] += 1
+
+
+def requeue_failed(call: Call) -> RequeuedDocument:
+    """Put jobs that failed back on their queues, at most a thousand at a time."""
+    at_front = call.values.get('at_front', False)
+    done, cursor = _each(call, lambda seen: not seen.faults and requeue(call.backend, seen.job, at_front))
+    return {'requeued': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
+
+
+def delete_failed(call: Call) -> DeletedDocument:
+    """Delete jobs that failed, at most a thousand at a time."""
+    done, cursor = _each(call, lambda seen: delete(call.backend, seen))
+    return {'deleted': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
+
+
+def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | None]:
+    """Do something with the chosen jobs; return the ids of those with which it was done, and the cursor of the rest."""
+    done: list[str] = []
+    found = list(_chosen(call.backend, call.values))
+    for number, entry in enumerate(found, 1):
+        if entry.seen is not None and act(entry.seen):
+            done.append(entry.seen.job.id)
+        if number == MOST_SCANNED or (len(done) == _AT_ONCE and number < len(found)):
+            return done, write_cursor(entry)
+    return done, None
+
+
+def _chosen(backend: Backend, wanted: dict[str, Any]) -> Iterator[Listed]:
+    """Find the jobs, before the first is changed: the walk goes by positions, which then change."""
+    if 'jobs' not in wanted:
+        names: list[str] = [] if 'queue' in wanted else backend.queue_names()
+        strange: list[Strange] = []
+        yield from islice(listed(backend, 'failed', names, wanted, strange), MOST_SCANNED)
+        return
+    for seen in backend.jobs(wanted['jobs']):
+        if seen is not None and seen.status in _ENDED:
+            yield Listed(seen.job.origin, Position(0, seen.job.id), seen)
+
+
+def routes() -> Sequence[Route]:
+    """Return the routes."""
+    found = {**FILTERS, 'limit': query.limit(100)}
+    return (
+        Route('GET', '/v1/failures', list_failures, query=found),
+        Route('POST', '/v1/requeue-failed', requeue_failed, (UnreadableRecord,), body=_REQUEUE),
+        Route('POST', '/v1/delete-failed', delete_failed, (UnreadableRecord,), body=_DELETE),
+    )
