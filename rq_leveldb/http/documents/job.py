@@ -14,7 +14,7 @@ from rq.utils import as_text
 
 from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.error_text import read_error
+from rq_leveldb.jobs.error_text import read_error
 from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
 from rq_leveldb.reading import Looking, read_call, show
 from rq_leveldb.records import USAGE_FIELD, output_key

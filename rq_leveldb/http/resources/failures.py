@@ -9,15 +9,16 @@ from typing import Annotated, Any, TypedDict
 
 from rq_leveldb.http.documents.values import Moment, StrangeDocument, strange_documents, timestamp
 from rq_leveldb.http.problems import UnreadableRecord
-from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.delete import delete
-from rq_leveldb.http.queueing.error_text import read_error
-from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, MOST_SCANNED, Listed, listed, newest, write_cursor
-from rq_leveldb.http.queueing.requeue import requeue
-from rq_leveldb.http.queueing.states import Position
+from rq_leveldb.http.queueing.backend import Backend, acting
+from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
 from rq_leveldb.http.request import fields, query
 from rq_leveldb.http.request.fields import Record, Rule
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.deletion import delete
+from rq_leveldb.jobs.error_text import read_error
+from rq_leveldb.jobs.listing import MOST_SCANNED, Listed, listed, newest, write_cursor
+from rq_leveldb.jobs.requeueing import requeue
+from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
 from rq_leveldb.reading import read_call
 
@@ -91,7 +92,7 @@ def list_failures(call: Call) -> FailuresDocument:
     groups: dict[tuple[str, str | None], FailureDocument] = {}
     looked_at = 0
     end = time.time()
-    for entry in newest(backend, 'failed', names, wanted, strange, _GROUPED):
+    for entry in islice(newest(backend.connection, backend.reader, 'failed', names, wanted, strange), _GROUPED):
         looked_at += 1
         if entry.seen is not None:
             _add(groups, backend, entry.seen, entry, end)
@@ -135,13 +136,13 @@ def _add(
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-    done, cursor = _each(call, lambda seen: not seen.faults and requeue(call.backend, seen.job, at_front))
+    done, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
     return {'requeued': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
 
 
 def delete_failed(call: Call) -> DeletedDocument:
     """Delete jobs that failed, at most a thousand at a time."""
-    done, cursor = _each(call, lambda seen: delete(call.backend, seen))
+    done, cursor = _each(call, delete)
     return {'deleted': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
 
 
@@ -150,8 +151,10 @@ def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | Non
     done: list[str] = []
     found = list(_chosen(call.backend, call.values))
     for number, entry in enumerate(found, 1):
-        if entry.seen is not None and act(entry.seen):
-            done.append(entry.seen.job.id)
+        if entry.seen is not None:
+            with acting(f'job {entry.seen.job.id}'):
+                if act(entry.seen):
+                    done.append(entry.seen.job.id)
         if number == MOST_SCANNED or (len(done) == _AT_ONCE and number < len(found)):
             return done, write_cursor(entry)
     return done, None
@@ -162,7 +165,7 @@ def _chosen(backend: Backend, wanted: dict[str, Any]) -> Iterator[Listed]:
     if 'jobs' not in wanted:
         names: list[str] = [] if 'queue' in wanted else backend.queue_names()
         strange: list[Strange] = []
-        yield from islice(listed(backend, 'failed', names, wanted, strange), MOST_SCANNED)
+        yield from islice(listed(backend.connection, backend.reader, 'failed', names, wanted, strange), MOST_SCANNED)
         return
     for seen in backend.jobs(wanted['jobs']):
         if seen is not None and seen.status in _ENDED:
