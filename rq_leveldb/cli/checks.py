@@ -12,7 +12,7 @@ from rq.utils import import_attribute, import_job_class, import_worker_class, pa
 
 from rq_leveldb.failed_import import describe
 
-__all__ = ['check']
+__all__ = ['check', 'read_seconds']
 
 
 def check(command: click.Command, values: Mapping[str, Any]) -> None:
@@ -45,16 +45,24 @@ def _read_level(text: str) -> None:
 
 
 def _read_timeout(text: str) -> None:
-    if _read_seconds(text) == 0:
+    if read_seconds(text) == 0:
         raise ValueError('0 is not a valid time-out; use -1 for none')
 
 
 def _read_lifetime(text: str) -> None:
-    if (_read_seconds(text) or 1) < 1:
+    if (read_seconds(text) or 1) < 1:
         raise ValueError(f'{text} must be more than 0')
 
 
-def _read_seconds(text: str) -> int | None:
+def read_seconds(text: str) -> int | None:
+    """Return the seconds of a duration as RQ writes it, None for none.
+
+    Args:
+        text: such as 90, 10m or 2h.
+
+    Raises:
+        ValueError: it is no duration.
+    """
     try:
         return parse_timeout(text)
     except Exception as error:
@@ -70,13 +78,13 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     'connection_class': import_attribute,
     'death_penalty_class': import_attribute,
     'exception_handler': import_attribute,
-    'failure_ttl': _read_seconds,
+    'failure_ttl': read_seconds,
     'imports': _read_module,
     'job_class': import_job_class,
     'log_format': logging.Formatter,
     'logging_level': _read_level,
     'queue_class': import_attribute,
-    'result_ttl': _read_seconds,
+    'result_ttl': read_seconds,
     'serializer': resolve_serializer,
     'timeout': _read_timeout,
     'ttl': _read_lifetime,

@@ -20,7 +20,9 @@ __all__ = ['COMMANDS', 'main']
 COMMANDS: Mapping[str, str] = {
     'worker': 'rq_leveldb.cli.worker:worker',
     'children': 'rq_leveldb.cli.children:children',
+    'jobs': 'rq_leveldb.cli.jobs:jobs',
     'job': 'rq_leveldb.cli.job:job',
+    'logs': 'rq_leveldb.cli.job:logs',
     'worker-pool': 'rq_leveldb.cli.rq_commands:worker_pool',
     'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
     'info': 'rq_leveldb.cli.rq_commands:info',
@@ -79,8 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as --help lists them.
     """
+    # https://no-color.org; None: as the output is a terminal or not. rich goes by the same variable.
+    color = False if os.environ.get('NO_COLOR') else None
+    with click.Context(_group, color=color).scope():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        result = _group.main(args=arguments, prog_name='rq-leveldb', standalone_mode=False)
+        result = _group.main(
+            args=arguments,
+            prog_name='rq-leveldb',
+            standalone_mode=False,
+            parent=click.get_current_context(),
+        )
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()

@@ -35,6 +35,10 @@ class Spy:
         ['job', 'spied'],
         ['job', 'spied', '--json'],
         ['job', 'spied', '--log'],
+        ['logs', 'spied'],
+        ['jobs'],
+        ['jobs', 'queued', '--search', 'mkdir', '--json'],
+        ['jobs', '--group'],
         ['status'],
         ['info'],
         ['info', '--by-queue'],
@@ -58,7 +62,7 @@ def test_nothing_is_unpickled(
     redis.xadd(f'rq:results:{job.id}', {'type': 1, 'return_value': base64.b64encode(spy), 'created_at': '1.0'})
     assert main([*arguments, '--url', f'leveldb://{store_dir}']) in (0, 1)
     assert not (tmp_path / 'made').exists()
-    if '--json' in arguments:
+    if arguments == ['job', 'spied', '--json']:
         shown = json.loads(capfd.readouterr().out)
         assert shown['call'] == f"cli_jobs.add(posix.mkdir('{tmp_path}/made'), 2, x='y')"
         assert shown['unreadable'] == []

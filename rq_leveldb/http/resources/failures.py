@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, TypedDict
@@ -15,18 +14,16 @@ from rq_leveldb.http.request import fields, query
 from rq_leveldb.http.request.fields import Record, Rule
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.deletion import delete
-from rq_leveldb.jobs.error_text import read_error
+from rq_leveldb.jobs.failures import FailureGroup, group_failures
 from rq_leveldb.jobs.listing import MOST_SCANNED, Listed, listed, newest, write_cursor
 from rq_leveldb.jobs.requeueing import requeue
 from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
-from rq_leveldb.reading import read_call
 
 __all__ = ['routes']
 
 _GROUPED = 1000
 _AT_ONCE = 1000
-_HOURS = 24
 # Those whose jobs are in no state to fail or to run again.
 _ENDED = ('failed', 'stopped', 'canceled')
 
@@ -89,48 +86,29 @@ def list_failures(call: Call) -> FailuresDocument:
     queues = find_queues(backend.connection)
     names = [wanted['queue']] if 'queue' in wanted else queues.names
     strange = list(queues.strange)
-    groups: dict[tuple[str, str | None], FailureDocument] = {}
-    looked_at = 0
-    end = time.time()
-    for entry in islice(newest(backend.connection, backend.reader, 'failed', names, wanted, strange), _GROUPED):
-        looked_at += 1
-        if entry.seen is not None:
-            _add(groups, backend, entry.seen, entry, end)
-    items = sorted(groups.values(), key=lambda group: -group['count'])
+    newest_first = newest(backend.connection, backend.reader, 'failed', names, wanted, strange)
+    entries = list(islice(newest_first, _GROUPED))
+    groups = group_failures(backend.reader, entries)
     return {
-        'items': items[: wanted['limit']],
-        'groups': len(items),
+        'items': [_group_document(group) for group in groups[: wanted['limit']]],
+        'groups': len(groups),
         'total': sum(count['failed'] or 0 for count in count_jobs(backend.connection, names)),
-        'looked_at': looked_at,
+        'looked_at': len(entries),
         'unreadable': strange_documents(strange),
     }
 
 
-def _add(
-    groups: dict[tuple[str, str | None], FailureDocument], backend: Backend, seen: Seen, entry: Listed, end: float
-) -> None:
-    """Add a job to its group; the first of a group is its newest."""
-    error = read_error(entry.error)
-    function = read_call(backend.reader, seen.job.data)[0]
-    group = groups.get((error.kind, function))
-    ended = seen.job.ended_at
-    if group is None:
-        group = groups[error.kind, function] = {
-            'error_type': error.kind,
-            'function': function,
-            'error': error.line,
-            'count': 0,
-            'queues': [],
-            'latest_job': seen.job.id,
-            'latest_at': timestamp(ended),
-            'per_hour': [0] * _HOURS,
-        }
-    group['count'] += 1
-    if entry.queue not in group['queues']:
-        group['queues'].append(entry.queue)
-    hours = _HOURS if ended is None else max(0, int((end - ended.timestamp()) // 3600))
-    if hours < _HOURS:
-        group['per_hour'][-1 - hours] += 1
+def _group_document(group: FailureGroup) -> FailureDocument:
+    return {
+        'error_type': group.error_type,
+        'function': group.function,
+        'error': group.error,
+        'count': group.count,
+        'queues': group.queues,
+        'latest_job': group.latest_job,
+        'latest_at': timestamp(group.latest_at),
+        'per_hour': group.per_hour,
+    }
 
 
 def requeue_failed(call: Call) -> RequeuedDocument:
