@@ -53,20 +53,27 @@ class _Command(click.Command):
 
 
 def _adopt(
-    original: click.Command, *replaced: click.Option, callback: Callable[..., Any] | None = None, **defaults: Any
+    original: click.Command,
+    *options: click.Option,
+    callback: Callable[..., Any] | None = None,
+    help_text: str | None = None,
+    epilog: str | None = None,
+    **defaults: Any,
 ) -> click.Command:
     """Return RQ's command with other defaults.
 
     Args:
         original: RQ's command.
-        replaced: options that replace RQ's options of the same name.
+        options: options that replace RQ's options of the same name, or come after them.
         callback: what runs the command instead of RQ's own.
+        help_text: what it does, instead of RQ's sentence.
+        epilog: what --help ends with.
         defaults: option's name to default.
     """
-    by_name: dict[str | None, click.Parameter] = {option.name: option for option in (*replaced, url_option())}
+    by_name: dict[str | None, click.Parameter] = {option.name: option for option in (*options, url_option())}
     parameters = []
     for parameter in original.params:
-        chosen = by_name.get(parameter.name)
+        chosen = by_name.pop(parameter.name, None)
         if chosen is None and parameter.name in defaults:
             chosen = copy.copy(parameter)
             chosen.default = defaults[parameter.name]
@@ -74,18 +81,33 @@ def _adopt(
     return _Command(
         original.name,
         callback=callback or original.callback,
-        params=parameters,
-        help=original.help,
-        epilog=original.epilog,
+        params=[*parameters, *by_name.values()],
+        help=help_text or original.help,
+        epilog=epilog or original.epilog,
     )
 
 
 _CONNECTION = 'rq_leveldb.Redis'
+_REQUEUE_EPILOG = """\b
+Examples:
+  rq-leveldb requeue 3f2b6c
+  rq-leveldb requeue --queue mail --all
+  rq-leveldb requeue --function app.tasks.send
+"""
 _commands = rq_group.commands
 
 enqueue = _adopt(_commands['enqueue'], connection_class=_CONNECTION)
 info = _adopt(_commands['info'], callback=guarded.info, connection_class=_CONNECTION, worker_class='rq_leveldb.Worker')
-requeue = _adopt(_commands['requeue'], callback=guarded.requeue, connection_class=_CONNECTION)
+requeue = _adopt(
+    _commands['requeue'],
+    click.Option(['--queue', '-q'], help='Only jobs of this queue.'),
+    click.Option(['--function'], help='All failed jobs that call this function, such as app.tasks.send.'),
+    click.Option(['--json', 'as_json'], is_flag=True, help='Print one JSON object, for programs.'),
+    callback=guarded.requeue,
+    help_text=guarded.requeue.__doc__,
+    epilog=_REQUEUE_EPILOG,
+    connection_class=_CONNECTION,
+)
 empty = _adopt(_commands['empty'], callback=guarded.empty, connection_class=_CONNECTION)
 suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
 resume = _adopt(_commands['resume'], connection_class=_CONNECTION)

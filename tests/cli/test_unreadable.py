@@ -72,7 +72,7 @@ def test_the_others_are_requeued(redis: Redis, call: Call) -> None:
     SimpleWorker([queue], connection=redis).work(burst=True)
     redis.hset('rq:job:job-1', 'timeout', 'abc')
     code, text = call('requeue', '--queue', 'mixed', '--all')
-    assert code == 0
+    assert code == 1
     assert "field 'timeout' cannot be read: 'abc'" in text
     assert queue.job_ids == [ids[0], ids[2]]
     assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [ids[1]]
