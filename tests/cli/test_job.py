@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from rq import Queue, Retry
@@ -14,9 +12,7 @@ from rq.suspension import suspend
 
 from rq_leveldb import Redis
 from rq_leveldb.cli.traceback_text import fold
-from rq_leveldb.process import identify
-from rq_leveldb.worker.liveness import identity_fields
-from tests.cli.support import Call, fields, work
+from tests.cli.support import Call, add_worker, fields, work
 
 
 def test_a_finished_job_shows_its_result_and_arguments(redis: Redis, call: Call) -> None:
@@ -75,13 +71,6 @@ def test_folding_keeps_the_causes_of_a_chain() -> None:
     assert 'go()' not in shown
     assert shown.endswith('KeyError: 1')
     assert fold('Work-horse terminated unexpectedly') == 'Work-horse terminated unexpectedly'
-
-
-def add_worker(redis: Any, name: str, **fields: Any) -> None:
-    """Register a worker of this process that serves the queue `mail`."""
-    own = identity_fields(identify(os.getpid()))
-    redis.hset(f'rq:worker:{name}', mapping={'birth': 'now', 'queues': 'mail', 'pid': os.getpid(), **own, **fields})
-    redis.sadd('rq:workers', f'rq:worker:{name}')
 
 
 def test_why_a_queued_job_waits(redis: Redis, call: Call) -> None:
