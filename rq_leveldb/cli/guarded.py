@@ -24,10 +24,10 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
-from rq_leveldb.lookup import Seen, count_jobs, find_queues, is_refused, registry_key, replies, see_jobs
+from rq_leveldb.lookup import Seen, count_jobs, find_queues, is_refused, registry_key, replies
 from rq_leveldb.reading import Reader
 
-__all__ = ['check_dependencies', 'empty', 'info', 'requeue']
+__all__ = ['empty', 'info', 'requeue']
 
 _CHART = 20
 
@@ -191,25 +191,6 @@ class _EachWorker:
             except Exception as error:
                 cls.notes.append(f'{name} ({type(error).__name__}: {error})')
         return found
-
-
-def check_dependencies(options: dict[str, Any]) -> None:
-    """Check that the jobs that another job is to depend on can be read, because RQ reads them to enqueue it.
-
-    Args:
-        options: of RQ's command enqueue.
-
-    Raises:
-        ClickException: one cannot be.
-    """
-    if not options.get('depends_on'):
-        return
-    found = see_jobs(CliConfig(**options).connection, list(options['depends_on']), options['serializer'])
-    for seen in found:
-        if seen is not None and seen.faults:
-            raise click.ClickException(
-                f'Job {seen.job.id}, on which the new job depends, cannot be read: {"; ".join(map(str, seen.faults))}'
-            )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -111,9 +112,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         render.fail(error)
         return 1
     except BrokenPipeError:
-        # The reader of our output has closed it. Python would raise again when it flushes at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has closed it.
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _drop_output()
+        render.complain(f'there is no space left for the output: {error.strerror}')
         return 1
     except UnicodeEncodeError as error:
         render.complain(f'{error.object!r} is not UTF-8, but names and texts in the store must be')
@@ -126,6 +132,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         else:
             raise
         return 1
+
+
+def _drop_output() -> None:
+    """Let nothing of the output be written any more: Python would raise again when it flushes at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_one_of(error: Exception, *names: str) -> bool:

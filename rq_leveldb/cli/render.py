@@ -11,7 +11,7 @@ import click
 
 from rq_leveldb.errors import StoreError
 
-__all__ = ['complain', 'cut', 'duration', 'fail', 'fields', 'moment', 'plain', 'size', 'table']
+__all__ = ['complain', 'cut', 'duration', 'fail', 'fields', 'moment', 'plain', 'size', 'table', 'warn']
 
 
 def fail(error: StoreError) -> None:
@@ -29,6 +29,18 @@ def complain(what: str, advice: str = '') -> None:
     click.echo(f'{click.style("Error:", fg="red", bold=True)} {what}', err=True)
     if advice:
         click.echo(f'       {advice}', err=True)
+
+
+def warn(what: str, advice: str = '') -> None:
+    """Print to standard error what may not be meant, and on a separate line what to do about it.
+
+    Args:
+        what: one line.
+        advice: one line, or nothing.
+    """
+    click.echo(f'{click.style("Warning:", fg="yellow", bold=True)} {what}', err=True)
+    if advice:
+        click.echo(f'         {advice}', err=True)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:

@@ -15,9 +15,10 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
-from rq_leveldb.cli import checks, guarded, http_client, place
+from rq_leveldb.cli import checks, enqueueing, guarded, http_client, place
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
+from rq_leveldb.worker import cron_file
 
 __all__ = ['cron', 'empty', 'enqueue', 'info', 'requeue', 'resume', 'suspend', 'url_option', 'worker_pool']
 
@@ -32,12 +33,13 @@ def url_option() -> click.Option:
 class _Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         url = ctx.params.get('url')
+        place.extend_path(ctx.params.get('path') or ())
+        checks.check(self, ctx.params)
         if http_client.is_http_url(url):
             if self.name != 'enqueue':
                 raise click.BadParameter('only enqueue works over HTTP', param_hint='--url')
-            return http_client.enqueue(ctx.params)
-        place.extend_path(ctx.params.get('path') or ())
-        checks.check(self, ctx.params)
+            with enqueueing.reading_arguments():
+                return http_client.enqueue(ctx.params)
         url = place.resolve(url, place.read_settings(ctx.params.get('config')))
         if url is not None:
             ctx.params['url'] = url
@@ -47,8 +49,9 @@ class _Command(click.Command):
         if url is not None and not is_redis_url(url):
             # Before RQ's code runs, because that would show a traceback.
             autostart.connect(parse(url)).close()
-        if self.name == 'enqueue':
-            guarded.check_dependencies(ctx.params)
+        if self.name == 'cron':
+            # In a process of its own first: RQ's command would show a traceback of a file that is not there.
+            cron_file.load(ctx.params['config_path'], log_level='CRITICAL')
         return super().invoke(ctx)
 
 
@@ -57,6 +60,7 @@ def _adopt(
     *options: click.Option,
     callback: Callable[..., Any] | None = None,
     help_text: str | None = None,
+    short_help: str | None = None,
     epilog: str | None = None,
     **defaults: Any,
 ) -> click.Command:
@@ -67,6 +71,7 @@ def _adopt(
         options: options that replace RQ's options of the same name, or come after them.
         callback: what runs the command instead of RQ's own.
         help_text: what it does, instead of RQ's sentence.
+        short_help: that in the list of commands.
         epilog: what --help ends with.
         defaults: option's name to default.
     """
@@ -83,6 +88,7 @@ def _adopt(
         callback=callback or original.callback,
         params=[*parameters, *by_name.values()],
         help=help_text or original.help,
+        short_help=short_help,
         epilog=epilog or original.epilog,
     )
 
@@ -96,7 +102,14 @@ Examples:
 """
 _commands = rq_group.commands
 
-enqueue = _adopt(_commands['enqueue'], connection_class=_CONNECTION)
+enqueue = _adopt(
+    _commands['enqueue'],
+    callback=enqueueing.enqueue,
+    help_text=enqueueing.enqueue.__doc__,
+    short_help='Enqueues a job.',
+    epilog=enqueueing.EPILOG,
+    connection_class=_CONNECTION,
+)
 info = _adopt(_commands['info'], callback=guarded.info, connection_class=_CONNECTION, worker_class='rq_leveldb.Worker')
 requeue = _adopt(
     _commands['requeue'],
@@ -105,6 +118,7 @@ requeue = _adopt(
     click.Option(['--json', 'as_json'], is_flag=True, help='Print one JSON object, for programs.'),
     callback=guarded.requeue,
     help_text=guarded.requeue.__doc__,
+    short_help='Puts failed jobs back on their queues, by id, queue or function.',
     epilog=_REQUEUE_EPILOG,
     connection_class=_CONNECTION,
 )
