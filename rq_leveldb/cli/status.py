@@ -133,7 +133,7 @@ def status(
 
         directory = None if url is not None and is_redis_url(url) else parse(url).directory.path
         thresholds = Thresholds(wait=max_wait, failed=max_failed, within=within, free=min_free)
-        return run_check(url, directory, thresholds, _PATIENCE, as_json)
+        return run_check(url or parse(None).url, directory, thresholds, _PATIENCE, as_json)
     if url is not None and is_redis_url(url):
         report = _server(url)
     else:

@@ -77,7 +77,7 @@ class _Findings:
             self.problems.append((level, problem))
 
 
-def run_check(url: str | None, directory: Path | None, thresholds: Thresholds, patience: float, as_json: bool) -> int:
+def run_check(url: str, directory: Path | None, thresholds: Thresholds, patience: float, as_json: bool) -> int:
     """Print whether all is well, and return the exit code: 0 it is, 1 a warning, 2 critical.
 
     Args:
@@ -98,7 +98,7 @@ def run_check(url: str | None, directory: Path | None, thresholds: Thresholds, p
             return _report(found, as_json)
         if directory is not None:
             _look_at_disk(found, directory, thresholds)
-        with Redis.from_url(url, socket_timeout=patience) if url else Redis(socket_timeout=patience) as connection:
+        with Redis.from_url(url, socket_timeout=patience) as connection:
             _look(found, connection, thresholds)
     except (StoreError, RedisError, OSError) as error:
         found.problems.append((2, ' '.join(str(error).split())))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies
-from rq_leveldb.records import MAX_CHILDREN_FIELD, WORKER_KEY_TEMPLATE
+from rq_leveldb.records import MAX_CHILDREN_FIELD, VERSION_FIELD, WORKER_KEY_TEMPLATE
 from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
 
 __all__ = ['WorkerSeen', 'see_workers', 'serving']
@@ -26,6 +26,7 @@ class WorkerSeen:
         is_dead: whether its process is certainly gone; the next worker then recovers its jobs.
         host: the machine that it runs on.
         rq_version: version of RQ that it runs with.
+        version: version of this package; None of RQ's own worker.
         last_heartbeat: when it last gave a sign of life.
     """
 
@@ -36,6 +37,7 @@ class WorkerSeen:
     is_dead: bool
     host: str | None
     rq_version: str | None
+    version: str | None
     last_heartbeat: datetime | None
 
 
@@ -69,6 +71,7 @@ def see_workers(connection: Any) -> list[WorkerSeen]:
                 is_dead=is_surely_dead(connection, name, identity),
                 host=fields.text('hostname'),
                 rq_version=fields.text('version'),
+                version=fields.text(VERSION_FIELD),
                 last_heartbeat=fields.moment('last_heartbeat'),
             )
         )
