@@ -73,11 +73,9 @@ def requeue(**options: Any) -> int:
     def act(seen: Seen) -> None:
         if seen.faults:
             raise Refused('; '.join(map(str, seen.faults)))
+        # With the reader, or RQ would run code in what it holds.
         registry = FailedJobRegistry(
-            queue or seen.job.origin,
-            connection=connection,
-            job_class=config.job_class,
-            serializer=options['serializer'],
+            queue or seen.job.origin, connection=connection, job_class=config.job_class, serializer=reader
         )
         try:
             registry.requeue(seen.job.id)

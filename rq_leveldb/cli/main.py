@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
     'info': 'rq_leveldb.cli.rq_commands:info',
     'status': 'rq_leveldb.cli.status:status',
+    'top': 'rq_leveldb.cli.top:top',
     'doctor': 'rq_leveldb.cli.doctor:doctor',
     'check': 'rq_leveldb.cli.check:check',
     'migrate': 'rq_leveldb.cli.migrate:migrate',
