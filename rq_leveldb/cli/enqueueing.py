@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import click
 from rq.cli.cli import enqueue as rq_enqueue
@@ -42,17 +44,30 @@ def enqueue(**options: Any) -> None:
     """
     assert rq_enqueue.callback is not None
     config = CliConfig(**options)
-    _check_dependencies(config, options)
+    missing = _check_dependencies(config, options)
+    if options['as_json']:
+        # RQ says it only in a sentence.
+        options['job_id'] = options['job_id'] or str(uuid4())
     with reading_arguments():
-        rq_enqueue.callback(**options)
-    if not options['quiet']:
-        fault = find_fault(options['function'])
-        if fault is not None:
-            advice = 'If the worker finds it, all is well. Else correct the name, or name its directory with --path.'
-            render.warn(fault, advice)
-        if not serving(see_workers(config.connection), options['queue']):
-            queue = options['queue']
-            render.warn(f'no worker serves the queue {queue}', f'Start one: rq-leveldb worker {queue}')
+        rq_enqueue.callback(**{**options, 'quiet': options['quiet'] or options['as_json']})
+    warnings = [] if options['quiet'] else [*missing, *_warnings(config.connection, options)]
+    if options['as_json']:
+        said = [what for what, _ in warnings]
+        document = {name: options[name] for name in ('job_id', 'queue', 'function')}
+        click.echo(json.dumps({**document, 'warnings': said}, indent=2))
+        return
+    for what, advice in warnings:
+        render.warn(what, advice)
+
+
+def _warnings(connection: Any, options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what will not work as it is meant, each with what to do about it."""
+    fault = find_fault(options['function'])
+    if fault is not None:
+        yield fault, 'If the worker finds it, all is well. Else correct the name, or name its directory with --path.'
+    queue = options['queue']
+    if not serving(see_workers(connection), queue):
+        yield f'no worker serves the queue {queue}', f'Start one: rq-leveldb worker {queue}'
 
 
 @contextmanager
@@ -70,13 +85,15 @@ def reading_arguments() -> Iterator[None]:
         raise click.UsageError(f'The file of an argument is not UTF-8: {error}') from error
 
 
-def _check_dependencies(config: CliConfig, options: dict[str, Any]) -> None:
-    """Check that the jobs that it is to depend on can be read, because RQ reads them to enqueue it."""
+def _check_dependencies(config: CliConfig, options: dict[str, Any]) -> list[tuple[str, str]]:
+    """Check that the jobs that it is to depend on can be read, because RQ reads them; return warnings of the others."""
+    missing = []
     job_ids = list(options['depends_on'] or ())
     for job_id, seen in zip(job_ids, see_jobs(config.connection, job_ids, options['serializer']), strict=True):
         if seen is None:
-            render.warn(f'there is no job {job_id}, so the new job does not wait for it')
+            missing.append((f'there is no job {job_id}, so the new job does not wait for it', ''))
         elif seen.faults:
             raise click.ClickException(
                 f'Job {job_id}, on which the new job depends, cannot be read: {"; ".join(map(str, seen.faults))}'
             )
+    return missing

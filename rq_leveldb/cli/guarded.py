@@ -6,6 +6,7 @@ clean up first, which fails jobs. These commands only count.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -41,17 +42,22 @@ def empty(**options: Any) -> int:
         names = found.names
         for item in found.strange:
             render.complain(f'{item.key} contains something that is not a queue: {item.reason}')
-    if not names:
+    if not names and not options['as_json']:
         click.echo('Nothing to do')
         return 0
     code = 0
+    removed: dict[str, int] = {}
     for name in names:
         queue = config.queue_class(
             name, connection=config.connection, job_class=config.job_class, serializer=options['serializer']
         )
         with _named(f'queue {name}') as failures:
-            click.echo(f'{queue.empty()} jobs removed from {name} queue')
+            removed[name] = queue.empty()
+            if not options['as_json']:
+                click.echo(f'{removed[name]} jobs removed from {name} queue')
         code |= bool(failures)
+    if options['as_json']:
+        click.echo(json.dumps({'removed': removed}, indent=2))
     return code
 
 
@@ -61,9 +67,11 @@ def requeue(**options: Any) -> int:
     connection = config.connection
     queue, function, job_ids = options['queue'], options['function'], list(options['job_ids'])
     reader = Reader(options['serializer'])
+    is_complete = True
     if options['all'] or function is not None:
         wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
-        job_ids = choose(connection, reader, ['failed'], wanted)
+        # RQ keeps stopped jobs among the failed ones, and requeues them with these.
+        job_ids, is_complete = choose(connection, reader, ['failed', 'stopped'], wanted)
     elif not job_ids:
         click.echo('Nothing to do')
         if queue is not None:
@@ -85,7 +93,7 @@ def requeue(**options: Any) -> int:
     if job_ids and not options['as_json']:
         click.echo(f'Requeueing {len(job_ids)} jobs from failed queue')
     failed = change(connection, reader, job_ids, act)
-    return report('Requeued', job_ids, failed, options['as_json'])
+    return report('Requeued', job_ids, failed, options['as_json']) or int(not is_complete)
 
 
 def info(**options: Any) -> int:

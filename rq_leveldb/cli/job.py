@@ -24,9 +24,9 @@ _SHOWN_JOBS = 10
 
 _EPILOG = """\b
 Examples:
-  rq-leveldb job 3f2b6c            its state, result, arguments and traceback
-  rq-leveldb job 3f2b6c --json     all of it, for programs
-  rq-leveldb logs 3f2b6c -f        what it prints, until it ends
+  rq-leveldb job ID            its state, result, arguments and traceback
+  rq-leveldb job ID --json     all of it, for programs
+  rq-leveldb logs ID -f        what it prints, until it ends
 """
 
 

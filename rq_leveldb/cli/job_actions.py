@@ -19,13 +19,13 @@ _DELETABLE = (*_WAITING, 'failed', 'stopped', 'finished', 'canceled')
 
 _CANCEL_EPILOG = """\b
 Examples:
-  rq-leveldb cancel 3f2b6c
+  rq-leveldb cancel ID
   rq-leveldb cancel --queue mail
   rq-leveldb cancel --all --yes
 """
 _DELETE_EPILOG = """\b
 Examples:
-  rq-leveldb delete 3f2b6c
+  rq-leveldb delete ID
   rq-leveldb delete --state failed --function app.tasks.send
   rq-leveldb delete --state finished --queue mail --yes
 """
@@ -140,8 +140,9 @@ def _do(
         raise click.UsageError('Name jobs by id, or say which all of them are, but not both. --help has examples.')
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     reader = Reader()
+    is_complete = True
     if is_many:
-        job_ids = choose(connection, reader, states, wanted)
+        job_ids, is_complete = choose(connection, reader, states, wanted)
         if job_ids and not yes:
             confirm(f'{verb} {len(job_ids):,} jobs ({", ".join(states)})?')
-    return report(done, job_ids, change(connection, reader, job_ids, act), as_json)
+    return report(done, job_ids, change(connection, reader, job_ids, act), as_json) or int(not is_complete)

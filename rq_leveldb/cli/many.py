@@ -26,14 +26,17 @@ class Refused(Exception):
     """It cannot be done with this job; says why."""
 
 
-def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the ids of all jobs that match. They are found before the first is changed, which moves the others.
+def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Find all jobs that match, before the first is changed, which moves the others. What is no list is named.
 
     Args:
         connection: the store.
         reader: reads the jobs.
         states: the states, of `jobs.states.STATES`.
         wanted: what to narrow them by, as for `listed`.
+
+    Returns:
+        Their ids, and whether all lists could be read.
     """
     strange: list[Strange] = []
     names = find_queues(connection).names
@@ -43,9 +46,9 @@ def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mappi
         for entry in listed(connection, reader, state, names, wanted, strange)
         if entry.seen is not None
     ]
-    for item in strange:
+    for item in dict.fromkeys(strange):
         render.complain(f'{item.key} contains something that is not a list of jobs: {item.reason}')
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)), not strange
 
 
 def confirm(question: str) -> None:

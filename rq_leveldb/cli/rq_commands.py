@@ -94,9 +94,10 @@ def _adopt(
 
 
 _CONNECTION = 'rq_leveldb.Redis'
+_JSON = click.Option(['--json', 'as_json'], is_flag=True, help='Print one JSON object, for programs.')
 _REQUEUE_EPILOG = """\b
 Examples:
-  rq-leveldb requeue 3f2b6c
+  rq-leveldb requeue ID
   rq-leveldb requeue --queue mail --all
   rq-leveldb requeue --function app.tasks.send
 """
@@ -104,6 +105,7 @@ _commands = rq_group.commands
 
 enqueue = _adopt(
     _commands['enqueue'],
+    _JSON,
     callback=enqueueing.enqueue,
     help_text=enqueueing.enqueue.__doc__,
     short_help='Enqueues a job.',
@@ -115,14 +117,14 @@ requeue = _adopt(
     _commands['requeue'],
     click.Option(['--queue', '-q'], help='Only jobs of this queue.'),
     click.Option(['--function'], help='All failed jobs that call this function, such as app.tasks.send.'),
-    click.Option(['--json', 'as_json'], is_flag=True, help='Print one JSON object, for programs.'),
+    _JSON,
     callback=guarded.requeue,
     help_text=guarded.requeue.__doc__,
     short_help='Puts failed jobs back on their queues, by id, queue or function.',
     epilog=_REQUEUE_EPILOG,
     connection_class=_CONNECTION,
 )
-empty = _adopt(_commands['empty'], callback=guarded.empty, connection_class=_CONNECTION)
+empty = _adopt(_commands['empty'], _JSON, callback=guarded.empty, connection_class=_CONNECTION)
 suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
 resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
 cron = _adopt(rq_cron, connection_class=_CONNECTION)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_leveldb.cli import options, render
+from rq_leveldb.cli import check_options, options, render
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import Location, is_redis_url, parse
 
 if TYPE_CHECKING:
     from rq_leveldb.client.connection import Redis
-
-    _LimitsBase = click.ParamType[tuple[float, float]]
-else:
-    # Before click 8.2 the class could not be subscripted.
-    _LimitsBase = click.ParamType
 
 __all__ = ['status']
 
@@ -31,98 +25,14 @@ _PATIENCE = 5.0
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
-_EPILOG = """\b
-For a monitoring system:
-  rq-leveldb status --check
-  rq-leveldb status --check --max-wait 5m,30m --max-failed 5,50 --within 10m
-It prints one line and ends with 0 (all is well), 1 (warning) or 2 (critical),
-as a plug-in of Nagios does. It is critical that a queue with jobs has no
-worker, or that the store does not answer.
-"""
-
-
-class _Limits(_LimitsBase):
-    """A limit for a warning, and one for what is critical: `5m,1h`, or only the first."""
-
-    name = 'limits'
-
-    def __init__(self, read: Callable[[str], float | None], unlimited: float) -> None:
-        self._read = read
-        self._unlimited = unlimited
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        first, _, second = value.partition(',')
-        try:
-            limits = [self._unlimited if text == '' else float(self._read(text) or 0) for text in (first, second)]
-        except ValueError:
-            limits = []
-        if not limits or (limits[0] > limits[1]) != (self._unlimited < 0 and limits[0] != limits[1]):
-            self.fail(f'{value!r} is not a limit for a warning and one for what is critical, as in the default')
-        return limits[0], limits[1]
-
-
-def _seconds(text: str) -> float | None:
-    from rq_leveldb.cli.checks import read_seconds
-
-    return read_seconds(text)
-
-
-def _within(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    try:
-        return float(_seconds(value) or 0)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 @click.command(
-    short_help='Shows where the data is, whether a store is running, and the number of jobs.', epilog=_EPILOG
+    short_help='Shows where the data is, whether a store is running, and the number of jobs.',
+    epilog=check_options.EPILOG,
 )
 @options.url
 @options.json_output
-@click.option('--check', is_flag=True, help='Only say whether all is well, with the exit code.')
-@click.option(
-    '--max-wait',
-    type=_Limits(_seconds, math.inf),
-    default='10m,1h',
-    show_default=True,
-    metavar='WARN,CRIT',
-    help='With --check: how long the oldest job may wait.',
-)
-@click.option(
-    '--max-failed',
-    type=_Limits(float, math.inf),
-    default='1,10',
-    show_default=True,
-    metavar='WARN,CRIT',
-    help='With --check: how many jobs may fail within --within.',
-)
-@click.option(
-    '--within',
-    callback=_within,
-    default='15m',
-    show_default=True,
-    metavar='DURATION',
-    help='With --check: for how long a failed job counts.',
-)
-@click.option(
-    '--min-free',
-    type=_Limits(float, -math.inf),
-    default='10,5',
-    show_default=True,
-    metavar='WARN,CRIT',
-    help='With --check: how many percent of the disk have to be free.',
-)
-def status(
-    url: str | None,
-    as_json: bool,
-    check: bool,
-    max_wait: tuple[float, float],
-    max_failed: tuple[float, float],
-    within: float,
-    min_free: tuple[float, float],
-) -> int:
+@check_options.check_options
+def status(url: str | None, as_json: bool, check: bool, **limits: Any) -> int:
     """Show where the data is, whether a store is running (pid, version, uptime, sizes), and jobs per queue and state.
 
     This starts nothing. If the store is not running, only its place and its size on disk are known. Only with --check
@@ -132,8 +42,7 @@ def status(
         from rq_leveldb.cli.status_check import Thresholds, run_check
 
         directory = None if url is not None and is_redis_url(url) else parse(url).directory.path
-        thresholds = Thresholds(wait=max_wait, failed=max_failed, within=within, free=min_free)
-        return run_check(url or parse(None).url, directory, thresholds, _PATIENCE, as_json)
+        return run_check(url or parse(None).url, directory, Thresholds(**limits), _PATIENCE, as_json)
     if url is not None and is_redis_url(url):
         report = _server(url)
     else:

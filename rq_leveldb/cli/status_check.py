@@ -44,16 +44,16 @@ class Thresholds:
     """From where on something is a warning, and from where on it is critical.
 
     Args:
-        wait: how long the oldest job has waited, seconds.
-        failed: how many jobs failed within `within`.
+        max_wait: how long the oldest job has waited, seconds.
+        max_failed: how many jobs failed within `within`.
         within: seconds.
-        free: percent of the disk that are free, or less.
+        min_free: percent of the disk that are free, or less.
     """
 
-    wait: tuple[float, float]
-    failed: tuple[float, float]
+    max_wait: tuple[float, float]
+    max_failed: tuple[float, float]
     within: float
-    free: tuple[float, float]
+    min_free: tuple[float, float]
 
 
 @dataclass
@@ -141,14 +141,12 @@ def _look(found: _Findings, connection: Any, thresholds: Thresholds) -> None:
     if dead and len(dead) == len(workers):
         found.problems.append((2, f'all workers died: {_some(dead)}'))
     seconds, queue = _oldest(connection, names)
-    found.measure(
-        'oldest_wait', seconds, 's', thresholds.wait, f'a job of the queue {queue} waits for {render.duration(seconds)}'
-    )
+    problem = f'a job of the queue {queue} waits for {render.duration(seconds)}'
+    found.measure('oldest_wait', seconds, 's', thresholds.max_wait, problem)
     failed = _failed_since(connection, names, time.time() - thresholds.within)
-    period = render.duration(thresholds.within)
-    found.measure(
-        'failed', failed, '', thresholds.failed, f'{failed} job{"s" if failed != 1 else ""} failed in the last {period}'
-    )
+    jobs = '1 job' if failed == 1 else f'{failed} jobs'
+    problem = f'{jobs} failed in the last {render.duration(thresholds.within)}'
+    found.measure('failed', failed, '', thresholds.max_failed, problem)
     broken = [item.key for item in queues.strange] + [item.key for item in read_aside(connection)]
     if broken:
         found.problems.append((1, f'what cannot be read: {_some(broken)}'))
@@ -187,7 +185,7 @@ def _look_at_disk(found: _Findings, directory: Path, thresholds: Thresholds) -> 
     free = 100 * disk.f_bavail / max(1, disk.f_blocks)
     size = render.size(disk.f_bavail * disk.f_frsize)
     problem = f'the disk has {free:.0f}% left ({size})'
-    found.measure('disk_free', round(free, 2), '%', thresholds.free, problem, is_least=True)
+    found.measure('disk_free', round(free, 2), '%', thresholds.min_free, problem, is_least=True)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,16 @@ def test_the_job_is_enqueued_all_the_same(redis: Redis, call: Call) -> None:
     assert 'Warning' not in call('enqueue', 'cli_jobs.add', ':2', '--queue', 'mail')[1]
     assert call('enqueue', 'cli_jobs.ad', '--quiet') == (0, '')
     assert len(Queue('mail', connection=redis)) == 2
+
+
+def test_enqueueing_for_programs(redis: Redis, call: Call) -> None:
+    code, text = call('enqueue', 'cli_jobs.ad', ':2', 'x=y', '--json')
+    assert code == 0
+    shown = json.loads(text)
+    assert Queue(connection=redis).job_ids == [shown['job_id']]
+    assert (shown['queue'], shown['function']) == ('default', 'cli_jobs.ad')
+    assert len(shown['warnings']) == 2
+    assert json.loads(call('empty', 'default', '--json')[1]) == {'removed': {'default': 1}}
 
 
 def test_a_dependency_that_is_not_there(redis: Redis, call: Call) -> None:

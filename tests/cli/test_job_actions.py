@@ -46,6 +46,17 @@ def test_requeue_by_function_queue_and_all(stored: Redis, call: Call) -> None:
     assert shown['not_done'] == {}
 
 
+def test_stopped_jobs_are_requeued_with_the_failed_ones(stored: Redis, call: Call) -> None:
+    stored.hset('rq:job:mail-fail', 'status', 'stopped')
+    stored.set('rq:failed:strange', 'text')
+    stored.sadd('rq:queues', 'rq:queue:strange')
+    code, text = call('requeue', '--all')
+    assert code == 1
+    assert 'rq:failed:strange contains something that is not a list of jobs' in text
+    assert 'Requeued 4 jobs.' in text
+    assert state(stored, 'mail-fail') == 'queued'
+
+
 def test_retry(stored: Redis, call: Call) -> None:
     assert call('retry', 'mail-fail', '--at-front') == (0, 'Requeued mail-fail.\n')
     assert Queue('mail', connection=stored).job_ids[0] == 'mail-fail'
