@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ['job', 'logs']
 
 _POLL = 0.3
-_UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled')
+_UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled', 'rate_limited')
 _SHOWN_JOBS = 10
 
 _EPILOG = """\b

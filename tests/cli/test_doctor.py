@@ -19,6 +19,7 @@ from rq_leveldb.cli.main import main
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.process import is_alive
+from rq_leveldb.version import __version__
 from tests.cli.support import Call, add_worker, work
 from tests.until import until
 
@@ -85,6 +86,11 @@ def test_workers(redis: Any, call: Call) -> None:
     assert 'the worker old is in the future' in findings(call, 'warning')[0]
     suspend(redis)
     assert 'rq-leveldb resume' in findings(call, 'warning')[0]
+
+
+def test_a_worker_records_its_version(redis: Any, call: Call) -> None:
+    assert call('worker', '--burst', '--no-http', '--quiet', '--name', 'ended')[0] == 0
+    assert redis.hget('rq:worker:ended', 'rq_leveldb_version') == __version__.encode()
 
 
 def test_jobs_that_are_stuck(redis: Any, call: Call) -> None:
