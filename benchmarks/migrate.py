@@ -22,7 +22,7 @@ from rq_leveldb import Queue, Redis
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
 
-_BATCH = 1_000
+BATCH = 1_000
 _RESULT = {'type': 1, 'return_value': 'gASVCgAAAAAAAABLKi4=', 'created_at': '2026-01-01T00:00:00.000000Z'}
 
 
@@ -31,8 +31,8 @@ def fill(url: str, jobs: int) -> None:
     with Redis.from_url(url) as redis:
         queue = Queue('default', connection=redis)
         expires = int(time.time()) + 86_400
-        for _ in range(0, jobs, _BATCH):
-            made = queue.enqueue_many([Queue.prepare_data('operator.add', (number, 2)) for number in range(_BATCH)])
+        for _ in range(0, jobs, BATCH):
+            made = queue.enqueue_many([Queue.prepare_data('operator.add', (number, 2)) for number in range(BATCH)])
             with redis.pipeline(transaction=False) as pipe:
                 for job in made[::2]:
                     pipe.hset(job.key, mapping={'status': 'finished', 'ended_at': '2026-01-01T00:00:00.000000Z'})
@@ -44,15 +44,13 @@ def fill(url: str, jobs: int) -> None:
         finished = {member.decode() for member in redis.zrange('rq:finished:default', 0, -1)}
         left = [job_id for job_id in queue.job_ids if job_id not in finished]
         redis.delete(queue.key)
-        for start in range(0, len(left), _BATCH):
-            redis.rpush(queue.key, *left[start : start + _BATCH])
+        for start in range(0, len(left), BATCH):
+            redis.rpush(queue.key, *left[start : start + BATCH])
 
 
-def carry(source: str, target: str) -> tuple[float, float, float]:
-    """Carry all over; return seconds, seconds of the command's processor time, and its largest memory in MB."""
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'rq_leveldb', 'migrate', source, target], stdout=subprocess.PIPE, text=True
-    )
+def command(*arguments: str) -> tuple[float, float, float]:
+    """Run a command; return seconds, seconds of its processor time, and its largest memory in MB."""
+    process = subprocess.Popen([sys.executable, '-m', 'rq_leveldb', *arguments], stdout=subprocess.PIPE, text=True)
     started = time.perf_counter()
     assert process.stdout is not None
     said = process.stdout.read()
@@ -66,7 +64,7 @@ def carry(source: str, target: str) -> tuple[float, float, float]:
 
 
 @click.command(help=__doc__)
-@click.argument('jobs', type=click.IntRange(_BATCH), default=1_000_000)
+@click.argument('jobs', type=click.IntRange(BATCH), default=1_000_000)
 def main(jobs: int) -> None:
     table = Table(title=f'{jobs:,} jobs, half queued, half finished; goals: 10,000 jobs/s, 128 MB')
     for heading in ('', 'jobs/s', 's', 'CPU s', 'CPU s of the store', 'CPU s of Redis', 'peak RSS, MB'):
@@ -84,7 +82,7 @@ def main(jobs: int) -> None:
             with Redis.from_url(f'leveldb://{store.path}') as client:
                 pid = client.info()['process_id']
                 before = [cpu_seconds(pid), cpu_seconds(server.pid)]
-                seconds, own, memory = carry(source, target)
+                seconds, own, memory = command('migrate', source, target)
                 used = [cpu_seconds(pid) - before[0], cpu_seconds(server.pid) - before[1]]
             numbers = (jobs / seconds, seconds, own, *used, memory)
             table.add_row(name, *(f'{number:,.1f}' if number < 1000 else f'{number:,.0f}' for number in numbers))

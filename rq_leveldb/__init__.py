@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from rq_leveldb.api import Queue, SimpleWorker, SpawnWorker, default_connection, job
     from rq_leveldb.client.aio import AsyncRedis
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.client.keeper import unix_url
+    from rq_leveldb.client.named_pool import ConnectionPool
     from rq_leveldb.client.options import UnusedSettingWarning
     from rq_leveldb.client.retry import StoreUnavailable
     from rq_leveldb.errors import StoreError
@@ -63,6 +65,7 @@ __all__ = [
     'AsyncRedis',
     'Callback',
     'CanceledJobRegistry',
+    'ConnectionPool',
     'CronJob',
     'CronScheduler',
     'DefaultSerializer',
@@ -116,12 +119,14 @@ __all__ = [
     'send_stop_execution_command',
     'send_stop_job_command',
     'suspend',
+    'unix_url',
 ]
 
 _HOMES = {
     'AsyncRedis': 'rq_leveldb.client.aio',
     'Callback': 'rq.callbacks',
     'CanceledJobRegistry': 'rq.registry',
+    'ConnectionPool': 'rq_leveldb.client.named_pool',
     'CronJob': 'rq.cron',
     'CronScheduler': 'rq.cron',
     'DefaultSerializer': 'rq.serializers',
@@ -174,6 +179,7 @@ _HOMES = {
     'send_stop_execution_command': 'rq.command',
     'send_stop_job_command': 'rq.command',
     'suspend': 'rq.suspension',
+    'unix_url': 'rq_leveldb.client.keeper',
 }
 
 

@@ -86,6 +86,23 @@ class DataDirectory:
         return self.path / 'store.sock'
 
     @property
+    def socket_url(self) -> str:
+        """The socket's URL for clients that only know Redis.
+
+        Raises:
+            BadAddress: the path is too long for them. Ours know a way round that.
+        """
+        name = os.fsencode(self.socket)
+        if len(name) > _SUN_PATH_BYTES:
+            raise BadAddress(
+                str(self.socket),
+                title=f'This path has {len(name)} bytes, and other clients can connect to sockets with at most '
+                f'{_SUN_PATH_BYTES}',
+                advice='Keep the data in a directory with a shorter path.',
+            )
+        return f'unix://{quote(name)}'
+
+    @property
     def lock(self) -> Path:
         """Locked by the running store for as long as it lives; says which process that is."""
         return self.path / 'store.lock'

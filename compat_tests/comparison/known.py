@@ -38,7 +38,6 @@ CHANGED: dict[str, str] = {
 
 # What is not compared with the store. By a piece of the program: the reason. docs/differences.rst has them all.
 OURS_ALONE: dict[str, str] = {
-    'DUMP nope; RESTORE': 'DUMP and RESTORE are left out: a snapshot of the store is another format',
     'cmsgpack.': 'scripts have no cmsgpack',
     'struct.pack': 'scripts have no struct',
     'coroutine': 'scripts have no coroutines: the instruction limit does not reach into them',

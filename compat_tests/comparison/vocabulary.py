@@ -53,6 +53,10 @@ POOLS['forward'] = [
     b'return redis.pcall(unpack(ARGV))',
 ]
 POOLS['append'] = [b"return redis.call('RPUSH', KEYS[1], unpack(redis.call('LRANGE', KEYS[2], 0, -1)))"]
+POOLS['serialize'] = [
+    b"local v = redis.call('DUMP', KEYS[1]) return v and redis.call('RESTORE', KEYS[2], 0, v, 'REPLACE')",
+    b"local v = redis.call('DUMP', KEYS[1]) return v and redis.pcall('RESTORE', KEYS[2], 100000, v)",
+]
 POOLS['swap'] = [
     b"local v = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[2], v or 'none') return {v, #ARGV, ARGV[1]}",
     b"redis.call('SET', KEYS[1], #KEYS[2]) return {KEYS, ARGV, redis.call('MGET', unpack(KEYS))}",
@@ -256,6 +260,8 @@ GROUPS: dict[str, str] = {
         RENAMENX {key} {key}
         COPY {key} {key} [DB {database}] [REPLACE]
         MOVE {key} {database}
+        DUMP {key}
+        RESTORE {key} {milliseconds} {value} [REPLACE] [ABSTTL]
         KEYS {pattern}
         SCAN 0 [MATCH {pattern}] [COUNT 1000] [TYPE {encoded}]
         DBSIZE
@@ -294,6 +300,7 @@ GROUPS: dict[str, str] = {
         EVAL {forward} 0 INCRBY {string} {number}
         EVAL {forward} 0 (RENAME|COPY) {key} {key}
         EVAL {append} 2 {list} {list}
+        EVAL {serialize} 2 {key} {key}
         EVAL {swap} 2 {string} {string} <{value}>
         EVAL {fail} 1 {key} {value}
         EVAL {resp3} 0 (HGETALL {hash}|SMEMBERS {set}|ZSCORE {zset} {member}|GET {string})

@@ -25,7 +25,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
-from rq_leveldb.lookup import Seen, count_jobs, find_queues, is_refused, registry_key, replies
+from rq_leveldb.lookup import Seen, count_jobs, count_servers, find_queues, is_refused, registry_key, replies
 from rq_leveldb.reading import Reader
 
 __all__ = ['empty', 'info', 'requeue']
@@ -132,7 +132,7 @@ def _show_queues(connection: Any, names: list[str], raw: bool, notes: list[str])
     counts = count_jobs(connection, names)
     width = min(_CHART, _columns() - _CHART)
     ratio = width / get_scale(max((count['queued'] or 0 for count in counts), default=0))
-    for name, count in zip(names, counts, strict=True):
+    for name, count, workers in zip(names, counts, count_servers(connection, names), strict=True):
         states = {state: '?' if number is None else number for state, number in count.items()}
         numbers = (
             f'{states["queued"]}, {states["started"]} executing, {states["finished"]} finished, '
@@ -144,7 +144,8 @@ def _show_queues(connection: Any, names: list[str], raw: bool, notes: list[str])
             click.echo(f'queue {name} {numbers}')
         else:
             chart = click.style('|' + '█' * int(ratio * (count['queued'] or 0)), fg='green')
-            click.echo(f'{name:<12} {chart} {numbers}')
+            unserved = click.style(', no worker serves it', fg='yellow') if count['queued'] and workers == 0 else ''
+            click.echo(f'{name:<12} {chart} {numbers}{unserved}')
         notes += [
             f'{registry_key(state, name)} holds another type of value'
             for state, number in count.items()

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import render
+from rq_leveldb.cli.living import living_workers
+from rq_leveldb.cli.notes import described, show_notes
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
 
 if TYPE_CHECKING:
-    from rq_leveldb.migrate import Notes, Outcome, Plan
+    from rq_leveldb.migrate import LiveMigration, Migration, Outcome, Plan
 
 __all__ = ['migrate']
 
-_SOME = 20
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
 
 _EPILOG = """\b
@@ -27,6 +29,13 @@ SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://;
 - reads one from standard input, for a URL with a password. Stop the workers
 on both sides first. It can be interrupted at any time: run the same command
 again, and it goes on where it was.
+
+\b
+With --live, workers run on both sides, and whatever enqueues jobs has been
+switched to TARGET, or is being switched. Jobs are moved a hundred at a time;
+each can be taken by workers of one side only at any moment. Those that run
+finish where they are, and it waits for them as long as SOURCE has a worker.
+It may be interrupted as well. See docs/moving.rst for the steps.
 
 \b
 With --merge, of a key that both have
@@ -40,8 +49,8 @@ With --merge, of a key that both have
 \b
 Exit codes: 0 done and verified, or --dry-run found nothing in the way; 1 a
 place failed or could not be reached; 2 the command was not understood;
-3 something is in the way, and nothing was done; 4 some keys were not carried
-over or not removed, and are named; 130 interrupted.
+3 something is in the way, and nothing was done; 4 some keys or jobs were not
+carried over or not removed, and are named; 130 interrupted.
 """
 
 
@@ -55,31 +64,42 @@ over or not removed, and are named; 130 interrupted.
 @click.option('--dry-run', is_flag=True, help='Say what there is to do and what is in the way, and change nothing.')
 @click.option('--merge', is_flag=True, help='Also into a target that holds RQ data.')
 @click.option('--move', is_flag=True, help='Remove from the source what is verified.')
+@click.option('--live', is_flag=True, help='Move the jobs while workers and producers are at work on both sides.')
 @click.option('--all', 'everything', is_flag=True, help="All keys of the database, and not only RQ's and ours.")
 @click.option('--json', 'as_json', is_flag=True, help='One JSON object, for programs.')
-def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, everything: bool, as_json: bool) -> None:
+def migrate(
+    source: str, target: str, dry_run: bool, merge: bool, move: bool, live: bool, everything: bool, as_json: bool
+) -> None:
     """Copy everything that RQ keeps from SOURCE to TARGET: jobs, queues, registries, results, with order and expiry.
 
     In the end every key is read again on both sides, and their digests are compared.
     """
+    if live and (merge or move or everything):
+        raise click.UsageError('--live moves jobs, and merges where it can: leave out --merge, --move and --all.')
     source, target = _given('source', source), _given('target', target)
     if not _exists(source):
         raise StoreError(source, title='There is no store', advice='Name the place that has the jobs.')
     _exists(target)
-    from rq_leveldb.migrate import Migration
-
     report: dict[str, Any] = {'source': mask_password(source), 'target': mask_password(target)}
-    with (
-        Progress('keys') as shown,
-        Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.show) as migration,
-    ):
+    with ExitStack() as stack:
+        shown = stack.enter_context(Progress('jobs' if live else 'keys'))
+        migration: Migration | LiveMigration
+        if live:
+            from rq_leveldb.migrate import LiveMigration
+
+            migration = LiveMigration(source, target, is_worked=lambda: _is_worked(source), progress=shown.show)
+        else:
+            from rq_leveldb.migrate import Migration
+
+            migration = Migration(source, target, everything=everything, merge=merge, move=move, progress=shown.show)
+        stack.enter_context(migration)
         plan = migration.plan()
         if plan.is_done and not plan.obstacles:
             _say_done(report, as_json=as_json)
             return
-        workers = {url: _living(url) for url in (source, target)}
-        for url, names in workers.items():
-            plan.obstacles += (_worker_sentence(url, name, reason) for name, reason in names.items())
+        if not live:
+            for url in (source, target):
+                plan.obstacles += (_worker_sentence(url, name, why) for name, why in living_workers(url).items())
         queues = _queues(source)
         report['plan'] = {
             'keys': plan.keys,
@@ -88,7 +108,7 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
             'queues': queues,
             'goes_on': plan.goes_on,
             'in_the_way': plan.obstacles,
-            'conflicts': _described(plan.conflicts),
+            'conflicts': described(plan.conflicts),
             'warnings': plan.warnings,
         }
         if not as_json:
@@ -97,14 +117,17 @@ def migrate(source: str, target: str, dry_run: bool, merge: bool, move: bool, ev
         outcome = migration.run(plan) if plan.may_begin and not dry_run else None
     if outcome is not None:
         report['outcome'] = {
-            name: _described(getattr(outcome, name)) if isinstance(value, dict) else value
+            name: described(getattr(outcome, name)) if isinstance(value, dict) else value
             for name, value in asdict(outcome).items()
             if not name.startswith('names_')
         }
     if as_json:
         click.echo(json.dumps(report, indent=2))
     elif outcome is not None:
-        _show_outcome(outcome, source, target, is_move=move)
+        if live:
+            _show_moved(outcome, source, target)
+        else:
+            _show_outcome(outcome, source, target, is_move=move)
     elif not plan.may_begin:
         click.echo(
             f'{click.style("Nothing was done.", fg="red", bold=True)} Mend this, and run the same command again.'
@@ -138,33 +161,14 @@ def _exists(url: str) -> bool:
     return is_redis_url(url) or parse(url).directory.check()
 
 
-def _living(url: str) -> dict[str, str]:
-    """Return the names of a place's workers that may be alive, each with what is known of it."""
-    from rq.worker import BaseWorker
+def _is_worked(url: str) -> bool:
+    from redis.exceptions import ConnectionError, TimeoutError
 
-    from rq_leveldb.client.connection import Redis
-    from rq_leveldb.lookup import Fields, find_workers, replies
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead, subscribed
-
-    found: dict[str, str] = {}
-    with Redis.from_url(url) as connection:
-        names = find_workers(connection).names
-        if not names:
-            return found
-        keys = [f'{BaseWorker.redis_worker_namespace_prefix}{name}' for name in names]
-        pipe = connection.pipeline(transaction=False)
-        for key in keys:
-            pipe.hgetall(key)
-        listening = subscribed(connection, names)
-        for name, key, raw in zip(names, keys, replies(pipe), strict=True):
-            fields = Fields(raw, key)
-            said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
-            if name in listening:
-                found[name] = ''
-            elif raw and not is_surely_dead(connection, name, said):
-                left = connection.ttl(key)
-                found[name] = f'; if it has died, its registration ends in {render.duration(max(0, int(left)))}'
-    return found
+    try:
+        return bool(living_workers(url))
+    except (ConnectionError, TimeoutError):
+        # The migration's own connection is cut as well, and says what to do.
+        return True
 
 
 def _worker_sentence(url: str, name: str, reason: str) -> str:
@@ -181,21 +185,20 @@ def _queues(url: str) -> dict[str, dict[str, int | None]]:
     return {name: {state: states[state] for state in _STATES} for name, states in zip(names, counts, strict=True)}
 
 
-def _described(notes: Notes | dict[str, Any]) -> dict[str, Any]:
-    from rq_leveldb.migrate import Notes
-
-    assert isinstance(notes, Notes)
-    return {'count': notes.count, 'some': notes.some}
-
-
 def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str, target: str) -> None:
     kinds = ', '.join(f'{count:,} {kind}' for kind, count in plan.kinds.most_common())
     render.fields(
         [
             ('From', mask_password(source)),
             ('To', mask_password(target)),
-            ('Keys', f'{plan.keys:,}{f" ({kinds})" if kinds else ""}'),
-            ('Size', f'about {render.size(plan.bytes)} in the memory of the source'),
+            *(
+                [
+                    ('Keys', f'{plan.keys:,} ({kinds})'),
+                    ('Size', f'about {render.size(plan.bytes)} in the memory of the source'),
+                ]
+                if kinds
+                else []
+            ),
         ]
     )
     if queues:
@@ -216,18 +219,7 @@ def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str
         click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
     for obstacle in plan.obstacles:
         click.echo(f'{click.style("In the way:", fg="red")} {obstacle}')
-    _show_notes('In the way', plan.conflicts)
-
-
-def _show_notes(title: str, notes: Notes) -> None:
-    if not notes.count:
-        return
-    click.echo(f'{click.style(f"{title}:", fg="red")} {notes.count:,} keys')
-    shown = list(notes.some.items())[:_SOME]
-    for name, reason in shown:
-        click.echo(f'  {name}: {reason}')
-    if notes.count > len(shown):
-        click.echo(f'  and {notes.count - len(shown):,} more (--json names up to 1,000)')
+    show_notes('In the way', plan.conflicts)
 
 
 def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) -> None:
@@ -244,9 +236,9 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         if count
     ]
     click.echo(f'Keys: {", ".join(parts) or "nothing to do"}')
-    _show_notes('Not carried over', outcome.refused)
-    _show_notes('Not equal', outcome.changing)
-    _show_notes('Left in the source', outcome.left)
+    show_notes('Not carried over', outcome.refused)
+    show_notes('Not equal', outcome.changing)
+    show_notes('Left in the source', outcome.left)
     if not outcome.complete:
         click.echo(
             f'{click.style("Not complete.", fg="red", bold=True)} Stop what writes to the two places, see to what is '
@@ -263,3 +255,18 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         if not is_move:
             click.echo(f'Nothing was removed from {mask_password(source)}.')
         click.echo(f'Use it with RQ_LEVELDB_URL={mask_password(target)}')
+
+
+def _show_moved(outcome: Outcome, source: str, target: str) -> None:
+    click.echo(f'Jobs: {outcome.moved:,} moved, each read back in the target before it was removed from the source')
+    show_notes('Left in the source', outcome.left, 'jobs')
+    if outcome.left.count:
+        click.echo(
+            f'{click.style("Not all were moved.", fg="yellow", bold=True)} See to those that are named here, and run '
+            'the same command again.'
+        )
+    else:
+        click.echo(
+            f'{click.style("Done", fg="green", bold=True)}: {mask_password(source)} has no job any more. Stop its '
+            f'workers, and use RQ_LEVELDB_URL={mask_password(target)}'
+        )

@@ -101,7 +101,7 @@ def _contents(url: str) -> dict[str, Any]:
         info = connection.info()
         registered = find_workers(connection)
         unreadable: list[dict[str, str]] = []
-        workers, gone = _workers(registered.names, connection, unreadable)
+        workers, gone, served = _workers(registered.names, connection, unreadable)
         fsync = connection.config_get('appendfsync').get('appendfsync')
         queues = find_queues(connection)
         counts = dict(zip(queues.names, count_jobs(connection, queues.names), strict=True))
@@ -125,12 +125,13 @@ def _contents(url: str) -> dict[str, Any]:
             'workers_gone': gone,
             'suspended': bool(is_suspended(connection)),
             'queues': {name: {state: states[state] for state in _STATES} for name, states in counts.items()},
+            'unserved': [name for name, states in counts.items() if states['queued'] and name not in served],
             'unreadable': unreadable,
         }
 
 
-def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int]:
-    """Return how many of the registered workers are alive, and how many are dead but not cleaned up yet."""
+def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int, set[str]]:
+    """Return how many workers are alive, how many are dead but not cleaned up yet, and the queues of the former."""
     from rq_leveldb.lookup import Fields, replies
     from rq_leveldb.records import WORKER_KEY_TEMPLATE
     from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
@@ -140,6 +141,7 @@ def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str,
     for key in keys:
         pipe.hgetall(key)
     lived = gone = 0
+    served: set[str] = set()
     for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
         fields = Fields(raw, key)
         said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
@@ -149,7 +151,8 @@ def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str,
             gone += 1
         else:
             lived += 1
-    return lived, gone
+            served.update((fields.text('queues') or '').split(','))
+    return lived, gone, served
 
 
 def _tree_size(path: Path) -> int:
@@ -205,6 +208,9 @@ def _show(report: dict[str, Any]) -> None:
                 for name, counts in report['queues'].items()
             ],
         )
+        for name in report['unserved']:
+            waiting = f'{name}: {report["queues"][name]["queued"]} queued, and no worker serves it.'
+            click.echo(f'\n{click.style(waiting, fg="yellow")} Start one: rq-leveldb worker {name}')
     elif report['running']:
         click.echo('\nNo queues yet.')
     if report.get('unreadable'):

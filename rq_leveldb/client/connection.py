@@ -19,7 +19,7 @@ from rq_leveldb.client.older_redis_py import NO_SETINFO, UnixConnection
 from rq_leveldb.client.options import for_server, for_store, name_positional, warn_of_place, warn_of_unused
 from rq_leveldb.client.pipeline import Pipeline, RepliesParser
 from rq_leveldb.client.pool import StorePool
-from rq_leveldb.client.readiness import watch
+from rq_leveldb.client.readiness import wait, watch
 from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
 from rq_leveldb.errors import DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
@@ -77,6 +77,11 @@ class StoreConnection(UnixConnection):
         if self._is_readable():
             return True
         return isinstance(self._parser, RepliesParser) and bool(self._parser.has_replies())
+
+    def wait_for_news(self) -> None:
+        """Wait until the store has gone, or has sent something that nobody is waiting for; only while connected."""
+        sock: Any = self._sock
+        wait(sock)
 
     def _connect(self) -> socket:
         try:

@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable
 from socket import socket
 
-__all__ = ['watch']
+__all__ = ['wait', 'watch']
 
 
 def watch(sock: socket) -> Callable[[], bool]:
@@ -18,6 +18,23 @@ def watch(sock: socket) -> Callable[[], bool]:
     # eventlet removes select.poll, because it cannot make it cooperative. select.select refuses descriptors above 1023.
     if not hasattr(select, 'poll'):
         return lambda: bool(select.select([sock], [], [], 0)[0])
+    poller = _poller(sock)
+    return lambda: bool(poller.poll(0))
+
+
+def wait(sock: socket) -> None:
+    """Wait until a socket can be read from or is at its end.
+
+    Args:
+        sock: a connected socket.
+    """
+    if hasattr(select, 'poll'):
+        _poller(sock).poll()
+    else:
+        select.select([sock], [], [])
+
+
+def _poller(sock: socket) -> select.poll:
     poller = select.poll()
     poller.register(sock, select.POLLIN)
-    return lambda: bool(poller.poll(0))
+    return poller

@@ -17,7 +17,17 @@ from rq_leveldb.jobs.states import ASCENDING, Position, walk
 from rq_leveldb.lookup import UNREADABLE, Seen, Strange, see_jobs, see_many_results
 from rq_leveldb.reading import Looking, Reader, call_text, read_call
 
-__all__ = ['CURSOR_PATTERN', 'MOST_SCANNED', 'TIMES', 'Listed', 'listed', 'newest', 'read_cursor', 'write_cursor']
+__all__ = [
+    'CURSOR_PATTERN',
+    'MOST_SCANNED',
+    'TIMES',
+    'Listed',
+    'listed',
+    'most_scanned',
+    'newest',
+    'read_cursor',
+    'write_cursor',
+]
 
 MOST_SCANNED = 10_000
 """Most jobs that one request looks at; a list then ends early and says where to go on."""
@@ -28,6 +38,7 @@ TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
 CURSOR_PATTERN = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
 """What `write_cursor` returns: the index or score of a job, its entry there, and the queue."""
 
+_MOST_SEARCHED = 2000
 _DEFAULT_TIME = {
     'queued': 'enqueued_at',
     'started': 'started_at',
@@ -37,6 +48,15 @@ _DEFAULT_TIME = {
 }
 _FAILED = ('failed', 'stopped')
 _LAST_MEMBER = '\U0010ffff'
+
+
+def most_scanned(wanted: Mapping[str, Any]) -> int:
+    """Return how many jobs one request for a list looks at: fewer if it reads their arguments and errors.
+
+    Args:
+        wanted: what it is narrowed by, as for `listed`.
+    """
+    return _MOST_SEARCHED if 'search' in wanted or 'error_type' in wanted else MOST_SCANNED
 
 
 @dataclass(frozen=True)
@@ -190,6 +210,8 @@ def _matches(reader: Reader, seen: Seen, state: str, wanted: Mapping[str, Any]) 
     job = seen.job
     if state in _FAILED and seen.status not in (state, UNREADABLE):
         return False
+    if 'error_type' in wanted and state not in _FAILED:
+        return False
     if 'function' in wanted and read_call(reader, job.data)[0] != wanted['function']:
         return False
     if 'worker' in wanted and job.worker_name != wanted['worker']:
@@ -206,7 +228,7 @@ def _matches(reader: Reader, seen: Seen, state: str, wanted: Mapping[str, Any]) 
 
 
 def _matches_text(reader: Reader, seen: Seen, error: str | None, wanted: Mapping[str, Any]) -> bool:
-    if 'error_type' in wanted and (error is None or read_error(error).kind != wanted['error_type']):
+    if 'error_type' in wanted and read_error(error).kind != wanted['error_type']:
         return False
     if 'search' not in wanted:
         return True

@@ -10,6 +10,12 @@
 `merging`          what becomes of a key that both places have
 `verifying`        whether the target holds what the source holds
 `removing`         what is verified goes from the source
+`step`             some jobs go from the one place to the other, in three atomic parts
+`arriving`         how they are written there, and where they come
+`dependencies`     whether a job that comes into the target waits there
+`related`          which jobs have to come along together
+`standing`         what belongs to no job and is to be known in the target as well
+`live`             the above, round after round, while both places are at work
 `outcome`          what has come of it
 `migration`        these steps in their order
 =================  ====================================================================================
@@ -17,9 +23,21 @@
 
 from __future__ import annotations
 
+from rq_leveldb.migrate.live import LiveMigration
 from rq_leveldb.migrate.migration import Migration, Progress
 from rq_leveldb.migrate.outcome import Notes, Outcome
 from rq_leveldb.migrate.plan import Plan
 from rq_leveldb.migrate.wire import CutConnection, Refused, RefusedPlace, Wire
 
-__all__ = ['CutConnection', 'Migration', 'Notes', 'Outcome', 'Plan', 'Progress', 'Refused', 'RefusedPlace', 'Wire']
+__all__ = [
+    'CutConnection',
+    'LiveMigration',
+    'Migration',
+    'Notes',
+    'Outcome',
+    'Plan',
+    'Progress',
+    'Refused',
+    'RefusedPlace',
+    'Wire',
+]

@@ -102,13 +102,12 @@ class Copier:
             done: receives numbers of keys that are done.
         """
         batches = Batches(self._probe, names, self._strange)
-        self._pass(batches, done)
-        while batches.again:
-            self._pass(batches, done)
+        for groups in batches.passes():
+            self._pass(batches, groups, done)
 
-    def _pass(self, batches: Batches, done: Callable[[int], None]) -> None:
+    def _pass(self, batches: Batches, groups: Iterable[list[Key]], done: Callable[[int], None]) -> None:
         ahead: list[Key] = []
-        for batch in batches:
+        for batch in groups:
             if batch[0].large:
                 self._store(batches, ahead, [])
                 ahead = []

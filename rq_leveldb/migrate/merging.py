@@ -23,7 +23,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq_leveldb.migrate.value import NO_EXPIRY, Slice, read_slices
 from rq_leveldb.migrate.wire import Wire
 
-__all__ = ['later', 'merged_stream', 'refusal']
+__all__ = ['later', 'merged_stream', 'refusal', 'unmergeable']
 
 _JOB = RQ_KEY_PREFIX.encode() + b':job:'
 
@@ -48,15 +48,34 @@ def refusal(source: Wire, target: Wire, name: bytes, kind: bytes, other: bytes) 
         kind: its type in the source.
         other: its type in the target.
     """
-    if kind != other:
-        return f'it is a {kind.decode()} in the source and a {other.decode()} in the target'
-    if kind == b'hash' and name.startswith(_JOB):
-        return 'both have a job of this id'
+    if reason := _never(name, kind, other, 'the source', 'the target'):
+        return reason
     if kind == b'string':
         return None if _equal_strings(source, target, name) else 'both have this string, with different contents'
     if kind == b'stream':
         return _streams_refusal(source, target, name)
     return None
+
+
+def unmergeable(name: bytes, kind: bytes, other: bytes) -> str:
+    """Say why a key of a dump cannot be merged with one that a place has; '' if it can.
+
+    Args:
+        name: the key's name.
+        kind: its type in the dump.
+        other: its type in the place.
+    """
+    if kind in (b'string', b'stream'):
+        return f'both have this {kind.decode()}, with different contents'
+    return _never(name, kind, other, 'the dump', 'the place')
+
+
+def _never(name: bytes, kind: bytes, other: bytes, here: str, there: str) -> str:
+    if kind != other:
+        return f'it is a {kind.decode()} in {here} and a {other.decode()} in {there}'
+    if kind == b'hash' and name.startswith(_JOB):
+        return 'both have a job of this id'
+    return ''
 
 
 def _equal_strings(source: Wire, target: Wire, name: bytes) -> bool:

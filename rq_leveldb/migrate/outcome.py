@@ -61,11 +61,12 @@ class Outcome:
         verified: keys whose digests were compared and equal in the end.
         recopied: keys that changed in the source meanwhile and were written once more.
         removed: keys that were removed from the source.
+        moved: jobs that were moved, by a live migration.
         names_written, names_verified: sums of the hashes of their names. Where they are equal, all that was written
             was found in the source again.
         refused: keys that were not carried over, and why.
         changing: keys that differ in the end, since the source was written to.
-        left: keys that were not removed from the source, and why.
+        left: keys that were not removed from the source, or jobs that were not moved, and why.
     """
 
     copied: int = 0
@@ -75,6 +76,7 @@ class Outcome:
     verified: int = 0
     recopied: int = 0
     removed: int = 0
+    moved: int = 0
     names_written: int = 0
     names_verified: int = 0
     refused: Notes = field(default_factory=Notes)

@@ -11,12 +11,15 @@ from rq_leveldb.errors import mask_password
 from rq_leveldb.migrate import merging
 from rq_leveldb.migrate.copying import Places
 from rq_leveldb.migrate.outcome import Notes
-from rq_leveldb.migrate.record import Marker
+from rq_leveldb.migrate.record import MOVING, Marker
 from rq_leveldb.migrate.scope import Scope, guess
 from rq_leveldb.migrate.value import KINDS
 from rq_leveldb.migrate.wire import Refused, Wire
 
-__all__ = ['Plan', 'make_plan']
+__all__ = ['LIVE', 'Plan', 'announce', 'make_live_plan', 'make_plan']
+
+LIVE = 'with --live'
+"""What a live migration writes down of its options."""
 
 _ASKED = 200
 # Of the keys whose names tell their type, every so many-th is measured.
@@ -68,30 +71,10 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
         merge: whether the target may hold other data.
         done: receives numbers of keys that are done.
     """
-    plan = Plan()
     source, target = places.source_aside, places.target_aside
-    about = {wire: _info(wire) for wire in (source, target)}
-    for wire, info in about.items():
-        version = info.get('redis_version', '0')
-        if int(version.split('.')[0]) < _OLDEST:
-            plan.obstacles.append(f'{_shown(wire)} is Redis {version}; 7.0 or newer is needed.')
-    if plan.obstacles:
-        return plan
-    if _identity(source, about[source]) == _identity(target, about[target]):
-        plan.obstacles.append('Source and target are the same place.')
-        return plan
-    for wire in (source, target):
-        if others := _others(wire):
-            plan.obstacles.append(
-                f'Another migration is at work on {_shown(wire)} ({others}): wait for its end, or end it.'
-            )
-    begun = Marker.read(source)
-    if begun is not None and begun.phase != 'done':
-        plan.obstacles.append(
-            'The source is the target of another migration that was not finished: run that one again first.'
-        )
-    _look_at_marker(plan, Marker.read(target), marker)
-    if plan.is_done:
+    known = {wire: about(wire) for wire in (source, target)}
+    plan = Plan()
+    if not _begin(plan, known, marker):
         return plan
     holds = next(scope.names(target), None) is not None
     if holds and not plan.goes_on and not merge:
@@ -99,13 +82,66 @@ def make_plan(places: Places, scope: Scope, marker: Marker, *, merge: bool, done
             'The target holds RQ data already. If a migration has just ended, nothing is left to do; to merge the two, '
             'say --merge; else name an empty place.'
         )
-    if _keyspace(source, about[source]).get('subexpiry', '0') != '0':
+    if _keyspace(source, known[source]).get('subexpiry', '0') != '0':
         plan.warnings.append(
             'The source has hashes with fields that expire, which RQ does not write: when they do is not carried over.'
         )
     _count(plan, places, scope, merge=merge and holds and not plan.goes_on, done=done)
-    _look_at_memory(plan, about[target])
+    _look_at_memory(plan, known[target])
     return plan
+
+
+def make_live_plan(source: Wire, target: Wire, marker: Marker) -> Plan:
+    """Look at what is in the way of a live migration, and change nothing.
+
+    Args:
+        source: from where.
+        target: to where.
+        marker: what this migration writes down of itself.
+    """
+    known = {wire: about(wire) for wire in (source, target)}
+    plan = Plan()
+    if _begin(plan, known, marker):
+        _look_at_memory(plan, known[target])
+    return plan
+
+
+def _begin(plan: Plan, known: dict[Wire, dict[str, str]], marker: Marker) -> bool:
+    """Look at the two places, and at what earlier migrations have left there; return whether to look at more.
+
+    Args:
+        plan: gets what is in the way.
+        known: the source and what INFO says of it, then the target.
+        marker: what this migration writes down of itself.
+    """
+    source, target = known
+    for wire, info in known.items():
+        plan.obstacles += too_old(wire, info)
+    if plan.obstacles:
+        return False
+    if _identity(source, known[source]) == _identity(target, known[target]):
+        plan.obstacles.append('Source and target are the same place.')
+        return False
+    for wire in (source, target):
+        plan.obstacles += others_at_work(wire)
+    begun = Marker.read(source)
+    if begun is not None and begun.phase != 'done':
+        plan.obstacles.append(
+            'The source is the target of another migration that was not finished: run that one again first.'
+        )
+    _look_at_marker(plan, Marker.read(target), marker)
+    _look_at_moving(plan, source.call(b'LRANGE', MOVING, 1, 1), target, marker)
+    _look_at_moving(plan, target.call(b'LRANGE', MOVING, 1, 1), None, marker)
+    return not plan.is_done
+
+
+def _look_at_moving(plan: Plan, found: list[bytes], target: Wire | None, marker: Marker) -> None:
+    """Look at a step of a live migration that is under way in a place, which only the same one can finish."""
+    for name in (text.decode('utf-8', 'replace') for text in found):
+        if target is None or name != _shown(target):
+            plan.obstacles.append(f'Jobs are on their way to {name}: run that live migration again first.')
+        elif marker.options != LIVE:
+            plan.obstacles.append('Jobs are on their way to the target: run this again with --live first.')
 
 
 def _look_at_marker(plan: Plan, found: Marker | None, wanted: Marker) -> None:
@@ -192,6 +228,28 @@ def _look_at_memory(plan: Plan, info: dict[str, str]) -> None:
         )
 
 
+def too_old(wire: Wire, info: dict[str, str]) -> Iterator[str]:
+    """Say whether a server lacks commands that are needed.
+
+    Args:
+        wire: where.
+        info: as `about` returns it.
+    """
+    version = info.get('redis_version', '0')
+    if int(version.split('.')[0]) < _OLDEST:
+        yield f'{_shown(wire)} is Redis {version}; 7.0 or newer is needed.'
+
+
+def others_at_work(wire: Wire) -> Iterator[str]:
+    """Say whether another migration, or a dump that is restored, is at work on a place.
+
+    Args:
+        wire: where.
+    """
+    if others := _others(wire):
+        yield f'Another migration is at work on {_shown(wire)} ({others}): wait for its end, or end it.'
+
+
 def _others(wire: Wire) -> str:
     """Return the address of another migration's connection, '' if there is none or nobody may know."""
     (reply,) = wire.ask([(b'CLIENT', b'LIST')])
@@ -213,7 +271,12 @@ def announce(wire: Wire) -> None:
     wire.ask([(b'CLIENT', b'SETNAME', _NAME)])
 
 
-def _info(wire: Wire) -> dict[str, str]:
+def about(wire: Wire) -> dict[str, str]:
+    """Return what INFO says of a place.
+
+    Args:
+        wire: where.
+    """
     text = wire.call(b'INFO').decode('utf-8', 'replace')
     pairs = (line.partition(':') for line in text.splitlines() if ':' in line)
     return {name: value for name, _, value in pairs}

@@ -9,7 +9,20 @@ from typing import NamedTuple
 from rq_leveldb.migrate.scope import OWN
 from rq_leveldb.migrate.wire import Command, Wire
 
-__all__ = ['DONE', 'MARKER', 'PART', 'Entry', 'Marker', 'entries', 'forget', 'note', 'short']
+__all__ = [
+    'ASIDE',
+    'DONE',
+    'MARKER',
+    'MOVING',
+    'PART',
+    'STEPS',
+    'Entry',
+    'Marker',
+    'entries',
+    'forget',
+    'note',
+    'short',
+]
 
 MARKER = OWN
 """Hash: the fields of `Marker`. It stays for ten minutes after the end."""
@@ -17,6 +30,12 @@ DONE = OWN + b':done'
 """Hash: the short digest of a key's name to what was written there."""
 PART = OWN + b':part'
 """A long value that is not complete."""
+MOVING = OWN + b':moving'
+"""List, in the source: the jobs of a live migration's step that is under way; see `step`."""
+ASIDE = MOVING + b':'
+"""Prefix, in the source: the keys of these jobs, so that nobody finds them under their own names."""
+STEPS = OWN + b':steps'
+"""Set: the ids of a live migration's steps that have come into the target."""
 
 _SHORT = 8
 # Milliseconds.
@@ -55,6 +74,13 @@ class Marker(NamedTuple):
         """
         done = self._replace(phase='done')
         wire.do([(b'MULTI',), (b'UNLINK', PART, DONE), done._written(), (b'PEXPIRE', MARKER, _REMEMBERED), (b'EXEC',)])
+
+    def end_live(self, wire: Wire) -> None:
+        """Remove from a target what a live migration has written down, which may be run again at any time.
+
+        A run that stood still for minutes, and whose connection nobody could see, still finds what steps were done.
+        """
+        wire.do([(b'MULTI',), (b'UNLINK', MARKER), (b'PEXPIRE', STEPS, _REMEMBERED), (b'EXEC',)])
 
     def _written(self) -> Command:
         return (b'HSET', MARKER, b'source', self.source, b'options', self.options, b'phase', self.phase)

@@ -37,12 +37,11 @@ class Remover:
         """
         left: list[bytes] = []
         batches = Batches(self._places.source_aside, names, self._strange)
-        while True:
-            for batch in batches:
+        for groups in batches.passes():
+            for batch in groups:
                 left += self._batch(batches, batch)
                 done(len(batch))
-            if not batches.again:
-                return left
+        return left
 
     def _batch(self, batches: Batches, batch: list[Key]) -> list[bytes]:
         source = self._places.source

@@ -11,18 +11,20 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq_leveldb.migrate.value import KINDS, Slice, read_whole, slices_of
 from rq_leveldb.migrate.wire import Refused, Wire
 
-__all__ = ['OWN', 'Batches', 'Key', 'Read', 'Scope']
+__all__ = ['OWN', 'RQ', 'Batches', 'Key', 'Read', 'Scope']
+
+RQ = RQ_KEY_PREFIX.encode() + b':'
+"""Prefix of RQ's keys."""
 
 OWN = b'rq-leveldb:migration'
 """Prefix of the keys that a migration makes for itself in its target, and removes in the end."""
 
 # What beside RQ's keys is kept by our worker and our HTTP front.
 _OURS = b'rq-leveldb:'
-_RQ = RQ_KEY_PREFIX.encode() + b':'
 # What both begin with, which spares the server the sending of other names.
-_BOTH = b'rq*' if _RQ.startswith(b'rq') else b'*'
+_BOTH = b'rq*' if RQ.startswith(b'rq') else b'*'
 # The names of most keys tell their type, which saves asking for it; another type than that is noticed.
-_GUESSES = ((_RQ + b'job:', b'hash'), (_RQ + b'results:', b'stream'))
+_GUESSES = ((RQ + b'job:', b'hash'), (RQ + b'results:', b'stream'))
 _OTHER_ENDS = (b':dependents', b':dependencies')
 # What takes more memory than this in its server is read in slices.
 _LARGE = 1 << 18
@@ -52,7 +54,7 @@ class Scope:
         Args:
             name: its name.
         """
-        return not name.startswith(OWN) and (self.everything or name.startswith((_RQ, _OURS)))
+        return not name.startswith(OWN) and (self.everything or name.startswith((RQ, _OURS)))
 
     def names(self, wire: Wire) -> Iterator[bytes]:
         """Return the names of all keys that are meant; some may come twice.
@@ -112,7 +114,7 @@ def _distinct(keys: list[Key]) -> list[Key]:
 class Batches:
     """Groups of keys whose values are small enough to be held at once; a large key is a group of its own.
 
-    Iterate until `again` is empty: those keys were put back.
+    What cannot be had in the way in which it was tried is put back, and comes in the next pass.
 
     Args:
         probe: the source, for asking for types.
@@ -128,6 +130,15 @@ class Batches:
         self._count = _FIRST_KEYS
         self._unguessed: set[bytes] = set()
         self._large: set[bytes] = set()
+
+    def passes(self) -> Iterator[Iterator[list[Key]]]:
+        """Return the groups, then those of keys that were put back meanwhile, until none was.
+
+        Whoever asks ahead has to come to an end of one pass before it asks for the next.
+        """
+        yield iter(self)
+        while self.again:
+            yield iter(self)
 
     def __iter__(self) -> Iterator[list[Key]]:
         again, self.again = self.again, []

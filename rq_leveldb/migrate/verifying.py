@@ -44,15 +44,16 @@ class Verifier:
         """
         found: list[bytes] = []
         batches = Batches(self._places.source_aside, names, self._strange)
-        self._pass(batches, found, done)
-        while batches.again:
-            self._pass(batches, found, done)
+        for groups in batches.passes():
+            self._pass(batches, groups, found, done)
         return found
 
-    def _pass(self, batches: Batches, found: list[bytes], done: Callable[[int], None]) -> None:
+    def _pass(
+        self, batches: Batches, groups: Iterable[list[Key]], found: list[bytes], done: Callable[[int], None]
+    ) -> None:
         source, target = self._places.source, self._places.target
         ahead: list[Key] = []
-        for batch in batches:
+        for batch in groups:
             if batch[0].large:
                 doubtful = [batch[0].name]
             else:

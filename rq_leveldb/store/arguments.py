@@ -23,9 +23,12 @@ from rq_leveldb.store.replies import (
 MIN_INTEGER = -(1 << 63)
 MAX_INTEGER = (1 << 63) - 1
 
+# No pattern may match a run of digits in two ways: a long argument would then take the square of its length.
 _INTEGER = re.compile(rb'0|-?[1-9][0-9]{0,18}')
-FLOAT = re.compile(rb'[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I)
-_HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?', re.I)
+FLOAT = re.compile(
+    rb'[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)', re.I
+)
+_HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+(?:\.[0-9a-f]*)?|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?', re.I)
 # A number too large or too small for a double is parsed as infinity or 0, though it is neither.
 _OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 

@@ -13,6 +13,7 @@ Handler = Callable[[Any, list[bytes]], Reply]
 
 WRITE = 'write'
 ADMIN = 'admin'
+READONLY = 'readonly'
 NOSCRIPT = 'noscript'
 LOADING = 'loading'
 DENYOOM = 'denyoom'
@@ -34,7 +35,9 @@ MAY_WRITE = 'may_write'
 NEVER_REFUSED = 'never_refused'
 """It needs no data, and refusing it would change the meaning of what follows: the commands of a transaction would be
 executed one by one."""
-OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, MAY_WRITE, NEVER_REFUSED))
+IN_SNAPSHOT = 'in_snapshot'
+"""Allowed for a client with a snapshot, without being readonly."""
+OWN_FLAGS = frozenset((IN_SUBSCRIPTION, SKIP_QUEUE, NOT_QUEUED, MAY_REPLICATE, MAY_WRITE, NEVER_REFUSED, IN_SNAPSHOT))
 """Flags that COMMAND does not show."""
 
 

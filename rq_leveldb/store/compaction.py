@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.engine import BEHIND_ALL, Engine
 from rq_leveldb.store.info import Statistics
 
 INTERVAL = 1.0
@@ -41,10 +41,33 @@ class Compaction:
         self._position = b''  # where its next slice begins
         self._errors = 0
         self._stopped = False
+        self._anew = False  # the next slice is the first
+        self._demanded = False  # a client has asked for the current pass
 
     def start(self) -> None:
         """Check from time to time."""
         self._timer = self._loop.call_later(INTERVAL, self._look)
+
+    def demand(self) -> bool:
+        """Merge the whole database now, whatever else there is to do.
+
+        Returns:
+            False if that is under way already.
+        """
+        if self._demanded:
+            return False
+        self._demanded = self._anew = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._look()
+        return True
+
+    def share(self) -> float | None:
+        """Return how much of what a client has asked for is done, from 0 to 1; None if there is nothing."""
+        if not self._demanded or not self._engine.is_open:
+            return None
+        size = self._engine.approximate_size(b'', BEHIND_ALL)
+        return self._engine.approximate_size(b'', self._position) / size if size and not self._anew else 0.0
 
     def stop(self) -> None:
         """Let the current slice end, and start no other."""
@@ -54,10 +77,15 @@ class Compaction:
         self._thread.shutdown()
 
     def _look(self) -> None:
+        self._timer = None
         commits = self._statistics.commits
         quiet = commits - self._commits <= QUIET
         self._commits = commits
-        if quiet and self._engine.is_open and not self._failed() and (self._removed or self._is_worth_it()):
+        if self._engine.is_open and not self._failed() and (self._demanded or (quiet and self._has_work())):
+            if self._anew:
+                self._anew = False
+                self._position = b''
+                self._removed = self._engine.removed
             slice_ = self._loop.run_in_executor(self._thread, self._engine.compact, self._position)
             slice_.add_done_callback(self._compacted)
         else:
@@ -71,7 +99,9 @@ class Compaction:
         self._end()
         return True
 
-    def _is_worth_it(self) -> bool:
+    def _has_work(self) -> bool:
+        if self._removed:
+            return True
         removed = self._engine.removed
         if removed < LEAST or removed * WORTH < self._engine.size_on_disk():
             return False
@@ -80,14 +110,19 @@ class Compaction:
 
     def _compacted(self, slice_: asyncio.Future[bytes | None]) -> None:
         position = slice_.result()
-        if position is None:
-            self._end()
-        else:
+        if position is not None:
             self._position = position
-        if not self._stopped:
+        elif not self._anew:
+            self._end()
+        if self._stopped:
+            return
+        if self._demanded:
+            self._look()
+        else:
             self.start()
 
     def _end(self) -> None:
         self._engine.removed -= self._removed
         self._removed = 0
         self._position = b''
+        self._demanded = False

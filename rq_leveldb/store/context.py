@@ -52,6 +52,10 @@ class StoreServices:
         remove_expired: sets whether expired keys are removed even if no command accesses them.
         pause: holds back the commands of clients for so many ms: those that may write, or all.
         unpause: ends the pause.
+        begin_snapshot: lets a client read this moment from now on; raises an error if it cannot.
+        end_snapshot: ends that; returns whether there was a snapshot.
+        compact: begins to merge the whole database; returns false if that is under way.
+        compacted: how much of it is done, from 0 to 1; None if it is not under way.
         shutdown: stops the store once the commands received so far are answered.
     """
 
@@ -80,6 +84,10 @@ class StoreServices:
     remove_expired: Callable[[bool], None]
     pause: Callable[[int, bool], None]
     unpause: Callable[[], None]
+    begin_snapshot: Callable[[Context], None]
+    end_snapshot: Callable[[ClientState], bool]
+    compact: Callable[[], bool]
+    compacted: Callable[[], float | None]
     shutdown: Callable[[], None]
 
 
@@ -88,7 +96,7 @@ class Context:
 
     Attributes:
         db: number of the selected database.
-        keys: all databases, with the open transaction.
+        keys: all databases, with the open transaction; or as they were at one moment (DEBUG SNAPSHOT).
         client: the calling client.
         resp3: whether replies may use RESP3 types.
         in_script: whether a script is the caller.

@@ -66,7 +66,7 @@ class UnitAborted(Exception):
 class _Row:
     """A command in the lookup table, with what each call needs to know about it."""
 
-    __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'skips_queue', 'statistics')
+    __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'reads', 'skips_queue', 'statistics')
 
     def __init__(self, command: Command, statistics: CommandStatistics) -> None:
         self.command = command
@@ -76,6 +76,7 @@ class _Row:
         self.most = command.arity if command.arity >= 0 else sys.maxsize
         self.skips_queue = flags.SKIP_QUEUE in command.flags
         self.grows = flags.DENYOOM in command.flags
+        self.reads = not command.flags.isdisjoint((flags.READONLY, flags.IN_SNAPSHOT))
         self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
@@ -166,6 +167,8 @@ class Dispatcher:
             return self._turned_away(client, command, wrong_arity(command.name))
         if client.subscribed and not _heard_while_subscribed(client, command):
             return self._turned_away(client, command, _subscribed(command))
+        if ctx.keys is not self.keyspace and not row.reads:
+            return self._turned_away(client, command, _snapshot(command))
         if self.pause is not None and self.pause.holds(command, argv, client.queue):
             client.last_command = command.name
             self.hold(client, argv)
@@ -247,6 +250,8 @@ class Dispatcher:
         """
         client = ctx.client
         if client.queue is not None or client.subscribed or self.monitors or self.pause is not None:
+            return False
+        if ctx.keys is not self.keyspace:
             return False
         if self.settings.slower_than == 0:
             return False  # the slow log has everything
@@ -499,6 +504,10 @@ def _subscribed(command: Command) -> ReplyError:
         f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
         'RESET are allowed in this context'
     )
+
+
+def _snapshot(command: Command) -> ReplyError:
+    return ReplyError(f"ERR Can't execute '{command.name}': a client with a snapshot can only read")
 
 
 def _whole(reply: Pieces) -> Reply:

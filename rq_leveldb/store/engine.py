@@ -33,6 +33,7 @@ from rq_leveldb.location import sync_directory
 from rq_leveldb.store import encoding, manifest
 from rq_leveldb.store.database_files import LOG, SETTLED, DatabaseFiles
 from rq_leveldb.store.log_file import Fault, check_batches
+from rq_leveldb.store.view import View
 
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 8 << 20
@@ -44,7 +45,7 @@ SLICE_BYTES = 8 << 20
 """Size of the slice that a compaction takes at a time, without the overlapping data."""
 _KEY_WIDTH = 64
 """Length of the keys that separate slices."""
-_BEHIND_ALL = b'\xff'
+BEHIND_ALL = b'\xff'
 """After every key: no key of encoding.py begins with this byte."""
 
 LARGE_BATCH = 1 << 20
@@ -279,11 +280,11 @@ class Engine:
                 return None
             stop = self._end_of_slice(start)
             # plyvel turns None into an empty key, and nothing before that can be compacted.
-            self._db.compact_range(start=start, stop=_BEHIND_ALL if stop is None else stop)
+            self._db.compact_range(start=start, stop=BEHIND_ALL if stop is None else stop)
             return stop
 
     def _end_of_slice(self, start: bytes) -> bytes | None:
-        if self.approximate_size(start, _BEHIND_ALL) <= SLICE_BYTES:
+        if self.approximate_size(start, BEHIND_ALL) <= SLICE_BYTES:
             return None
         # A binary search over the key range works whatever the keys are.
         low = int.from_bytes(start[:_KEY_WIDTH].ljust(_KEY_WIDTH, b'\x00'), 'big')
@@ -326,6 +327,11 @@ class Engine:
         else:
             records.seek_to_last()
         return _down_to(start, records)
+
+    def view(self) -> View:
+        """Return the database as it is now; it must be closed after use."""
+        points, ranges = (self._db.raw_iterator(verify_checksums=True) for _ in range(2))
+        return View(points, ranges, self.approximate_size, self.size_on_disk)
 
     def sync(self) -> None:
         """Make every batch written so far survive a power cut; may run in a thread beside writes.

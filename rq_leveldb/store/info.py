@@ -148,6 +148,7 @@ class Snapshot:
         changes: keys changed since the last SAVE or BGSAVE.
         unswept: values without an owner that still have records.
         write_trouble: why commands that add data are refused; empty if they are not.
+        compacted: how much of the database was merged, from 0 to 1 (BGREWRITEAOF); None if it is not being merged.
     """
 
     clients: int
@@ -166,6 +167,7 @@ class Snapshot:
     unswept: int
     swept: int
     write_trouble: str
+    compacted: float | None
 
 
 def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot) -> dict[str, dict[str, object]]:
@@ -188,6 +190,7 @@ def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot
             'uptime_in_days': uptime // 86400,
             'executable': '',
             'config_file': '',
+            'exit_after_idle_seconds': f'{settings.idle:g}',
             'data_directory': one_word(str(settings.directory.path)),
         },
         'clients': {
@@ -217,7 +220,8 @@ def sections(settings: StoreSettings, statistics: Statistics, snapshot: Snapshot
             'rdb_bgsave_in_progress': 0,
             'rdb_last_save_time': int(statistics.saved),
             'rdb_last_bgsave_status': 'ok',
-            'aof_rewrite_in_progress': 0,
+            'aof_rewrite_in_progress': int(snapshot.compacted is not None),
+            'compacted_percent': int(100 * (snapshot.compacted or 0.0)),
             'aof_last_bgrewrite_status': 'ok',
             'aof_last_write_status': 'err' if snapshot.write_trouble else 'ok',
             'disk_bytes': snapshot.disk_bytes,

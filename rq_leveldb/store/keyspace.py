@@ -30,6 +30,7 @@ from rq_leveldb.store.types.sorted_set import SortedSet
 from rq_leveldb.store.types.stream import Stream
 from rq_leveldb.store.types.string import String
 from rq_leveldb.store.types.value import Value
+from rq_leveldb.store.view import View
 
 MAX_CACHED_VALUES = 2048
 MAX_CACHED_RECORD = 8192
@@ -71,14 +72,14 @@ class Keyspace:
     """All databases of one store, and the one transaction that is open on them.
 
     Args:
-        engine: an open LevelDB.
+        engine: an open LevelDB; or a view of one, for reading.
 
     Attributes:
         changes: keys changed since the last :meth:`note_save`, counted once per transaction.
         keeps_expired: whether expired keys are kept, though hidden: while writes are paused.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | View) -> None:
         self.engine = engine
         self.cursors = Cursors()
         self.now = 0

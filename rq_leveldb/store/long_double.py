@@ -23,7 +23,7 @@ ZERO: LongDouble = (0, 0)
 INFINITY: LongDouble = (1, MAX_EXPONENT)
 MINUS_INFINITY: LongDouble = (-1, MAX_EXPONENT)
 
-_NUMBER = re.compile(rb'([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]+))?')
+_NUMBER = re.compile(rb'([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([+-]?[0-9]+))?')
 _HEXADECIMAL = re.compile(
     rb'([+-]?)0x(?:([0-9a-f]+)(?:\.([0-9a-f]*))?|\.([0-9a-f]+))(?:p([+-]?[0-9]+))?', re.IGNORECASE
 )

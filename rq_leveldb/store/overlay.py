@@ -11,8 +11,10 @@ from sortedcontainers import SortedSet
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
+from rq_leveldb.store.view import View
 
 _MISSING = b'\x00 no pending write'
+_BEHIND_MEMBERS = encoding.after(encoding.MEMBER_PREFIX)
 _VERSIONS_RESERVED = 1 << 20
 """Versions reserved by one write; those that a killed store leaves unused are never used."""
 
@@ -21,18 +23,21 @@ class Overlay:
     """The pending writes of one transaction.
 
     Args:
-        engine: the database below, which `commit` writes to.
+        engine: the database below, which `commit` writes to; or a view of it, for reading.
     """
 
-    __slots__ = ('_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
+    __slots__ = ('_new_members', '_next_version', '_ordered', '_versions_end', 'abandoned', 'engine', 'pending')
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | View) -> None:
         self.engine = engine
         self.pending: dict[bytes, bytes | None] = {}
         self.abandoned: list[int | bytes] = []
         # Only a scan needs sorted keys, and most transactions never scan.
         self._ordered: SortedSet[bytes] | None = None
         self._next_version = self._versions_end = self._stored_version()
+        # Members of a value that was created in this transaction are not in the database: looking for each of them
+        # there would be most of the cost of creating a large value.
+        self._new_members = encoding.members_prefix(self._next_version)
 
     def _stored_version(self) -> int:
         stored = self.engine.get(encoding.NEXT_VERSION_KEY)
@@ -63,7 +68,7 @@ class Overlay:
         """Return the value of a record, or None if there is no such record."""
         value = self.pending.get(key, _MISSING)
         if value is _MISSING:
-            return self.engine.get(key)
+            return None if self._new_members <= key < _BEHIND_MEMBERS else self.engine.get(key)
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -108,6 +113,7 @@ class Overlay:
         self.engine.write(self.pending)
         self.pending = {}
         self._ordered = None
+        self._new_members = encoding.members_prefix(self._next_version)
         return True
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from rq_leveldb import errors
 from rq_leveldb.store.claim import Claim
 from rq_leveldb.store.command import LOADING, MAY_WRITE, NEVER_REFUSED, SKIP_QUEUE, WRITE, Command
-from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, ReadFailed, WriteRefused, words
+from rq_leveldb.store.engine import WRITE_BUFFER_BYTES, Engine, ReadFailed, WriteRefused, words
 from rq_leveldb.store.info import Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import ReplyError
@@ -62,6 +62,7 @@ class Refusals:
 
     Args:
         keyspace: the data.
+        engine: the database that holds it.
         claim: the lock on the data directory.
         settings: the store's configuration.
         statistics: where refused writes are counted.
@@ -75,13 +76,14 @@ class Refusals:
     def __init__(
         self,
         keyspace: Keyspace,
+        engine: Engine,
         claim: Claim,
         settings: StoreSettings,
         statistics: Statistics,
         on_loss: Callable[[], None],
     ) -> None:
         self._keyspace = keyspace
-        self._engine = keyspace.engine
+        self._engine = engine
         self._claim = claim
         self._settings = settings
         self._statistics = statistics

@@ -35,6 +35,7 @@ from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.script_time import ScriptTime
 from rq_leveldb.store.scripting import Sandbox
 from rq_leveldb.store.session import Session
+from rq_leveldb.store.snapshots import Snapshots
 from rq_leveldb.store.sweeper import Sweeper
 from rq_leveldb.store.units import Units
 from rq_leveldb.store.upkeep import Upkeep
@@ -85,7 +86,7 @@ class Server:
         self._sweeper = sweeper = Sweeper(keyspace)
         sandbox = Sandbox()
         self.dispatcher = Dispatcher(all_commands(), keyspace, settings, self.statistics, watches, waiting)
-        self.refusals = Refusals(keyspace, claim, settings, self.statistics, self.shutdown)
+        self.refusals = Refusals(keyspace, engine, claim, settings, self.statistics, self.shutdown)
         self.dispatcher.refuse_growth = self.refusals.of_growth
         self.units = Units(keyspace, self.dispatcher, watches, self.refusals, settings, self.statistics)
         always = settings.fsync == 'always'
@@ -100,6 +101,7 @@ class Server:
         self._pausing = Pausing(
             loop, keyspace, self.dispatcher, sandbox, self.units, self._sessions, self.upkeep.schedule
         )
+        self._snapshots = Snapshots(loop, engine, keyspace, self.units.commit)
         self._services = StoreServices(
             commands=self.dispatcher.commands,
             clients=self._clients,
@@ -126,6 +128,10 @@ class Server:
             remove_expired=self.upkeep.remove_expired,
             pause=self._pausing.begin,
             unpause=self._pausing.end,
+            begin_snapshot=self._snapshots.begin,
+            end_snapshot=self._snapshots.end,
+            compact=self._compaction.demand,
+            compacted=self._compaction.share,
             shutdown=self.shutdown,
         )
 
@@ -192,6 +198,7 @@ class Server:
         self._pubsub.leave(client)
         self.dispatcher.monitor(client, False)
         self._waits.forget(client)
+        self._snapshots.end(client)
         client.forget_connection()
         if not self._clients:
             self._watch_idleness()

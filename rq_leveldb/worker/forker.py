@@ -43,6 +43,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rq_leveldb.client.keeper import KEEPER_THREAD
 from rq_leveldb.failed_import import describe
 from rq_leveldb.process import die_with_parent
 
@@ -329,13 +330,16 @@ class _ForkServer:
         # The C function, since this runs at every fork and `threading` would copy pages.
         if self._threads_told or not _thread._count():
             return
+        # A keeper, of unix_url() in the application's settings, runs in jobs as well.
+        names = {thread.name for thread in threading.enumerate()} - {threading.current_thread().name, KEEPER_THREAD}
+        if not names:
+            return
         self._threads_told = True
-        names = ', '.join(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
         self._site.log.warning(
             'Worker %s: threads were started before the first job (%s); they do not run in jobs, and a lock that '
             'one of them holds is never released there',
             self._site.name,
-            names,
+            ', '.join(sorted(names)),
         )
 
     def _code_changed(self, paths: list[str]) -> None:

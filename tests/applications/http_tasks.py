@@ -6,6 +6,7 @@ import time
 from decimal import Decimal
 from typing import Any
 
+from rq import get_current_job
 from rq.decorators import job
 
 
@@ -42,3 +43,11 @@ def nap(seconds: float) -> float:
 
 def on_end(*args: Any) -> None:
     pass
+
+
+def repeat(key: str) -> None:
+    """Print what is pushed onto a list of the store, until that is `end`."""
+    current = get_current_job()
+    assert current is not None
+    while (said := current.connection.blpop([key], timeout=60)) is not None and said[1] != b'end':
+        print(said[1].decode(), flush=True)

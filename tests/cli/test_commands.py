@@ -151,10 +151,25 @@ def test_status_of_a_running_store(run: Run, redis: Redis, store_dir: Path) -> N
         'ready_to_enqueue': 0,
     }
     assert report['unreadable'] == []
+    assert report['unserved'] == ['mail']
     text = run('status')
+    assert 'mail: 1 queued, and no worker serves it. Start one: rq-leveldb worker mail' in text.stdout
+    assert '0 failed, no worker serves it' in run('info').stdout
     assert str(store_dir) in text.stdout
     assert 'mail' in text.stdout
     assert '\x1b' not in text.stdout
+
+
+def test_a_queue_with_a_worker_is_served(run: Run, redis: Redis) -> None:
+    queue = rq.Queue('mail', connection=redis)
+    queue.enqueue('cli_jobs.add', 1, 1)
+    worker = rq.SimpleWorker([queue], connection=redis)
+    worker.register_birth()
+    assert json.loads(run('status', '--json').stdout)['unserved'] == []
+    assert 'serves' not in run('info').stdout
+    # As after a crash, when RQ's own set still names it.
+    redis.delete(worker.key)
+    assert 'no worker serves it' in run('info').stdout
 
 
 def test_stop(run: Run, redis: Redis, store_dir: Path) -> None:

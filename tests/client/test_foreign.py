@@ -111,6 +111,8 @@ def test_nothing_is_sent_by_the_client_for_asyncio(place: Path) -> None:
         ['token'],
         ['http', '--http', '127.0.0.1:0'],
         ['store', '--idle', '1'],
+        ['url'],
+        ['run', 'true'],
     ],
     ids=lambda arguments: str(arguments[0]),
 )
@@ -118,7 +120,7 @@ def test_every_command_says_the_same(place: Path, arguments: list[str], capfd: p
     os.chown(place, NOBODY, -1)
     with listening(place / 'store.sock', NOBODY) as server:
         try:
-            code: object = main([*arguments, '--url', f'leveldb://{place}'])
+            code: object = main([arguments[0], '--url', f'leveldb://{place}', *arguments[1:]])
         except SystemExit as end:
             code = end.code
         text = ''.join(capfd.readouterr())

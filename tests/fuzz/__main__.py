@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import commands, parser, records
+from tests.fuzz import commands, parser, payloads, records
 from tests.fuzz.target import HEAD, Report
 
 # A record costs a hundred times what a command does: it is read by every command that may read it.
-SHARES = {'resp': 0.49, 'commands': 0.5, 'records': 0.01}
+SHARES = {'resp': 0.45, 'commands': 0.45, 'payloads': 0.09, 'records': 0.01}
 _SHOWN = 20
 
 
@@ -52,6 +52,8 @@ def run(name: str, inputs: int, seed: int, place: Path, progress: Callable[[int]
         return parser.run(inputs, seed, progress)
     if name == 'commands':
         return commands.run(place / name, inputs, seed, progress)
+    if name == 'payloads':
+        return payloads.run(place / name, inputs, seed, progress)
     return records.run(place / name, inputs, seed, progress)
 
 
@@ -71,8 +73,8 @@ def _bar(name: str, inputs: int) -> Callable[[int], None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m tests.fuzz',
-        description='Feeds nonsense to the parser of the protocol, to every command, and to what reads records. '
-        'Wanted is a value or an error in words, in bounded time. The last lines are a table.',
+        description='Feeds nonsense to the parser of the protocol, to every command, to RESTORE, and to what reads '
+        'records. Wanted is a value or an error in words, in bounded time. The last lines are a table.',
         epilog='Exit codes: 0 nothing was found, 1 something was, 2 wrong arguments. The same seed and number '
         'of inputs make the same inputs.',
     )

@@ -11,7 +11,7 @@ from tests.fuzz.__main__ import SHARES, run
 from tests.fuzz.target import HEAD
 
 SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
-INPUTS = {'resp': 15_000, 'commands': 30_000, 'records': 250}
+INPUTS = {'resp': 15_000, 'commands': 30_000, 'payloads': 4_000, 'records': 250}
 
 
 @pytest.mark.parametrize('target', SHARES)

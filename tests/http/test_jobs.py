@@ -73,6 +73,21 @@ def test_jobs_for_later(api: Api, connection: Any) -> None:
     assert (schedule['queue'], schedule['count'], schedule['next_job']) == ('default', 2, two)
 
 
+def test_a_scheduled_job_is_made_due(api: Api, connection: Any) -> None:
+    later = api.enqueue('add', 1, enqueue_in='1h')
+    assert api.post(f'/v1/jobs/{later}/run-now').status_code == 202
+    registry = Queue(connection=connection).scheduled_job_registry
+    assert registry.get_jobs_to_schedule() == [later]
+    waiting = api.enqueue('add', 2)
+    answer = api.post(f'/v1/jobs/{waiting}/run-now')
+    assert (answer.status_code, answer.json['detail']) == (
+        409,
+        'A job that is queued cannot be run before it is due.',
+    )
+    # It has not been scheduled thereby.
+    assert registry.get_jobs_to_schedule() == [later]
+
+
 def test_a_unique_job_is_there_once(api: Api) -> None:
     api.enqueue('add', 1, job_id='one', unique=True)
     answer = api.post('/v1/jobs', {'function': 'http_tasks.add', 'args': [1], 'job_id': 'one', 'unique': True})

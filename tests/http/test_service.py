@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -338,6 +339,15 @@ def test_metrics(api: Api, work: Callable[..., None]) -> None:
     assert samples['rq_leveldb_jobs', ('queue', 'idle'), ('state', 'queued')] == 1
     assert samples['rq_leveldb_oldest_waiting_seconds', ('queue', 'idle')] >= 0
     assert samples['rq_leveldb_store_ping_seconds',] > 0
+
+
+def test_what_the_examples_of_monitoring_ask_for_is_there(api: Api) -> None:
+    kinds = dict(re.findall('^# TYPE (\\w+) (\\w+)', api.get('/metrics').text, re.MULTILINE))
+    examples = Path(__file__).parents[2] / 'examples' / 'monitoring'
+    for path in (examples / 'alerts.yml', examples / 'dashboard.json'):
+        names = set(re.findall('rq_leveldb_\\w+', path.read_text()))
+        assert names
+        assert {name.removesuffix('_bucket') for name in names} <= kinds.keys()
 
 
 def test_health(api: Api) -> None:

@@ -281,3 +281,8 @@ def test_nothing_walks_what_was_removed_at_the_low_end(store: Direct) -> None:
         store.call('zadd', 'z', count + n, 'again')
         assert store.call('zrange', 'z', 0, -1) == [b'again']
     assert time.perf_counter() - started < 1.5
+
+
+@pytest.mark.parametrize('score', ['1' * 200_000 + 'x', '0x' + 'f' * 200_000 + 'g'])
+def test_a_long_text_that_is_no_score_is_refused_at_once(direct: Direct, score: str) -> None:
+    assert direct.error('ZADD', 'z', score, 'a') == 'ERR value is not a valid float'

@@ -62,12 +62,13 @@ class WorkerDocument(TypedDict):
     faults: Faults
 
 
-def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]:
+def worker_documents(backend: Backend, names: list[str], *, with_jobs: bool = True) -> list[WorkerDocument]:
     """Return workers in JSON, without those that are gone.
 
     Args:
         backend: the store.
         names: their names.
+        with_jobs: whether to read what their children run.
     """
     if not names:
         return []
@@ -85,7 +86,7 @@ def worker_documents(backend: Backend, names: list[str]) -> list[WorkerDocument]
             fields.faults.append(wrong_type('executions', f'{_PREFIX}{name}:executions'))
             members = ()
         executions = sorted(member.decode('utf-8', 'replace') for member in members)
-        documents.append(_document(backend, name, fields, executions))
+        documents.append(_document(backend, name, fields, executions, with_jobs))
     return documents
 
 
@@ -98,7 +99,7 @@ def worker_names(backend: Backend) -> list[str]:
     return find_workers(backend.connection).names
 
 
-def _document(backend: Backend, name: str, fields: Fields, executions: list[str]) -> WorkerDocument:
+def _document(backend: Backend, name: str, fields: Fields, executions: list[str], with_jobs: bool) -> WorkerDocument:
     return {
         'name': name,
         'url': f'/v1/workers/{quote(name, safe="")}',
@@ -114,17 +115,17 @@ def _document(backend: Backend, name: str, fields: Fields, executions: list[str]
         'failed': fields.whole('failed_job_count') or 0,
         'working_seconds': fields.number('total_working_time') or 0.0,
         'max_children': fields.whole('max_children'),
-        'children': _children(backend, executions, fields.faults),
+        'children': _children(backend, executions, fields.faults, with_jobs),
         # After all that may add to them.
         'faults': fault_documents(fields.faults),
     }
 
 
-def _children(backend: Backend, executions: list[str], faults: list[Fault]) -> list[ChildDocument]:
+def _children(backend: Backend, executions: list[str], faults: list[Fault], with_jobs: bool) -> list[ChildDocument]:
     """Return the running children; with pid and memory where the worker says which process runs them."""
     found: list[ChildDocument] = []
     runs = list(running(backend.connection, '', executions, faults))
-    jobs = backend.jobs([name.partition(':')[0] for name, _ in runs])
+    jobs = backend.jobs([name.partition(':')[0] for name, _ in runs]) if with_jobs else [None] * len(runs)
     for (name, fields), seen in zip(runs, jobs, strict=True):
         job_id, _, execution_id = name.partition(':')
         pid = fields.whole('pid')

@@ -49,12 +49,12 @@ export function say(text) {
   window.document.getElementById('notice').textContent = text;
 }
 
-// Runs a button's action, and reports how it went.
+// Runs a button's action, and reports how it went: what the action returns, or else what is given.
 export async function act(button, done, work) {
   button.disabled = true;
   try {
-    await work();
-    say(done);
+    const said = await work();
+    say(typeof said === 'string' ? said : done);
   } catch (error) {
     say(error.hint ? `${error.message} ${error.hint}` : error.message);
   } finally {

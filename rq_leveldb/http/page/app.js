@@ -2,32 +2,38 @@
 
 import { call, get, post, say } from './api.js';
 import { el, replace } from './dom.js';
+import { failures } from './failures.js';
 import { job } from './job.js';
 import { jobs } from './jobs.js';
 import { listen, start, stop } from './live.js';
 import { overview } from './overview.js';
+import { queue } from './queue.js';
 import { schedules } from './schedules.js';
 import { workers } from './workers.js';
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
 const logout = document.getElementById('logout');
-const PAUSE = 1000;
+const PAGES = {
+  failed: ['Failed', (place, detail, query) => failures(place, query)],
+  jobs: ['Jobs', jobs],
+  job: ['Jobs', job],
+  queue: ['Overview', queue],
+  workers: ['Workers', workers],
+  schedules: ['Schedules', schedules],
+};
 
 let current = null;
 let visit = 0;
 let timer = null;
 let pending = null;
+let refreshed = 0;
 
 function route() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const [name, ...rest] = path.split('/');
-  const detail = rest.map(decodeURIComponent).join('/');
-  if (name === 'jobs') return ['Jobs', (place) => jobs(place, detail, query)];
-  if (name === 'job') return ['Jobs', (place) => job(place, detail)];
-  if (name === 'workers') return ['Workers', workers];
-  if (name === 'schedules') return ['Schedules', schedules];
-  return ['Overview', overview];
+  const [title, view] = PAGES[name] ?? ['Overview', overview];
+  return [title, (place) => view(place, rest.map(decodeURIComponent).join('/'), query)];
 }
 
 async function open(isFirst) {
@@ -36,52 +42,67 @@ async function open(isFirst) {
   const mine = (visit += 1);
   const [title, view] = route();
   current = null;
-  clearInterval(timer);
-  document.title = `${title} – rq-leveldb`;
   for (const link of nav.children) {
     if (link.textContent === title) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   const place = el('div');
+  main.setAttribute('aria-busy', 'true');
   try {
     const opened = await view(place);
     if (mine !== visit) return;
     current = opened;
-    timer = setInterval(refresh, (opened.every ?? 30) * 1000);
   } catch (error) {
     if (mine !== visit || error.status === 401) return;
-    replace(place, el('h1', null, title), el('p', { class: 'card error' }, error.message));
+    replace(place, el('h1', null, title), el('p', { class: 'card error' }, error.message, ' ', error.hint));
   }
+  document.title = `${place.querySelector('h1').textContent} – rq-leveldb`;
   main.replaceChildren(place);
+  main.removeAttribute('aria-busy');
+  refreshed = Date.now();
+  wait();
+  if (isFirst) return;
   say('');
-  if (!isFirst) main.focus();
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+}
+
+function wait() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, (current?.every ?? 30) * 1000);
 }
 
 async function refresh() {
   const shown = current;
-  if (!shown || document.hidden) return;
-  try {
-    await shown.refresh();
-  } catch (error) {
-    if (shown === current && error.status !== 401) say(error.message);
+  refreshed = Date.now();
+  if (shown && !document.hidden) {
+    try {
+      await shown.refresh();
+    } catch (error) {
+      if (shown === current && error.status !== 401) say(error.message);
+    }
   }
+  wait();
 }
 
-// Many events arrive at once; the page refreshes at most once a second.
+// Many events arrive at once; a page is refreshed at most once a second, or as seldom as it asks for.
 function soon() {
   if (pending !== null) return;
+  const due = refreshed + (current?.pause ?? 1) * 1000;
   pending = setTimeout(() => {
     pending = null;
     refresh();
-  }, PAUSE);
+  }, Math.max(1000, due - Date.now()));
 }
 
 function login() {
   visit += 1;
   current = null;
   stop();
+  clearTimeout(timer);
   nav.hidden = true;
   logout.hidden = true;
+  main.removeAttribute('aria-busy');
   document.title = 'Log in – rq-leveldb';
   const token = el('input', { type: 'password', name: 'token', autocomplete: 'current-password', required: true, id: 'token' });
   const error = el('p', { class: 'error', role: 'alert' });

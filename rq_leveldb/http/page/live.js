@@ -7,19 +7,17 @@ const ended = [];
 const known = new Set();
 const listeners = new Set();
 let source = null;
-let counts = null;
 
-function keep(id, at, isGood, wait) {
+function keep(id, queue, at, isGood, wait) {
   const key = `${id} ${at}`;
   if (known.has(key)) return;
   known.add(key);
-  ended.push({ key, at: Date.parse(at), isGood, wait });
+  ended.push({ key, queue, at: Date.parse(at), isGood, wait });
   const oldest = Date.now() - MINUTES * 60e3;
   while (ended.length && (ended[0].at < oldest || ended.length > 20000)) known.delete(ended.shift().key);
 }
 
 export const history = () => ended.filter((item) => item.at >= Date.now() - MINUTES * 60e3);
-export const latestCounts = () => counts;
 
 export function listen(listener) {
   listeners.add(listener);
@@ -39,20 +37,19 @@ export async function start() {
   stop();
   for (const status of ['finished', 'failed']) {
     const page = await get(`/v1/jobs?status=${status}&limit=500`).catch(() => ({ items: [] }));
-    for (const job of page.items) if (job.ended_at) keep(job.id, job.ended_at, status === 'finished', job.wait_seconds);
+    for (const job of page.items) if (job.ended_at) keep(job.id, job.queue, job.ended_at, status === 'finished', job.wait_seconds);
   }
   ended.sort((one, other) => one.at - other.at);
   source = new EventSource('/v1/events');
   source.onopen = () => show('Live');
   source.onerror = () => show('Not connected, retrying');
   source.addEventListener('counts', (event) => {
-    counts = JSON.parse(event.data);
-    tell('counts', counts);
+    tell('counts', JSON.parse(event.data));
   });
   for (const name of ['job.finished', 'job.failed', 'job.stopped']) {
     source.addEventListener(name, (event) => {
       const data = JSON.parse(event.data);
-      keep(data.job, data.at, name === 'job.finished', data.wait_seconds);
+      keep(data.job, data.queue, data.at, name === 'job.finished', data.wait_seconds);
       tell(name, data);
     });
   }

@@ -1,27 +1,37 @@
+// What will be enqueued later.
+
 import { get, getAll } from './api.js';
-import { duration, el, moment, replace, table, unreadable } from './dom.js';
+import { count, due, duration, el, jobLink, jobsHref, lines, moment, none, queueLink, replace, table, unreadable } from './dom.js';
+import { runNow } from './jobs.js';
+
+const NEXT = 10;
 
 export async function schedules(place) {
   async function show() {
-    const [jobs, cron] = await Promise.all([getAll('/v1/schedules'), get('/v1/cron')]);
+    const [jobs, first, cron] = await Promise.all([getAll('/v1/schedules'), get(`/v1/jobs?status=scheduled&limit=${NEXT}`), get('/v1/cron')]);
     replace(place, el('h1', null, 'Schedules'),
       el('h2', null, 'Scheduled jobs'),
       table('By queue', [
-        { title: 'Queue', show: (item) => el('a', { href: `#/jobs/scheduled?queue=${encodeURIComponent(item.queue)}`, 'data-key': item.queue }, item.queue) },
-        { title: 'Jobs', number: true, show: (item) => item.count },
-        { title: 'Next', show: (item) => el('a', { href: `#/job/${item.next_job}`, 'data-key': item.next_job }, moment(item.next_at)) },
+        { title: 'Queue', show: (item) => queueLink(item.queue) },
+        { title: 'Jobs', number: true, show: (item) => count(item.count, jobsHref('scheduled', { queue: item.queue })) },
+        { title: 'Next', show: (item) => jobLink(item.next_job, due(item.next_at)) },
       ], jobs.items, 'No jobs are scheduled.'),
+      first.items.length > 0 && table('The next jobs', [
+        { title: 'Job', show: (job) => jobLink(job.id, job.description || job.function) },
+        { title: 'Queue', show: (job) => queueLink(job.queue) },
+        { title: 'Due', show: (job) => due(job.scheduled_at) },
+        { title: 'Action', kind: 'actions', show: (job) => runNow(job, show) },
+      ], first.items, ''),
       el('h2', null, 'Cron'),
-      table('Entries', [
-        { title: 'Name', show: (item) => item.name },
-        { title: 'Function', show: (item) => el('code', null, item.function) },
-        { title: 'Queue', show: (item) => item.queue },
+      cron.items.length ? table('Entries of the cron files of running workers', [
+        { title: 'Name', show: (item) => [item.name, item.name !== item.function && el('code', { class: 'under' }, item.function)] },
+        { title: 'Queue', show: (item) => queueLink(item.queue) },
         { title: 'When', show: (item) => item.cron ?? `every ${duration(item.interval_seconds)}` },
-        { title: 'Last', show: (item) => moment(item.last_at) ?? '–' },
-        { title: 'Next', show: (item) => moment(item.next_at) ?? '–' },
-      ], cron.items, 'There are no cron entries. Add some with: rq-leveldb worker --cron FILE'),
+        { title: 'Next', show: (item) => due(item.next_at) ?? none() },
+        { title: 'Last', show: (item) => (item.recent_jobs.length ? jobLink(item.recent_jobs[0], moment(item.last_at, true) ?? 'unknown') : moment(item.last_at, true) ?? none()) },
+      ], cron.items, '') : el('section', { class: 'card' }, el('p', null, 'There are no cron entries. Name a file of them when you start a worker:'), lines('In a terminal', 'rq-leveldb worker --cron FILE')),
       unreadable([...jobs.unreadable, ...cron.unreadable]));
   }
   await show();
-  return { refresh: show, every: 10 };
+  return { refresh: show, every: 10, pause: 5 };
 }

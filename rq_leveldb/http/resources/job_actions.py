@@ -1,4 +1,4 @@
-"""What can be done to a stored job: cancel, stop, requeue."""
+"""What can be done to a stored job: cancel, stop, requeue, run before it is due."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypedDict
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
+from rq.utils import current_timestamp
 
 from rq_leveldb.http.documents.job import JobId, job_url
 from rq_leveldb.http.problems import NoSuchJob, UnreadableJob, UnreadableRecord, WrongState
@@ -16,6 +17,7 @@ from rq_leveldb.http.request import fields
 from rq_leveldb.http.request.fields import Record
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.requeueing import requeue
+from rq_leveldb.lookup import is_refused, registry_key, replies
 
 __all__ = ['NOTHING', 'routes']
 
@@ -74,6 +76,18 @@ def requeue_job(call: Call, job_id: JobId) -> JobStateDocument:
     return _state(call.backend, job_id)
 
 
+def run_job_now(call: Call, job_id: JobId) -> JobStateDocument:
+    """Make a scheduled job due: the scheduler of a worker puts it on its queue in a moment."""
+    job = call.backend.job(job_id)
+    pipe = call.backend.connection.pipeline(transaction=False)
+    # Only its time is changed, which is one step: nobody can enqueue it twice.
+    pipe.zadd(registry_key('scheduled', job.origin), {job.id: current_timestamp()}, xx=True, ch=True)
+    (changed,) = replies(pipe)
+    if is_refused(changed) or not changed:
+        raise _wrong_state(job, 'run before it is due')
+    return {'id': job.id, 'url': job_url(job.id), 'status': 'scheduled'}
+
+
 def _state(backend: Backend, job_id: str) -> JobStateDocument:
     job = backend.job(job_id)
     return {'id': job.id, 'url': job_url(job.id), 'status': job.get_status(refresh=False).value}
@@ -89,5 +103,6 @@ def routes() -> Sequence[Route]:
     return (
         Route('POST', f'{job}/cancel', cancel_job, problems, body=_CANCEL),
         Route('POST', f'{job}/stop', stop_job, problems, body=NOTHING, status=202),
+        Route('POST', f'{job}/run-now', run_job_now, problems, body=NOTHING, status=202),
         Route('POST', f'{job}/requeue', requeue_job, problems, body=_REQUEUE),
     )

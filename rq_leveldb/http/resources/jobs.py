@@ -17,7 +17,7 @@ from rq_leveldb.http.request.fields import Field, Invalid, Record
 from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.deletion import delete
-from rq_leveldb.jobs.listing import MOST_SCANNED, listed, write_cursor
+from rq_leveldb.jobs.listing import listed, most_scanned, write_cursor
 from rq_leveldb.jobs.states import STATES
 from rq_leveldb.lookup import find_queues
 
@@ -106,12 +106,13 @@ def list_jobs(call: Call) -> Page[JobSummaryDocument]:
     strange = list(queues.strange)
     items: list[JobSummaryDocument] = []
     cursor: str | None = None
+    most = most_scanned(wanted)
     found = listed(backend.connection, backend.reader, state, queues.names, wanted, strange, with_errors=True)
     for scanned, entry in enumerate(found, 1):
         if entry.seen is not None:
             due = entry.position.score if state == 'scheduled' else None
             items.append(summary(backend, entry.seen, entry.error, due))
-        if len(items) >= limit or scanned >= MOST_SCANNED:
+        if len(items) >= limit or scanned >= most:
             cursor = write_cursor(entry)
             break
     return Page(items, cursor, strange)

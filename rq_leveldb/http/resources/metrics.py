@@ -93,7 +93,7 @@ class _Gather(Collector):
         )
 
     def _workers(self) -> Iterator[Metric]:
-        found = worker_documents(self._backend, worker_names(self._backend))
+        found = worker_documents(self._backend, worker_names(self._backend), with_jobs=False)
         states = Counter(item['state'] for item in found)
         yield _by_label(
             GaugeMetricFamily('rq_leveldb_workers', 'Running workers by state.', labels=['state']),

@@ -307,8 +307,8 @@ class _Look:
             yield at, f'job.{stage}', data
 
     def _worker_events(self) -> list[tuple[str, dict[str, Any]]]:
-        documents = {item['name']: item for item in worker_documents(self._backend, worker_names(self._backend))}
-        now = {name: item['state'] for name, item in documents.items()}
+        documents = worker_documents(self._backend, worker_names(self._backend), with_jobs=False)
+        now = {item['name']: item['state'] for item in documents}
         events: list[tuple[str, dict[str, Any]]] = []
         if self._workers is not None:
             events += [('worker.up', {'worker': name}) for name in sorted(now.keys() - self._workers.keys())]

@@ -344,7 +344,7 @@ def client_unpause(ctx: Context, argv: list[bytes]) -> Reply:
 _CLIENT = 'noscript loading stale never_refused'
 
 COMMANDS = (
-    row('ping', ping, -1, 'fast in_subscription'),
+    row('ping', ping, -1, 'fast in_subscription in_snapshot'),
     row('echo', echo, 2, 'fast loading stale'),
     row('quit', quit_, -1, 'noscript loading stale fast no_auth allow_busy in_subscription skip_queue'),
     row('select', select, 2, 'loading stale fast never_refused'),

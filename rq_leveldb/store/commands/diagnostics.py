@@ -125,7 +125,7 @@ def monitor(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
-# -- DEBUG: what is of use to tests, Redis' own among them
+# -- DEBUG: what is of use to tests, Redis' own among them; and what Redis has not, for our own tools
 
 
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
@@ -150,6 +150,18 @@ def _debug_sleep(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
+def _debug_snapshot(ctx: Context, argv: list[bytes]) -> Reply:
+    # Not in a transaction: it is about the commands that follow.
+    word = argv[2].lower()
+    if word == b'on':
+        ctx.services.begin_snapshot(ctx)
+    elif word != b'off':
+        raise syntax_error()
+    elif not ctx.services.end_snapshot(ctx.client):
+        raise ReplyError('ERR this client has no snapshot')
+    return OK
+
+
 def _debug_set_active_expire(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.services.remove_expired(argv[2] != b'0')
     return OK
@@ -162,6 +174,7 @@ def _nothing(ctx: Context, argv: list[bytes]) -> Reply:
 _DEBUG: dict[bytes, tuple[Handler, int | None]] = {
     b'object': (_debug_object, 1),
     b'sleep': (_debug_sleep, 1),
+    b'snapshot': (_debug_snapshot, 1),
     b'set-active-expire': (_debug_set_active_expire, 1),
     # What is served is what is on disk, and there are no quicklists.
     b'reload': (_nothing, None),
@@ -196,5 +209,5 @@ COMMANDS = (
         row('purge', memory_purge, 2, ''),
     ),
     row('monitor', monitor, 1, 'admin noscript loading stale'),
-    row('debug', debug, -2, 'admin noscript loading stale may_write'),
+    row('debug', debug, -2, 'admin noscript loading stale may_write in_snapshot'),
 )

@@ -9,6 +9,7 @@ from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, databa
 from rq_leveldb.store.commands.expiry_times import invalid_expire_time
 from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.commands.scanning import ScanOptions
+from rq_leveldb.store.commands.serialization import COMMANDS as SERIALIZATION_COMMANDS
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
@@ -312,4 +313,5 @@ COMMANDS = (
         row('freq', freq, 3, 'readonly', 2, 2, 1),
     ),
     *SORT_COMMANDS,
+    *SERIALIZATION_COMMANDS,
 )

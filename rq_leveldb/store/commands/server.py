@@ -54,6 +54,7 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
         unswept=unswept,
         swept=swept,
         write_trouble=services.write_trouble(),
+        compacted=services.compacted(),
     )
     found = sections(services.settings, services.statistics, snapshot)
     if 'all' in asked or 'everything' in asked:
@@ -304,6 +305,8 @@ def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
+    if not ctx.services.compact():
+        raise ReplyError('ERR Background append only file rewriting already in progress')
     return Status(b'Background append only file rewriting started')
 
 
@@ -318,9 +321,9 @@ def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 COMMANDS = (
-    row('info', info, -1, 'loading stale'),
+    row('info', info, -1, 'loading stale in_snapshot'),
     row('dbsize', dbsize, 1, 'readonly fast'),
-    row('time', time_, 1, 'loading stale fast'),
+    row('time', time_, 1, 'loading stale fast in_snapshot'),
     row('lastsave', lastsave, 1, 'loading stale fast'),
     row('save', save, 1, 'admin noscript no_async_loading no_multi'),
     row('bgsave', bgsave, -1, 'admin noscript no_async_loading'),

@@ -1,0 +1,1 @@
+"""A site that counts prime numbers in the background."""

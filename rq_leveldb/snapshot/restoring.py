@@ -1,0 +1,356 @@
+"""From a file into a place.
+
+Short keys are written as they come, a block in a transaction. A long key, or one that is merged, grows under the name
+`record.PART` and is then renamed. What was written is noted in the same transaction, as a migration does, so that a run
+that was interrupted is finished by the same command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rq_leveldb.migrate import Notes, merging, record
+from rq_leveldb.migrate.copying import look
+from rq_leveldb.migrate.plan import about, announce, others_at_work, too_old
+from rq_leveldb.migrate.record import PART, Entry, Marker, short
+from rq_leveldb.migrate.scope import Scope
+from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, write_commands
+from rq_leveldb.migrate.wire import Command, Wire
+from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
+
+__all__ = ['Restored', 'Restorer']
+
+_TRIES = 5
+# A store writes a string as a whole, however little is added to it: so pieces of many bytes are added at a time, and a
+# transaction adds many of them.
+_PIECE_BYTES = 4 << 20
+_TRANSACTION_BYTES = 32 << 20
+_ASKED = 500
+_DUMP = 'the dump '
+_FOREIGN = 'the place has a key of this name that is not from this dump'
+_BUSY = 'somebody changes it in the place all the time'
+
+
+@dataclass
+class Restored:
+    """What a restore has come to.
+
+    Args:
+        written: keys that were written.
+        present: keys that were there with the same value, such as from an earlier run.
+        merged: keys that were merged with another value.
+        expired: keys whose time has come since the dump was made; they are not written.
+        refused: keys that were not written, and why.
+    """
+
+    written: int = 0
+    present: int = 0
+    merged: int = 0
+    expired: int = 0
+    refused: Notes = field(default_factory=Notes)
+
+
+class Restorer:
+    """Writes what a dump has.
+
+    Args:
+        url: the place.
+        header: of the dump.
+        merge: keys that the place has already are merged.
+        replace: the place is emptied first.
+
+    Attributes:
+        goes_on: whether an earlier run of the same was interrupted.
+        is_interrupted: whether a restore was interrupted here, of this dump or another one.
+        is_done: whether the same was done within the last ten minutes.
+
+    Raises:
+        BadAddress, RefusedPlace, CutConnection: as `wire.Wire`; every method may raise the last two.
+    """
+
+    def __init__(self, url: str, header: Header, *, merge: bool = False, replace: bool = False) -> None:
+        self._scope = Scope(header.everything)
+        self._merge = merge
+        self._replace = replace
+        self._marker = Marker(
+            f'{_DUMP}{header.id}', 'with --merge' if merge else 'with --replace' if replace else '', 'copying'
+        )
+        self._outcome = Restored()
+        self._growing: _Growing | None = None
+        with ExitStack() as stack:
+            self._wire = stack.enter_context(Wire(url))
+            # For what grows while its name is watched.
+            self._aside = stack.enter_context(Wire(url))
+            self._stack = stack.pop_all()
+        found = Marker.read(self._wire)
+        self.is_done = found == self._marker._replace(phase='done')
+        self._begun = found if found is not None and found.phase != 'done' else None
+        self.is_interrupted = self._begun is not None and self._begun.source.startswith(_DUMP)
+        self.goes_on = self._begun is not None and self._begun._replace(phase='copying') == self._marker
+
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def obstacles(self) -> list[str]:
+        """Return sentences: what is in the way."""
+        wire, begun = self._wire, self._begun
+        found = [*too_old(wire, about(wire)), *others_at_work(wire)]
+        if self.goes_on or (self._replace and self.is_interrupted):
+            return found
+        if begun is not None and begun.source == self._marker.source:
+            said = begun.options or 'without --merge and --replace'
+            found.append(f'This was begun {said}: run it again in the same way, or say --replace to begin anew.')
+        elif begun is not None:
+            found.append(
+                f'The place holds a part of what was carried over from {begun.source}: finish that first, or empty the '
+                'place.'
+            )
+        elif not (self._merge or self._replace) and next(self._scope.names(wire), None) is not None:
+            what = 'keys' if self._scope.everything else 'RQ data'
+            found.append(
+                f'The place holds {what} already: to remove them first, say --replace; to keep them beside what the '
+                'dump has, --merge; else name an empty place.'
+            )
+        return found
+
+    def run(self, chunks: Iterable[Chunk], done: Callable[[int], None]) -> Restored:
+        """Do it; nothing may be in the way.
+
+        Args:
+            chunks: those of the dump.
+            done: receives numbers of keys that are done.
+
+        Returns:
+            What has come of it; where keys were refused, the same can be run again.
+        """
+        wire = self._wire
+        announce(wire)
+        if self._replace and not (self.goes_on and self._begun is not None and self._begun.phase == 'copying'):
+            self._marker._replace(phase='emptying').write(wire)
+            self._empty()
+        self._marker.write(wire)
+        for chunk in chunks:
+            if chunk.kind == KEYS:
+                self._short(chunk.records)
+                done(len(chunk.records))
+            elif chunk.kind == VOID:
+                if self._growing is not None:
+                    self._growing.drop('')
+                self._growing = None
+            else:
+                self._long(chunk)
+                done(chunk.kind == LAST)
+        if not self._outcome.refused.count:
+            self._marker.end(wire)
+        return self._outcome
+
+    def _empty(self) -> None:
+        wire = self._wire
+        names = self._scope.names(wire)
+        while some := list(islice(names, _ASKED)):
+            wire.call(b'UNLINK', *some)
+        wire.call(b'UNLINK', PART, record.DONE)
+
+    # -- short keys
+
+    def _short(self, records: list[Record]) -> None:
+        now = int(time.time() * 1000)
+        living = [one for one in records if not _has_expired(one, now)]
+        self._outcome.expired += len(records) - len(living)
+        if not living:
+            return
+        wire = self._wire
+        names = [one.name for one in living]
+        digests = [digest_of(one.kind, one.expires, one.parts) for one in living]
+        _, _, found = wire.do([(b'UNWATCH',), (b'WATCH', *names), (b'EXISTS', *names)])
+        new = list(zip(living, digests, strict=True))
+        others: list[Record] = []
+        if found or self.goes_on:
+            noted = record.entries(wire, names)
+            there = wire.do([(b'EXISTS', name) for name in names])
+            new = []
+            for one, digest, entry, is_there in zip(living, digests, noted, there, strict=True):
+                if entry is not None and entry.digest == short(digest):
+                    # It may have been used since, or have expired.
+                    self._outcome.present += 1
+                elif entry is None and not is_there:
+                    new.append((one, digest))
+                else:
+                    others.append(one)
+        if new and not self._write(new):
+            others += (one for one, _ in new)
+        for one in others:
+            self._alone(one)
+
+    def _write(self, new: list[tuple[Record, bytes]]) -> bool:
+        """Write keys that are watched and not there; return False if somebody has touched one of them.
+
+        Args:
+            new: those, and their digests.
+        """
+        commands: list[Command] = [(b'MULTI',)]
+        for one, _ in new:
+            for part in one.parts:
+                commands += write_commands(one.name, part)
+            if one.expires != NO_EXPIRY:
+                commands.append((b'PEXPIREAT', one.name, one.expires))
+        entries = [(one.name, Entry(short(digest))) for one, digest in new]
+        *_, replies = self._wire.do([*commands, record.note(entries), (b'EXEC',)])
+        if replies is None:
+            return False
+        for reply in replies:
+            self._wire.checked(reply, 'a write')
+        self._outcome.written += len(new)
+        return True
+
+    def _alone(self, one: Record) -> None:
+        for _ in range(_TRIES):
+            growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+            for part in one.parts:
+                growing.add(part)
+            if self._end(growing):
+                return
+        self._outcome.refused.add(one.name, _BUSY)
+
+    # -- a key that grows
+
+    def _long(self, chunk: Chunk) -> None:
+        (one,) = chunk.records
+        if self._growing is None:
+            self._growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+        for part in one.parts:
+            self._growing.add(part)
+        if chunk.kind == LAST:
+            if not self._end(self._growing):
+                self._outcome.refused.add(one.name, _BUSY)
+            self._growing = None
+
+    def _end(self, growing: _Growing) -> bool:
+        """Give a key its name; return False if somebody has touched it meanwhile."""
+        verdict = growing.end()
+        if verdict == 'again':
+            return False
+        if verdict in ('written', 'present', 'merged', 'expired'):
+            setattr(self._outcome, verdict, getattr(self._outcome, verdict) + 1)
+        else:
+            self._outcome.refused.add(growing.name, verdict)
+        return True
+
+
+def _has_expired(one: Record, now: int) -> bool:
+    return one.expires != NO_EXPIRY and one.expires <= now
+
+
+class _Growing:
+    """A key that grows under another name.
+
+    Args:
+        wire: where its name stays watched to the end.
+        aside: the same place, where it grows.
+        one: the key, with or without its slices.
+        merge: whether it is merged with what the place has.
+    """
+
+    def __init__(self, wire: Wire, aside: Wire, one: Record, *, merge: bool) -> None:
+        self.name, self._kind, self._expires, _ = one
+        self._wire = wire
+        self._aside = aside
+        self._pieces: list[bytes] = []
+        self._queued = 0
+        self._digest = Digest(self._kind, self._expires)
+        self._is_merge = False
+        self._start = 0
+        # Why it will not be written, unless the place has the same.
+        self._reason = ''
+        _, _, other, self._until = wire.do(
+            [(b'UNWATCH',), (b'WATCH', self.name), (b'TYPE', self.name), (b'PEXPIRETIME', self.name)]
+        )
+        (self._entry,) = record.entries(wire, [self.name])
+        aside.call(b'UNLINK', PART)
+        if other == b'none' or (self._entry is not None and not self._entry.merged):
+            # Of this dump there is an earlier value: Redis may name a key twice while it is dumped.
+            return
+        self._reason = _FOREIGN
+        if self._entry is not None:
+            self._reason = 'another value of it was merged before'
+        elif merge:
+            self._reason = merging.unmergeable(self.name, self._kind, other)
+        if not self._reason:
+            self._is_merge = True
+            self._start = wire.call(b'LLEN', self.name) if self._kind == b'list' else 0
+            aside.call(b'COPY', self.name, PART)
+
+    def add(self, part: Slice) -> None:
+        """Take in the next slice."""
+        self._digest.add(part)
+        if self._reason:
+            return
+        if part.kind == b'piece':
+            self._pieces += part.items
+            if sum(map(len, self._pieces)) >= _PIECE_BYTES:
+                self._append()
+            return
+        commands = write_commands(PART, part)
+        for start in range(0, len(commands), 100):
+            self._aside.do(commands[start : start + 100])
+
+    def _append(self) -> None:
+        if not self._queued:
+            self._aside.call(b'MULTI')
+        self._queued += sum(map(len, self._pieces))
+        self._aside.call(b'APPEND', PART, b''.join(self._pieces))
+        self._pieces = []
+        if self._queued >= _TRANSACTION_BYTES:
+            self._execute()
+
+    def _execute(self) -> None:
+        self._queued = 0
+        for reply in self._aside.call(b'EXEC'):
+            self._aside.checked(reply, 'APPEND')
+
+    def end(self) -> str:
+        """Give it its name; return what has become of it: a word, or why it was refused."""
+        digest = self._digest.value()
+        if self._pieces:
+            self._append()
+        if self._queued:
+            self._execute()
+        if _has_expired(Record(self.name, self._kind, self._expires, []), int(time.time() * 1000)):
+            return self.drop('expired')
+        if self._entry is not None and self._entry.digest == short(digest):
+            return self.drop('present')
+        if self._is_merge or self._reason:
+            there = look(self._wire, self.name)
+            if there is not None and there.digest == digest:
+                return self.drop('present')
+        if self._reason:
+            return self.drop(self._reason)
+        expires = merging.later(self._expires, self._until) if self._is_merge else self._expires
+        lasting: Command = (b'PERSIST', self.name) if expires == NO_EXPIRY else (b'PEXPIREAT', self.name, expires)
+        entry = Entry(short(digest), self._is_merge, self._start)
+        *_, replies = self._wire.do(
+            [(b'MULTI',), (b'RENAME', PART, self.name), lasting, record.note([(self.name, entry)]), (b'EXEC',)]
+        )
+        if replies is None:
+            return 'again'
+        for reply in replies:
+            self._wire.checked(reply, 'RENAME')
+        return 'merged' if self._is_merge else 'written'
+
+    def drop(self, verdict: str) -> str:
+        """Give it up.
+
+        Args:
+            verdict: what `end` returns.
+        """
+        if self._queued:
+            self._aside.call(b'DISCARD')
+        self._wire.do([(b'UNWATCH',), (b'UNLINK', PART)])
+        return verdict

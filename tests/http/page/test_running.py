@@ -1,0 +1,116 @@
+"""Why a job does not run, what a running one does, queues, workers and schedules on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from rq import Queue, SimpleWorker
+
+from tests.http.page.browsing import Visit
+
+
+def test_it_follows_what_happens(visit: Callable[..., Visit], connection: Any, work: Callable[..., None]) -> None:
+    seen = visit().log_in()
+    seen.see('First steps')
+    Queue('mail', connection=connection).enqueue('http_tasks.add', 1)
+    seen.page.get_by_role('row', name='mail').wait_for()
+    work('mail')
+    seen.see('1 finished and 0 failed in ten minutes')
+    seen.see('Half of the jobs waited')
+    seen.page.get_by_text('As a table').first.click()
+    table = seen.page.get_by_role('table', name='Throughput, for each ten seconds in which there was something')
+    assert table.locator('tbody td').all_inner_texts() == ['1', '0']
+    # Hovering over a bar says what it is.
+    assert (
+        seen.page.locator('.plot g title').first.evaluate('item => item.textContent').endswith(': 1 finished, 0 failed')
+    )
+
+
+def test_a_queue_that_nobody_serves_is_marked(visit: Callable[..., Visit], connection: Any) -> None:
+    queue = Queue('mail', connection=connection)
+    job = queue.enqueue('http_tasks.add', 1)
+    seen = visit().log_in()
+    seen.see('No worker serves mail, where a job waits.')
+    seen.page.get_by_role('row', name='mail').get_by_text('nobody').wait_for()
+    seen.go(f'job/{job.id}', 'http_tasks.add(1)')
+    seen.see('It is the next in its queue. No worker serves the queue mail.')
+    seen.go('queue/mail', 'Queue mail')
+    seen.see('No worker serves this queue.')
+    worker = SimpleWorker([queue], connection=connection, name='postman')
+    worker.register_birth()
+    seen.go('', 'Overview').go('queue/mail', 'Queue mail')
+    seen.page.get_by_role('row', name='postman').wait_for()
+    assert seen.page.get_by_text('No worker serves').count() == 0
+    worker.register_death()
+
+
+def test_a_queue_is_emptied_after_a_question(visit: Callable[..., Visit], connection: Any) -> None:
+    queue = Queue('mail', connection=connection)
+    queue.enqueue('http_tasks.add', 1)
+    seen = visit().log_in()
+    seen.page.get_by_role('rowheader').get_by_role('link', name='mail').click()
+    seen.click('button', 'Empty queue mail')
+    seen.see('mail was emptied.')
+    assert (queue.count, seen.asked) == (0, ['Delete the 1 jobs that wait in mail? This cannot be undone.'])
+
+
+def test_a_job_that_waits_names_what_it_waits_for(
+    visit: Callable[..., Visit], connection: Any, work: Callable[..., None]
+) -> None:
+    queue = Queue('default', connection=connection)
+    first = queue.enqueue('http_tasks.fail', 'no', description='the first')
+    second = queue.enqueue('http_tasks.add', 1, depends_on=first, description='the second')
+    seen = visit().log_in().go(f'job/{second.id}', 'the second')
+    seen.see('It waits until the jobs that it depends on have finished.')
+    work()
+    seen.see('It waits for the first, which failed.')
+    seen.page.get_by_role('row', name='the first').get_by_role('link').click()
+    seen.page.get_by_role('heading', name='the first', level=1).wait_for()
+    seen.page.get_by_role('row', name='the second').wait_for()
+
+
+def test_a_running_job_shows_progress_and_output_as_they_come(
+    visit: Callable[..., Visit], connection: Any, start_worker: Callable[..., None]
+) -> None:
+    job = Queue('mail', connection=connection).enqueue('http_tasks.repeat', 'said', meta={'progress': 40})
+    connection.rpush('said', 'line one')
+    start_worker('--capture-output=1M', 'mail')
+    seen = visit().log_in().go(f'job/{job.id}', str(job.description))
+    seen.see('Progress: 40 %')
+    seen.see('Output so far')
+    connection.rpush('said', 'line two')
+    seen.see('line two')
+    job.meta['progress'] = 90
+    job.save_meta()
+    seen.see('Progress: 90 %')
+    seen.go('workers', 'Workers')
+    row = seen.page.get_by_role('row', name=str(job.description))
+    row.get_by_text('http_tasks.repeat', exact=True).wait_for()
+    row.get_by_text('MB').wait_for()
+    row.get_by_role('button', name='Stop').click()
+    seen.see('The worker was asked to stop it.')
+    seen.see('No jobs are running.')
+    assert seen.asked == ['Stop this job? Its process is killed.']
+    assert job.get_status() == 'stopped'
+
+
+def test_what_is_scheduled_shows_when_it_is_due(visit: Callable[..., Visit], connection: Any) -> None:
+    queue = Queue('mail', connection=connection)
+    at = datetime.now(timezone.utc) + timedelta(days=3, minutes=1)
+    job = queue.enqueue_at(at, 'http_tasks.add', 1)
+    seen = visit(timezone_id='UTC', locale='en-GB').log_in().go('schedules', 'Schedules')
+    date = f'{at.day} {at:%b %Y}'
+    for path, heading in (
+        ('schedules', 'Schedules'),
+        ('jobs/scheduled', 'Scheduled jobs'),
+        (f'job/{job.id}', 'http_tasks.add(1)'),
+    ):
+        seen.go(path, heading)
+        text = seen.page.locator('main').inner_text()
+        assert date in text, text
+        assert '(in 3 days)' in text
+    seen.click('button', 'Run now: http_tasks.add(1)')
+    seen.see('A worker with the scheduler takes it in a moment.')
+    assert queue.scheduled_job_registry.get_jobs_to_schedule() == [job.id]
