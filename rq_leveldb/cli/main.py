@@ -132,9 +132,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         render.complain(f'{error.object!r} is not UTF-8, but names and texts in the store must be')
         return 2
     except Exception as error:
-        if _is_one_of(error, 'ConnectionError', 'TimeoutError'):
-            render.complain(str(error), 'Is the server running, and is this its URL?')
-        elif _is_one_of(error, 'ResponseError'):
+        if 'redis.exceptions' not in sys.modules:
+            # Only commands that need redis-py import it.
+            raise
+        from redis.exceptions import ResponseError
+
+        from rq_leveldb.client.explanation import explain
+
+        explanation = explain(error)
+        if explanation is not None:
+            render.complain(*explanation)
+        elif isinstance(error, ResponseError):
             render.complain(f'the store refused a command: {error}', 'rq-leveldb status names what cannot be read.')
         else:
             raise
@@ -145,9 +153,3 @@ def _drop_output() -> None:
     """Let nothing of the output be written any more: Python would raise again when it flushes at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _is_one_of(error: Exception, *names: str) -> bool:
-    # Only commands that need redis-py import it.
-    exceptions = sys.modules.get('redis.exceptions')
-    return exceptions is not None and isinstance(error, tuple(getattr(exceptions, name) for name in names))

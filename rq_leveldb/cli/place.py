@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import click
 from rq.cli.helpers import read_config_file
 
+from rq_leveldb.cli.options import check_url
 from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, parse
 
@@ -70,16 +71,16 @@ def resolve(url: str | None, settings: Mapping[str, Any]) -> str | None:
 
     Raises:
         BadParameter: the settings contradict themselves.
-        StoreError: there is no default place.
+        StoreError: the URL cannot be used, or there is no default place.
     """
     if url:
-        return url
+        return check_url(url)
     if settings.get('REDIS_URL') is not None:
-        return str(settings['REDIS_URL'])
+        return check_url(str(settings['REDIS_URL']))
     if settings.get('SENTINEL') is not None:
         return None
     if any(settings.get(f'REDIS_{name}') is not None for name in ('HOST', 'PORT')):
-        return _server(settings)
+        return check_url(_server(settings))
     return parse(None).url
 
 

@@ -35,8 +35,9 @@ _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', '
 def status(url: str | None, as_json: bool, check: bool, **limits: Any) -> int:
     """Show where the data is, whether a store is running (pid, version, uptime, sizes), and jobs per queue and state.
 
-    This starts nothing. If the store is not running, only its place and its size on disk are known. Only with --check
-    the store is started, for it has to be asked.
+    This starts nothing. If the store is not running, only its place and its size on disk are known. A Redis or Valkey
+    server is asked for its version, memory, eviction policy and persistence; a setting that may lose jobs is named.
+    Only with --check a store is started, for it has to be asked.
     """
     if check:
         from rq_leveldb.cli.status_check import Thresholds, run_check
@@ -73,8 +74,12 @@ def _store(location: Location) -> dict[str, Any]:
     if running is not None:
         from redis.exceptions import TimeoutError as StoreTimeout
 
+        from rq_leveldb.client.connection import Redis
+
         try:
-            report.update(_contents(location.url))
+            with Redis.from_url(location.url, socket_timeout=_PATIENCE) as connection:
+                report.update(_process(connection))
+                report.update(_contents(connection))
         except StoreTimeout as error:
             pid = running[0].pid
             raise StoreError(
@@ -86,48 +91,55 @@ def _store(location: Location) -> dict[str, Any]:
 
 
 def _server(url: str) -> dict[str, Any]:
-    return {'url': mask_password(url), 'running': True, **_contents(url)}
+    from rq_leveldb.cli.server_state import read_server
+    from rq_leveldb.client.connection import Redis
+
+    with Redis.from_url(url, socket_timeout=_PATIENCE) as connection:
+        return {'url': mask_password(url), 'running': True, **read_server(connection), **_contents(connection)}
 
 
-def _contents(url: str) -> dict[str, Any]:
-    """Return what only a running store or server can report."""
+def _process(connection: Redis) -> dict[str, Any]:
+    """Return what a running store says about its process."""
+    info = connection.info()
+    return {
+        'pid': info.get('process_id'),
+        'version': info.get('rq_leveldb_version'),
+        'uptime_seconds': info.get('uptime_in_seconds'),
+        'fsync': connection.config_get('appendfsync').get('appendfsync'),
+        # Not counting this command's own connection.
+        'clients': max(0, int(info.get('connected_clients', 1)) - 1),
+        'memory_bytes': info.get('used_memory_rss'),
+    }
+
+
+def _contents(connection: Redis) -> dict[str, Any]:
+    """Return what is in a running store or server."""
     from rq.suspension import is_suspended
 
-    from rq_leveldb.client.connection import Redis
     from rq_leveldb.lookup import count_jobs, find_queues, find_workers, registry_key
     from rq_leveldb.unreadable import read_aside
 
-    with Redis.from_url(url, socket_timeout=_PATIENCE) as connection:
-        info = connection.info()
-        registered = find_workers(connection)
-        unreadable: list[dict[str, str]] = []
-        workers, gone, served = _workers(registered.names, connection, unreadable)
-        fsync = connection.config_get('appendfsync').get('appendfsync')
-        queues = find_queues(connection)
-        counts = dict(zip(queues.names, count_jobs(connection, queues.names), strict=True))
-        unreadable += [{'key': item.key, 'reason': item.reason} for item in (*queues.strange, *registered.strange)]
-        unreadable += [
-            {'key': registry_key(state, name), 'reason': 'holds another type of value'}
-            for name, states in counts.items()
-            for state, number in states.items()
-            if number is None
-        ]
-        unreadable += [{'key': item.key, 'reason': item.reason} for item in read_aside(connection)]
-        return {
-            'pid': info.get('process_id'),
-            'version': info.get('rq_leveldb_version') or info.get('redis_version'),
-            'uptime_seconds': info.get('uptime_in_seconds'),
-            'fsync': fsync,
-            # Not counting this command's own connection.
-            'clients': max(0, int(info.get('connected_clients', 1)) - 1),
-            'memory_bytes': info.get('used_memory_rss'),
-            'workers': workers,
-            'workers_gone': gone,
-            'suspended': bool(is_suspended(connection)),
-            'queues': {name: {state: states[state] for state in _STATES} for name, states in counts.items()},
-            'unserved': [name for name, states in counts.items() if states['queued'] and name not in served],
-            'unreadable': unreadable,
-        }
+    registered = find_workers(connection)
+    unreadable: list[dict[str, str]] = []
+    workers, gone, served = _workers(registered.names, connection, unreadable)
+    queues = find_queues(connection)
+    counts = dict(zip(queues.names, count_jobs(connection, queues.names), strict=True))
+    unreadable += [{'key': item.key, 'reason': item.reason} for item in (*queues.strange, *registered.strange)]
+    unreadable += [
+        {'key': registry_key(state, name), 'reason': 'holds another type of value'}
+        for name, states in counts.items()
+        for state, number in states.items()
+        if number is None
+    ]
+    unreadable += [{'key': item.key, 'reason': item.reason} for item in read_aside(connection)]
+    return {
+        'workers': workers,
+        'workers_gone': gone,
+        'suspended': bool(is_suspended(connection)),
+        'queues': {name: {state: states[state] for state in _STATES} for name, states in counts.items()},
+        'unserved': [name for name, states in counts.items() if states['queued'] and name not in served],
+        'unreadable': unreadable,
+    }
 
 
 def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int, set[str]]:
@@ -172,7 +184,11 @@ def _show(report: dict[str, Any]) -> None:
     if 'directory' in report:
         lines.append(('Data', report['directory'] if report['exists'] else f'{report["directory"]} (not created yet)'))
     lines.append(('URL', report['url']))
-    if report['running']:
+    if 'server' in report:
+        from rq_leveldb.cli.server_state import server_rows
+
+        lines += server_rows(report)
+    elif report['running']:
         lines.append(
             (
                 'Store',
@@ -194,6 +210,8 @@ def _show(report: dict[str, Any]) -> None:
         died = click.style(f', {gone} died: the next worker recovers its jobs', fg='yellow') if gone else ''
         lines.append(('Workers', f'{report["workers"]}{died}{suspended}'))
     render.fields(lines)
+    for warning in report.get('warnings', ()):
+        click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
     if report.get('queues'):
         click.echo()
         states = [

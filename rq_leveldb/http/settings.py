@@ -51,6 +51,8 @@ class HttpSettings:
     Args:
         address: `host:port`, `:port` (loopback) or `unix:path`. RQ_LEVELDB_HTTP
         token: the bearer token; None takes the one in the data directory. RQ_LEVELDB_HTTP_TOKEN
+        token_file: the file that the token is kept in; None takes the one in the data directory. It is made if it does
+            not exist. RQ_LEVELDB_HTTP_TOKEN_FILE
         open: require no token; only on loopback or a unix socket. RQ_LEVELDB_HTTP_OPEN
         imports: modules to import; functions with `@job` in them may be enqueued. RQ_LEVELDB_IMPORT
         allow: patterns of further functions that may be enqueued. RQ_LEVELDB_ALLOW
@@ -74,6 +76,7 @@ class HttpSettings:
 
     address: str = _setting('RQ_LEVELDB_HTTP', str, DEFAULT_ADDRESS)
     token: str | None = _setting('RQ_LEVELDB_HTTP_TOKEN', str, None)
+    token_file: str | None = _setting('RQ_LEVELDB_HTTP_TOKEN_FILE', str, None)
     open: bool = _setting('RQ_LEVELDB_HTTP_OPEN', _flag, False)
     imports: tuple[str, ...] = _setting('RQ_LEVELDB_IMPORT', _words, ())
     allow: tuple[str, ...] = _setting('RQ_LEVELDB_ALLOW', _words, ())

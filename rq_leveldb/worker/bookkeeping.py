@@ -27,6 +27,7 @@ from rq_leveldb.process import Identity
 from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
 
 from .claim import Claim, Unusable, as_moment
+from .executions import TAKEN, TAKEN_FUNCTION
 from .script import DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
@@ -180,17 +181,21 @@ return taken
 # KEYS: job, dependents, dependencies, results, finished registry, execution, started registry, execution registry,
 #       the worker's executions, worker
 # ARGV: composite key, execution id, working time, result's time to live, registry's score, job id,
-#       1 if this is a repetition, number of job fields * 2, job fields..., result fields...
-# Returns 1 when written, 0 when there are dependents, 2 when it had been written before.
-_SUCCEED = """
+#       1 if this is a repetition, worker's name, number of job fields * 2, job fields..., result fields...
+# Returns 1 when written, 0 when there are dependents, 2 when it had been written before, 3 when another worker has
+# taken the execution over.
+_SUCCEED = (
+    TAKEN_FUNCTION
+    + """
 if ARGV[7] == '1' and redis.call('EXISTS', KEYS[6]) == 0 then return 2 end
+if taken(KEYS[1], KEYS[6], KEYS[8], ARGV[2], ARGV[8]) then return 3 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('HINCRBY', KEYS[10], 'successful_job_count', 1)
 redis.call('HINCRBYFLOAT', KEYS[10], 'total_working_time', ARGV[3])
-local count = tonumber(ARGV[8])
+local count = tonumber(ARGV[9])
 local fields, stream = {}, {}
-for i = 9, 8 + count do fields[#fields + 1] = ARGV[i] end
-for i = 9 + count, #ARGV do stream[#stream + 1] = ARGV[i] end
+for i = 10, 9 + count do fields[#fields + 1] = ARGV[i] end
+for i = 10 + count, #ARGV do stream[#stream + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10', '*', unpack(stream))
 local ttl = tonumber(ARGV[4])
@@ -206,6 +211,7 @@ redis.call('ZREM', KEYS[8], ARGV[2])
 redis.call('SREM', KEYS[9], ARGV[1])
 return 1
 """
+)
 
 
 class Suspended(Exception):
@@ -396,6 +402,7 @@ class Bookkeeper:
             '+inf' if result_ttl == -1 else current_timestamp() + result_ttl if result_ttl >= 0 else result_ttl,
             job_id,
             int(repetition),
+            site.name,
             len(mapping) * 2,
         ]
         for name, value in mapping.items():
@@ -405,4 +412,6 @@ class Bookkeeper:
         written: int = self._succeed.run(keys, arguments)
         if written == 2:
             site.log.info('Worker %s: the success of job %s was already written', site.name, job_id)
+        if written == 3:
+            site.log.warning(TAKEN, site.name, job_id)
         return bool(written)

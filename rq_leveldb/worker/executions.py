@@ -1,15 +1,65 @@
-"""Forgetting an execution: its record, and what refers to it."""
+"""Whose an execution is, and forgetting it: its record, and what refers to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from redis.exceptions import ResponseError
 from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job
 from rq.registry import StartedJobRegistry
 
+from rq_leveldb.unreadable import is_wrong_type
+
+from .script import Script
 from .site import Site
 
-__all__ = ['drop_execution', 'forget']
+__all__ = ['TAKEN', 'TAKEN_FUNCTION', 'drop_execution', 'forget', 'is_taken']
+
+TAKEN = 'Worker %s: job %s was taken over by another worker meanwhile; how it ended here does not count'
+"""What a worker logs that comes back, with its name and the job's id."""
+
+TAKEN_FUNCTION = """
+local function taken(job, execution, executions, id, worker)
+    if redis.call('EXISTS', execution) == 1 then return false end
+    local status = redis.call('HGET', job, 'status')
+    if not status or status == 'canceled' or status == 'stopped' then return false end
+    if status ~= 'started' or redis.call('HGET', job, 'worker_name') ~= worker then return true end
+    for _, other in ipairs(redis.call('ZRANGE', executions, 0, -1)) do
+        if other ~= id then return true end
+    end
+    return false
+end
+"""
+"""For scripts: whether others have decided what becomes of a job, since they took the worker that ran it to be dead.
+
+On a Redis server that happens to a worker that was stopped, or cut off, for longer than the others wait. What they
+decided is not overwritten. An execution that has only expired is still the worker's own.
+"""
+
+# KEYS: job, execution, the job's executions
+# ARGV: execution id, worker's name
+_IS_TAKEN = f"""{TAKEN_FUNCTION}
+return taken(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]) and 1 or 0
+"""
+
+
+def is_taken(site: Site, job: Job, execution: Execution) -> bool:
+    """Say whether others have decided what becomes of a job: `TAKEN_FUNCTION`.
+
+    Args:
+        site: of the worker that ran it.
+        job: the job.
+        execution: the execution.
+    """
+    keys = [job.key, execution.key, ExecutionRegistry.key_template.format(job.id)]
+    try:
+        return bool(Script(site.connection, _IS_TAKEN).run(keys, [execution.id, site.name]))
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        # For whoever writes the end to report.
+        return False
 
 
 def drop_execution(site: Site, job_id: str, queue_name: str, execution: Execution) -> None:

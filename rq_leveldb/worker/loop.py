@@ -114,13 +114,14 @@ class Loop:
         for key, _ in self._selector.select(self._timeout(longest)):
             # An earlier callback of this round may have closed it.
             if self._is_watched(key):
-                self._call(key.data)
+                self.call(key.data)
         while self._signals:
             number = self._signals.popleft()
-            self._call(lambda number=number: self._on_signal[number](number))  # type: ignore[misc]
+            self.call(lambda number=number: self._on_signal[number](number))  # type: ignore[misc]
         self._run_timers()
 
-    def _call(self, callback: Callable[[], None]) -> None:
+    def call(self, callback: Callable[[], None]) -> None:
+        """Call back now; what it raises goes where the errors of events go."""
         if self._on_error is None:
             callback()
             return
@@ -155,7 +156,7 @@ class Loop:
                 # Counted from now, so that a machine that slept does not make up for every missed call.
                 timer.due = now + timer.interval
                 self._add(timer)
-            self._call(timer.callback)
+            self.call(timer.callback)
 
     def abandon(self) -> None:
         """Close the loop's own descriptors in a forked child; the parent's loop keeps running."""

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rq_leveldb.process import Identity, identify
@@ -199,17 +200,21 @@ class Nursery:
         if messages is None:
             self._forker_died()
             return
-        for kind, *values in messages:
-            if kind == 'forked':
-                self._child_is_there(*values)
-            elif kind == 'ended':
-                self._child_ended(*values)
-            elif kind == 'ready':
-                self._told_ready(*values)
-            elif kind == 'imported':
-                self._importing = None
-            else:
-                self._no_child(*values)
+        for message in messages:
+            # An end that cannot be written down now must not keep the others from being heard.
+            self._loop.call(partial(self._hear, *message))
+
+    def _hear(self, kind: str, *values: Any) -> None:
+        if kind == 'forked':
+            self._child_is_there(*values)
+        elif kind == 'ended':
+            self._child_ended(*values)
+        elif kind == 'ready':
+            self._told_ready(*values)
+        elif kind == 'imported':
+            self._importing = None
+        else:
+            self._no_child(*values)
 
     def _told_ready(self, name: str, words: str) -> None:
         self._ready = not words
@@ -286,7 +291,7 @@ class Nursery:
         for child in list(self._children.values()):
             child.kill(signal.SIGKILL)
             wait_until_gone(child.identity, _PATIENCE)
-            self._child_ended(child.pid, int(signal.SIGKILL), (0,) * 16)
+            self._loop.call(partial(self._child_ended, child.pid, int(signal.SIGKILL), (0,) * 16))
 
     def _leave(self) -> None:
         """Close in the forker what belongs to the supervisor."""

@@ -23,6 +23,7 @@ from . import limits, signals
 from .bookkeeping import Bookkeeper, mark_started
 from .broken import set_aside_dependents
 from .claim import as_moment
+from .executions import TAKEN, is_taken
 from .heartbeat import Heartbeat
 from .mailbox import Report
 from .ready import enqueue_ready
@@ -248,6 +249,9 @@ class PerformingWorker(rq.worker.Worker):
             # The transaction was carried out and its reply lost. What follows it must still be done.
             enqueue_ready(self.site)
             self._release_slot_safely(job)
+            return
+        if is_taken(self.site, job, execution):
+            self.log.warning(TAKEN, self.name, job.id)
             return
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
         # The job has dependents, and RQ may not have enqueued all of them.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from redis.exceptions import ResponseError
+
+from rq_leveldb.client.explanation import explain
+
 from .backoff import Backoff
 from .loop import Loop, Timer
 from .site import Site
@@ -64,12 +68,14 @@ class Recess:
             self._store_gone()
             if said != self._said:
                 site.log.error(
-                    'Worker %s: the store takes no writes: %s; running jobs continue, and results are written later',
+                    'Worker %s: %s; running jobs continue, and results are written later',
                     site.name,
-                    error,
+                    _in_words(error, f'the store takes no writes: {error}'),
                 )
         elif said != self._said:
-            site.log.error('Worker %s: %s; continuing after a pause', site.name, said, exc_info=error)
+            # A reply of the store says what is wrong; a traceback would add nothing.
+            trace = None if isinstance(error, ResponseError) else error
+            site.log.error('Worker %s: %s; continuing after a pause', site.name, _in_words(error, said), exc_info=trace)
         self._said = said
         self.take(min(self._backoff.next(), _LONGEST_REFUSAL if refuses(error) else _LONGEST_PAUSE))
 
@@ -83,7 +89,7 @@ class Recess:
         self._site.log.error(
             'Worker %s: could not connect to Redis instance: %s retrying in %.1f seconds...',
             self._site.name,
-            error,
+            _in_words(error),
             pause,
         )
         self.take(pause)
@@ -100,3 +106,9 @@ class Recess:
             self._site.log.info('Worker %s: continuing', self._site.name)
             self._said = ''
         self._backoff.reset()
+
+
+def _in_words(error: BaseException, otherwise: str = '') -> str:
+    """Return what an error means if the server is to blame, else the other text or its own."""
+    explanation = explain(error) if isinstance(error, Exception) else None
+    return explanation.what if explanation is not None else otherwise or str(error)

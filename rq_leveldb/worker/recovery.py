@@ -266,8 +266,8 @@ class Recovery:
                 f'recovery of execution {composite} of worker {name}',
                 partial(self._recover_execution, composite, record, ours),
             )
-        if not record.fields:
-            # The list of its executions has expired with it.
+        if not record.fields or not executions:
+            # The list of its executions has expired, or somebody has overwritten it; or it had none.
             self._recover_by_registries(record, ours)
         guarded(self._site, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record))
         with connection.pipeline() as pipeline:

@@ -26,7 +26,7 @@ from rq_leveldb.unreadable import is_wrong_type
 from .assignment import Assignment
 from .claim import as_moment
 from .ending import Ending, Fate, Verdict, decide, pause_before_rerun
-from .executions import drop_execution
+from .executions import drop_execution, is_taken
 from .performing import PerformingWorker
 from .site import Site
 from .trouble import NotWritten
@@ -82,7 +82,7 @@ def _is_open(site: Site, job: Job, execution: Execution) -> bool:
     if isinstance(running, Exception):
         raise running
     text = as_text(status) if isinstance(status, str) else status.decode('utf-8', 'replace')
-    if not running and text != JobStatus.STARTED:
+    if not running and (text != JobStatus.STARTED or is_taken(site, job, execution)):
         return False
     return text not in (JobStatus.FINISHED, JobStatus.FAILED)
 

@@ -394,7 +394,7 @@ class Supervisor:
     def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         if self._look and self._work_seen and not self._stopping.has_begun:
             # The forker forks the next child while the end of this job is written here.
-            self._nursery.order(self._capacity())
+            self._bravely(lambda: self._nursery.order(self._capacity()))
         self._ended.add(child, status, values)
 
     def _job_is_over(self, assignment: Assignment, ending: Ending) -> None:

@@ -142,6 +142,7 @@ def test_without_any_it_is_the_default(tmp_path: Path) -> None:
         ('rediss://user:se/cr@et@host', 'rediss://user:***@host'),
         ('unix://user:secret@/path?db=1', 'unix://user:***@/path?db=1'),
         ('redis://host?password=secret&db=1', 'redis://host?password=***&db=1'),
+        ('rediss://host?ssl_password=secret', 'rediss://host?ssl_password=***'),
         ('leveldb:///a:b@c', 'leveldb:///a:b@c'),
         ('/var/lib/app', '/var/lib/app'),
     ],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,6 @@ from rq_leveldb import Redis
 from rq_leveldb.http.application import Application, build
 from rq_leveldb.http.settings import HttpSettings
 from tests.http.support import TOKEN, Api, FrontProcess
-
-
-@pytest.fixture
-def url(store_dir: Path) -> str:
-    """Return where the jobs are: a new store, or the real Redis that RQ_LEVELDB_TEST_URL names, emptied."""
-    real = os.environ.get('RQ_LEVELDB_TEST_URL')
-    if real:
-        with redis.Redis.from_url(real) as client:
-            client.flushall()
-        return real
-    return f'leveldb://{store_dir}'
 
 
 @pytest.fixture

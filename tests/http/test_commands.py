@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rq_leveldb.location import front_directory
@@ -60,6 +61,25 @@ def test_the_token_is_printed(url: str) -> None:
     assert first.returncode == 0, first.stderr
     assert first.stdout == second.stdout
     assert first.stdout.strip() == front_directory(url).token.read_text().strip()
+
+
+def test_the_token_is_kept_where_the_operator_says(
+    start_front: Callable[..., FrontProcess], url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / 'token'
+    elsewhere = {'RQ_LEVELDB_HTTP_TOKEN_FILE': str(file)}
+    printed = command('token', '--url', url, **elsewhere).stdout.strip()
+    assert file.read_text().strip() == printed
+    assert file.stat().st_mode & 0o077 == 0
+    assert not front_directory(url).token.exists()
+    front = start_front(RQ_LEVELDB_HTTP_TOKEN='', **elsewhere)
+    done = command('enqueue', '--url', front.url, 'http_tasks.add', ':1', ':2', **elsewhere)
+    assert done.returncode == 0, done.stderr
+
+    missing = command('token', '--url', url, RQ_LEVELDB_HTTP_TOKEN_FILE=str(tmp_path / 'missing' / 'token'))
+    assert missing.returncode == 1
+    assert str(tmp_path / 'missing' / 'token') in missing.stderr
+    assert 'Traceback' not in missing.stderr
 
 
 def test_a_worker_brings_its_front(url: str) -> None:

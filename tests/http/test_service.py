@@ -14,12 +14,13 @@ import redis
 from falcon.testing import TestClient
 from rq import Queue, Worker
 
-from rq_leveldb.errors import StoreError
+from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.http.access.sessions import SESSION_SECONDS
 from rq_leveldb.http.access.token import load_token
 from rq_leveldb.http.access.tries import Tries
 from rq_leveldb.http.application import Application
 from rq_leveldb.unreadable import list_aside
+from rq_leveldb.version import __version__
 from tests.http.support import TOKEN, Api
 
 
@@ -322,7 +323,7 @@ def test_the_stream_is_server_sent_events_and_bounded(make_front: Callable[..., 
     front.close()
 
 
-def test_metrics(api: Api, work: Callable[..., None]) -> None:
+def test_metrics(api: Api, work: Callable[..., None], url: str) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
     api.enqueue('add', 1)
@@ -339,6 +340,7 @@ def test_metrics(api: Api, work: Callable[..., None]) -> None:
     assert samples['rq_leveldb_jobs', ('queue', 'idle'), ('state', 'queued')] == 1
     assert samples['rq_leveldb_oldest_waiting_seconds', ('queue', 'idle')] >= 0
     assert samples['rq_leveldb_store_ping_seconds',] > 0
+    assert samples['rq_leveldb_info', ('place', mask_password(url)), ('version', __version__)] == 1
 
 
 def test_what_the_examples_of_monitoring_ask_for_is_there(api: Api) -> None:

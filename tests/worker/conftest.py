@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from redis import Redis
 from rq import Queue
 
 from compat_tests.real_redis import NoRedisError, RealRedis
+from tests.places import SERVER_VARIABLE
 from tests.worker.support import Workers
 
 
@@ -21,9 +22,9 @@ def queue(redis: Any) -> Queue:
 
 
 @pytest.fixture
-def workers(redis: Any, store_dir: Path) -> Iterator[Workers]:
-    """Return what starts workers on the test's store."""
-    started = Workers(f'leveldb://{store_dir}', redis)
+def workers(redis: Any, url: str) -> Iterator[Workers]:
+    """Return what starts workers on the test's place."""
+    started = Workers(url, redis)
     yield started
     started.close()
 
@@ -41,5 +42,10 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture(params=['redis', 'server'])
 def either(request: pytest.FixtureRequest) -> Any:
-    """Return a client of a new store, then one of a real Redis server where there is one."""
+    """Return a client of a new store, then one of a real Redis server where there is one.
+
+    Where RQ_LEVELDB_TEST_URL names a server, it is that one.
+    """
+    if request.param == 'server' and SERVER_VARIABLE in os.environ:
+        pytest.skip(f'{SERVER_VARIABLE} names the server')
     return request.getfixturevalue(request.param)

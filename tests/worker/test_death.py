@@ -220,6 +220,7 @@ def test_the_process_that_forks_may_be_killed(workers: Workers, queue: Queue, tm
     assert worker.poll() is None
 
 
+@pytest.mark.needs_store('it kills the server, which nobody starts again')
 def test_the_store_may_be_killed_while_jobs_run(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     worker = workers.start('--max-children', '3')
     job, gate, _ = start_job(queue, tmp_path)
@@ -255,7 +256,8 @@ def test_a_job_caught_between_queue_and_start_goes_back(workers: Workers, queue:
     job = queue.enqueue(worker_jobs.add, 1, 2)
     connection.lmove(queue.key, queue.intermediate_queue_key)
     connection.hset('rq:worker:gone:claims', job.id, queue.key)
-    connection.hset('rq:worker:gone', mapping={'pid': 1, 'started': 'then', 'boot_id': 'b', 'queues': 'default'})
+    died: dict[Any, Any] = {**identity_fields(identify()), 'pid': '1', 'started': 'then', 'queues': 'default'}
+    connection.hset('rq:worker:gone', mapping=died)
     connection.sadd('rq:workers', 'rq:worker:gone')
 
     workers.start()

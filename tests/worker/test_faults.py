@@ -28,6 +28,7 @@ JOBS = int(os.environ.get('RQ_LEVELDB_TEST_JOBS', '300'))
 _SEED = 20261124
 
 
+@pytest.mark.needs_store('it kills the server, which nobody starts again')
 @pytest.mark.timeout(120 + KILLS * 10)
 def test_random_kills_lose_nothing(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     chance = random.Random(_SEED)

@@ -51,28 +51,29 @@ class Machines:
         self._url = url
         self.connection = connection
         self._directory = directory
-        self._shells: list[subprocess.Popen[bytes]] = []
+        self._shells: list[tuple[str | None, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, *, other_boot: bool = False, options: tuple[str, ...] = ()) -> psutil.Process:
+    def start(self, name: str, *, host: str | None = None, options: tuple[str, ...] = ()) -> psutil.Process:
         """Start a worker with process ids of its own; return it once it listens.
 
         Args:
             name: its name.
-            other_boot: whether it is another host.
+            host: the host that it is on; None for another container on this one.
             options: further options.
         """
-        process = self.launch(name, other_boot=other_boot, options=options)
+        process = self.launch(name, host=host, options=options)
         until(lambda: 'Listening on' in self.said(name) or not is_running(process.pid), 60)
         assert is_running(process.pid), self.said(name)
         return process
 
-    def launch(self, name: str, *, other_boot: bool = False, options: tuple[str, ...] = ()) -> psutil.Process:
+    def launch(self, name: str, *, host: str | None = None, options: tuple[str, ...] = ()) -> psutil.Process:
         """Start it and do not wait."""
         script = 'exec "$@"'
-        if other_boot:
-            boot = self._directory / f'boot-{name}'
-            boot.write_text(f'{uuid.uuid4()}\n')
-            script = f'hostname {name} && mount --bind {boot} /proc/sys/kernel/random/boot_id && {script}'
+        if host is not None:
+            boot = self._boot(host)
+            if not boot.exists():
+                self.boot(host)
+            script = f'hostname {host} && mount --bind {boot} /proc/sys/kernel/random/boot_id && {script}'
         worker = [sys.executable, '-m', 'rq_leveldb', 'worker', '--url', self._url, '--no-http', '-n', name, *options]
         command = ['unshare', '--pid', '--uts', '--mount', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script]
         path = os.pathsep.join([str(APPLICATIONS), os.environ.get('PYTHONPATH', '')])
@@ -84,9 +85,29 @@ class Machines:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._shells.append(shell)
+        self._shells.append((host, shell))
         (process,) = until(lambda: psutil.Process(shell.pid).children())
         return process
+
+    def _boot(self, host: str) -> Path:
+        return self._directory / f'boot-{host}'
+
+    def boot(self, host: str) -> None:
+        """Boot a host: everything on it is gone, and it has another boot id."""
+        for process in self.processes(host):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait()
+        self._boot(host).write_text(f'{uuid.uuid4()}\n')
+
+    def processes(self, host: str | None) -> list[psutil.Process]:
+        """Return everything that runs on a host, or in the containers on this one."""
+        found = []
+        for where, shell in self._shells:
+            if where == host:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found += psutil.Process(shell.pid).children(recursive=True)
+        return found
 
     def _log(self, name: str) -> Path:
         return self._directory / f'log-{name}'
@@ -101,7 +122,7 @@ class Machines:
 
     def close(self) -> None:
         """Kill what still runs."""
-        for shell in self._shells:
+        for _, shell in self._shells:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for child in psutil.Process(shell.pid).children():
                     child.kill()
@@ -144,7 +165,7 @@ def test_hosts_leave_each_other_alone(hosts: Machines, tmp_path: Path) -> None:
     names = ('one', 'two', 'three')
     jobs = []
     for name in names:
-        hosts.start(name, other_boot=True, options=('--max-children', '1', '--maintenance-interval', '1'))
+        hosts.start(name, host=name, options=('--max-children', '1', '--maintenance-interval', '1'))
         jobs.append(start_job(hosts, tmp_path))
 
     # Longer than it takes to declare one dead.
@@ -159,9 +180,9 @@ def test_hosts_leave_each_other_alone(hosts: Machines, tmp_path: Path) -> None:
 
 
 def test_a_host_that_dies_is_recovered(hosts: Machines, tmp_path: Path) -> None:
-    first = hosts.start('one', other_boot=True)
+    first = hosts.start('one', host='a')
     job, _ = start_job(hosts, tmp_path)
-    hosts.start('two', other_boot=True)
+    hosts.start('two', host='b')
 
     first.kill()
     killed = time.monotonic()
@@ -173,13 +194,13 @@ def test_a_host_that_dies_is_recovered(hosts: Machines, tmp_path: Path) -> None:
 
 
 def test_a_name_on_another_host_is_free_soon_after_a_death(hosts: Machines, tmp_path: Path) -> None:
-    hosts.start('one', other_boot=True).kill()
+    hosts.start('one', host='a').kill()
     killed = time.monotonic()
 
-    hosts.start('one', other_boot=True)
+    hosts.start('one', host='b')
 
     assert time.monotonic() - killed < 30
-    second = hosts.launch('one', other_boot=True)
+    second = hosts.launch('one', host='c')
     until(lambda: not is_running(second.pid))
     assert 'There exists an active worker named' in hosts.said('one')
 
@@ -211,3 +232,95 @@ def test_a_container_may_take_the_name_of_a_dead_one_at_once(containers: Machine
 
     until(lambda: job.get_status() == JobStatus.FAILED)
     assert time.monotonic() - killed < 5
+
+
+@pytest.fixture(params=['hosts', 'containers'])
+def machines(request: pytest.FixtureRequest) -> Machines:
+    """Return what starts workers on hosts that share a Redis server, then on a host with a store."""
+    found: Machines = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_host_that_was_booted_again_takes_its_jobs_up(machines: Machines, tmp_path: Path) -> None:
+    """The process ids are the same as before: one of them is the worker that asks."""
+    before = machines.start('one', host='a')
+    job, _ = start_job(machines, tmp_path)
+    identity = machines.connection.hmget('rq:worker:one', 'pid', 'pid_namespace', 'boot_id')
+
+    machines.boot('a')
+    assert not is_running(before.pid)
+    after = machines.start('one', host='a', options=('--max-children', '1'))
+
+    until(lambda: job.get_status() == JobStatus.FAILED)
+    assert 'Worker one died' in job.latest_result().exc_string
+    again = machines.connection.hmget('rq:worker:one', 'pid', 'pid_namespace', 'boot_id')
+    assert again[0] == identity[0]
+    assert again[2] != identity[2]
+    assert is_running(after.pid)
+    another, gate = start_job(machines, tmp_path)
+    gate.touch()
+    until(lambda: another.get_status() == JobStatus.FINISHED)
+
+
+def test_a_process_id_of_another_host_is_never_signalled(hosts: Machines, tmp_path: Path) -> None:
+    first = hosts.start('one', host='a', options=('--max-children', '1'))
+    lost, _ = start_job(hosts, tmp_path)
+    hosts.start('two', host='b', options=('--max-children', '1'))
+    job, gate = start_job(hosts, tmp_path)
+    # Both hosts have a process of this number that was started at the same moment after the boot.
+    (one,), (two,) = lost.get_executions(), job.get_executions()
+    names = ('pid', 'pid_started')
+    hosts.connection.hset(one.key, mapping=dict(zip(names, hosts.connection.hmget(two.key, names), strict=True)))
+    until(lambda: len(hosts.processes('b')) == 3)
+    running = {process.pid for process in hosts.processes('b')}
+
+    first.kill()
+
+    until(lambda: lost.get_status() == JobStatus.FAILED, 40)
+    assert {process.pid for process in hosts.processes('b')} >= running
+    assert job.get_status() == JobStatus.STARTED
+    gate.touch()
+    until(lambda: job.get_status() == JobStatus.FINISHED)
+
+
+def test_a_host_that_vanishes_and_comes_back(hosts: Machines, tmp_path: Path) -> None:
+    """Its connections are closed by the server, as tcp-keepalive does."""
+    hosts.start('one', host='a', options=('--max-children', '1'))
+    job, gate = start_job(hosts, tmp_path)
+    theirs = [client['id'] for client in hosts.connection.client_list() if client['cmd'] != 'client|list']
+    hosts.start('two', host='b', options=('--max-children', '1'))
+
+    for process in hosts.processes('a'):
+        process.suspend()
+    for number in theirs:
+        hosts.connection.client_kill_filter(_id=number)
+    until(lambda: job.get_status() == JobStatus.FAILED, 60)
+    assert 'Worker one died' in job.latest_result().exc_string
+    until(lambda: hosts.connection.smembers('rq:workers') == {b'rq:worker:two'})
+
+    # It comes back, and finds that its job was taken from it.
+    gate.touch()
+    for process in hosts.processes('a'):
+        process.resume()
+    until(lambda: hosts.connection.sismember('rq:workers', 'rq:worker:one'))
+    until(lambda: hosts.state('one') == 'idle')
+    assert job.get_status() == JobStatus.FAILED
+    assert len(job.results()) == 1
+    assert 'was taken over by another worker' in hosts.said('one')
+
+
+def test_a_container_that_is_stopped_is_not_dead(containers: Machines, workers: Workers, tmp_path: Path) -> None:
+    containers.start('one', options=('--max-children', '1'))
+    job, gate = start_job(containers, tmp_path)
+    workers.start('--maintenance-interval', '1', name='two')
+    for process in containers.processes(None):
+        process.suspend()
+
+    # Worker two looks at it four times and more.
+    time.sleep(3)
+    assert job.get_status() == JobStatus.STARTED
+
+    for process in containers.processes(None):
+        process.resume()
+    gate.touch()
+    until(lambda: job.get_status() == JobStatus.FINISHED)

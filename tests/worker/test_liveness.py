@@ -146,6 +146,7 @@ def test_a_lock_says_more_than_a_record(locks: NameLocks, hold: Callable[[str], 
     assert judge('one', {}, locks) is Life.DEAD
 
 
+@pytest.mark.needs_store('a lock on its name is what is left of the worker')
 def test_the_single_question(workers: Workers, redis: Any) -> None:
     worker = workers.start(name='one')
 
@@ -215,6 +216,7 @@ def test_a_connection_alone_does_not_last_for_ever(redis: Any) -> None:
         assert Looks(redis).look(700, 1.0) is Life.DEAD
 
 
+@pytest.mark.needs_store('a lock on its name is what is left of the worker')
 def test_jobs_of_a_worker_whose_traces_have_expired(workers: Workers, queue: Queue, tmp_path: Path) -> None:
     started, gate = tmp_path / 'started', tmp_path / 'gate'
     worker = workers.start('--max-children', '1', name='one')

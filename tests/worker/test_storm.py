@@ -23,6 +23,7 @@ SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='processes die with their parents on Linux only')
+@pytest.mark.needs_store('it kills the server, which nobody starts again')
 @pytest.mark.timeout(240 + 2 * SECONDS)
 def test_a_storm(workers: Workers, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('STORM_TRACE', '')

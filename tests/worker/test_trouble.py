@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import worker_jobs
 from rq import Queue, Retry
@@ -57,6 +59,28 @@ def test_a_store_that_takes_no_writes_is_waited_for(server: Any, tmp_path: Path)
         assert 'ValueError: the true reason' in failing.latest_result().exc_string
         until(lambda: retried.get_status() == JobStatus.FINISHED)
         assert worker.poll() is None
+    finally:
+        workers.close()
+
+
+def test_ends_that_are_told_together_are_all_written_later(server: Any, tmp_path: Path) -> None:
+    queue, traces, gate = Queue(connection=server), tmp_path / 'traces', tmp_path / 'gate'
+    workers = Workers(address_of(server), server)
+    try:
+        worker = workers.start('--max-children', '3')
+        jobs = [queue.enqueue(worker_jobs.trace_and_wait, str(traces), str(gate)) for _ in range(3)]
+        pids = until(lambda: found if traces.exists() and len(found := traces.read_text().split()) == 3 else None)
+        server.config_set('min-replicas-to-write', 1)
+        worker.send_signal(signal.SIGSTOP)
+        gate.touch()
+        # The process that forks has seen them end; the supervisor will hear of all of them at once.
+        until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids))
+        worker.send_signal(signal.SIGCONT)
+        until(lambda: 'errorstat_NOREPLICAS' in server.info('errorstats'))
+        server.config_set('min-replicas-to-write', 0)
+
+        until(lambda: all(job.get_status() == JobStatus.FINISHED for job in jobs))
+        assert traces.read_text().split() == pids
     finally:
         workers.close()
 

@@ -117,6 +117,7 @@ def test_a_queue_that_is_none_is_said_once_and_the_others_are_watched(redis: Any
     heard.watch.close()
 
 
+@pytest.mark.needs_store('it kills the server, which nobody starts again')
 def test_a_store_that_went_away_is_noticed(redis: Any, loop: Loop) -> None:
     heard = Heard(redis, loop)
     heard.watch.arm(keys(50), 60)

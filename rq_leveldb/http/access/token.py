@@ -1,4 +1,4 @@
-"""The bearer token in the data directory: created once, readable only by its owner."""
+"""The bearer token in its file, in the data directory or elsewhere: created once, readable only by its owner."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from rq_leveldb.client.default_place import url_of
+from rq_leveldb.errors import mask_password
 from rq_leveldb.http.documents.worker import worker_documents, worker_names
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources.observer import Observer
@@ -50,7 +52,10 @@ class _Gather(Collector):
         )
         yield GaugeMetricFamily('rq_leveldb_http_event_streams', 'Open event streams.', value=self._observer.listeners)
         yield _by_label(
-            GaugeMetricFamily('rq_leveldb_info', 'Version of the HTTP front.', labels=['version']), [(__version__, 1)]
+            GaugeMetricFamily(
+                'rq_leveldb_info', 'Version of the HTTP front, and its place.', labels=['version', 'place']
+            ),
+            [(__version__, mask_password(url_of(self._backend.connection) or ''), 1)],
         )
 
     def _store(self) -> Iterator[Metric]:

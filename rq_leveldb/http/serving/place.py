@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from redis import Redis
 
@@ -67,5 +68,7 @@ class Place:
             return None
         if settings.token:
             return settings.token
+        if settings.token_file:
+            return load_token(Path(settings.token_file))
         self.prepare()
         return load_token(self.directory.token)
