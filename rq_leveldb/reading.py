@@ -15,7 +15,7 @@ from rq.serializers import Serializer, resolve_serializer
 
 from .pickled import Name, Opaque, name_of, read
 
-__all__ = ['Looking', 'Reader', 'Shown', 'Unreadable', 'call_text', 'read_call', 'show']
+__all__ = ['Looking', 'Reader', 'Shown', 'Unreadable', 'call_text', 'read_call', 'show', 'value_text']
 
 _LONGEST_REPR = 20_000
 _LONGEST_INTEGER = 8192
@@ -141,6 +141,15 @@ def call_text(name: str, args: Any, kwargs: Any) -> str:
     return _Writer().call(name, positional, named)
 
 
+def value_text(value: Any) -> str:
+    """Return a value as Python writes it, cut where it is long.
+
+    Args:
+        value: any object, as `Reader.look` returns it.
+    """
+    return _Writer().text(value)
+
+
 @dataclass(frozen=True)
 class Shown:
     """A value in a form that JSON can hold: itself, or its text.
@@ -163,7 +172,7 @@ def show(value: Any) -> Shown:
     try:
         return Shown(_Plain().of(value, 0), None)
     except (TypeError, ValueError, RecursionError):
-        return Shown(None, _Writer().text(value))
+        return Shown(None, value_text(value))
 
 
 class _Plain:

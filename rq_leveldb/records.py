@@ -19,6 +19,7 @@ __all__ = [
     'TALLY_KEY',
     'UNREADABLE_KEY',
     'USAGE_FIELD',
+    'VERSION_FIELD',
     'WORKER_KEY_TEMPLATE',
     'output_key',
 ]
@@ -49,6 +50,9 @@ MAX_CHILDREN_FIELD = 'max_children'
 
 CRON_FIELD = 'cron'
 """Of a worker: the file of its cron definitions."""
+
+VERSION_FIELD = 'rq_leveldb_version'
+"""Of a worker: the version of this package that it runs with."""
 
 CHILDREN_COMMAND = 'children'
 """On a worker's channel: changes `MAX_CHILDREN_FIELD` to the command's `children`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -15,7 +16,8 @@ __all__ = ['children']
 @click.argument('number', type=click.IntRange(min=0), required=False)
 @options.url
 @click.option('--worker', '-w', 'name', help='Only the worker of this name.  [default: all]')
-def children(number: int | None, url: str | None, name: str | None) -> int:
+@options.json_output
+def children(number: int | None, url: str | None, name: str | None, as_json: bool) -> int:
     """Set how many jobs each worker runs at once to NUMBER; without NUMBER, show it.
 
     Running jobs continue. With 0, a worker finishes its jobs and takes no more until the number is raised.
@@ -55,5 +57,9 @@ def children(number: int | None, url: str | None, name: str | None) -> int:
     if not rows or (number is not None and not changed):
         render.complain('no such worker is running' if name else 'no worker is running', 'Start one: rq-leveldb worker')
         return 1
-    render.table(['Worker', 'Busy', 'At most'], rows)
+    if as_json:
+        shown = [dict(zip(('worker', 'busy', 'limit'), row, strict=True)) for row in rows]
+        click.echo(json.dumps({'workers': shown}, indent=2))
+    else:
+        render.table(['Worker', 'Busy', 'At most'], rows)
     return 0

@@ -6,6 +6,7 @@ clean up first, which fails jobs. These commands only count.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +18,17 @@ from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 from rq.cli.helpers import CliConfig, get_scale, refresh, show_workers
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.exceptions import InvalidJobOperation
 from rq.registry import FailedJobRegistry
 from rq.utils import as_text
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.cli import render
-from rq_leveldb.lookup import count_jobs, count_servers, find_queues, is_refused, registry_key, replies, see_jobs
+from rq_leveldb.cli.many import Refused, change, choose, report
+from rq_leveldb.lookup import Seen, count_jobs, count_servers, find_queues, is_refused, registry_key, replies
+from rq_leveldb.reading import Reader
 
-__all__ = ['check_dependencies', 'empty', 'info', 'requeue']
+__all__ = ['empty', 'info', 'requeue']
 
 _CHART = 20
 
@@ -39,57 +42,59 @@ def empty(**options: Any) -> int:
         names = found.names
         for item in found.strange:
             render.complain(f'{item.key} contains something that is not a queue: {item.reason}')
-    if not names:
+    if not names and not options['as_json']:
         click.echo('Nothing to do')
         return 0
     code = 0
+    removed: dict[str, int] = {}
     for name in names:
         queue = config.queue_class(
             name, connection=config.connection, job_class=config.job_class, serializer=options['serializer']
         )
         with _named(f'queue {name}') as failures:
-            click.echo(f'{queue.empty()} jobs removed from {name} queue')
+            removed[name] = queue.empty()
+            if not options['as_json']:
+                click.echo(f'{removed[name]} jobs removed from {name} queue')
         code |= bool(failures)
+    if options['as_json']:
+        click.echo(json.dumps({'removed': removed}, indent=2))
     return code
 
 
 def requeue(**options: Any) -> int:
-    """Requeue failed jobs."""
+    """Put failed jobs back on their queues: those with these IDs, or all of a queue, of a function, or at all."""
     config = CliConfig(**options)
     connection = config.connection
-    registry = FailedJobRegistry(
-        options['queue'], connection=connection, job_class=config.job_class, serializer=options['serializer']
-    )
-    job_ids = list(options['job_ids'])
-    if options['all']:
-        # Not RQ's get_job_ids, which cleans up first and reads every job for that.
-        pipe = connection.pipeline(transaction=False)
-        pipe.zrange(registry.key, 0, -1)
-        (members,) = replies(pipe)
-        if is_refused(members):
-            render.complain(f'the key {registry.key} is not a registry of jobs but another type of value')
-            return 1
-        job_ids = [member.decode('utf-8', 'replace') for member in members]
-    if not job_ids:
+    queue, function, job_ids = options['queue'], options['function'], list(options['job_ids'])
+    reader = Reader(options['serializer'])
+    is_complete = True
+    if options['all'] or function is not None:
+        wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
+        # RQ keeps stopped jobs among the failed ones, and requeues them with these, the oldest first.
+        job_ids, is_complete = choose(connection, reader, ['failed', 'stopped'], wanted)
+        job_ids.reverse()
+    elif not job_ids:
         click.echo('Nothing to do')
+        if queue is not None:
+            click.echo(f'All failed jobs of a queue: rq-leveldb requeue --queue {queue} --all', err=True)
         return 0
-    click.echo(f'Requeueing {len(job_ids)} jobs from failed queue')
-    failed: list[str] = []
-    with click.progressbar(job_ids) as shown:
-        for job_id in shown:
-            try:
-                (seen,) = see_jobs(connection, [job_id], options['serializer'])
-                if seen is not None and seen.faults:
-                    failed.append(f'{job_id}: {"; ".join(map(str, seen.faults))}')
-                else:
-                    registry.requeue(job_id)
-            except (InvalidJobOperation, NoSuchJobError) as error:
-                failed.append(f'{job_id}: {error}')
-    if failed:
-        click.secho(f'Unable to requeue {len(failed)} jobs from failed job registry', fg='red')
-        for line in failed:
-            click.echo(line, err=True)
-    return 0
+
+    def act(seen: Seen) -> None:
+        if seen.faults:
+            raise Refused('; '.join(map(str, seen.faults)))
+        # With the reader, or RQ would run code in what it holds.
+        registry = FailedJobRegistry(
+            queue or seen.job.origin, connection=connection, job_class=config.job_class, serializer=reader
+        )
+        try:
+            registry.requeue(seen.job.id)
+        except InvalidJobOperation as error:
+            raise Refused(f'it is not among the failed jobs of {registry.name}') from error
+
+    if job_ids and not options['as_json']:
+        click.echo(f'Requeueing {len(job_ids)} jobs from failed queue')
+    failed = change(connection, reader, job_ids, act)
+    return report('Requeued', job_ids, failed, options['as_json']) or int(not is_complete)
 
 
 def info(**options: Any) -> int:
@@ -194,25 +199,6 @@ class _EachWorker:
             except Exception as error:
                 cls.notes.append(f'{name} ({type(error).__name__}: {error})')
         return found
-
-
-def check_dependencies(options: dict[str, Any]) -> None:
-    """Check that the jobs that another job is to depend on can be read, because RQ reads them to enqueue it.
-
-    Args:
-        options: of RQ's command enqueue.
-
-    Raises:
-        ClickException: one cannot be.
-    """
-    if not options.get('depends_on'):
-        return
-    found = see_jobs(CliConfig(**options).connection, list(options['depends_on']), options['serializer'])
-    for seen in found:
-        if seen is not None and seen.faults:
-            raise click.ClickException(
-                f'Job {seen.job.id}, on which the new job depends, cannot be read: {"; ".join(map(str, seen.faults))}'
-            )
 
 
 @contextmanager

@@ -67,7 +67,10 @@ def enqueue(options: Mapping[str, Any]) -> None:
     except (TypeError, ValueError) as error:
         raise click.BadParameter(f'over HTTP, arguments must be JSON: {error}') from error
     job = _post(options['url'].rstrip('/') + '/v1/jobs', body)
-    if not options['quiet']:
+    if options['as_json']:
+        shown = {'job_id': job['id'], 'queue': options['queue'], 'function': options['function'], 'warnings': []}
+        click.echo(json.dumps(shown, indent=2))
+    elif not options['quiet']:
         click.echo(f"Enqueued {click.style(call, fg='blue')} with job-id '{job['id']}'.")
 
 

@@ -1,36 +1,50 @@
-"""rq-leveldb job: show one job, what its executions used, and what it printed."""
+"""rq-leveldb job: show one job, why it waits, what its executions used, and what it printed."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import options, render
+from rq_leveldb.cli.traceback_text import fold
 
 if TYPE_CHECKING:
-    from rq_leveldb.lookup import Fields, Seen
-    from rq_leveldb.reading import Reader
+    from rq_leveldb.lookup import Seen
 
-__all__ = ['job']
+__all__ = ['job', 'logs']
 
 _POLL = 0.3
-_UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled')
+_UNFINISHED = ('queued', 'started', 'deferred', 'ready_to_enqueue', 'scheduled', 'rate_limited')
+_SHOWN_JOBS = 10
+
+_EPILOG = """\b
+Examples:
+  rq-leveldb job ID            its state, result, arguments and traceback
+  rq-leveldb job ID --json     all of it, for programs
+  rq-leveldb logs ID -f        what it prints, until it ends
+"""
 
 
-@click.command(short_help='Shows one job: its state, executions and output.')
+@click.command(short_help='Shows one job: its state, result, arguments, traceback, and why it waits.', epilog=_EPILOG)
 @click.argument('job_id', metavar='ID')
 @options.url
 @click.option('--log', is_flag=True, help='Show what it printed, if its worker runs with --capture-output.')
 @click.option('--follow', '-f', is_flag=True, help='With --log: continue until the job ends.')
+@click.option('--verbose', '-v', is_flag=True, help="Also show RQ's own frames of the traceback.")
 @options.json_output
 @options.serializer
-def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, serializer: str | None) -> int:
-    """Show the job ID: its state, when it ran and what each execution used. Nothing that it holds is run or imported.
+def job(
+    job_id: str, url: str | None, log: bool, follow: bool, verbose: bool, as_json: bool, serializer: str | None
+) -> int:
+    """Show the job ID: its state, call, result and error, when it ran, and why it does not run yet.
+
+    Nothing that it holds is run or imported: values are shown as Python writes them, and of an object of another
+    class, what its pickle says.
 
     Processor time and peak memory are those of the job's process; the memory includes what the process shares with
     the worker that it was forked from.
@@ -46,16 +60,32 @@ def job(job_id: str, url: str | None, log: bool, follow: bool, as_json: bool, se
     reader = Reader(serializer or 'pickle')
     (found,) = see_jobs(connection, [job_id], Looking(reader))
     if found is None:
-        render.complain(f'there is no job {job_id}', 'It may have been deleted, or it may have expired.')
+        render.complain(
+            f'there is no job {job_id}',
+            'It may have been deleted, or it may have expired. rq-leveldb jobs --search finds jobs by text.',
+        )
         return 1
     if log:
         return _print_log(connection, found, follow)
-    report = _report(connection, found, reader)
+    from rq_leveldb.cli.job_report import report
+
+    document = report(connection, reader, found)
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        click.echo(json.dumps(document, indent=2))
     else:
-        _show(report)
+        _show(document, verbose)
     return 0
+
+
+@click.command(short_help='Shows what a job printed; -f until it ends.')
+@click.argument('job_id', metavar='ID')
+@options.url
+@click.option('--follow', '-f', is_flag=True, help='Continue until the job ends.')
+@click.pass_context
+def logs(ctx: click.Context, job_id: str, url: str | None, follow: bool) -> int:
+    """Show what the job ID printed, as `rq-leveldb job --log`. Its worker must run with --capture-output."""
+    code: int = ctx.invoke(job, job_id=job_id, url=url, log=True, follow=follow)
+    return code
 
 
 def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
@@ -88,81 +118,41 @@ def _print_log(connection: Any, seen: Seen, follow: bool) -> int:
     return 0
 
 
-def _report(connection: Any, seen: Seen, reader: Reader) -> dict[str, Any]:
-    from rq.results import Result
-
-    from rq_leveldb.lookup import Fields, is_refused, replies, see_results
-    from rq_leveldb.reading import call_text, read_call
-    from rq_leveldb.records import CRASHES_FIELD, USAGE_FIELD
-    from rq_leveldb.unreadable import show_bytes
-
-    job = seen.job
-    faults = list(seen.faults)
-    pipe = connection.pipeline(transaction=False)
-    pipe.hmget(job.key, USAGE_FIELD, CRASHES_FIELD)
-    (kept,) = replies(pipe)
-    fields = Fields(
-        {} if is_refused(kept) else {USAGE_FIELD.encode(): kept[0] or b'', CRASHES_FIELD.encode(): kept[1] or b''}, ''
-    )
-    executions = _dicts(fields, USAGE_FIELD)
-    crashes = _dicts(fields, CRASHES_FIELD)
-    faults += fields.faults
-    function, args, kwargs = read_call(reader, job.data)
-    found, broken = see_results(connection, job.id, job.serializer, 1)
-    faults += broken
-    is_failure = bool(found) and found[0].type is Result.Type.FAILED
-    # Older versions of RQ keep the error in the job.
-    error = found[0].exc_string if is_failure else job._exc_info
-    return {
-        'id': job.id,
-        'status': seen.status,
-        'queue': job.origin,
-        'description': job.description,
-        'call': None if function is None else call_text(function, args, kwargs),
-        'worker': job.worker_name,
-        'enqueued_at': _text(job.enqueued_at),
-        'started_at': _text(job.started_at),
-        'ended_at': _text(job.ended_at),
-        'timeout': job.timeout,
-        'retries_left': job.retries_left,
-        'executions': [{**entry, 'started': _moment(entry.get('started'))} for entry in executions],
-        'crashes': crashes,
-        'error': error,
-        'unreadable': [
-            {'field': fault.field, 'value': show_bytes(fault.value), 'error': fault.error} for fault in faults
-        ],
-    }
-
-
-def _dicts(fields: Fields, name: str) -> list[dict[str, Any]]:
-    return [entry for entry in fields.list(name) if isinstance(entry, dict)]
-
-
-def _moment(seconds: Any) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
-
-
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None
+def _when(text: Any) -> str:
+    return render.moment(datetime.fromisoformat(text)) if text else ''
 
 
-def _show(report: dict[str, Any]) -> None:
-    names = ('id', 'status', 'queue', 'description', 'worker', 'enqueued_at', 'started_at', 'ended_at')
-    pairs = [(name.replace('_', ' ').capitalize(), str(report[name])) for name in names if report[name]]
+def _show(report: dict[str, Any], verbose: bool) -> None:
+    pairs = [
+        ('Id', report['id']),
+        ('Status', _status(report['status'])),
+        ('Queue', report['queue']),
+        ('Call', report['call']),
+        ('Description', '' if report['description'] == report['call'] else report['description']),
+        ('Meta', report['meta_text']),
+        ('Result', report['result_text']),
+    ]
+    pairs += [('Waits because', reason) for reason in report['waits_because']]
+    pairs += [
+        (name.replace('_', ' ').removesuffix(' at').capitalize(), _when(report[name]))
+        for name in ('created_at', 'due_at', 'enqueued_at', 'started_at', 'ended_at')
+    ]
+    if report['started_at'] and report['ended_at']:
+        seconds = datetime.fromisoformat(report['ended_at']) - datetime.fromisoformat(report['started_at'])
+        pairs.append(('Took', f'{seconds.total_seconds():.3f} s'))
+    pairs.append(('Worker', report['worker']))
     if report['retries_left'] is not None:
         pairs.append(('Retries left', str(report['retries_left'])))
+    pairs += _linked('Depends on', report['depends_on']) + _linked('Waiting for it', report['dependents'])
     pairs += [
         ('Unreadable', f'{fault["field"] or "all of it"}: {fault["value"]} ({fault["error"]})')
         for fault in report['unreadable']
     ]
-    render.fields(pairs)
+    render.fields([(name, render.cut(value) if name != 'Status' else value) for name, value in pairs if value])
     for number, entry in enumerate(report['executions'], 1):
         click.echo()
         render.fields(
@@ -182,4 +172,16 @@ def _show(report: dict[str, Any]) -> None:
             click.echo(f'  {crash.get("at")}  {crash.get("exit")}')
     if report['error']:
         click.echo()
-        click.echo(report['error'].rstrip())
+        click.echo(render.plain(report['error'].rstrip() if verbose else fold(report['error'])))
+    if report['has_output']:
+        click.echo(f'\nWhat it printed: rq-leveldb logs {report["id"]}')
+
+
+def _status(status: str) -> str:
+    colours = {'finished': 'green', 'failed': 'red', 'stopped': 'red', 'unreadable': 'red', 'started': 'cyan'}
+    return click.style(status, fg=colours.get(status))
+
+
+def _linked(name: str, jobs: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    shown = [(name, f'{job["id"]} ({job["status"] or "gone"})') for job in jobs[:_SHOWN_JOBS]]
+    return shown + ([(name, f'and {len(jobs) - _SHOWN_JOBS} more')] if len(jobs) > _SHOWN_JOBS else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,17 +21,24 @@ __all__ = ['COMMANDS', 'main']
 COMMANDS: Mapping[str, str] = {
     'worker': 'rq_leveldb.cli.worker:worker',
     'children': 'rq_leveldb.cli.children:children',
+    'jobs': 'rq_leveldb.cli.jobs:jobs',
     'job': 'rq_leveldb.cli.job:job',
+    'logs': 'rq_leveldb.cli.job:logs',
     'worker-pool': 'rq_leveldb.cli.rq_commands:worker_pool',
     'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
     'info': 'rq_leveldb.cli.rq_commands:info',
     'status': 'rq_leveldb.cli.status:status',
+    'top': 'rq_leveldb.cli.top:top',
+    'doctor': 'rq_leveldb.cli.doctor:doctor',
     'check': 'rq_leveldb.cli.check:check',
     'migrate': 'rq_leveldb.cli.migrate:migrate',
     'dump': 'rq_leveldb.cli.dump:dump',
     'restore': 'rq_leveldb.cli.restore:restore',
     'compact': 'rq_leveldb.cli.compact:compact',
+    'retry': 'rq_leveldb.cli.job_actions:retry',
     'requeue': 'rq_leveldb.cli.rq_commands:requeue',
+    'cancel': 'rq_leveldb.cli.job_actions:cancel',
+    'delete': 'rq_leveldb.cli.job_actions:delete',
     'empty': 'rq_leveldb.cli.rq_commands:empty',
     'suspend': 'rq_leveldb.cli.rq_commands:suspend',
     'resume': 'rq_leveldb.cli.rq_commands:resume',
@@ -84,8 +92,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as --help lists them.
     """
+    # https://no-color.org; None: as the output is a terminal or not. rich goes by the same variable.
+    color = False if os.environ.get('NO_COLOR') else None
+    with click.Context(_group, color=color).scope():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        result = _group.main(args=arguments, prog_name='rq-leveldb', standalone_mode=False)
+        result = _group.main(
+            args=arguments,
+            prog_name='rq-leveldb',
+            standalone_mode=False,
+            parent=click.get_current_context(),
+        )
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
@@ -99,9 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render.fail(error)
         return 1
     except BrokenPipeError:
-        # The reader of our output has closed it. Python would raise again when it flushes at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has closed it.
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _drop_output()
+        render.complain(f'there is no space left for the output: {error.strerror}')
         return 1
     except UnicodeEncodeError as error:
         render.complain(f'{error.object!r} is not UTF-8, but names and texts in the store must be')
@@ -122,3 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             raise
         return 1
+
+
+def _drop_output() -> None:
+    """Let nothing of the output be written any more: Python would raise again when it flushes at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

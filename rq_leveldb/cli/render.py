@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import click
 
 from rq_leveldb.errors import StoreError
 
-__all__ = ['complain', 'duration', 'fail', 'fields', 'size', 'table']
+__all__ = ['complain', 'cut', 'duration', 'fail', 'fields', 'moment', 'plain', 'size', 'table', 'warn']
 
 
 def fail(error: StoreError) -> None:
@@ -29,6 +31,18 @@ def complain(what: str, advice: str = '') -> None:
         click.echo(f'       {advice}', err=True)
 
 
+def warn(what: str, advice: str = '') -> None:
+    """Print to standard error what may not be meant, and on a separate line what to do about it.
+
+    Args:
+        what: one line.
+        advice: one line, or nothing.
+    """
+    click.echo(f'{click.style("Warning:", fg="yellow", bold=True)} {what}', err=True)
+    if advice:
+        click.echo(f'         {advice}', err=True)
+
+
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
     """Print names and values, one pair per line."""
     rows = list(pairs)
@@ -37,19 +51,22 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
         click.echo(f'{click.style(name.ljust(width), bold=True)}  {value}')
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-    """Print a table whose first column is text and whose others are numbers.
+def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]], texts: int = 1) -> None:
+    """Print a table whose first columns are text and whose others are numbers.
 
     Args:
         columns: headings.
         rows: as many cells as there are columns.
+        texts: how many columns are text. On a terminal, those after the first are cut to its width.
     """
     if not sys.stdout.isatty():
         widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
         for row in (columns, *rows):
-            cells = [str(cell) for cell in row]
-            numbers = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-            click.echo('  '.join([cells[0].ljust(widths[0]), *numbers]).rstrip())
+            cells = [
+                str(cell).ljust(width) if number < texts else str(cell).rjust(width)
+                for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            click.echo('  '.join(cells).rstrip())
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -58,7 +75,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(columns):
-        shown.add_column(heading, justify='right' if number else 'left')
+        if number and number < texts:
+            shown.add_column(heading, no_wrap=True, overflow='ellipsis')
+        else:
+            shown.add_column(heading, justify='right' if number else 'left', overflow='fold')
     for row in rows:
         # Text objects, since a queue's name may contain what rich takes for markup.
         shown.add_row(*(Text(str(cell), style='dim' if cell == 0 else '') for cell in row))
@@ -73,6 +93,39 @@ def size(count: float) -> str:
             return f'{number:.0f} {unit}' if unit == 'bytes' else f'{number:.1f} {unit}'
         number /= 1000
     return f'{number:.1f} TB'
+
+
+def moment(when: datetime | None) -> str:
+    """Return a point in time in local time, and how far away it is; '' if it is not known.
+
+    Args:
+        when: aware.
+    """
+    if when is None:
+        return ''
+    passed = time.time() - when.timestamp()
+    far = f'{duration(passed)} ago' if passed >= 0 else f'in {duration(-passed)}'
+    return f'{when.astimezone():%Y-%m-%d %H:%M:%S} ({far})'
+
+
+def plain(text: str) -> str:
+    """Return a text in which nothing but its lines moves a terminal's cursor; the rest is shown as Python writes it.
+
+    Args:
+        text: any text, which may come from a job.
+    """
+    return ''.join(char if char.isprintable() or char == '\n' else repr(char)[1:-1] for char in text)
+
+
+def cut(text: str, most: int = 2000) -> str:
+    """Return the first line of a text, cut if it is long.
+
+    Args:
+        text: any text, as for `plain`.
+        most: how many characters.
+    """
+    line = plain(text.strip().partition('\n')[0][: most + 1])
+    return line if len(line) <= most else f'{line[: most - 1]}…'
 
 
 def duration(seconds: float) -> str:

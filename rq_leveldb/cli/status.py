@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_leveldb.cli import options, render
+from rq_leveldb.cli import check_options, options, render
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import Location, is_redis_url, parse
 
@@ -25,15 +25,25 @@ _PATIENCE = 5.0
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
-@click.command(short_help='Shows where the data is, whether a store is running, and the number of jobs.')
+@click.command(
+    short_help='Shows where the data is, whether a store is running, and the number of jobs.',
+    epilog=check_options.EPILOG,
+)
 @options.url
 @options.json_output
-def status(url: str | None, as_json: bool) -> None:
+@check_options.check_options
+def status(url: str | None, as_json: bool, check: bool, **limits: Any) -> int:
     """Show where the data is, whether a store is running (pid, version, uptime, sizes), and jobs per queue and state.
 
     This starts nothing. If the store is not running, only its place and its size on disk are known. A Redis or Valkey
     server is asked for its version, memory, eviction policy and persistence; a setting that may lose jobs is named.
+    Only with --check a store is started, for it has to be asked.
     """
+    if check:
+        from rq_leveldb.cli.status_check import Thresholds, run_check
+
+        directory = None if url is not None and is_redis_url(url) else parse(url).directory.path
+        return run_check(url or parse(None).url, directory, Thresholds(**limits), _PATIENCE, as_json)
     if url is not None and is_redis_url(url):
         report = _server(url)
     else:
@@ -42,6 +52,7 @@ def status(url: str | None, as_json: bool) -> None:
         click.echo(json.dumps(report, indent=2))
     else:
         _show(report)
+    return 0
 
 
 def _store(location: Location) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from rq.worker import DequeueStrategy
 from rq_leveldb.api import DefaultConnection
 from rq_leveldb.client.default_place import default_place
 from rq_leveldb.process import identify
-from rq_leveldb.records import BEAT_FIELD, CRON_FIELD, MAX_CHILDREN_FIELD
+from rq_leveldb.records import BEAT_FIELD, CRON_FIELD, MAX_CHILDREN_FIELD, VERSION_FIELD
+from rq_leveldb.version import __version__
 
 from .backoff import Backoff
 from .green import is_eventlets
@@ -89,6 +90,7 @@ class Worker(DefaultConnection, SupervisedWorker):
             fields[BEAT_FIELD] = new_beat()
             fields[MAX_CHILDREN_FIELD] = self.settings.max_children
             fields[CRON_FIELD] = self._cron_path or ''
+            fields[VERSION_FIELD] = __version__
         return fields
 
     def work(

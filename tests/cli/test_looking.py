@@ -35,6 +35,14 @@ class Spy:
         ['job', 'spied'],
         ['job', 'spied', '--json'],
         ['job', 'spied', '--log'],
+        ['logs', 'spied'],
+        ['jobs'],
+        ['jobs', 'queued', '--search', 'mkdir', '--json'],
+        ['jobs', '--group'],
+        ['status', '--check'],
+        ['doctor'],
+        ['top'],
+        ['delete', 'spied'],
         ['status'],
         ['info'],
         ['info', '--by-queue'],
@@ -56,12 +64,33 @@ def test_nothing_is_unpickled(
         },
     )
     redis.xadd(f'rq:results:{job.id}', {'type': 1, 'return_value': base64.b64encode(spy), 'created_at': '1.0'})
-    assert main([*arguments, '--url', f'leveldb://{store_dir}']) in (0, 1)
+    code = main([*arguments, '--url', f'leveldb://{store_dir}'])
+    assert code == 2 if '--check' in arguments else code in (0, 1)
     assert not (tmp_path / 'made').exists()
-    if '--json' in arguments:
+    if arguments == ['job', 'spied', '--json']:
         shown = json.loads(capfd.readouterr().out)
         assert shown['call'] == f"cli_jobs.add(posix.mkdir('{tmp_path}/made'), 2, x='y')"
         assert shown['unreadable'] == []
+
+
+@pytest.mark.parametrize('command', ['requeue', 'retry', 'cancel'])
+def test_nothing_is_unpickled_of_a_job_that_is_moved(
+    redis: Redis, store_dir: Path, tmp_path: Path, command: str
+) -> None:
+    queue = Queue(connection=redis)
+    job = queue.enqueue('cli_jobs.add', job_id='spied')
+    held: dict[Any, Any] = {
+        b'data': zlib.compress(pickle.dumps(('cli_jobs.add', None, (Spy(tmp_path / 'made'), 2), {}))),
+        b'meta': pickle.dumps(Spy(tmp_path / 'made')),
+    }
+    redis.hset(job.key, mapping={**held, 'status': 'queued' if command == 'cancel' else 'failed'})
+    if command != 'cancel':
+        redis.delete(queue.key)
+        redis.zadd('rq:failed:default', {'spied': 9e9})
+    assert main([command, 'spied', '--url', f'leveldb://{store_dir}']) == 0
+    assert not (tmp_path / 'made').exists()
+    assert redis.hmget(job.key, list(held)) == list(held.values())
+    assert queue.job_ids == ([] if command == 'cancel' else ['spied'])
 
 
 def packed(megabytes: int) -> bytes:

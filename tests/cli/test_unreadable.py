@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from broken_records import STATES, Damage, Records, damages
 from hypothesis import HealthCheck, given, settings
 from rq import Queue, Retry
 from rq.registry import FailedJobRegistry
 
 from rq_leveldb import Redis
-from rq_leveldb.cli.main import main
 from rq_leveldb.unreadable import list_aside
-
-Call = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def call(store_dir: Path, capfd: pytest.CaptureFixture[str]) -> Call:
-    """Return what runs a command in this process, and returns its exit code and what it printed."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        capfd.readouterr()
-        code = main([*arguments, '--url', f'leveldb://{store_dir}'])
-        shown = capfd.readouterr()
-        return code, shown.out + shown.err
-
-    return run
+from tests.cli.support import Call
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -41,6 +23,9 @@ def check(records: Records, call: Call, damage: Damage) -> None:
         for arguments in (
             ['job', 'spoiled-started', '--json'],
             ['job', 'spoiled-started', '--log'],
+            ['jobs'],
+            ['jobs', '--search', 'text', '--json'],
+            ['jobs', '--group'],
             ['info'],
             ['info', '--raw', '--by-queue'],
             ['children'],
@@ -87,7 +72,7 @@ def test_the_others_are_requeued(redis: Redis, call: Call) -> None:
     SimpleWorker([queue], connection=redis).work(burst=True)
     redis.hset('rq:job:job-1', 'timeout', 'abc')
     code, text = call('requeue', '--queue', 'mixed', '--all')
-    assert code == 0
+    assert code == 1
     assert "field 'timeout' cannot be read: 'abc'" in text
     assert queue.job_ids == [ids[0], ids[2]]
     assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [ids[1]]

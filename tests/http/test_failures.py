@@ -10,7 +10,7 @@ import pytest
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from rq_leveldb.http.queueing.error_text import read_error
+from rq_leveldb.jobs.error_text import read_error
 from tests.http.support import Api, FrontProcess, ask, fail, trace
 
 

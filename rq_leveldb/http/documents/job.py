@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 from urllib.parse import quote
 
-from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
 from rq.results import Result
-from rq.utils import as_text
 
 from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.error_text import read_error
-from rq_leveldb.lookup import Fields, Seen, is_refused, registry_key, replies, see_results, wrong_type
+from rq_leveldb.jobs.error_text import read_error
+from rq_leveldb.jobs.parts import read_parts
+from rq_leveldb.lookup import Seen, is_refused, replies, see_results
 from rq_leveldb.reading import Looking, read_call, show
-from rq_leveldb.records import USAGE_FIELD, output_key
+from rq_leveldb.records import output_key
 from rq_leveldb.unreadable import Fault
 
 __all__ = [
@@ -30,7 +27,6 @@ __all__ = [
     'output',
     'result_document',
     'results',
-    'running',
     'summary',
 ]
 
@@ -236,58 +232,33 @@ def full(backend: Backend, seen: Seen) -> JobDocument:
         seen: a job that was found.
     """
     job = seen.job
-    parts = {
-        'position': registry_key('queued', job.origin),
-        'scheduled_at': registry_key('scheduled', job.origin),
-        'dependents': job.dependents_key,
-        USAGE_FIELD: as_text(job.key),
-        'executions': job.execution_registry.key,
-    }
-    pipe = backend.connection.pipeline(transaction=False)
-    pipe.lpos(parts['position'], job.id)
-    pipe.zscore(parts['scheduled_at'], job.id)
-    pipe.smembers(parts['dependents'])
-    pipe.hget(parts[USAGE_FIELD], USAGE_FIELD)
-    pipe.zrange(parts['executions'], 0, -1)
-    pipe.exists(output_key(job.id))
-    *held, has_log = replies(pipe)
-    faults = [wrong_type(name, parts[name]) for name, reply in zip(parts, held, strict=True) if is_refused(reply)]
-    position, due, dependents, usage, executions = (None if is_refused(reply) else reply for reply in held)
-    found, broken = results(backend, job)
-    faults += broken
-    latest = found[0] if found else None
-    names = [name.decode('utf-8', 'replace') for name in executions or ()]
-    runs: list[ExecutionDocument] = [
-        {
-            'id': name,
-            'worker': fields.text('worker_name'),
-            'started_at': timestamp(fields.seconds('created_at')),
-            'last_heartbeat': timestamp(fields.seconds('last_heartbeat')),
-        }
-        for name, fields in running(backend, job.id, names, faults)
-    ]
-    used, broken = _usage(usage)
-    faults += broken
-    # Older versions of RQ keep the error in the job.
-    error = (latest.exc_string if latest is not None else job._exc_info) or None
-    dependent_ids = sorted(item.decode('utf-8', 'replace') for item in dependents or ())
+    parts = read_parts(backend.connection, backend.reader, seen)
+    latest = parts.results[0] if parts.results else None
     dependencies = list(job._dependency_ids)[:_MOST_LINKED]
-    linked = _linked(backend, [*dependencies, *dependent_ids[:_MOST_LINKED]])
+    linked = _linked(backend, [*dependencies, *parts.dependents[:_MOST_LINKED]])
     returned = show(latest.return_value if latest is not None else None)
     return {
-        **summary(backend, seen, error, due),
-        'position': position,
-        'dependents': dependent_ids,
+        **summary(backend, seen, parts.error, parts.due),
+        'position': parts.position,
+        'dependents': parts.dependents,
         'dependency_jobs': linked[: len(dependencies)],
         'dependent_jobs': linked[len(dependencies) :],
         'result': returned.value,
         'result_repr': returned.repr,
-        'exception': error,
-        'results': [result_document(result) for result in found],
-        'executions': runs,
-        'usage': used,
-        'has_log': bool(has_log),
-        'faults': fault_documents((*seen.faults, *faults)),
+        'exception': parts.error,
+        'results': [result_document(result) for result in parts.results],
+        'executions': [
+            {
+                'id': run.name,
+                'worker': run.worker,
+                'started_at': timestamp(run.started_at),
+                'last_heartbeat': timestamp(run.last_heartbeat),
+            }
+            for run in parts.runs
+        ],
+        'usage': parts.usage,
+        'has_log': parts.has_output,
+        'faults': fault_documents((*seen.faults, *parts.faults)),
     }
 
 
@@ -316,39 +287,3 @@ def output(backend: Backend, job: Job) -> str | None:
     if is_refused(stored):
         return f'(The key {output_key(job.id)} holds another type of value than a string.)'
     return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None
-
-
-def running(backend: Backend, job_id: str, names: list[str], faults: list[Fault]) -> Iterator[tuple[str, Fields]]:
-    """Read the records of runs, without those that have ended since.
-
-    Args:
-        backend: the store.
-        job_id: the job of all of them; '' where each name begins with its own.
-        names: RQ's names of the runs.
-        faults: receives what cannot be read of a run, after it was taken.
-    """
-    pipe = backend.connection.pipeline(transaction=False)
-    keys = [
-        f'{RQ_KEY_PREFIX}:execution:{job_id}:{name}' if job_id else f'{RQ_KEY_PREFIX}:execution:{name}'
-        for name in names
-    ]
-    for key in keys:
-        pipe.hgetall(key)
-    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
-        if raw or is_refused(raw):
-            fields = Fields(raw, key)
-            yield name, fields
-            faults += [replace(fault, field=f'executions/{name}/{fault.field}') for fault in fields.faults]
-
-
-def _usage(stored: bytes | None) -> tuple[list[Any], list[Fault]]:
-    fields = Fields({b'usage': stored or b''}, '')
-    read = fields.list(USAGE_FIELD)
-    good = [item for item in read if isinstance(item, dict) and all(map(_is_plain, item.values()))]
-    if len(good) < len(read):
-        fields.faults.append(Fault(USAGE_FIELD, stored or b'', 'not a list of objects'))
-    return good, fields.faults
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, int, float))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, TypedDict
 from urllib.parse import quote
 
@@ -10,10 +9,11 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.http.documents.values import Also, Faults, fault_documents
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.lookup import COUNTED, count_jobs, count_servers, is_refused, registry_key, replies, wrong_type
+from rq_leveldb.jobs.oldest import oldest_waiting
+from rq_leveldb.lookup import COUNTED, count_jobs, count_servers, registry_key, wrong_type
 from rq_leveldb.unreadable import Fault
 
-__all__ = ['QueueDocument', 'oldest_waiting', 'queue_documents']
+__all__ = ['QueueDocument', 'queue_documents']
 
 _COUNTS = Also(
     {
@@ -36,28 +36,6 @@ class QueueDocument(TypedDict):
     faults: Faults
 
 
-def oldest_waiting(backend: Backend, names: list[str]) -> list[float | None]:
-    """Return for each queue how long the job at its front has waited, seconds; None for an empty queue.
-
-    Args:
-        backend: the store.
-        names: the queues.
-    """
-    pipe = backend.connection.pipeline(transaction=False)
-    for name in names:
-        pipe.lindex(backend.queue(name).key, 0)
-    first = [None if is_refused(member) else member for member in replies(pipe)] if names else []
-    jobs = backend.jobs([member.decode('utf-8', 'replace') for member in first if member is not None])
-    found = iter(jobs)
-    now = time.time()
-    ages: list[float | None] = []
-    for member in first:
-        seen = next(found) if member is not None else None
-        since = seen.job.enqueued_at or seen.job.created_at if seen is not None and not seen.faults else None
-        ages.append(None if since is None else round(max(0.0, now - since.timestamp()), 3))
-    return ages
-
-
 def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
     """Return queues in JSON.
 
@@ -78,7 +56,11 @@ def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
             'faults': fault_documents(_faults(name, count, number)),
         }
         for name, count, age, number in zip(
-            names, count_jobs(backend.connection, names), oldest_waiting(backend, names), workers, strict=True
+            names,
+            count_jobs(backend.connection, names),
+            oldest_waiting(backend.connection, backend.reader, names),
+            workers,
+            strict=True,
         )
     ]
 

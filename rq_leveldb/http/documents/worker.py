@@ -11,9 +11,10 @@ from urllib.parse import quote
 from redis.client import Pipeline
 from rq.worker import BaseWorker
 
-from rq_leveldb.http.documents.job import job_url, running
+from rq_leveldb.http.documents.job import job_url
 from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, timestamp
 from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.jobs.parts import running
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
 from rq_leveldb.reading import read_call
@@ -123,7 +124,7 @@ def _document(backend: Backend, name: str, fields: Fields, executions: list[str]
 def _children(backend: Backend, executions: list[str], faults: list[Fault], with_jobs: bool) -> list[ChildDocument]:
     """Return the running children; with pid and memory where the worker says which process runs them."""
     found: list[ChildDocument] = []
-    runs = list(running(backend, '', executions, faults))
+    runs = list(running(backend.connection, '', executions, faults))
     jobs = backend.jobs([name.partition(':')[0] for name, _ in runs]) if with_jobs else [None] * len(runs)
     for (name, fields), seen in zip(runs, jobs, strict=True):
         job_id, _, execution_id = name.partition(':')

@@ -20,8 +20,8 @@ from rq_leveldb.http.queueing.combiner import Combiner
 from rq_leveldb.http.queueing.entry import EntryQueue
 from rq_leveldb.http.request.fields import identifier
 from rq_leveldb.http.settings import HttpSettings
-from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, see_many_results, wrong_type
-from rq_leveldb.reading import Looking, Reader
+from rq_leveldb.lookup import Seen, find_queues, is_refused, replies, see_jobs, wrong_type
+from rq_leveldb.reading import Reader
 from rq_leveldb.unreadable import Fault
 
 __all__ = ['Backend', 'acting', 'no_such_job', 'unreadable_job']
@@ -172,19 +172,6 @@ class Backend:
             job_ids: their ids.
         """
         return see_jobs(self.connection, job_ids, self.reader)
-
-    def errors(self, jobs: Sequence[Job]) -> dict[str, str | None]:
-        """Return what is kept of the errors of jobs that failed: tracebacks, or reasons that a worker gave, by id.
-
-        Args:
-            jobs: the jobs.
-        """
-        found = see_many_results(self.connection, [job.id for job in jobs], Looking(self.reader))
-        # Older versions of RQ keep the error in the job.
-        return {
-            job.id: results[0].exc_string if results else job._exc_info
-            for job, (results, _) in zip(jobs, found, strict=True)
-        }
 
 
 def unreadable_job(job_id: str, faults: Sequence[Fault]) -> UnreadableJob:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, TypedDict
 
 from rq_leveldb.http.documents.values import Moment, StrangeDocument, strange_documents, timestamp
 from rq_leveldb.http.problems import UnreadableRecord
-from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.http.queueing.delete import delete
-from rq_leveldb.http.queueing.error_text import read_error
-from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, MOST_SCANNED, Listed, listed, newest, write_cursor
-from rq_leveldb.http.queueing.requeue import requeue
-from rq_leveldb.http.queueing.states import Position
+from rq_leveldb.http.queueing.backend import Backend, acting
+from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
 from rq_leveldb.http.request import fields, query
 from rq_leveldb.http.request.fields import Record, Rule
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.deletion import delete
+from rq_leveldb.jobs.failures import FailureGroup, group_failures
+from rq_leveldb.jobs.listing import MOST_SCANNED, Listed, listed, newest, write_cursor
+from rq_leveldb.jobs.requeueing import requeue
+from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
-from rq_leveldb.reading import read_call
 
 __all__ = ['routes']
 
 _GROUPED = 1000
 _AT_ONCE = 1000
-_HOURS = 24
 # Those whose jobs are in no state to fail or to run again.
 _ENDED = ('failed', 'stopped', 'canceled')
 
@@ -88,60 +86,41 @@ def list_failures(call: Call) -> FailuresDocument:
     queues = find_queues(backend.connection)
     names = [wanted['queue']] if 'queue' in wanted else queues.names
     strange = list(queues.strange)
-    groups: dict[tuple[str, str | None], FailureDocument] = {}
-    looked_at = 0
-    end = time.time()
-    for entry in newest(backend, 'failed', names, wanted, strange, _GROUPED):
-        looked_at += 1
-        if entry.seen is not None:
-            _add(groups, backend, entry.seen, entry, end)
-    items = sorted(groups.values(), key=lambda group: -group['count'])
+    newest_first = newest(backend.connection, backend.reader, 'failed', names, wanted, strange)
+    entries = list(islice(newest_first, _GROUPED))
+    groups = group_failures(backend.reader, entries)
     return {
-        'items': items[: wanted['limit']],
-        'groups': len(items),
+        'items': [_group_document(group) for group in groups[: wanted['limit']]],
+        'groups': len(groups),
         'total': sum(count['failed'] or 0 for count in count_jobs(backend.connection, names)),
-        'looked_at': looked_at,
+        'looked_at': len(entries),
         'unreadable': strange_documents(strange),
     }
 
 
-def _add(
-    groups: dict[tuple[str, str | None], FailureDocument], backend: Backend, seen: Seen, entry: Listed, end: float
-) -> None:
-    """Add a job to its group; the first of a group is its newest."""
-    error = read_error(entry.error)
-    function = read_call(backend.reader, seen.job.data)[0]
-    group = groups.get((error.kind, function))
-    ended = seen.job.ended_at
-    if group is None:
-        group = groups[error.kind, function] = {
-            'error_type': error.kind,
-            'function': function,
-            'error': error.line,
-            'count': 0,
-            'queues': [],
-            'latest_job': seen.job.id,
-            'latest_at': timestamp(ended),
-            'per_hour': [0] * _HOURS,
-        }
-    group['count'] += 1
-    if entry.queue not in group['queues']:
-        group['queues'].append(entry.queue)
-    hours = _HOURS if ended is None else max(0, int((end - ended.timestamp()) // 3600))
-    if hours < _HOURS:
-        group['per_hour'][-1 - hours] += 1
+def _group_document(group: FailureGroup) -> FailureDocument:
+    return {
+        'error_type': group.error_type,
+        'function': group.function,
+        'error': group.error,
+        'count': group.count,
+        'queues': group.queues,
+        'latest_job': group.latest_job,
+        'latest_at': timestamp(group.latest_at),
+        'per_hour': group.per_hour,
+    }
 
 
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-    done, cursor = _each(call, lambda seen: not seen.faults and requeue(call.backend, seen.job, at_front))
+    done, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
     return {'requeued': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
 
 
 def delete_failed(call: Call) -> DeletedDocument:
     """Delete jobs that failed, at most a thousand at a time."""
-    done, cursor = _each(call, lambda seen: delete(call.backend, seen))
+    done, cursor = _each(call, delete)
     return {'deleted': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
 
 
@@ -150,8 +129,10 @@ def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | Non
     done: list[str] = []
     found = list(_chosen(call.backend, call.values))
     for number, entry in enumerate(found, 1):
-        if entry.seen is not None and act(entry.seen):
-            done.append(entry.seen.job.id)
+        if entry.seen is not None:
+            with acting(f'job {entry.seen.job.id}'):
+                if act(entry.seen):
+                    done.append(entry.seen.job.id)
         if number == MOST_SCANNED or (len(done) == _AT_ONCE and number < len(found)):
             return done, write_cursor(entry)
     return done, None
@@ -162,7 +143,7 @@ def _chosen(backend: Backend, wanted: dict[str, Any]) -> Iterator[Listed]:
     if 'jobs' not in wanted:
         names: list[str] = [] if 'queue' in wanted else backend.queue_names()
         strange: list[Strange] = []
-        yield from islice(listed(backend, 'failed', names, wanted, strange), MOST_SCANNED)
+        yield from islice(listed(backend.connection, backend.reader, 'failed', names, wanted, strange), MOST_SCANNED)
         return
     for seen in backend.jobs(wanted['jobs']):
         if seen is not None and seen.status in _ENDED:

@@ -13,10 +13,10 @@ from rq.utils import current_timestamp
 from rq_leveldb.http.documents.job import JobId, job_url
 from rq_leveldb.http.problems import NoSuchJob, UnreadableJob, UnreadableRecord, WrongState
 from rq_leveldb.http.queueing.backend import Backend, acting
-from rq_leveldb.http.queueing.requeue import requeue
 from rq_leveldb.http.request import fields
 from rq_leveldb.http.request.fields import Record
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.requeueing import requeue
 from rq_leveldb.lookup import is_refused, registry_key, replies
 
 __all__ = ['NOTHING', 'routes']
@@ -69,7 +69,9 @@ def stop_job(call: Call, job_id: JobId) -> JobStateDocument:
 def requeue_job(call: Call, job_id: JobId) -> JobStateDocument:
     """Put a job that failed, was stopped or was canceled back on its queue."""
     job = call.backend.job(job_id)
-    if not requeue(call.backend, job, call.values.get('at_front', False)):
+    with acting(f'job {job_id}'):
+        is_requeued = requeue(job, call.values.get('at_front', False))
+    if not is_requeued:
         raise _wrong_state(job, 'requeued')
     return _state(call.backend, job_id)
 

@@ -9,15 +9,16 @@ from rq_leveldb.http import problems
 from rq_leveldb.http.documents.job import JobDocument, JobId, JobSummaryDocument, full, job_url, summary
 from rq_leveldb.http.documents.values import Page
 from rq_leveldb.http.problems import BatchTooLarge, DuplicateJob, FieldError, InvalidField, Problem
-from rq_leveldb.http.queueing.backend import Backend, no_such_job
-from rq_leveldb.http.queueing.delete import delete
+from rq_leveldb.http.queueing.backend import Backend, acting, no_such_job
 from rq_leveldb.http.queueing.enqueue import Outcome, enqueue_all
-from rq_leveldb.http.queueing.listing import CURSOR, FILTERS, listed, most_scanned, write_cursor
-from rq_leveldb.http.queueing.states import STATES
+from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
 from rq_leveldb.http.request import fields, idempotency, query
 from rq_leveldb.http.request.fields import Field, Invalid, Record
 from rq_leveldb.http.request.job import JOB_REQUEST, JobRequest
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.deletion import delete
+from rq_leveldb.jobs.listing import listed, most_scanned, write_cursor
+from rq_leveldb.jobs.states import STATES
 from rq_leveldb.lookup import find_queues
 
 __all__ = ['routes']
@@ -106,7 +107,8 @@ def list_jobs(call: Call) -> Page[JobSummaryDocument]:
     items: list[JobSummaryDocument] = []
     cursor: str | None = None
     most = most_scanned(wanted)
-    for scanned, entry in enumerate(listed(backend, state, queues.names, wanted, strange, with_errors=True), 1):
+    found = listed(backend.connection, backend.reader, state, queues.names, wanted, strange, with_errors=True)
+    for scanned, entry in enumerate(found, 1):
         if entry.seen is not None:
             due = entry.position.score if state == 'scheduled' else None
             items.append(summary(backend, entry.seen, entry.error, due))
@@ -127,7 +129,9 @@ def delete_job(call: Call, job_id: JobId) -> None:
     seen = call.backend.seen(job_id)
     if with_dependents:
         call.backend.check_dependents(seen.job)
-    if not delete(call.backend, seen, with_dependents):
+    with acting(f'job {job_id}'):
+        is_deleted = delete(seen, with_dependents)
+    if not is_deleted:
         raise no_such_job(job_id)
 
 

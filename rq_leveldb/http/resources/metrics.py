@@ -15,11 +15,11 @@ from prometheus_client.registry import Collector
 
 from rq_leveldb.client.default_place import url_of
 from rq_leveldb.errors import mask_password
-from rq_leveldb.http.documents.queue import oldest_waiting
 from rq_leveldb.http.documents.worker import worker_documents, worker_names
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources.observer import Observer
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.oldest import oldest_waiting
 from rq_leveldb.lookup import count_jobs, is_refused, replies
 from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 from rq_leveldb.unreadable import read_aside
@@ -90,7 +90,7 @@ class _Gather(Collector):
                 if number is not None
             ],
         )
-        ages = oldest_waiting(self._backend, names)
+        ages = oldest_waiting(self._backend.connection, self._backend.reader, names)
         text = 'How long the job at the front of a queue has waited.'
         yield _by_label(
             GaugeMetricFamily('rq_leveldb_oldest_waiting_seconds', text, labels=['queue']),

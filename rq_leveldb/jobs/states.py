@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from redis import Redis
 from redis.exceptions import ResponseError
-from rq import Queue
 
-from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.lookup import REGISTRIES, Strange, registry_key
 from rq_leveldb.unreadable import is_wrong_type
 
-__all__ = ['STATES', 'Position', 'walk']
+__all__ = ['ASCENDING', 'STATES', 'Position', 'walk']
 
 STATES = (
     'queued',
@@ -28,8 +27,9 @@ STATES = (
 
 # Scored by the time at which the entry expires.
 _EXPIRING = ('finished', 'failed')
-# The next to run first; of the others the newest.
-_ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
+ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
+"""The states of a registry in which the next job to run comes first; in the others it is the newest."""
+
 _CHUNK = 100
 
 
@@ -47,14 +47,14 @@ class Position:
 
 
 def walk(
-    backend: Backend, state: str, queue: Queue, after: Position | None, strange: list[Strange]
+    connection: Redis, state: str, queue: str, after: Position | None, strange: list[Strange]
 ) -> Iterator[list[tuple[str, Position]]]:
     """Walk a queue's jobs of a state, in chunks.
 
     Args:
-        backend: the store.
+        connection: the store.
         state: one of `STATES`.
-        queue: the queue.
+        queue: the queue's name.
         after: the position of the last job that was seen; None begins.
         strange: receives what is stored there if it is not a list of jobs.
 
@@ -63,28 +63,28 @@ def walk(
     """
     try:
         if state == 'queued':
-            yield from _walk_list(backend, queue, after)
+            yield from _walk_list(connection, _key(state, queue), after)
         else:
-            yield from _walk_sorted(backend, state, queue, after)
+            yield from _walk_sorted(connection, state, _key(state, queue), after)
     except ResponseError as error:
         if not is_wrong_type(error):
             raise
         strange.append(Strange(_key(state, queue), 'holds another type of value than a list of jobs'))
 
 
-def _key(state: str, queue: Queue) -> str:
+def _key(state: str, queue: str) -> str:
     # RQ keeps stopped jobs among the failed ones.
-    return registry_key('failed' if state == 'stopped' else state, queue.name)
+    return registry_key('failed' if state == 'stopped' else state, queue)
 
 
-def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterator[list[tuple[str, Position]]]:
+def _walk_list(connection: Redis, key: str, after: Position | None) -> Iterator[list[tuple[str, Position]]]:
     start = 0
     if after is not None:
         # Jobs are taken from the front meanwhile, so that the others move up.
-        found = backend.connection.lpos(queue.key, after.member)
+        found = connection.lpos(key, after.member)
         start = (found if isinstance(found, int) else max(0, int(min(after.score, 1e15)))) + 1
     while True:
-        members: Any = backend.connection.lrange(queue.key, start, start + _CHUNK - 1)
+        members: Any = connection.lrange(key, start, start + _CHUNK - 1)
         if not members:
             return
         ids = [member.decode('utf-8', 'replace') for member in members]
@@ -93,10 +93,9 @@ def _walk_list(backend: Backend, queue: Queue, after: Position | None) -> Iterat
 
 
 def _walk_sorted(
-    backend: Backend, state: str, queue: Queue, after: Position | None
+    connection: Redis, state: str, key: str, after: Position | None
 ) -> Iterator[list[tuple[str, Position]]]:
-    key = _key(state, queue)
-    is_ascending = state in _ASCENDING
+    is_ascending = state in ASCENDING
     low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
     high: float | str = '+inf'
     if after is not None:
@@ -108,9 +107,9 @@ def _walk_sorted(
     pairs: Any
     while True:
         if is_ascending:
-            pairs = backend.connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
+            pairs = connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
         else:
-            pairs = backend.connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
+            pairs = connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
         if not pairs:
             return
         offset += len(pairs)

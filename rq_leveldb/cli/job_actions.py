@@ -1,0 +1,148 @@
+"""rq-leveldb cancel, delete and retry: what is done to stored jobs, by id or to all that match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_leveldb.cli import options
+
+if TYPE_CHECKING:
+    from rq_leveldb.lookup import Seen
+
+__all__ = ['cancel', 'delete', 'retry']
+
+_WAITING = ('queued', 'scheduled', 'deferred')
+_DELETABLE = (*_WAITING, 'failed', 'stopped', 'finished', 'canceled')
+
+_CANCEL_EPILOG = """\b
+Examples:
+  rq-leveldb cancel ID
+  rq-leveldb cancel --queue mail
+  rq-leveldb cancel --all --yes
+"""
+_DELETE_EPILOG = """\b
+Examples:
+  rq-leveldb delete ID
+  rq-leveldb delete --state failed --function app.tasks.send
+  rq-leveldb delete --state finished --queue mail --yes
+"""
+
+_yes = click.option('--yes', '-y', is_flag=True, help='Do not ask before many jobs are changed.')
+_queue = click.option('--queue', '-q', help='Only jobs of this queue.')
+_function = click.option('--function', help='Only jobs that call this function.')
+
+
+@click.command(short_help='Cancels jobs that have not started; --stop also those that run.', epilog=_CANCEL_EPILOG)
+@click.argument('job_ids', nargs=-1, metavar='[ID]...')
+@options.url
+@click.option('--all', 'everything', is_flag=True, help='All jobs that have not started.')
+@_queue
+@_function
+@click.option('--stop', is_flag=True, help='Also stop jobs that run: their workers kill their processes.')
+@click.option('--enqueue-dependents', is_flag=True, help='Let the jobs that wait for them run all the same.')
+@_yes
+@options.json_output
+def cancel(
+    job_ids: tuple[str, ...], url: str | None, everything: bool, stop: bool, enqueue_dependents: bool, **given: Any
+) -> int:
+    """Cancel the jobs with these IDs, or all queued, scheduled and deferred ones: --all, of a --queue, of a --function.
+
+    A canceled job is kept: rq-leveldb retry puts it back on its queue, rq-leveldb delete removes it.
+    """
+    from rq.command import send_stop_job_command
+
+    from rq_leveldb.cli.many import Refused
+
+    def act(seen: Seen) -> None:
+        job = seen.job
+        if seen.faults:
+            raise Refused('; '.join(map(str, seen.faults)))
+        if seen.status == 'started':
+            if not stop:
+                raise Refused('it runs; --stop stops it')
+            send_stop_job_command(job.connection, job.id, serializer=job.serializer)
+        elif seen.status in _DELETABLE and seen.status not in _WAITING:
+            raise Refused(f'it is {seen.status}')
+        else:
+            job.cancel(enqueue_dependents=enqueue_dependents)
+
+    states = (*_WAITING, 'started') if stop else _WAITING
+    return _do('Cancel', 'Canceled', url, job_ids, states, act, everything=everything, **given)
+
+
+@click.command(short_help='Deletes jobs by id, or all of a state.', epilog=_DELETE_EPILOG)
+@click.argument('job_ids', nargs=-1, metavar='[ID]...')
+@options.url
+@click.option('--state', type=click.Choice(_DELETABLE), help='All jobs of this state.')
+@_queue
+@_function
+@click.option('--dependents', is_flag=True, help='Also delete the jobs that depend on them.')
+@_yes
+@options.json_output
+def delete(job_ids: tuple[str, ...], url: str | None, state: str | None, dependents: bool, **given: Any) -> int:
+    """Delete the jobs with these IDs and their results, or all of a --state."""
+    from rq_leveldb.cli.many import Refused
+    from rq_leveldb.jobs.deletion import delete as remove
+
+    def act(seen: Seen) -> None:
+        if not remove(seen, dependents):
+            raise Refused('it is gone')
+
+    if state is None and (given['queue'] or given['function']):
+        raise click.UsageError('Say which jobs with --state, such as --state failed.')
+    states = () if state is None else (state,)
+    return _do('Delete', 'Deleted', url, job_ids, states, act, everything=state is not None, **given)
+
+
+@click.command(short_help='Puts a job that failed, was stopped or was canceled back on its queue.')
+@click.argument('job_ids', nargs=-1, metavar='ID...', required=True)
+@options.url
+@click.option('--at-front', is_flag=True, help='Put it at the front of its queue.')
+@options.json_output
+def retry(job_ids: tuple[str, ...], url: str | None, at_front: bool, as_json: bool) -> int:
+    """Put a job that failed, was stopped or was canceled back on its queue; rq-leveldb requeue does it with many."""
+    from rq_leveldb.cli.many import Refused
+    from rq_leveldb.jobs.requeueing import requeue
+
+    def act(seen: Seen) -> None:
+        if seen.faults:
+            raise Refused('; '.join(map(str, seen.faults)))
+        if not requeue(seen.job, at_front):
+            raise Refused(f'it is {seen.status}')
+
+    return _do('Requeue', 'Requeued', url, job_ids, (), act, as_json=as_json)
+
+
+def _do(
+    verb: str,
+    done: str,
+    url: str | None,
+    job_ids: Sequence[str],
+    states: Sequence[str],
+    act: Callable[[Seen], None],
+    *,
+    as_json: bool,
+    everything: bool = False,
+    queue: str | None = None,
+    function: str | None = None,
+    yes: bool = False,
+) -> int:
+    from rq_leveldb.cli.many import change, choose, confirm, report
+    from rq_leveldb.client.connection import Redis
+    from rq_leveldb.reading import Reader
+
+    wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
+    is_many = everything or bool(wanted)
+    if is_many == bool(job_ids):
+        raise click.UsageError('Name jobs by id, or say which all of them are, but not both. --help has examples.')
+    connection: Any = Redis.from_url(url) if url is not None else Redis()
+    reader = Reader()
+    is_complete = True
+    if is_many:
+        job_ids, is_complete = choose(connection, reader, states, wanted)
+        if job_ids and not yes:
+            confirm(f'{verb} {len(job_ids):,} jobs ({", ".join(states)})?')
+    return report(done, job_ids, change(connection, reader, job_ids, act), as_json) or int(not is_complete)

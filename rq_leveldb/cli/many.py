@@ -1,0 +1,120 @@
+"""Doing something with many jobs, one by one: which they are, whether that is meant, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+from redis.exceptions import ConnectionError as StoreConnectionError
+from redis.exceptions import TimeoutError as StoreTimeoutError
+
+from rq_leveldb.cli import render
+from rq_leveldb.cli.progress import Progress
+from rq_leveldb.jobs.listing import listed
+from rq_leveldb.lookup import Seen, Strange, find_queues, see_jobs
+from rq_leveldb.reading import Reader
+
+__all__ = ['Refused', 'change', 'choose', 'confirm', 'report']
+
+_SHOWN = 20
+
+
+class Refused(Exception):
+    """It cannot be done with this job; says why."""
+
+
+def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Find all jobs that match, before the first is changed, which moves the others. What is no list is named.
+
+    Args:
+        connection: the store.
+        reader: reads the jobs.
+        states: the states, of `jobs.states.STATES`.
+        wanted: what to narrow them by, as for `listed`.
+
+    Returns:
+        Their ids, and whether all lists could be read.
+    """
+    strange: list[Strange] = []
+    names = find_queues(connection).names
+    found = [
+        entry.seen.job.id
+        for state in states
+        for entry in listed(connection, reader, state, names, wanted, strange)
+        if entry.seen is not None
+    ]
+    for item in dict.fromkeys(strange):
+        render.complain(f'{item.key} contains something that is not a list of jobs: {item.reason}')
+    return list(dict.fromkeys(found)), not strange
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal; without one, nothing is done.
+
+    Args:
+        question: what is about to be done, with a question mark.
+
+    Raises:
+        Abort: the answer was no.
+        UsageError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f'{question} Nothing was done, for there is no terminal to ask on: give --yes.')
+    click.confirm(question, abort=True)
+
+
+def change(connection: Any, serializer: Any, job_ids: Sequence[str], act: Callable[[Seen], None]) -> dict[str, str]:
+    """Do something with jobs, and return why it could not be done, by id.
+
+    Args:
+        connection: the store.
+        serializer: of the jobs.
+        job_ids: which jobs.
+        act: does it; raises an exception where it cannot.
+
+    Raises:
+        StoreConnectionError: the store is gone.
+        StoreTimeoutError: it does not answer.
+    """
+    failed: dict[str, str] = {}
+    with Progress('jobs') as shown:
+        for number, job_id in enumerate(job_ids):
+            shown.show('Jobs', number, len(job_ids))
+            try:
+                (seen,) = see_jobs(connection, [job_id], serializer)
+                if seen is None:
+                    raise Refused('there is no such job')
+                act(seen)
+            except (StoreConnectionError, StoreTimeoutError):
+                raise
+            except Exception as error:
+                # Whatever RQ raises of the records that belong to it.
+                failed[job_id] = str(error) or type(error).__name__
+    return failed
+
+
+def report(done: str, job_ids: Sequence[str], failed: Mapping[str, str], as_json: bool) -> int:
+    """Print what was done, and return the exit code: 1 if it could not be done with a job.
+
+    Args:
+        done: what was done, such as `Deleted`.
+        job_ids: the jobs.
+        failed: why it could not be done, by id.
+        as_json: for programs.
+    """
+    changed = [job_id for job_id in job_ids if job_id not in failed]
+    if as_json:
+        click.echo(json.dumps({done.lower(): changed, 'not_done': failed}, indent=2))
+        return 1 if failed else 0
+    if len(changed) == 1:
+        click.echo(f'{done} {changed[0]}.')
+    elif changed or not failed:
+        click.echo(f'{done} {len(changed):,} jobs.' if changed else 'Nothing to do')
+    for job_id in list(failed)[:_SHOWN]:
+        render.complain(f'job {job_id}: {render.cut(failed[job_id])}')
+    if len(failed) > _SHOWN:
+        render.complain(f'and {len(failed) - _SHOWN:,} more jobs')
+    return 1 if failed else 0

@@ -1,0 +1,1 @@
+"""Stored jobs, for the HTTP front and the command line: lists, deleting, requeueing. Nothing a job holds is run."""
