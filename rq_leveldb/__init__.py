@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from rq_leveldb.client.options import UnusedSettingWarning
     from rq_leveldb.client.retry import StoreUnavailable
     from rq_leveldb.errors import StoreError
+    from rq_leveldb.job_progress import progress
     from rq_leveldb.worker import Worker
 
 __all__ = [
@@ -112,6 +113,7 @@ __all__ = [
     'get_current_job',
     'is_suspended',
     'job',
+    'progress',
     'requeue_job',
     'resume',
     'send_kill_horse_command',
@@ -172,6 +174,7 @@ _HOMES = {
     'get_current_job': 'rq.job',
     'is_suspended': 'rq.suspension',
     'job': 'rq_leveldb.api',
+    'progress': 'rq_leveldb.job_progress',
     'requeue_job': 'rq.job',
     'resume': 'rq.suspension',
     'send_kill_horse_command': 'rq.command',

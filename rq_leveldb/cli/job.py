@@ -133,6 +133,7 @@ def _show(report: dict[str, Any], verbose: bool) -> None:
         ('Queue', report['queue']),
         ('Call', report['call']),
         ('Description', '' if report['description'] == report['call'] else report['description']),
+        ('Progress', report['progress_text']),
         ('Meta', report['meta_text']),
         ('Result', report['result_text']),
     ]

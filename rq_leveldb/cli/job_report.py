@@ -44,6 +44,7 @@ def report(connection: Any, reader: Reader, seen: Seen) -> dict[str, Any]:
         **{name: value.value for name, value in shown.items()},
         **{f'{name}_repr': value.repr for name, value in shown.items()},
         'meta_text': value_text(meta) if meta else None,
+        'progress_text': _progress(meta),
         'result_text': value_text(returned) if has_result else None,
         'worker': job.worker_name,
         'created_at': _text(job.created_at),
@@ -88,3 +89,13 @@ def _moment(seconds: Any) -> str | None:
 
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment is not None else None
+
+
+def _progress(meta: Any) -> str | None:
+    """Return in words what `rq_leveldb.progress` has kept; None if there is nothing of the kind."""
+    if not isinstance(meta, dict):
+        return None
+    percent, text = meta.get('progress'), meta.get('progress_text')
+    if isinstance(percent, bool) or not isinstance(percent, int):
+        return None
+    return f'{percent} %, {text}' if isinstance(text, str) and text else f'{percent} %'

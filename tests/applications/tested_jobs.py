@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rq_leveldb import Queue, Retry, get_current_job, job
+from rq_leveldb import Queue, Retry, get_current_job, job, progress
 
 LOG: list[str] = []
 
@@ -36,3 +36,10 @@ def flaky(good: int) -> int:
 def interrupted() -> None:
     """Be interrupted by the person who runs the tests."""
     raise KeyboardInterrupt
+
+
+@job('mail')
+def count(total: int, text: str = '', until: int | None = None) -> None:
+    """Count, and say so at each turn."""
+    for number in range(total if until is None else until):
+        progress(number + 1, total, text)

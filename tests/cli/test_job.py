@@ -33,6 +33,19 @@ def test_a_finished_job_shows_its_result_and_arguments(redis: Redis, call: Call)
     assert shown['waits_because'] == []
 
 
+@pytest.mark.parametrize(
+    ('meta', 'shown'),
+    [
+        ({'progress': 40, 'progress_text': 'half\x1b[2J'}, r'40 %, half\x1b[2J'),
+        ({'progress': 7}, '7 %'),
+        ({'progress': 'much'}, None),
+    ],
+)
+def test_progress(redis: Redis, call: Call, meta: dict[str, object], shown: str | None) -> None:
+    Queue(connection=redis).enqueue('cli_jobs.fail', job_id='slow', meta=meta)
+    assert fields(call('job', 'slow')[1]).get('Progress') == shown
+
+
 def test_a_result_that_is_long_is_cut(redis: Redis, call: Call) -> None:
     Queue(connection=redis).enqueue('cli_jobs.add', 'x' * 5000, 'y', job_id='long')
     work(redis, 'default')

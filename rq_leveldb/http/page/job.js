@@ -30,7 +30,8 @@ function progress(meta) {
   const value = meta?.progress;
   if (typeof value !== 'number' || value < 0 || value > 100) return null;
   const percent = Math.round(value < 1 ? value * 100 : value);
-  return el('p', { class: 'progress' }, el('label', null, `Progress: ${percent} %`, el('progress', { max: 100, value: percent }, `${percent} %`)));
+  const text = typeof meta.progress_text === 'string' && meta.progress_text ? `, ${meta.progress_text}` : '';
+  return el('p', { class: 'progress' }, el('label', null, `Progress: ${percent} %${text}`, el('progress', { max: 100, value: percent }, `${percent} %`)));
 }
 
 const jobTable = (title, jobs, all) => jobs.length > 0 && [el('h2', null, title), table(
