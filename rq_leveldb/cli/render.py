@@ -26,9 +26,7 @@ def complain(what: str, advice: str = '') -> None:
         what: one line.
         advice: one line, or nothing.
     """
-    click.echo(f'{click.style("Error:", fg="red", bold=True)} {what}', err=True)
-    if advice:
-        click.echo(f'       {advice}', err=True)
+    _say('Error:', 'red', what, advice)
 
 
 def warn(what: str, advice: str = '') -> None:
@@ -38,9 +36,13 @@ def warn(what: str, advice: str = '') -> None:
         what: one line.
         advice: one line, or nothing.
     """
-    click.echo(f'{click.style("Warning:", fg="yellow", bold=True)} {what}', err=True)
+    _say('Warning:', 'yellow', what, advice)
+
+
+def _say(title: str, colour: str, what: str, advice: str) -> None:
+    click.echo(f'{click.style(title, fg=colour, bold=True)} {what}', err=True)
     if advice:
-        click.echo(f'         {advice}', err=True)
+        click.echo(f'{" " * len(title)} {advice}', err=True)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.snapshot import BadDump, Dump
 from rq_leveldb.snapshot.blocks import read_blocks
 from rq_leveldb.store.snapshots import MOST
+from tests.all_types import fill
 from tests.conftest import stop_store
 from tests.until import until
 
@@ -82,36 +82,6 @@ def contents(url: str, *, everything: bool = True) -> dict[bytes, Stored | None]
     """All keys with type, expiry and digest, without those that a restore makes for itself."""
     with Wire(url) as wire:
         return {name: look(wire, name) for name in list(Scope(everything).names(wire))}
-
-
-def fill(redis: Redis) -> None:
-    """Put keys of all types, short and long, into a place."""
-    soon = int(time.time() * 1000) + 3_600_123
-    redis.set('rq:text', b'\x00\xff\r\n')
-    redis.set('rq:empty', b'', pxat=soon)
-    redis.set('rq:long text', os.urandom(1_500_000))
-    redis.hset('rq:job:one', mapping={'data': b'\x80\x04', 'status': 'queued', '': 'no name'})
-    redis.pexpireat('rq:job:one', soon)
-    redis.hset('rq:many fields', mapping={f'field {number}': os.urandom(40) for number in range(6_000)})
-    redis.rpush('rq:queue:default', *(f'job {number % 7}' for number in range(100)))
-    redis.rpush('rq:queue:long', *(f'{number:060}' for number in range(9_000)))
-    redis.pexpireat('rq:queue:long', soon + 5)
-    redis.sadd('rq:many members', *(f'{number:050}' for number in range(6_000)))
-    redis.zadd('rq:scores', {'-inf': float('-inf'), 'a': 0.1 + 0.2, 'b': 1e-320, 'c': 2.0**53 + 2})
-    redis.zadd('rq:many scores', {f'{number:050}': number / 7 for number in range(6_000)})
-    redis.xadd('rq:results:one', {'type': 1, 'return_value': b'\xff'}, id='1700000000000-3')
-    for number in range(1, 300):
-        redis.xadd('rq:stream', {'field': f'{number:0100}'}, id=f'{number}-1')
-    redis.xgroup_create('rq:stream', 'readers', '0')
-    redis.xgroup_create('rq:stream', 'idle', '7-1')
-    redis.xgroup_createconsumer('rq:stream', 'readers', 'nobody')
-    redis.xreadgroup('readers', 'ann', {'rq:stream': '>'}, count=70)
-    redis.xack('rq:stream', 'readers', '3-1')
-    redis.xdel('rq:stream', '5-1', '299-1')
-    redis.xadd('rq:emptied', {'a': 'b'}, id='9-9')
-    redis.xdel('rq:emptied', '9-9')
-    redis.hset('rq-leveldb:tally', mapping={'started|default': 4})
-    redis.set(b'rq:\xff\xfe', 'a name that is no text')
 
 
 def many(redis: Redis, count: int) -> None:
