@@ -62,7 +62,7 @@ class Stream(Value):
         deleted: the greatest id that was deleted, not counting trimming.
     """
 
-    __slots__ = ('_bytes', '_count', '_entries', '_floor', 'added', 'deleted', 'last')
+    __slots__ = ('_bytes', '_count', '_entries', '_first', '_floor', 'added', 'deleted', 'last')
     type_name = 'stream'
 
     def __init__(self, overlay: Overlay, version: int) -> None:
@@ -71,6 +71,8 @@ class Stream(Value):
         self.added = 0
         self.deleted: StreamId = MIN_ID
         self._count = 0
+        # Kept, since a group asks for it at each entry that it delivers; None while it is not known.
+        self._first: StreamId | None = None
         self._entries: list[tuple[bytes, bytes]] | None = []  # of a small stream
         self._bytes = 0  # of a small stream
         # Trimming leaves tombstones that a seek from the stream's beginning should not have to walk over.
@@ -179,7 +181,9 @@ class Stream(Value):
         """Return the smallest id, or None if there are no entries."""
         if self._count == 0:
             return None
-        return next(self.ids(), None)
+        if self._first is None:
+            self._first = next(self.ids(), None)
+        return self._first
 
     def last_entry(self) -> Entry | None:
         """Return the entry with the greatest id, or None if there are no entries."""
@@ -215,6 +219,7 @@ class Stream(Value):
             self._bytes -= sum(encoding.STREAM_ID_SIZE + len(data) for _, data in entries[:removed])
             del entries[:removed]
             self._count -= removed
+            self._first = None
             return removed
         removed = 0
         floor = None
@@ -276,6 +281,7 @@ class Stream(Value):
             self._bytes -= encoding.STREAM_ID_SIZE + len(entries[index][1])
             del entries[index]
         self._count -= 1
+        self._first = None
         return True
 
     def _enlarge(self) -> None:
