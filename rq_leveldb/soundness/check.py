@@ -1,0 +1,415 @@
+"""All of it in its order: the queues, then every key, then once more whatever looked wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq.job import Job, JobStatus
+from rq.registry import StartedJobRegistry
+from rq.utils import current_timestamp
+from rq.worker_registration import REDIS_WORKER_KEYS
+
+from rq_leveldb.lookup import find_workers, is_refused, replies
+from rq_leveldb.records import BEAT_FIELD
+from rq_leveldb.soundness import suspect
+from rq_leveldb.soundness.finding import Finding, Report
+from rq_leveldb.soundness.places import (
+    DEPENDENCIES,
+    DEPENDENTS,
+    EXECUTION,
+    EXECUTIONS,
+    GROUP,
+    INTERMEDIATE,
+    JOB,
+    OUTPUT,
+    PREFIX,
+    QUEUE,
+    REGISTRIES,
+    RESULTS,
+    TYPES,
+    WORKER,
+    Place,
+)
+from rq_leveldb.soundness.queued_ids import QueuedIds
+from rq_leveldb.soundness.suspect import QUEUE_STATUSES, Suspect, text_of
+from rq_leveldb.unreadable import UnreadableJob, restore_job, show_bytes
+
+__all__ = ['Check', 'Progress']
+
+Progress = Callable[[str, int, int], None]
+"""Is called with what is being done, how much of it is done, and how much there is."""
+
+# Seconds after which what looked wrong is looked at again.
+_PAUSE = 2.0
+_PAGE = 500
+# Suspects that are held at a time.
+_MOST_HELD = 5000
+# Seconds. Jobs and their entries expire at the same time, by two clocks.
+_MARGIN = 60
+# Of a job: without those that may be large or that only its serializer can read.
+_FIELDS = (
+    *('status', 'origin', 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'worker_name'),
+    *('timeout', 'result_ttl', 'failure_ttl', 'ttl', 'retries_left', 'number_of_retries', 'retry_intervals'),
+    *('enqueue_at_front', 'enqueue_at_front_on_retry', 'repeats_left', 'repeat_intervals', 'rate_limit_key'),
+    *('rate_limit_concurrency', 'allow_dependency_failures', 'dependency_ids', 'group_id', 'webhooks'),
+    *('success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout'),
+)
+_RAW_FIELDS = tuple(field.encode() for field in _FIELDS)
+_STARTED = StartedJobRegistry.key_template.format('')
+_FIRST_SEEN = f'{INTERMEDIATE}:first_seen:'.encode()
+
+
+class Check:
+    """Looks at all that RQ keeps in a place.
+
+    Args:
+        connection: the place.
+        may_live: says whether the worker of a name may be alive.
+        fix: whether to repair what can be repaired.
+        progress: called as the check proceeds.
+    """
+
+    def __init__(self, connection: Redis, may_live: Callable[[str], bool], *, fix: bool, progress: Progress) -> None:
+        self._connection = connection
+        self._may_live = may_live
+        self._fix = fix
+        self._progress = progress
+        self._report = Report()
+        self._suspects: list[Suspect] = []
+        self._queued = QueuedIds()
+
+    def run(self) -> Report:
+        """Check everything, in memory that does not grow with the place but for 8 bytes for each job in a queue.
+
+        Raises:
+            RedisError: the place went away, or refuses what has to be asked.
+        """
+        self._read_queues()
+        size = int(self._connection.dbsize())
+        names = self._connection.scan_iter(match=f'{PREFIX}*', count=_PAGE)
+        for page in _pages(names):
+            self._look_at_keys(page)
+            self._report.keys += len(page)
+            self._progress('Reading jobs', min(self._report.keys, size), size)
+            self._look_again(_MOST_HELD)
+        self._look_again(1)
+        return self._report
+
+    # The queues
+
+    def _read_queues(self) -> None:
+        names = [name for name in self._connection.scan_iter(match=f'{QUEUE}*', count=_PAGE) if _is_queue(name)]
+        pipe = self._connection.pipeline(transaction=False)
+        for name in names:
+            pipe.llen(name)
+        sizes = {
+            name: size for name, size in zip(names, replies(pipe) if names else (), strict=True) if not is_refused(size)
+        }
+        total, done = sum(sizes.values()), 0
+        for name in sizes:
+            where = f'queue {text_of(name.removeprefix(QUEUE.encode()))}'
+            for page in self._ids_in(name):
+                self._queued.add(page)
+                self._look_at_entries(name, where, page, QUEUE_STATUSES, queue=True, matters=True)
+                done += len(page)
+                self._progress('Reading queues', min(done, total), total)
+        twice = self._queued.seal()
+        for name in sizes if twice else ():
+            where = f'queue {text_of(name.removeprefix(QUEUE.encode()))}'
+            for page in self._ids_in(name):
+                for job_id in self._queued.are_twice(page, twice):
+                    self._suspect(suspect.entry(name, where, job_id, QUEUE_STATUSES, queue=True, matters=True))
+
+    def _ids_in(self, queue: bytes) -> Iterator[list[bytes]]:
+        """Yield the ids in a queue from its end: what is taken from its front meanwhile moves none past the reader."""
+        end: Any = self._connection.llen(queue)
+        while end > 0:
+            start = max(0, end - _PAGE)
+            page: Any = self._connection.lrange(queue, start, end - 1)
+            yield page
+            end = start
+
+    # What is in a queue or a registry
+
+    def _look_at_entries(
+        self,
+        key: bytes,
+        where: str,
+        ids: Sequence[bytes],
+        statuses: tuple[JobStatus, ...],
+        *,
+        queue: bool,
+        matters: bool,
+    ) -> None:
+        pipe = self._connection.pipeline(transaction=False)
+        for job_id in ids:
+            job_key = JOB.encode() + job_id
+            pipe.hget(job_key, 'status')
+            pipe.hexists(job_key, 'data')
+        found = iter(replies(pipe))
+        allowed = {status.value.encode() for status in statuses}
+        for job_id, status, has_data in zip(ids, found, found, strict=True):
+            if is_refused(status):
+                continue
+            if not has_data or (status is not None and allowed and status not in allowed):
+                self._suspect(suspect.entry(key, where, job_id, statuses, queue=queue, matters=matters))
+
+    def _look_at_registry(self, key: bytes, place: Place) -> None:
+        now = current_timestamp()
+        entries = self._connection.zscan_iter(key, count=_PAGE)
+        for page in _pages(entries):
+            ids = [
+                # RQ removes what has expired.
+                job_id
+                for job_id, score in page
+                if not (place.expires and 0 <= score <= now + _MARGIN)
+            ]
+            if ids:
+                self._look_at_entries(key, place.words, ids, place.statuses, queue=False, matters=place.matters)
+            self._look_again(_MOST_HELD)
+
+    # Keys
+
+    def _look_at_keys(self, names: Sequence[bytes]) -> None:
+        jobs = [name for name in names if _is_job(name)]
+        if jobs:
+            self._look_at_jobs(jobs)
+        others = [name for name in names if not _is_job(name)]
+        if others:
+            self._look_at_others(others)
+
+    def _look_at_jobs(self, keys: Sequence[bytes]) -> None:
+        self._report.jobs += len(keys)
+        pipe = self._connection.pipeline(transaction=False)
+        for key in keys:
+            pipe.hmget(key, _FIELDS)
+            pipe.hexists(key, 'data')
+        found = iter(replies(pipe))
+        now = current_timestamp()
+        looks: list[Suspect] = []
+        for key, values, has_data in zip(keys, found, found, strict=True):
+            if is_refused(values):
+                self._report.add(_wrong_type(key, 'hash'))
+            elif not has_data:
+                if any(value is not None for value in values):
+                    looks.append(suspect.remains(key))
+            else:
+                fields = {name: value for name, value in zip(_RAW_FIELDS, values, strict=True) if value is not None}
+                looks.extend(self._look_at_job(key, fields, now))
+        self._suspects += [one for one, word in zip(looks, self._ask(looks, 'look'), strict=True) if word]
+
+    def _look_at_job(self, key: bytes, fields: dict[bytes, bytes], now: int) -> Iterator[Suspect]:
+        def make() -> Job:
+            return Job(job_id, connection=self._connection)
+
+        try:
+            job_id = key.removeprefix(JOB.encode()).decode()
+            job = restore_job(make, {b'data': b'', **fields})
+        except UnreadableJob as error:
+            self._unreadable(key, '; '.join(map(str, error.faults)))
+            return
+        except ValueError as error:
+            self._unreadable(key, f'its id is not one that RQ accepts ({error})')
+            return
+        if not fields.get(b'status'):
+            self._unreadable(key, 'it has no status')
+            return
+        status = job.get_status(refresh=False)
+        if status == JobStatus.CREATED:
+            return
+        if not job.origin or (status == JobStatus.RATE_LIMITED and not job.has_rate_limit):
+            self._unreadable(key, f'it names no {"rate limit" if job.origin else "queue"}')
+            return
+        looked_at = suspect.job_in_place(job, fields, now)
+        if status != JobStatus.QUEUED:
+            yield looked_at
+        elif job_id.encode() not in self._queued:
+            self._suspect(looked_at)
+
+    def _look_at_others(self, names: Sequence[bytes]) -> None:
+        pipe = self._connection.pipeline(transaction=False)
+        owners = [_owner_of(name) for name in names]
+        for name, owner in zip(names, owners, strict=True):
+            pipe.type(name)
+            if owner:
+                pipe.ttl(name)
+                pipe.exists(owner)
+        found = iter(replies(pipe))
+        for name, owner in zip(names, owners, strict=True):
+            kind = next(found)
+            expires, has_owner = (next(found) != -1, next(found)) if owner else (True, 1)
+            wanted = _type_of(name)
+            if wanted and kind not in (wanted.encode(), b'none'):
+                self._report.add(_wrong_type(name, wanted))
+            elif owner and not expires and not has_owner:
+                self._suspect(suspect.orphan(name, owner))
+            elif kind == (wanted or '').encode():
+                self._look_at_names(name)
+
+    def _look_at_names(self, name: bytes) -> None:
+        if _is_queue(name):
+            self._suspects += self._asked([suspect.unlisted_queue(name, name)])
+        elif name.startswith(GROUP.encode()):
+            self._suspects += self._asked([suspect.unlisted_group(name)])
+        elif name == REDIS_WORKER_KEYS.encode():
+            members: Any = self._connection.smembers(name)
+            self._suspects += self._asked([suspect.registered_worker(member) for member in members])
+        elif name.startswith(_STARTED.encode()):
+            queue = QUEUE.encode() + name.removeprefix(_STARTED.encode())
+            self._suspects += self._asked([suspect.unlisted_queue(name, queue)])
+        for place in REGISTRIES:
+            if name.startswith(place.prefix.encode()):
+                queue = QUEUE.encode() + name.removeprefix(place.prefix.encode())
+                if not place.expires and JobStatus.CANCELED not in place.statuses:
+                    self._suspects += self._asked([suspect.unlisted_queue(name, queue)])
+                self._look_at_registry(name, place)
+
+    def _unreadable(self, key: bytes, reason: str) -> None:
+        remedy = 'a worker that meets it fails it with this reason; rq-leveldb job shows what can be read'
+        self._report.add(Finding('unreadable', text_of(key), reason, remedy, fixable=False))
+
+    # What looked wrong
+
+    def _suspect(self, one: Suspect) -> None:
+        self._suspects.append(one)
+        self._look_again(2 * _MOST_HELD)
+
+    def _asked(self, suspects: Sequence[Suspect]) -> list[Suspect]:
+        return [one for one, word in zip(suspects, self._ask(suspects, 'look'), strict=True) if word]
+
+    def _ask(self, suspects: Sequence[Suspect], mode: str) -> list[str]:
+        """Return what the scripts say; nothing where a key holds another type, which is another finding."""
+        if not suspects:
+            return []
+        pipe = self._connection.pipeline(transaction=False)
+        for one in suspects:
+            script = self._connection.register_script(one.script)
+            script(keys=one.keys, args=(mode, *one.arguments), client=pipe)
+        words = pipe.execute(raise_on_error=False)
+        for word in words:
+            if isinstance(word, Exception) and not (isinstance(word, ResponseError) and 'WRONGTYPE' in str(word)):
+                raise word
+        return ['' if isinstance(word, Exception) else word.decode() for word in words]
+
+    def _look_again(self, many: int) -> None:
+        """Look again at what looked wrong a moment ago, if there are so many of them."""
+        if len(self._suspects) < many:
+            return
+        suspects, self._suspects = self._suspects, []
+        time.sleep(max(0.0, suspects[-1].seen + _PAUSE - time.monotonic()))
+        suspects = self._still_missing(suspects)
+        for begin in range(0, len(suspects), _PAGE):
+            self._settle(suspects[begin : begin + _PAGE])
+            self._progress('Looking again', min(begin + _PAGE, len(suspects)), len(suspects))
+
+    def _still_missing(self, suspects: list[Suspect]) -> list[Suspect]:
+        """Return the suspects without jobs that are in their queue by now: Redis looks for each in the whole queue."""
+        wanted: dict[bytes, set[bytes]] = {}
+        for one in suspects:
+            if one.waits_in:
+                wanted.setdefault(one.waits_in[0], set()).add(one.waits_in[1])
+        for queue, ids in wanted.items():
+            try:
+                for page in self._ids_in(queue):
+                    ids.difference_update(page)
+            except ResponseError:
+                ids.clear()
+        return [one for one in suspects if not one.waits_in or one.waits_in[1] in wanted[one.waits_in[0]]]
+
+    def _settle(self, suspects: list[Suspect]) -> None:
+        words = self._ask(suspects, 'look')
+        guilty = [(one, one.describe(word)) for one, word in zip(suspects, words, strict=True) if word]
+        if self._fix:
+            guilty = self._without_held(guilty)
+        mended = iter(self._ask([one for one, finding in guilty if self._fix and finding.fixable], 'fix'))
+        for one, finding in guilty:
+            if not self._fix or not finding.fixable:
+                self._report.add(finding)
+            elif word := next(mended):
+                self._report.add(replace(one.describe(word), fixed=True))
+
+    def _without_held(self, guilty: list[tuple[Suspect, Finding]]) -> list[tuple[Suspect, Finding]]:
+        """Return findings, of which those are not to be repaired whose job a worker may have in hand."""
+        found = []
+        # Whoever has taken one of these jobs had registered before, and is asked for after it was missed.
+        of_rq = self._workers_of_rq() if any(one.waits_in for one, _ in guilty) else []
+        lives: dict[str, bool] = {}
+        for one, finding in guilty:
+            if one.waits_in and of_rq:
+                remedy = f"worker {of_rq[0]}, one of RQ's own, may just have taken it: stop it, and repair then"
+                finding = replace(finding, remedy=remedy, fixable=False)
+            elif one.holder and finding.kind in ('abandoned', 'gone'):
+                if one.holder not in lives:
+                    lives[one.holder] = self._may_live(one.holder)
+                if lives[one.holder]:
+                    remedy = f'worker {one.holder} may be alive: stop it, and repair then'
+                    finding = replace(finding, remedy=remedy, fixable=False)
+            found.append((one, finding))
+        return found
+
+    def _workers_of_rq(self) -> list[str]:
+        """Return the registered workers that are RQ's own: they pop a job from a queue before they write that down."""
+        names = find_workers(self._connection).names
+        pipe = self._connection.pipeline(transaction=False)
+        for name in names:
+            pipe.exists(WORKER + name)
+            pipe.hexists(WORKER + name, BEAT_FIELD)
+        found = iter(replies(pipe) if names else ())
+        return [name for name, exists, beats in zip(names, found, found, strict=True) if exists and not beats]
+
+
+def _pages(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while page := list(islice(rest, _PAGE)):
+        yield page
+
+
+def _is_job(name: bytes) -> bool:
+    return name.startswith(JOB.encode()) and not name.endswith((DEPENDENTS.encode(), DEPENDENCIES.encode()))
+
+
+def _is_queue(name: bytes) -> bool:
+    return name.startswith(QUEUE.encode()) and not name.endswith(INTERMEDIATE.encode()) and _FIRST_SEEN not in name
+
+
+def _owner_of(name: bytes) -> bytes:
+    """Return the key of the job that a key belongs to; b'' for a key that belongs to none."""
+    if name.startswith(JOB.encode()):
+        suffix = DEPENDENTS if name.endswith(DEPENDENTS.encode()) else DEPENDENCIES
+        # RQ writes one colon more before the id in the names of the latter.
+        job_id = name.removeprefix(JOB.encode()).removesuffix(suffix.encode()).removeprefix(b':')
+        return JOB.encode() + job_id
+    for prefix in (RESULTS.encode(), OUTPUT.encode(), EXECUTIONS.encode()):
+        if name.startswith(prefix):
+            return JOB.encode() + name.removeprefix(prefix)
+    if name.startswith(EXECUTION.encode()):
+        return JOB.encode() + name.removeprefix(EXECUTION.encode()).rpartition(b':')[0]
+    return b''
+
+
+def _type_of(name: bytes) -> str:
+    """Return the type that a key should have; '' where that is not known."""
+    if name.startswith(JOB.encode()):
+        return 'set'
+    if _FIRST_SEEN in name:
+        return 'string'
+    if name.startswith(WORKER.encode()):
+        return 'set' if name.endswith(b':executions') else 'hash'
+    if name in _WHOLE:
+        return _WHOLE[name]
+    return next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), '')
+
+
+_WHOLE = {name.encode(): kind for name, kind in TYPES.items() if not name.endswith(':')}
+_PREFIXES = {name.encode(): kind for name, kind in TYPES.items() if name.endswith(':')}
+
+
+def _wrong_type(name: bytes, wanted: str) -> Finding:
+    remedy = f'move it out of the way (redis-cli RENAME {show_bytes(name)} OTHER-NAME), and check again'
+    return Finding('type', text_of(name), f'holds another type of value than a {wanted}', remedy, fixable=False)
