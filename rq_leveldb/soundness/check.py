@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 
 from rq_leveldb.lookup import find_workers, is_refused, replies
 from rq_leveldb.records import BEAT_FIELD
-from rq_leveldb.soundness import suspect
+from rq_leveldb.soundness import scripts, suspect
 from rq_leveldb.soundness.finding import Finding, Report
 from rq_leveldb.soundness.places import (
     DEPENDENCIES,
@@ -52,15 +53,26 @@ _PAGE = 500
 _MOST_HELD = 5000
 # Seconds. Jobs and their entries expire at the same time, by two clocks.
 _MARGIN = 60
-# Of a job: without those that may be large or that only its serializer can read.
-_FIELDS = (
-    *('status', 'origin', 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'worker_name'),
-    *('timeout', 'result_ttl', 'failure_ttl', 'ttl', 'retries_left', 'number_of_retries', 'retry_intervals'),
-    *('enqueue_at_front', 'enqueue_at_front_on_retry', 'repeats_left', 'repeat_intervals', 'rate_limit_key'),
-    *('rate_limit_concurrency', 'allow_dependency_failures', 'dependency_ids', 'group_id', 'webhooks'),
-    *('success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout'),
-)
-_RAW_FIELDS = tuple(field.encode() for field in _FIELDS)
+_TIME = rb'(\d{4}-(0[1-9]|1[0-2])-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{6}Z)?'
+_INTEGER = rb'(-?\d{1,15})?'
+_FLAG = rb'[01]?'
+_TEXT = rb'[ -~]*'
+_USUALLY_MISSING = b''
+# Of a job, with what is surely readable there: without what may be large or what only its serializer can read.
+_READ: Mapping[bytes, bytes] = {
+    b'status': _TEXT,
+    b'origin': _TEXT,
+    **dict.fromkeys((b'created_at', b'enqueued_at', b'started_at', b'ended_at', b'last_heartbeat'), _TIME),
+    **dict.fromkeys((b'worker_name', b'group_id', b'rate_limit_key'), _TEXT),
+    **dict.fromkeys((b'timeout', b'result_ttl', b'failure_ttl', b'ttl'), _INTEGER),
+    **dict.fromkeys((b'retries_left', b'number_of_retries', b'repeats_left', b'rate_limit_concurrency'), _INTEGER),
+    **dict.fromkeys((b'enqueue_at_front', b'enqueue_at_front_on_retry', b'allow_dependency_failures'), _FLAG),
+    **dict.fromkeys((b'retry_intervals', b'repeat_intervals', b'dependency_ids', b'webhooks'), _USUALLY_MISSING),
+    **dict.fromkeys((b'success_callback_timeout', b'failure_callback_timeout', b'stopped_callback_timeout'), _INTEGER),
+}
+_FIELDS = tuple(_READ)
+_SHAPES = tuple(map(re.compile, _READ.values()))
+_ENDED = (b'finished', b'failed', b'stopped')
 _STARTED = StartedJobRegistry.key_template.format('')
 _FIRST_SEEN = f'{INTERMEDIATE}:first_seen:'.encode()
 
@@ -83,6 +95,8 @@ class Check:
         self._report = Report()
         self._suspects: list[Suspect] = []
         self._queued = QueuedIds()
+        sources = (scripts.JOB, scripts.ENTRY, scripts.ORPHAN, scripts.REMAINS, scripts.WORKER, scripts.LISTED)
+        self._scripts = {source: connection.register_script(source) for source in sources}
 
     def run(self) -> Report:
         """Check everything, in memory that does not grow with the place but for 8 bytes for each job in a queue.
@@ -190,19 +204,31 @@ class Check:
         for key in keys:
             pipe.hmget(key, _FIELDS)
             pipe.hexists(key, 'data')
+            pipe.ttl(key)
         found = iter(replies(pipe))
         now = current_timestamp()
         looks: list[Suspect] = []
-        for key, values, has_data in zip(keys, found, found, strict=True):
+        for key, values, has_data, ttl in zip(keys, found, found, found, strict=True):
             if is_refused(values):
                 self._report.add(_wrong_type(key, 'hash'))
             elif not has_data:
                 if any(value is not None for value in values):
                     looks.append(suspect.remains(key))
-            else:
-                fields = {name: value for name, value in zip(_RAW_FIELDS, values, strict=True) if value is not None}
+            elif not self._is_in_order(key, values, ttl):
+                fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
                 looks.extend(self._look_at_job(key, fields, now))
-        self._suspects += [one for one, word in zip(looks, self._ask(looks, 'look'), strict=True) if word]
+        self._suspects += self._asked(looks)
+
+    def _is_in_order(self, key: bytes, values: Sequence[bytes | None], ttl: int) -> bool:
+        """Say whether a job is in order at first sight: most are, and RQ's own reading of a record takes its time."""
+        status, origin = values[:2]
+        if not origin or not all(
+            value is None or shape.fullmatch(value) for value, shape in zip(values, _SHAPES, strict=True)
+        ):
+            return False
+        if status == b'queued':
+            return key.removeprefix(JOB.encode()) in self._queued
+        return status in _ENDED and ttl != -1
 
     def _look_at_job(self, key: bytes, fields: dict[bytes, bytes], now: int) -> Iterator[Suspect]:
         def make() -> Job:
@@ -226,11 +252,10 @@ class Check:
         if not job.origin or (status == JobStatus.RATE_LIMITED and not job.has_rate_limit):
             self._unreadable(key, f'it names no {"rate limit" if job.origin else "queue"}')
             return
-        looked_at = suspect.job_in_place(job, fields, now)
         if status != JobStatus.QUEUED:
-            yield looked_at
+            yield suspect.job_in_place(job, fields, now)
         elif job_id.encode() not in self._queued:
-            self._suspect(looked_at)
+            self._suspect(suspect.job_in_place(job, fields, now))
 
     def _look_at_others(self, names: Sequence[bytes]) -> None:
         pipe = self._connection.pipeline(transaction=False)
@@ -289,8 +314,7 @@ class Check:
             return []
         pipe = self._connection.pipeline(transaction=False)
         for one in suspects:
-            script = self._connection.register_script(one.script)
-            script(keys=one.keys, args=(mode, *one.arguments), client=pipe)
+            self._scripts[one.script](keys=one.keys, args=(mode, *one.arguments), client=pipe)
         words = pipe.execute(raise_on_error=False)
         for word in words:
             if isinstance(word, Exception) and not (isinstance(word, ResponseError) and 'WRONGTYPE' in str(word)):

@@ -24,6 +24,7 @@ from rq_leveldb.soundness.places import (
     GROUP,
     INTERMEDIATE,
     JOB,
+    PREFIX,
     QUEUE,
     WORKER,
     home_of,
@@ -95,7 +96,7 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         score = ttl if ttl < 0 else now + ttl
     key = f'{JOB}{job_id}'
     queue = f'{QUEUE}{origin}'
-    limits = RateLimitRegistry(limit, job.connection)
+    limits = f'{PREFIX}rl:{limit}'
     keys = (
         key,
         home_of(status, origin, limit),
@@ -106,10 +107,10 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         ReadyJobRegistry.key_template.format(origin),
         job.dependencies_key,
         Queue.redis_queues_keys,
-        limits.allowed_key,
-        limits.rate_limited_key,
-        limits.rl_keys_key,
-        limits.config_key,
+        f'{limits}:allowed',
+        f'{limits}:rate_limited',
+        RateLimitRegistry.rl_keys_key,
+        limits,
     )
     worker = text_of(fields.get(b'worker_name', b''))
     arguments = (
