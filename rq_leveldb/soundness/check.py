@@ -31,6 +31,7 @@ from rq_leveldb.soundness.places import (
     OUTPUT,
     PREFIX,
     QUEUE,
+    QUEUES,
     REGISTRIES,
     RESULTS,
     TYPES,
@@ -38,7 +39,7 @@ from rq_leveldb.soundness.places import (
     Place,
 )
 from rq_leveldb.soundness.queued_ids import QueuedIds
-from rq_leveldb.soundness.suspect import QUEUE_STATUSES, Suspect, text_of
+from rq_leveldb.soundness.suspect import Suspect, text_of
 from rq_leveldb.unreadable import UnreadableJob, restore_job, show_bytes
 
 __all__ = ['Check', 'Progress']
@@ -72,6 +73,10 @@ _READ: Mapping[bytes, bytes] = {
 }
 _FIELDS = tuple(_READ)
 _SHAPES = tuple(map(re.compile, _READ.values()))
+# What RQ calls the worker of a job that runs where it is enqueued.
+_SYNC = 'sync'
+# Seconds that a job without a time-out may run there.
+_LONGEST_RUN = 3600
 _ENDED = (b'finished', b'failed', b'stopped')
 _STARTED = StartedJobRegistry.key_template.format('')
 _FIRST_SEEN = f'{INTERMEDIATE}:first_seen:'.encode()
@@ -127,18 +132,16 @@ class Check:
         }
         total, done = sum(sizes.values()), 0
         for name in sizes:
-            where = f'queue {text_of(name.removeprefix(QUEUE.encode()))}'
             for page in self._ids_in(name):
                 self._queued.add(page)
-                self._look_at_entries(name, where, page, QUEUE_STATUSES, queue=True, matters=True)
+                self._look_at_entries(name, QUEUES, page)
                 done += len(page)
                 self._progress('Reading queues', min(done, total), total)
         twice = self._queued.seal()
         for name in sizes if twice else ():
-            where = f'queue {text_of(name.removeprefix(QUEUE.encode()))}'
             for page in self._ids_in(name):
                 for job_id in self._queued.are_twice(page, twice):
-                    self._suspect(suspect.entry(name, where, job_id, QUEUE_STATUSES, queue=True, matters=True))
+                    self._suspect(suspect.entry(name, QUEUES, job_id))
 
     def _ids_in(self, queue: bytes) -> Iterator[list[bytes]]:
         """Yield the ids in a queue from its end: what is taken from its front meanwhile moves none past the reader."""
@@ -151,28 +154,19 @@ class Check:
 
     # What is in a queue or a registry
 
-    def _look_at_entries(
-        self,
-        key: bytes,
-        where: str,
-        ids: Sequence[bytes],
-        statuses: tuple[JobStatus, ...],
-        *,
-        queue: bool,
-        matters: bool,
-    ) -> None:
+    def _look_at_entries(self, key: bytes, place: Place, ids: Sequence[bytes]) -> None:
         pipe = self._connection.pipeline(transaction=False)
         for job_id in ids:
             job_key = JOB.encode() + job_id
             pipe.hget(job_key, 'status')
             pipe.hexists(job_key, 'data')
         found = iter(replies(pipe))
-        allowed = {status.value.encode() for status in statuses}
+        allowed = {status.value.encode() for status in place.statuses}
         for job_id, status, has_data in zip(ids, found, found, strict=True):
             if is_refused(status):
                 continue
             if not has_data or (status is not None and allowed and status not in allowed):
-                self._suspect(suspect.entry(key, where, job_id, statuses, queue=queue, matters=matters))
+                self._suspect(suspect.entry(key, place, job_id))
 
     def _look_at_registry(self, key: bytes, place: Place) -> None:
         now = current_timestamp()
@@ -185,7 +179,7 @@ class Check:
                 if not (place.expires and 0 <= score <= now + _MARGIN)
             ]
             if ids:
-                self._look_at_entries(key, place.words, ids, place.statuses, queue=False, matters=place.matters)
+                self._look_at_entries(key, place, ids)
             self._look_again(_MOST_HELD)
 
     # Keys
@@ -252,9 +246,11 @@ class Check:
         if not job.origin or (status == JobStatus.RATE_LIMITED and not job.has_rate_limit):
             self._unreadable(key, f'it names no {"rate limit" if job.origin else "queue"}')
             return
+        if status == JobStatus.STARTED and job.worker_name == _SYNC:
+            return
         if status != JobStatus.QUEUED:
             yield suspect.job_in_place(job, fields, now)
-        elif job_id.encode() not in self._queued:
+        elif job_id.encode() not in self._queued and not _may_be_run_here(job, now):
             self._suspect(suspect.job_in_place(job, fields, now))
 
     def _look_at_others(self, names: Sequence[bytes]) -> None:
@@ -386,6 +382,13 @@ class Check:
             pipe.hexists(WORKER + name, BEAT_FIELD)
         found = iter(replies(pipe) if names else ())
         return [name for name, exists, beats in zip(names, found, found, strict=True) if exists and not beats]
+
+
+def _may_be_run_here(job: Job, now: int) -> bool:
+    """Say whether the process that has enqueued a job may be running it, without a queue: RQ calls it queued then."""
+    since = job.enqueued_at or job.created_at
+    timeout = job.timeout if isinstance(job.timeout, int) and job.timeout > 0 else _LONGEST_RUN
+    return now - since.timestamp() < timeout + _MARGIN
 
 
 def _pages(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -38,6 +38,7 @@ __all__ = [
     'OUTPUT',
     'PREFIX',
     'QUEUE',
+    'QUEUES',
     'REGISTRIES',
     'RESULTS',
     'TYPES',
@@ -61,42 +62,52 @@ DEPENDENCIES = ':dependencies'
 
 
 class Place(NamedTuple):
-    """A registry of RQ.
+    """A queue or a registry of RQ.
 
     Args:
         words: what it is called.
-        kind: RQ's class.
+        prefix: what the names of its keys begin with.
         statuses: that a job in it may have; none where the registry may hold any.
         expires: whether its scores are times at which entries end.
-        matters: whether a job is run because of an entry.
+        gives: the status that a job gets there, if a job is run because of its entry; '' if it is not.
     """
 
     words: str
-    kind: type[BaseRegistry]
+    prefix: str
     statuses: tuple[JobStatus, ...]
     expires: bool = False
-    matters: bool = False
-
-    @property
-    def prefix(self) -> str:
-        """What the names of its keys begin with."""
-        return str(self.kind.key_template.format(''))
+    gives: str = ''
 
 
+def _prefix_of(kind: type[BaseRegistry]) -> str:
+    return str(kind.key_template.format(''))
+
+
+QUEUES = Place(
+    'queue',
+    QUEUE,
+    # A job that was saved but never enqueued may be pushed by hand.
+    (JobStatus.QUEUED, JobStatus.CREATED),
+    gives=JobStatus.QUEUED.value,
+)
 REGISTRIES = (
     Place(
         'the registry of scheduled jobs',
-        ScheduledJobRegistry,
-        # A job that was saved but never enqueued may be scheduled by hand.
+        _prefix_of(ScheduledJobRegistry),
         (JobStatus.SCHEDULED, JobStatus.CREATED),
-        matters=True,
+        gives=JobStatus.SCHEDULED.value,
     ),
-    Place('the registry of deferred jobs', DeferredJobRegistry, (JobStatus.DEFERRED,)),
-    Place('the registry of jobs that are ready', ReadyJobRegistry, (JobStatus.READY_TO_ENQUEUE,)),
+    Place('the registry of deferred jobs', _prefix_of(DeferredJobRegistry), (JobStatus.DEFERRED,)),
+    Place('the registry of jobs that are ready', _prefix_of(ReadyJobRegistry), (JobStatus.READY_TO_ENQUEUE,)),
     # A job that repeats stays here while it waits and runs again.
-    Place('the registry of finished jobs', FinishedJobRegistry, (), expires=True),
-    Place('the registry of failed jobs', FailedJobRegistry, (JobStatus.FAILED, JobStatus.STOPPED), expires=True),
-    Place('the registry of canceled jobs', CanceledJobRegistry, (JobStatus.CANCELED,)),
+    Place('the registry of finished jobs', _prefix_of(FinishedJobRegistry), (), expires=True),
+    Place(
+        'the registry of failed jobs',
+        _prefix_of(FailedJobRegistry),
+        (JobStatus.FAILED, JobStatus.STOPPED),
+        expires=True,
+    ),
+    Place('the registry of canceled jobs', _prefix_of(CanceledJobRegistry), (JobStatus.CANCELED,)),
 )
 """Without that of started jobs: a worker and RQ's maintenance look after it."""
 

@@ -44,6 +44,8 @@ if status == 'started' then
     for _, execution in ipairs(executions) do
         if redis.call('ZSCORE', KEYS[6], id .. ':' .. execution) then return '' end
     end
+    -- As RQ wrote it before executions had ids.
+    if redis.call('ZSCORE', KEYS[6], id) then return '' end
     local cursor = '0'
     repeat
         local page = redis.call('ZSCAN', KEYS[6], cursor, 'MATCH', id .. ':*', 'COUNT', 1000)
@@ -110,7 +112,7 @@ if status == 'deferred' then
 end
 
 if status == 'finished' or status == 'failed' or status == 'stopped' then
-    if redis.call('TTL', KEYS[1]) ~= -1 then return '' end
+    if redis.call('TTL', KEYS[1]) ~= -1 or redis.call('EXISTS', KEYS[5]) == 1 then return '' end
     local score = redis.call('ZSCORE', KEYS[2], id)
     if score and (score == 'inf' or tonumber(score) < 0 or tonumber(score) > now) then return '' end
     if fix then
@@ -133,35 +135,48 @@ end
 return 'nowhere'
 """
 
-# KEYS: job, queue or registry, the job's executions
-# ARGV: mode, id, type of the second key, statuses that are right there as ',a,b,' or '' for any
+# KEYS: job, queue or registry, the job's executions, the queue's registry of failed jobs
+# ARGV: mode, id, type of the second key, statuses that are right there as ',a,b,' or '' for any, status that a job
+#       gets there, which a worker is going to run; '' for a registry that only lists jobs
 ENTRY = """
-local fix, id, is_list = ARGV[1] == 'fix', ARGV[2], ARGV[3] == 'list'
+local fix, id, is_list, is_run = ARGV[1] == 'fix', ARGV[2], ARGV[3] == 'list', ARGV[5] ~= ''
 local word = ''
 if redis.call('HEXISTS', KEYS[1], 'data') == 0 then
     word = 'jobless'
 else
     local status = redis.call('HGET', KEYS[1], 'status')
     if status and ARGV[4] ~= '' and not string.find(ARGV[4], ',' .. status .. ',', 1, true) then
-        if is_list and status == 'started' and redis.call('EXISTS', KEYS[3]) == 0 then return '' end
-        word = 'misplaced ' .. status
+        if not is_run or status == 'canceled' then
+            word = 'misplaced ' .. status
+        elseif status == 'finished' or status == 'failed' or status == 'stopped' then
+            word = 'ended ' .. status
+        elseif status == 'started' and redis.call('EXISTS', KEYS[3]) == 0 then
+            return ''
+        else
+            word = 'again ' .. status
+        end
     elseif not is_list then
         return ''
     end
 end
-if not is_list then
-    if not redis.call('ZSCORE', KEYS[2], id) then return '' end
-    if fix then redis.call('ZREM', KEYS[2], id) end
-    return word
+local found
+if is_list then
+    found = redis.call('LPOS', KEYS[2], id, 'COUNT', word == '' and 0 or 1)
+    if #found == 0 or (word == '' and #found == 1) then return '' end
+elseif not redis.call('ZSCORE', KEYS[2], id) then
+    return ''
 end
-local found = redis.call('LPOS', KEYS[2], id, 'COUNT', word == '' and 0 or 1)
-if #found == 0 then return '' end
 if word == '' then
-    if #found == 1 then return '' end
     if fix then redis.call('LREM', KEYS[2], 1 - #found, id) end
     return 'twice'
 end
-if fix then redis.call('LREM', KEYS[2], 0, id) end
+if fix and string.sub(word, 1, 5) == 'ended' then
+    redis.call('HSET', KEYS[1], 'status', ARGV[5])
+    redis.call('PERSIST', KEYS[1])
+    redis.pcall('ZREM', KEYS[4], id)
+elseif fix then
+    if is_list then redis.call('LREM', KEYS[2], 0, id) else redis.call('ZREM', KEYS[2], id) end
+end
 return word
 """
 

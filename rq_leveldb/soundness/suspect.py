@@ -12,7 +12,7 @@ from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.group import Group
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
-from rq.registry import ReadyJobRegistry, StartedJobRegistry
+from rq.registry import FailedJobRegistry, ReadyJobRegistry, StartedJobRegistry
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
@@ -26,13 +26,14 @@ from rq_leveldb.soundness.places import (
     JOB,
     PREFIX,
     QUEUE,
+    QUEUES,
     WORKER,
+    Place,
     home_of,
 )
 from rq_leveldb.unreadable import show_bytes
 
 __all__ = [
-    'QUEUE_STATUSES',
     'Suspect',
     'entry',
     'job_in_place',
@@ -43,9 +44,6 @@ __all__ = [
     'unlisted_group',
     'unlisted_queue',
 ]
-
-# A job that was saved but never enqueued may be pushed by hand.
-QUEUE_STATUSES = (JobStatus.QUEUED, JobStatus.CREATED)
 
 
 @dataclass(frozen=True)
@@ -170,20 +168,17 @@ def _put_back(status: str, origin: str, at_front: bool) -> str:
     return 'it is put back where its status says'
 
 
-def entry(
-    key: bytes, where: str, job_id: bytes, statuses: tuple[JobStatus, ...], *, queue: bool, matters: bool
-) -> Suspect:
+def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
     """Return what says whether an id is right in a queue or a registry.
 
     Args:
         key: of the queue or registry.
-        where: what it is called.
+        place: what it is.
         job_id: the id.
-        statuses: that a job there may have; none for any.
-        queue: whether it is a queue.
-        matters: whether a job is run because of the entry.
     """
     name, shown = text_of(key), text_of(job_id)
+    queue = name.removeprefix(place.prefix)
+    where = f'queue {queue}' if place is QUEUES else place.words
 
     def describe(word: str) -> Finding:
         if word == 'jobless':
@@ -191,17 +186,24 @@ def entry(
                 word, name, f'{shown} is in {where}, but there is no such job', 'it is removed', harmless=True
             )
         if word == 'twice':
-            return Finding(word, name, f'{shown} is in {where} more than once', 'the first of them is left')
-        status = word.partition(' ')[2].replace('_', ' ')
-        problem = f'job {shown} is in {where}, but it is {status}'
-        return Finding('misplaced', name, problem, 'it is removed from there', harmless=not matters)
+            problem = f'{shown} is in {where} more than once'
+            return Finding(word, name, problem, 'the first of them is left, and runs with what was enqueued last')
+        kind, _, status = word.partition(' ')
+        problem = f'job {shown} is in {where}, but it is {status.replace("_", " ")}'
+        if kind == 'ended':
+            remedy = f'it is marked as {place.gives}, and does not expire before it has run'
+            return Finding(kind, name, problem, remedy)
+        if kind == 'again':
+            remedy = 'it runs once more than its status says; cancel it if it should not'
+            return Finding(kind, name, problem, remedy, fixable=False, harmless=True)
+        return Finding(kind, name, problem, 'it is removed from there', harmless=not place.gives)
 
-    job_key = JOB.encode() + job_id
-    allowed = f',{",".join(statuses)},' if statuses else ''
+    allowed = f',{",".join(place.statuses)},' if place.statuses else ''
+    failed = FailedJobRegistry.key_template.format(queue)
     return Suspect(
         scripts.ENTRY,
-        (job_key, key, EXECUTIONS.encode() + job_id),
-        (job_id, 'list' if queue else 'zset', allowed),
+        (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
+        (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives),
         describe,
     )
 

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
-from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit
 
-__all__ = ['UNFIXABLE', 'spoil']
+__all__ = ['UNFIXABLE', 'make_old', 'spoil']
 
 Problems = dict[tuple[str, str], Callable[[], Any]]
 
-UNFIXABLE = {('type', 'rq:failed:other'), ('type', 'rq:job:strange'), ('unreadable', 'rq:job:unreadable')}
+UNFIXABLE = {
+    ('again', 'rq:scheduled:default'),
+    ('type', 'rq:failed:other'),
+    ('type', 'rq:job:strange'),
+    ('unreadable', 'rq:job:unreadable'),
+}
 """What a repair leaves as it is."""
 
 
-def spoil(connection: Redis) -> Problems:
+def make_old(job: Job) -> None:
+    """Let a job have been enqueued so long ago that nobody can be running it unnoticed."""
+    job.connection.hset(job.key, 'enqueued_at', '2026-01-01T00:00:00.000000Z')
+
+
+def spoil(connection: Any) -> Problems:
     """Fill a place with sound jobs and with damage.
 
     Args:
@@ -32,7 +42,9 @@ def spoil(connection: Redis) -> Problems:
     found: Problems = {}
 
     def enqueue(job_id: str, **options: Any) -> Job:
-        return queue.enqueue('worker_jobs.nothing', job_id=job_id, **options)
+        job = queue.enqueue('worker_jobs.nothing', job_id=job_id, **options)
+        make_old(job)
+        return job
 
     def ended(job_id: str, status: JobStatus, **options: Any) -> Job:
         job = enqueue(job_id, **options)
@@ -40,14 +52,20 @@ def spoil(connection: Redis) -> Problems:
         job.set_status(status)
         return job
 
-    def score(registry: str, job_id: str) -> float | None:
+    def score(registry: str, job_id: str) -> Any:
         return connection.zscore(f'rq:{registry}:default', job_id)
 
-    def position(job_id: str) -> int | None:
+    def position(job_id: str) -> Any:
         return connection.lpos(queue.key, job_id)
 
     def status(job_id: str) -> str:
-        return (connection.hget(f'rq:job:{job_id}', 'status') or b'').decode()
+        return str((connection.hget(f'rq:job:{job_id}', 'status') or b'').decode())
+
+    def lacks(registry: str, job_id: str) -> bool:
+        return score(registry, job_id) is None
+
+    def is_gone(key: str) -> bool:
+        return not connection.exists(key)
 
     tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
     enqueue('sound')
@@ -117,15 +135,29 @@ def spoil(connection: Redis) -> Problems:
 
     connection.rpush(queue.key, 'nobody')
     found['jobless', queue.key] = lambda: position('nobody') is None
-    for registry in ('scheduled', 'deferred', 'failed', 'canceled', 'finished', 'ready'):
-        connection.zadd(f'rq:{registry}:default', {'nobody': 2e9})
-        found['jobless', f'rq:{registry}:default'] = lambda registry=registry: score(registry, 'nobody') is None
+    for name in ('scheduled', 'deferred', 'failed', 'canceled', 'finished', 'ready'):
+        connection.zadd(f'rq:{name}:default', {'nobody': 2e9})
+        found['jobless', f'rq:{name}:default'] = partial(lacks, name, 'nobody')
+    ended('failed', JobStatus.FAILED)
+    connection.zadd('rq:failed:default', {'failed': 2e9})
+    connection.expire('rq:job:failed', 100)
+    connection.rpush(queue.key, 'failed')
+    found['ended', queue.key] = lambda: (
+        status('failed') == 'queued' and connection.ttl('rq:job:failed') == -1 and score('failed', 'failed') is None
+    )
+    ended('done-before', JobStatus.FINISHED)
+    connection.expire('rq:job:done-before', 100)
+    connection.zadd('rq:scheduled:default', {'done-before': 2e9})
+    found['ended', 'rq:scheduled:default'] = lambda: (
+        status('done-before') == 'scheduled' and connection.ttl('rq:job:done-before') == -1
+    )
+    connection.zadd('rq:scheduled:default', {'sound': 2e9})
+    found['again', 'rq:scheduled:default'] = lambda: False
+    enqueue('stopped').cancel()
+    connection.rpush(queue.key, 'stopped')
+    found['misplaced', queue.key] = lambda: position('stopped') is None
     ended('done', JobStatus.FINISHED)
     connection.zadd('rq:finished:default', {'done': 2e9})
-    connection.rpush(queue.key, 'done')
-    found['misplaced', queue.key] = lambda: position('done') is None
-    connection.zadd('rq:scheduled:default', {'done': 2e9})
-    found['misplaced', 'rq:scheduled:default'] = lambda: score('scheduled', 'done') is None
     connection.zadd('rq:canceled:default', {'done': 1})
     found['misplaced', 'rq:canceled:default'] = lambda: score('canceled', 'done') is None
     enqueue('twice')
@@ -142,7 +174,7 @@ def spoil(connection: Redis) -> Problems:
         *('rq:results:gone', 'rq:output:gone', 'rq:executions:gone', 'rq:execution:gone:execution'),
         *('rq:job:gone:dependents', 'rq:job::gone:dependencies'),
     ):
-        found['orphan', key] = lambda key=key: not connection.exists(key)
+        found['orphan', key] = partial(is_gone, key)
     connection.hset('rq:job:remains', 'worker_name', 'none')
     found['remains', 'rq:job:remains'] = lambda: not connection.exists('rq:job:remains')
     connection.sadd('rq:workers', 'rq:worker:gone')

@@ -22,7 +22,7 @@ from rq.rate_limit import RateLimit
 from rq_leveldb import Redis
 from rq_leveldb.cli.main import main
 from rq_leveldb.soundness import Check, Report
-from tests.soundness.spoiled import UNFIXABLE, spoil
+from tests.soundness.spoiled import UNFIXABLE, make_old, spoil
 from tests.until import until
 from tests.worker.support import Workers, work
 
@@ -64,7 +64,7 @@ def kinds(report: Report) -> set[tuple[str, str]]:
     return {(finding.kind, finding.key) for finding in report.findings}
 
 
-def contents(redis: Redis) -> dict[bytes, Any]:
+def contents(redis: Any) -> dict[bytes, Any]:
     reads: dict[bytes, Callable[[bytes], Any]] = {
         b'hash': redis.hgetall,
         b'list': lambda key: redis.lrange(key, 0, -1),
@@ -91,6 +91,7 @@ def test_everything_that_is_wrong_is_found_repaired_once_and_then_sound(redis: R
     assert code == 1
     assert {problem for problem, is_repaired in expected.items() if not is_repaired()} == UNFIXABLE
     assert kinds(check(redis)) == UNFIXABLE
+    redis.zrem('rq:scheduled:default', 'sound')
     redis.delete('rq:failed:other', 'rq:job:strange', 'rq:job:unreadable')
     redis.lrem('rq:queue:default', 0, 'unreadable')
     code, text = call()
@@ -115,6 +116,7 @@ def test_what_harms_nothing_is_no_alarm(redis: Redis, queue: Queue, call: Call) 
 
 def test_a_repaired_job_runs(redis: Redis, queue: Queue, workers: Workers) -> None:
     lost = queue.enqueue(worker_jobs.add, 1, 2)
+    make_old(lost)
     redis.lrem(queue.key, 0, lost.id)
     first = queue.enqueue(worker_jobs.nothing)
     met = queue.enqueue(worker_jobs.add, 3, 4, depends_on=first)
@@ -154,6 +156,7 @@ def test_no_job_is_put_back_while_one_of_rqs_own_workers_may_have_popped_it(
 ) -> None:
     """RQ's worker on several queues pops a job and only then writes that it has it."""
     job = queue.enqueue(worker_jobs.nothing)
+    make_old(job)
     worker = RQWorker([queue, Queue('other', connection=redis)], connection=redis, name='own')
     worker.register_birth()
     assert redis.lpop(queue.key) == job.id.encode()
@@ -170,6 +173,7 @@ def test_no_job_is_put_back_while_one_of_rqs_own_workers_may_have_popped_it(
 def test_what_is_wrong_for_a_moment_only_is_not_reported(redis: Redis, queue: Queue) -> None:
     """Between the first look and the second the job comes to where it belongs."""
     job = queue.enqueue(worker_jobs.nothing)
+    make_old(job)
     redis.lpop(queue.key)
     timer = threading.Timer(0.5, redis.rpush, (queue.key, job.id))
     timer.start()
@@ -177,6 +181,21 @@ def test_what_is_wrong_for_a_moment_only_is_not_reported(redis: Redis, queue: Qu
     timer.join()
     assert report.findings == []
     assert redis.llen(queue.key) == 1
+
+
+def test_a_job_that_runs_where_it_was_enqueued_is_not_lost(redis: Redis, tmp_path: Path) -> None:
+    """RQ says that such a job is queued, and puts it into no queue."""
+    gate, started = tmp_path / 'gate', tmp_path / 'started'
+    here = Queue(connection=redis, is_async=False)
+    thread = threading.Thread(target=here.enqueue, args=(worker_jobs.wait_for, str(gate), str(started)))
+    thread.start()
+    try:
+        until(started.exists)
+        assert check(redis, fix=True).findings == []
+        assert redis.llen(here.key) == 0
+    finally:
+        gate.touch()
+        thread.join()
 
 
 def test_a_busy_place_is_sound(redis: Redis, queue: Queue, workers: Workers, tmp_path: Path) -> None:
@@ -224,7 +243,9 @@ def test_memory_does_not_grow_with_the_jobs(redis: Redis, queue: Queue, store_di
         report, end = json.JSONDecoder().raw_decode(text)
         return report, int(text[end:]) * (1 if sys.platform == 'darwin' else 1024)
 
-    template: Any = redis.hgetall(queue.enqueue(worker_jobs.nothing).key)
+    job = queue.enqueue(worker_jobs.nothing)
+    make_old(job)
+    template: Any = redis.hgetall(job.key)
     _, small = run()
     ids = [f'job-{number}' for number in range(30_000)]
     pipe = redis.pipeline(transaction=False)
