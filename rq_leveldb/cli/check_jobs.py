@@ -99,7 +99,7 @@ def _show(report: Report, place: str, *, fix: bool) -> None:
     elif not report.unfixed:
         click.echo(f'{click.style("Mended", fg="green", bold=True)}: {where}')
     else:
-        kept = f', {report.unfixed:,} of them not repaired' if fix else '. Nothing was changed'
+        kept = f', {report.unfixed:,} of them left' if fix else '. Nothing was changed'
         problems = f'{report.harmful:,} problem{"s" if report.harmful != 1 else ""}'
         click.echo(f'{click.style("Not sound", fg="red", bold=True)}: {where}: {problems}{kept}.')
     if not fix and any(finding.fixable for finding in report.findings):

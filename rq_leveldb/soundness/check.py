@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,9 +48,9 @@ __all__ = ['Check', 'Progress']
 Progress = Callable[[str, int, int], None]
 """Is called with what is being done, how much of it is done, and how much there is."""
 
-# Seconds after which what looked wrong is looked at again.
-_PAUSE = 2.0
 _PAGE = 500
+# Suspects that a place looks at without doing anything else: each may have to be looked for in a whole queue.
+_STEP = 50
 # Suspects that are held at a time.
 _MOST_HELD = 5000
 # Seconds. Jobs and their entries expire at the same time, by two clocks.
@@ -90,13 +91,23 @@ class Check:
         may_live: says whether the worker of a name may be alive.
         fix: whether to repair what can be repaired.
         progress: called as the check proceeds.
+        pause: seconds after which what looked wrong is looked at again.
     """
 
-    def __init__(self, connection: Redis, may_live: Callable[[str], bool], *, fix: bool, progress: Progress) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        may_live: Callable[[str], bool],
+        *,
+        fix: bool,
+        progress: Progress,
+        pause: float = 2.0,
+    ) -> None:
         self._connection = connection
         self._may_live = may_live
         self._fix = fix
         self._progress = progress
+        self._pause = pause
         self._report = Report()
         self._suspects: list[Suspect] = []
         self._queued = QueuedIds()
@@ -322,31 +333,33 @@ class Check:
         if len(self._suspects) < many:
             return
         suspects, self._suspects = self._suspects, []
-        time.sleep(max(0.0, suspects[-1].seen + _PAUSE - time.monotonic()))
-        suspects = self._still_missing(suspects)
-        for begin in range(0, len(suspects), _PAGE):
-            self._settle(suspects[begin : begin + _PAGE])
-            self._progress('Looking again', min(begin + _PAGE, len(suspects)), len(suspects))
+        time.sleep(max(0.0, suspects[-1].seen + self._pause - time.monotonic()))
+        suspects = self._as_queues_are(suspects)
+        for begin in range(0, len(suspects), _STEP):
+            self._settle(suspects[begin : begin + _STEP])
+            self._progress('Looking again', min(begin + _STEP, len(suspects)), len(suspects))
 
-    def _still_missing(self, suspects: list[Suspect]) -> list[Suspect]:
-        """Return the suspects without jobs that are in their queue by now: Redis looks for each in the whole queue."""
+    def _as_queues_are(self, suspects: list[Suspect]) -> list[Suspect]:
+        """Return the suspects without those about an id that is, or is not, in its queue by now.
+
+        This reads each queue once. Redis would read it once for each id.
+        """
         wanted: dict[bytes, set[bytes]] = {}
         for one in suspects:
-            if one.waits_in:
-                wanted.setdefault(one.waits_in[0], set()).add(one.waits_in[1])
+            if one.queue:
+                wanted.setdefault(one.queue, set()).add(one.job_id)
+        present: dict[bytes, set[bytes]] = {queue: set() for queue in wanted}
         for queue, ids in wanted.items():
-            try:
+            # Of another type, it holds nothing.
+            with contextlib.suppress(ResponseError):
                 for page in self._ids_in(queue):
-                    ids.difference_update(page)
-            except ResponseError:
-                ids.clear()
-        return [one for one in suspects if not one.waits_in or one.waits_in[1] in wanted[one.waits_in[0]]]
+                    present[queue].update(ids.intersection(page))
+        return [one for one in suspects if not one.queue or (one.job_id in present[one.queue]) != one.is_missing]
 
     def _settle(self, suspects: list[Suspect]) -> None:
         words = self._ask(suspects, 'look')
         guilty = [(one, one.describe(word)) for one, word in zip(suspects, words, strict=True) if word]
-        if self._fix:
-            guilty = self._without_held(guilty)
+        guilty = self._without_held(guilty)
         mended = iter(self._ask([one for one, finding in guilty if self._fix and finding.fixable], 'fix'))
         for one, finding in guilty:
             if not self._fix or not finding.fixable:
@@ -358,10 +371,10 @@ class Check:
         """Return findings, of which those are not to be repaired whose job a worker may have in hand."""
         found = []
         # Whoever has taken one of these jobs had registered before, and is asked for after it was missed.
-        of_rq = self._workers_of_rq() if any(one.waits_in for one, _ in guilty) else []
+        of_rq = self._workers_of_rq() if any(one.is_missing for one, _ in guilty) else []
         lives: dict[str, bool] = {}
         for one, finding in guilty:
-            if one.waits_in and of_rq:
+            if one.is_missing and of_rq:
                 remedy = f"worker {of_rq[0]}, one of RQ's own, may just have taken it: stop it, and repair then"
                 finding = replace(finding, remedy=remedy, fixable=False)
             elif one.holder and finding.kind in ('abandoned', 'gone'):
@@ -439,4 +452,5 @@ _PREFIXES = {name.encode(): kind for name, kind in TYPES.items() if name.endswit
 
 def _wrong_type(name: bytes, wanted: str) -> Finding:
     remedy = f'move it out of the way (redis-cli RENAME {show_bytes(name)} OTHER-NAME), and check again'
-    return Finding('type', text_of(name), f'holds another type of value than a {wanted}', remedy, fixable=False)
+    words = 'sorted set' if wanted == 'zset' else wanted
+    return Finding('type', text_of(name), f'holds another type of value than a {words}', remedy, fixable=False)

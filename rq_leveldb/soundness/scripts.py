@@ -160,11 +160,12 @@ else
     end
 end
 local found
-if is_list then
+if not is_list then
+    if not redis.call('ZSCORE', KEYS[2], id) then return '' end
+elseif fix or word == '' then
+    -- Otherwise whoever asks has seen that it is there: Redis looks for it in the whole queue.
     found = redis.call('LPOS', KEYS[2], id, 'COUNT', word == '' and 0 or 1)
     if #found == 0 or (word == '' and #found == 1) then return '' end
-elseif not redis.call('ZSCORE', KEYS[2], id) then
-    return ''
 end
 if word == '' then
     if fix then redis.call('LREM', KEYS[2], 1 - #found, id) end

@@ -56,7 +56,9 @@ class Suspect:
         arguments: its ARGV but for the first.
         describe: makes a finding of what the script says.
         seen: when it was first seen, as `time.monotonic`.
-        waits_in: a queue and an id that is missing there, if that is what is wrong.
+        queue: the queue in which the id is or is missing; b'' if it is about no queue.
+        job_id: the id, if it is about a queue.
+        is_missing: whether the id is missing there, and should not.
         holder: the worker that may still run the job, '' if none is known.
     """
 
@@ -65,7 +67,9 @@ class Suspect:
     arguments: tuple[bytes | str | float, ...]
     describe: Callable[[str], Finding]
     seen: float = field(default_factory=time.monotonic)
-    waits_in: tuple[bytes, bytes] | None = None
+    queue: bytes = b''
+    job_id: bytes = b''
+    is_missing: bool = False
     holder: str = ''
 
 
@@ -137,7 +141,7 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         'kept': f'is {status}, in no registry and without an expiry: it is kept for ever',
     }
     remedies = {
-        'nowhere': _put_back(status, origin, bool(job.enqueue_at_front)),
+        'nowhere': _put_back(job),
         'waits': 'it is marked as queued',
         'unregistered': 'it is put back there; its worker, or the next one, looks after it',
         'abandoned': 'it is left to the next worker as abandoned, which retries or fails it',
@@ -155,14 +159,18 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         tuple(name.encode() for name in keys),
         arguments,
         describe,
-        waits_in=(queue.encode(), job_id.encode()) if status == JobStatus.QUEUED else None,
+        queue=queue.encode() if status == JobStatus.QUEUED else b'',
+        job_id=job_id.encode(),
+        is_missing=status == JobStatus.QUEUED,
         holder=worker if status == JobStatus.STARTED else '',
     )
 
 
-def _put_back(status: str, origin: str, at_front: bool) -> str:
+def _put_back(job: Job) -> str:
+    status = job.get_status(refresh=False)
     if status == JobStatus.QUEUED:
-        return f'it is put at the {"front" if at_front else "end"} of queue {origin}'
+        limited = ', or waits for its rate limit' if job.has_rate_limit else ''
+        return f'it is put at the {"front" if job.enqueue_at_front else "end"} of queue {job.origin}{limited}'
     if status == JobStatus.SCHEDULED:
         return 'it is scheduled for now: when it was due is not known any more'
     return 'it is put back where its status says'
@@ -205,6 +213,8 @@ def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
         (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
         (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives),
         describe,
+        queue=key if place is QUEUES else b'',
+        job_id=job_id,
     )
 
 
@@ -215,7 +225,7 @@ def orphan(key: bytes, owner: bytes) -> Suspect:
         key: the key.
         owner: the job's key.
     """
-    problem = f'belongs to a job that is gone, {text_of(owner).removeprefix(JOB)}, and does not expire'
+    problem = f'belongs to job {text_of(owner).removeprefix(JOB)}, which is gone, and does not expire'
 
     def describe(word: str) -> Finding:
         return Finding(word, text_of(key), problem, 'it is deleted', harmless=True)
