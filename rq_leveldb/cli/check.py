@@ -34,13 +34,15 @@ when you no longer need it.
 
 \b
 The jobs (--jobs), each in one atomic step, and only if it is still so then:
- - a job that is not where its status says is put there;
- - an id in a wrong place, or of no job, or twice in a queue is removed;
- - keys that belong to no job and do not expire are deleted;
- - a started job without an execution is left to the next worker, as abandoned.
-What a worker repairs by itself is not reported. Workers may run; only jobs
-that a worker may have in hand wait until it is stopped, and the report says
-so. docs/reliability.rst lists every rule.
+ - a job that is in no queue or registry is put where its status says;
+ - a job that has ended but is in a queue gets the status queued;
+ - a started job without an execution is left to the next worker, as abandoned;
+ - an id of no job, or twice in a queue, is removed;
+ - keys that belong to no job and do not expire are deleted.
+Workers may run. A job that a worker may have in hand is only reported, with
+what to do. What a worker repairs by itself is not reported. A job that was
+taken off its queue by hand is put back: delete or cancel it first.
+docs/reliability.rst lists every rule.
 
 \b
 Exit codes, for monitoring: 0 nothing is wrong, or it was repaired, or it is

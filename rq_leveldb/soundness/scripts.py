@@ -137,7 +137,7 @@ return 'nowhere'
 
 # KEYS: job, queue or registry, the job's executions, the queue's registry of failed jobs
 # ARGV: mode, id, type of the second key, statuses that are right there as ',a,b,' or '' for any, status that a job
-#       gets there, which a worker is going to run; '' for a registry that only lists jobs
+#       gets there, which a worker is going to run; '' for a registry that only lists jobs, every status that there is
 ENTRY = """
 local fix, id, is_list, is_run = ARGV[1] == 'fix', ARGV[2], ARGV[3] == 'list', ARGV[5] ~= ''
 local word = ''
@@ -145,6 +145,7 @@ if redis.call('HEXISTS', KEYS[1], 'data') == 0 then
     word = 'jobless'
 else
     local status = redis.call('HGET', KEYS[1], 'status')
+    if status and not string.find(ARGV[6], ',' .. status .. ',', 1, true) then return '' end
     if status and ARGV[4] ~= '' and not string.find(ARGV[4], ',' .. status .. ',', 1, true) then
         if not is_run or status == 'canceled' then
             word = 'misplaced ' .. status

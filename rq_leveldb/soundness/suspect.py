@@ -46,6 +46,9 @@ __all__ = [
 ]
 
 
+_STATUSES = f',{",".join(JobStatus)},'
+
+
 @dataclass(frozen=True)
 class Suspect:
     """Something that looks wrong.
@@ -211,7 +214,7 @@ def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
     return Suspect(
         scripts.ENTRY,
         (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
-        (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives),
+        (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives, _STATUSES),
         describe,
         queue=key if place is QUEUES else b'',
         job_id=job_id,
