@@ -53,19 +53,21 @@ if status == 'started' then
         cursor = page[1]
     until cursor == '0'
     if listed(KEYS[4]) then return '' end
-    if listed(KEYS[3]) then
-        if fix then redis.call('HSET', KEYS[1], 'status', 'queued') end
-        return 'waits'
-    end
     for _, execution in ipairs(executions) do
         local composite = id .. ':' .. execution
         if redis.call('EXISTS', ARGV[7] .. composite) == 1 then
             if fix then
-                redis.call('ZADD', KEYS[6], now + 60, composite)
+                -- RQ keeps it there for a minute longer than among the started jobs.
+                local due = tonumber(redis.call('ZSCORE', KEYS[5], execution)) - 60
+                redis.call('ZADD', KEYS[6], math.max(due, now + 60), composite)
                 redis.call('SADD', KEYS[9], KEYS[3])
             end
             return 'unregistered'
         end
+    end
+    if listed(KEYS[3]) then
+        if fix then redis.call('HSET', KEYS[1], 'status', 'queued') end
+        return 'waits'
     end
     if fix then
         if (raw[3] or '') ~= ARGV[11] then return '' end

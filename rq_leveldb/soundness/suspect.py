@@ -92,11 +92,11 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
     status, origin, job_id = job.get_status(refresh=False).value, job.origin, job.id
     limit = (job.rate_limit_key or '') if job.has_rate_limit else ''
     if status == JobStatus.FINISHED:
-        # RQ deletes a job at once whose results are not kept; this one was kept.
-        ttl = (job.result_ttl or DEFAULT_RESULT_TTL) if job.result_ttl is not None else DEFAULT_RESULT_TTL
+        # With 0 RQ would have deleted it.
+        ttl = job.result_ttl or DEFAULT_RESULT_TTL
         score: float | str = '+inf' if ttl < 0 else now + ttl
     else:
-        ttl = (job.failure_ttl or DEFAULT_FAILURE_TTL) if job.failure_ttl is not None else DEFAULT_FAILURE_TTL
+        ttl = job.failure_ttl or DEFAULT_FAILURE_TTL
         # As FailedJobRegistry.add.
         score = ttl if ttl < 0 else now + ttl
     key = f'{JOB}{job_id}'

@@ -127,7 +127,7 @@ def spoil(connection: Any) -> Problems:
     ended('runs', JobStatus.STARTED)
     connection.zadd('rq:executions:runs', {'execution': 2e9})
     connection.hset('rq:execution:runs:execution', mapping={'id': 'execution', 'job_id': 'runs', 'worker_name': 'none'})
-    found['unregistered', 'rq:job:runs'] = lambda: score('wip', 'runs:execution')
+    found['unregistered', 'rq:job:runs'] = lambda: score('wip', 'runs:execution') == 2e9 - 60
     ended('abandoned', JobStatus.STARTED)
     found['abandoned', 'rq:job:abandoned'] = lambda: any(
         entry.startswith(b'abandoned:') for entry in connection.zrange('rq:wip:default', 0, -1)
