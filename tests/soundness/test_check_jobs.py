@@ -198,6 +198,27 @@ def test_a_job_that_runs_where_it_was_enqueued_is_not_lost(redis: Redis, tmp_pat
         thread.join()
 
 
+def test_two_repairs_at_the_same_time_put_a_job_back_once(redis: Redis, queue: Queue, store_dir: Path) -> None:
+    ids = set()
+    for job in queue.enqueue_many([Queue.prepare_data(worker_jobs.nothing) for _ in range(300)]):
+        make_old(job)
+        ids.add(job.id.encode())
+    redis.delete(queue.key)
+    reports: list[Report] = []
+
+    def repair() -> None:
+        with Redis.from_url(f'leveldb://{store_dir}') as connection:
+            reports.append(check(connection, fix=True))
+
+    threads = [threading.Thread(target=repair) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(redis.lrange(queue.key, 0, -1)) == sorted(ids)
+    assert sum(report.counts['nowhere'] for report in reports) == len(ids)
+
+
 def test_a_busy_place_is_sound(redis: Redis, queue: Queue, workers: Workers, tmp_path: Path) -> None:
     workers.start('--max-children', '4', '--with-scheduler', 'default')
     over = threading.Event()
