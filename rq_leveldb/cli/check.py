@@ -1,4 +1,4 @@
-"""rq-leveldb check: find what is damaged in a database, and repair it."""
+"""rq-leveldb check: find what is damaged in a database, or does not hold together in RQ's data, and repair it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ['check']
 
 _EPILOG = """\b
-Without --fix nothing is changed; the report says what --fix would do:
+Without --fix nothing is changed; the report says what --fix would do.
+
+\b
+The files:
  - a damaged file keeps what can be read of it; a log ends where it is damaged;
  - a list, set, hash, sorted set or stream that lost members is rebuilt from
    those that are left; members whose key is lost get one, found:TYPE:NUMBER;
@@ -30,24 +33,43 @@ The damaged database is kept as damaged-TIME in the data directory. Remove it
 when you no longer need it.
 
 \b
-Exit codes: 0 nothing is damaged, or it was repaired; 1 something is damaged;
-2 the command was not understood; 3 a store is running on the directory: stop
-it with rq-leveldb stop.
+The jobs (--jobs), each in one atomic step, and only if it is still so then:
+ - a job that is in no queue or registry is put where its status says;
+ - a job that has ended but is in a queue gets the status queued;
+ - a started job without an execution is left to the next worker, as abandoned;
+ - an id of no job, or twice in a queue, is removed;
+ - keys that belong to no job and do not expire are deleted.
+Workers may run. A job that a worker may have in hand is only reported, with
+what to do. What a worker repairs by itself is not reported. A job that was
+taken off its queue by hand is put back: delete or cancel it first.
+docs/reliability.rst lists every rule.
+
+\b
+Exit codes, for monitoring: 0 nothing is wrong, or it was repaired, or it is
+harmless; 1 something is wrong; 2 the command was not understood; 3 (files
+only) a store is running on the directory: stop it with rq-leveldb stop.
 """
 
 
-@click.command(short_help='Checks the database for damage; --fix repairs it.', epilog=_EPILOG)
+@click.command(short_help='Checks the database for damage, --jobs the jobs in it; --fix repairs.', epilog=_EPILOG)
 @options.url
-@click.option('--fix', is_flag=True, help='Repair what is damaged, and keep a copy of the damaged database.')
+@click.option('--jobs', is_flag=True, help='Check the jobs, not the files. The store runs, or is started.')
+@click.option('--fix', is_flag=True, help='Repair what is wrong. Damaged files are kept.')
 @options.json_output
-def check(url: str | None, fix: bool, as_json: bool) -> None:
-    """Read every file of the database and every record in it, and report what is damaged, lost or inconsistent.
+def check(url: str | None, jobs: bool, fix: bool, as_json: bool) -> None:
+    """Check the files of a stopped store; with --jobs, what RQ keeps in a store or server while it is in use.
 
-    No store may be running (rq-leveldb stop). Clients wait until the check has ended. It takes about a minute for ten
-    million records, and about 500 bytes of memory for each large list, set, hash, sorted set or stream.
+    The files: reads every file of the database and every record in it, and reports what is damaged, lost or
+    inconsistent. No store may be running (rq-leveldb stop). Clients wait until the check has ended. It takes about a
+    minute for ten million records, and about 500 bytes of memory for each large list, set, hash, sorted set or stream.
+
+    The jobs: reports jobs that no worker would ever find, entries without a job, and keys without an owner. The files
+    of a Redis server are its own matter, so with a redis:// URL only the jobs are checked, with or without --jobs.
     """
-    if url is not None and is_redis_url(url):
-        raise click.UsageError('This is the URL of a Redis server, whose data is not here. Use redis-check-aof there.')
+    if jobs or (url is not None and is_redis_url(url)):
+        from rq_leveldb.cli.check_jobs import check_jobs
+
+        sys.exit(check_jobs(url, fix=fix, as_json=as_json))
     directory = parse(url).directory
     exists = directory.check()
     from rq_leveldb.store.check import Report

@@ -82,7 +82,7 @@ for index = 8, #ARGV do
                     if ttl and ttl > 0 then
                         redis.call('EXPIRE', key, ttl)
                         redis.call('EXPIRE', key .. ':dependents', ttl)
-                        redis.call('EXPIRE', key .. ':dependencies', ttl)
+                        redis.call('EXPIRE', ARGV[7] .. ':' .. id .. ':dependencies', ttl)
                     end
                     outcome = 1
                 end

@@ -107,13 +107,13 @@ def test_a_running_store_is_not_checked(directory: DataDirectory) -> None:
     assert 'rq-leveldb stop' in errors
 
 
-def test_no_database_and_no_url_of_ours(tmp_path: Path) -> None:
+def test_no_database_and_no_server(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path / 'nothing')
     assert run(directory, 'check')[0] == 0
     assert not directory.path.exists()
-    code, _, errors = run(directory, 'check', '--url', 'redis://localhost')
-    assert code == 2
-    assert 'Redis server' in errors
+    code, _, errors = run(directory, 'check', '--url', f'unix://{tmp_path}/nobody')
+    assert code == 1
+    assert 'Is the server running' in errors
 
 
 def test_a_missing_database_is_told(directory: DataDirectory, tmp_path: Path) -> None:

@@ -57,8 +57,10 @@ def test_what_is_left_is_what_rq_leaves(either: Any, options: dict[str, Any]) ->
         if without:
             job.timeout = None
         make_ready(queue, job)
+        either.sadd(job.dependencies_key, 'gone')
         enqueue()
-        found.append((fields_of(job), queue.get_job_ids(), either.ttl(job.key), queue.ready_job_registry.get_job_ids()))
+        lifetimes = either.ttl(job.key), either.ttl(job.dependencies_key)
+        found.append((fields_of(job), queue.get_job_ids(), lifetimes, queue.ready_job_registry.get_job_ids()))
         job.delete()
 
     assert found[0] == found[1]

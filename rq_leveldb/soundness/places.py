@@ -1,0 +1,155 @@
+"""Where a job of a status has to be, and which names are RQ's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rq import Queue
+from rq.defaults import RQ_KEY_PREFIX
+from rq.executions import ExecutionRegistry
+from rq.group import Group
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job, JobStatus
+from rq.rate_limit import RateLimitRegistry
+from rq.registry import (
+    BaseRegistry,
+    CanceledJobRegistry,
+    DeferredJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ReadyJobRegistry,
+    ScheduledJobRegistry,
+    StartedJobRegistry,
+)
+from rq.results import Result
+from rq.worker_registration import REDIS_WORKER_KEYS
+
+from rq_leveldb.records import WORKER_KEY_TEMPLATE, output_key
+
+__all__ = [
+    'DEPENDENCIES',
+    'DEPENDENTS',
+    'EXECUTION',
+    'EXECUTIONS',
+    'GROUP',
+    'INTERMEDIATE',
+    'JOB',
+    'OUTPUT',
+    'PREFIX',
+    'QUEUE',
+    'QUEUES',
+    'REGISTRIES',
+    'RESULTS',
+    'TYPES',
+    'WORKER',
+    'Place',
+    'home_of',
+]
+
+PREFIX = f'{RQ_KEY_PREFIX}:'
+JOB = Job.redis_job_namespace_prefix
+QUEUE = Queue.redis_queue_namespace_prefix
+INTERMEDIATE = IntermediateQueue.get_intermediate_queue_key('')
+RESULTS = Result.get_key('')
+OUTPUT = output_key('')
+EXECUTION = f'{PREFIX}execution:'
+EXECUTIONS = ExecutionRegistry.key_template.format('')
+GROUP = Group.REDIS_GROUP_NAME_PREFIX
+WORKER = WORKER_KEY_TEMPLATE.format('')
+DEPENDENTS = ':dependents'
+DEPENDENCIES = ':dependencies'
+
+
+class Place(NamedTuple):
+    """A queue or a registry of RQ.
+
+    Args:
+        words: what it is called.
+        prefix: what the names of its keys begin with.
+        statuses: that a job in it may have; none where the registry may hold any.
+        expires: whether its scores are times at which entries end.
+        gives: the status that a job gets there, if a job is run because of its entry; '' if it is not.
+    """
+
+    words: str
+    prefix: str
+    statuses: tuple[JobStatus, ...]
+    expires: bool = False
+    gives: str = ''
+
+
+def _prefix_of(kind: type[BaseRegistry]) -> str:
+    return str(kind.key_template.format(''))
+
+
+QUEUES = Place(
+    'queue',
+    QUEUE,
+    # A job that was saved but never enqueued may be pushed by hand.
+    (JobStatus.QUEUED, JobStatus.CREATED),
+    gives=JobStatus.QUEUED.value,
+)
+REGISTRIES = (
+    Place(
+        'the registry of scheduled jobs',
+        _prefix_of(ScheduledJobRegistry),
+        (JobStatus.SCHEDULED, JobStatus.CREATED),
+        gives=JobStatus.SCHEDULED.value,
+    ),
+    Place('the registry of deferred jobs', _prefix_of(DeferredJobRegistry), (JobStatus.DEFERRED,)),
+    Place('the registry of jobs that are ready', _prefix_of(ReadyJobRegistry), (JobStatus.READY_TO_ENQUEUE,)),
+    # A job that repeats stays here while it waits and runs again.
+    Place('the registry of finished jobs', _prefix_of(FinishedJobRegistry), (), expires=True),
+    Place(
+        'the registry of failed jobs',
+        _prefix_of(FailedJobRegistry),
+        (JobStatus.FAILED, JobStatus.STOPPED),
+        expires=True,
+    ),
+    Place('the registry of canceled jobs', _prefix_of(CanceledJobRegistry), (JobStatus.CANCELED,)),
+)
+"""Without that of started jobs: a worker and RQ's maintenance look after it."""
+
+_HOMES: Mapping[str, type[BaseRegistry]] = {
+    JobStatus.STARTED: StartedJobRegistry,
+    JobStatus.FINISHED: FinishedJobRegistry,
+    JobStatus.FAILED: FailedJobRegistry,
+    JobStatus.STOPPED: FailedJobRegistry,
+    JobStatus.DEFERRED: DeferredJobRegistry,
+    JobStatus.SCHEDULED: ScheduledJobRegistry,
+    JobStatus.CANCELED: CanceledJobRegistry,
+    JobStatus.READY_TO_ENQUEUE: ReadyJobRegistry,
+}
+
+TYPES: Mapping[str, str] = {
+    **{place.prefix: 'zset' for place in REGISTRIES},
+    StartedJobRegistry.key_template.format(''): 'zset',
+    EXECUTIONS: 'zset',
+    EXECUTION: 'hash',
+    RESULTS: 'stream',
+    OUTPUT: 'string',
+    QUEUE: 'list',
+    GROUP: 'set',
+    f'{PREFIX}workers:': 'set',
+    REDIS_WORKER_KEYS: 'set',
+    Queue.redis_queues_keys: 'set',
+    Group.REDIS_GROUP_KEY: 'set',
+    RateLimitRegistry.rl_keys_key: 'set',
+}
+"""What keys hold whose names begin so; names that do not end with a colon are whole."""
+
+
+def home_of(status: str, origin: str, limit: str) -> str:
+    """Return the key that a job of a status has to be in.
+
+    Args:
+        status: its status, not `created`.
+        origin: its queue's name.
+        limit: key of its rate limit; '' if it has none.
+    """
+    if status == JobStatus.QUEUED:
+        return f'{QUEUE}{origin}'
+    if status == JobStatus.RATE_LIMITED:
+        return f'{PREFIX}rl:{limit}:rate_limited'
+    return _HOMES[status].key_template.format(origin)
