@@ -147,6 +147,8 @@ def test_signals_are_passed_on(place: str) -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # The tests may have been started by nohup(1).
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as runner:
         assert runner.stdin is not None
         assert runner.stdout is not None
