@@ -51,7 +51,7 @@ only) a store is running on the directory: stop it with rq-leveldb stop.
 """
 
 
-@click.command(short_help='Checks the database for damage, --jobs the jobs in it; --fix repairs.', epilog=_EPILOG)
+@click.command(epilog=_EPILOG)
 @options.url
 @click.option('--jobs', is_flag=True, help='Check the jobs, not the files. The store runs, or is started.')
 @click.option('--fix', is_flag=True, help='Repair what is wrong. Damaged files are kept.')

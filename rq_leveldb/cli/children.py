@@ -12,7 +12,7 @@ from rq_leveldb.cli import options, render
 __all__ = ['children']
 
 
-@click.command(short_help='Changes how many jobs a worker runs at once.')
+@click.command()
 @click.argument('number', type=click.IntRange(min=0), required=False)
 @options.url
 @click.option('--worker', '-w', 'name', help='Only the worker of this name.  [default: all]')

@@ -22,7 +22,7 @@ __all__ = ['compact']
 _LOOK = 0.1
 
 
-@click.command(short_help='Gives back the disk space of what was removed, now.')
+@click.command()
 @options.url
 @options.json_output
 def compact(url: str | None, as_json: bool) -> None:

@@ -32,7 +32,7 @@ error; 2 the command was not understood.
 """
 
 
-@click.command(short_help='Says what is wrong with a place, and how to mend it.', epilog=_EPILOG)
+@click.command(epilog=_EPILOG)
 @options.url
 @click.option('--path', '-P', default=['.'], multiple=True, help='Where the modules of jobs are.')
 @options.json_output

@@ -43,7 +43,6 @@ and are named; 130 interrupted.
 
 
 @click.command(
-    short_help='Writes all jobs and queues into a file, while work goes on.',
     epilog=_EPILOG,
     context_settings={'help_option_names': ['-h', '--help']},
 )

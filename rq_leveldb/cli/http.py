@@ -13,7 +13,7 @@ from rq_leveldb.errors import StoreError
 __all__ = ['http']
 
 
-@click.command(short_help='Runs only the HTTP front.')
+@click.command()
 @options.url
 @click.option(
     '--http', 'address', metavar='ADDRESS', help='Listen on HOST:PORT, :PORT or unix:PATH.  [default: 127.0.0.1:7753]'

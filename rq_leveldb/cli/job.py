@@ -30,7 +30,7 @@ Examples:
 """
 
 
-@click.command(short_help='Shows one job: its state, result, arguments, traceback, and why it waits.', epilog=_EPILOG)
+@click.command(epilog=_EPILOG)
 @click.argument('job_id', metavar='ID')
 @options.url
 @click.option('--log', is_flag=True, help='Show what it printed, if its worker runs with --capture-output.')
@@ -77,7 +77,7 @@ def job(
     return 0
 
 
-@click.command(short_help='Shows what a job printed; -f until it ends.')
+@click.command()
 @click.argument('job_id', metavar='ID')
 @options.url
 @click.option('--follow', '-f', is_flag=True, help='Continue until the job ends.')

@@ -35,7 +35,7 @@ _queue = click.option('--queue', '-q', help='Only jobs of this queue.')
 _function = click.option('--function', help='Only jobs that call this function.')
 
 
-@click.command(short_help='Cancels jobs that have not started; --stop also those that run.', epilog=_CANCEL_EPILOG)
+@click.command(epilog=_CANCEL_EPILOG)
 @click.argument('job_ids', nargs=-1, metavar='[ID]...')
 @options.url
 @click.option('--all', 'everything', is_flag=True, help='All jobs that have not started.')
@@ -73,7 +73,7 @@ def cancel(
     return _do('Cancel', 'Canceled', url, job_ids, states, act, everything=everything, **given)
 
 
-@click.command(short_help='Deletes jobs by id, or all of a state.', epilog=_DELETE_EPILOG)
+@click.command(epilog=_DELETE_EPILOG)
 @click.argument('job_ids', nargs=-1, metavar='[ID]...')
 @options.url
 @click.option('--state', type=click.Choice(_DELETABLE), help='All jobs of this state.')
@@ -97,7 +97,7 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: str | None, depende
     return _do('Delete', 'Deleted', url, job_ids, states, act, everything=state is not None, **given)
 
 
-@click.command(short_help='Puts a job that failed, was stopped or was canceled back on its queue.')
+@click.command()
 @click.argument('job_ids', nargs=-1, metavar='ID...', required=True)
 @options.url
 @click.option('--at-front', is_flag=True, help='Put it at the front of its queue.')

@@ -71,7 +71,7 @@ def _after(context: click.Context, parameter: click.Parameter, value: str | None
     return state, read_cursor(cursor)
 
 
-@click.command(short_help='Lists jobs by state, queue, function or text; --group shows what fails.', epilog=_EPILOG)
+@click.command(epilog=_EPILOG)
 @click.argument('state', type=click.Choice(_STATES), required=False, metavar='[STATE]')
 @options.url
 @click.option('--queue', '-q', help='Only jobs of this queue.')

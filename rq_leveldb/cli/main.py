@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import NamedTuple
 
 import click
 
@@ -17,39 +18,73 @@ from rq_leveldb.version import __version__
 
 __all__ = ['COMMANDS', 'main']
 
-# Name of a command -> 'module:attribute'; in the order in which --help shows them.
-COMMANDS: Mapping[str, str] = {
-    'worker': 'rq_leveldb.cli.worker:worker',
-    'children': 'rq_leveldb.cli.children:children',
-    'jobs': 'rq_leveldb.cli.jobs:jobs',
-    'job': 'rq_leveldb.cli.job:job',
-    'logs': 'rq_leveldb.cli.job:logs',
-    'worker-pool': 'rq_leveldb.cli.rq_commands:worker_pool',
-    'enqueue': 'rq_leveldb.cli.rq_commands:enqueue',
-    'info': 'rq_leveldb.cli.rq_commands:info',
-    'status': 'rq_leveldb.cli.status:status',
-    'top': 'rq_leveldb.cli.top:top',
-    'doctor': 'rq_leveldb.cli.doctor:doctor',
-    'check': 'rq_leveldb.cli.check:check',
-    'migrate': 'rq_leveldb.cli.migrate:migrate',
-    'dump': 'rq_leveldb.cli.dump:dump',
-    'restore': 'rq_leveldb.cli.restore:restore',
-    'compact': 'rq_leveldb.cli.compact:compact',
-    'retry': 'rq_leveldb.cli.job_actions:retry',
-    'requeue': 'rq_leveldb.cli.rq_commands:requeue',
-    'cancel': 'rq_leveldb.cli.job_actions:cancel',
-    'delete': 'rq_leveldb.cli.job_actions:delete',
-    'empty': 'rq_leveldb.cli.rq_commands:empty',
-    'suspend': 'rq_leveldb.cli.rq_commands:suspend',
-    'resume': 'rq_leveldb.cli.rq_commands:resume',
-    'cron': 'rq_leveldb.cli.rq_commands:cron',
-    'run': 'rq_leveldb.cli.programs:run',
-    'url': 'rq_leveldb.cli.programs:url',
-    'http': 'rq_leveldb.cli.http:http',
-    'token': 'rq_leveldb.cli.token:token',
-    'store': 'rq_leveldb.cli.store:store',
-    'stop': 'rq_leveldb.cli.store:stop',
+
+class _Entry(NamedTuple):
+    """A command: where it is, and what --help says of it without importing it."""
+
+    target: str
+    summary: str
+
+
+_SECTIONS: Mapping[str, Mapping[str, _Entry]] = {
+    'Running jobs': {
+        'worker': _Entry('rq_leveldb.cli.worker:worker', 'Runs jobs, several at once, each in its own process.'),
+        'children': _Entry('rq_leveldb.cli.children:children', 'Changes how many jobs a worker runs at once.'),
+        'worker-pool': _Entry('rq_leveldb.cli.rq_commands:worker_pool', "Runs a pool of RQ's own workers."),
+        'cron': _Entry('rq_leveldb.cli.rq_commands:cron', "Runs RQ's cron scheduler, without a worker."),
+        'suspend': _Entry('rq_leveldb.cli.rq_commands:suspend', 'Lets all workers take no more jobs.'),
+        'resume': _Entry('rq_leveldb.cli.rq_commands:resume', 'Lets them take jobs again.'),
+    },
+    'Enqueueing and changing jobs': {
+        'enqueue': _Entry('rq_leveldb.cli.rq_commands:enqueue', 'Enqueues a job.'),
+        'retry': _Entry(
+            'rq_leveldb.cli.job_actions:retry', 'Puts a job that failed, was stopped or was canceled back on its queue.'
+        ),
+        'requeue': _Entry(
+            'rq_leveldb.cli.rq_commands:requeue', 'Puts failed jobs back on their queues, by id, queue or function.'
+        ),
+        'cancel': _Entry(
+            'rq_leveldb.cli.job_actions:cancel', 'Cancels jobs that have not started; --stop also those that run.'
+        ),
+        'delete': _Entry('rq_leveldb.cli.job_actions:delete', 'Deletes jobs by id, or all of a state.'),
+        'empty': _Entry('rq_leveldb.cli.rq_commands:empty', 'Deletes all jobs that wait in queues.'),
+    },
+    'Looking': {
+        'status': _Entry(
+            'rq_leveldb.cli.status:status', 'Shows where the data is, who serves it, and how many jobs there are.'
+        ),
+        'jobs': _Entry(
+            'rq_leveldb.cli.jobs:jobs', 'Lists jobs by state, queue, function or text; --group shows what fails.'
+        ),
+        'job': _Entry(
+            'rq_leveldb.cli.job:job', 'Shows one job: its state, result, arguments, traceback, and why it waits.'
+        ),
+        'logs': _Entry('rq_leveldb.cli.job:logs', 'Shows what a job printed; -f until it ends.'),
+        'top': _Entry('rq_leveldb.cli.top:top', 'Shows queues, workers and running jobs, as they change.'),
+        'info': _Entry('rq_leveldb.cli.rq_commands:info', "RQ's own overview of queues and workers."),
+        'doctor': _Entry('rq_leveldb.cli.doctor:doctor', 'Says what is wrong with a place, and how to mend it.'),
+    },
+    'The data': {
+        'check': _Entry(
+            'rq_leveldb.cli.check:check', 'Checks the database for damage, --jobs the jobs in it; --fix repairs.'
+        ),
+        'dump': _Entry('rq_leveldb.cli.dump:dump', 'Writes all jobs and queues into a file, while work goes on.'),
+        'restore': _Entry('rq_leveldb.cli.restore:restore', 'Brings the jobs and queues of a dump into a place.'),
+        'migrate': _Entry(
+            'rq_leveldb.cli.migrate:migrate', 'Carries all jobs and queues to another place, such as Redis.'
+        ),
+        'compact': _Entry('rq_leveldb.cli.compact:compact', 'Gives back the disk space of what was removed, now.'),
+    },
+    'The store and other programs': {
+        'run': _Entry('rq_leveldb.cli.programs:run', "Runs a program with the store's URL in its environment."),
+        'url': _Entry('rq_leveldb.cli.programs:url', "Prints the store's URL for programs that only know Redis."),
+        'http': _Entry('rq_leveldb.cli.http:http', 'Runs only the HTTP front.'),
+        'token': _Entry('rq_leveldb.cli.token:token', 'Prints the token of the HTTP front.'),
+        'store': _Entry('rq_leveldb.cli.store:store', 'Runs the store in the foreground, for a supervisor.'),
+        'stop': _Entry('rq_leveldb.cli.store:stop', 'Stops the store; the next command starts it again.'),
+    },
 }
+COMMANDS: Mapping[str, _Entry] = {name: entry for section in _SECTIONS.values() for name, entry in section.items()}
 
 _EPILOG = """\b
 Where the data is: --url, else RQ_LEVELDB_URL, else RQ_REDIS_URL, else
@@ -68,13 +103,18 @@ class _Group(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = COMMANDS.get(cmd_name)
-        if target is None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        module, _, attribute = target.partition(':')
+        module, _, attribute = entry.target.partition(':')
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.summary) for name, entry in commands.items()])
 
 
 @click.group(cls=_Group, epilog=_EPILOG, context_settings={'help_option_names': ['-h', '--help']})

@@ -55,7 +55,6 @@ carried over or not removed, and are named; 130 interrupted.
 
 
 @click.command(
-    short_help='Carries all jobs and queues from one place to another, such as to Redis.',
     epilog=_EPILOG,
     context_settings={'help_option_names': ['-h', '--help']},
 )

@@ -23,7 +23,7 @@ _NOT_FOUND = 127
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@click.command(short_help="Prints the store's URL for programs that only know Redis.")
+@click.command()
 @options.url
 @click.option('--socket', is_flag=True, help='Print only the path of the socket.')
 @options.json_output
@@ -57,7 +57,6 @@ def url(url: str | None, socket: bool, as_json: bool) -> None:
 
 @click.command(
     context_settings={'allow_interspersed_args': False},
-    short_help="Runs a program with the store's URL in its environment.",
 )
 @options.url
 @click.argument('command', nargs=-1, required=True, type=click.UNPROCESSED)

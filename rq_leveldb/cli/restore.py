@@ -53,7 +53,6 @@ and nothing was done; 4 some keys were not restored, and are named;
 
 
 @click.command(
-    short_help='Brings the jobs and queues of a dump into a place.',
     epilog=_EPILOG,
     context_settings={'help_option_names': ['-h', '--help']},
 )

@@ -60,7 +60,6 @@ def _adopt(
     *options: click.Option,
     callback: Callable[..., Any] | None = None,
     help_text: str | None = None,
-    short_help: str | None = None,
     epilog: str | None = None,
     **defaults: Any,
 ) -> click.Command:
@@ -71,7 +70,6 @@ def _adopt(
         options: options that replace RQ's options of the same name, or come after them.
         callback: what runs the command instead of RQ's own.
         help_text: what it does, instead of RQ's sentence.
-        short_help: that in the list of commands.
         epilog: what --help ends with.
         defaults: option's name to default.
     """
@@ -88,7 +86,6 @@ def _adopt(
         callback=callback or original.callback,
         params=[*parameters, *by_name.values()],
         help=help_text or original.help,
-        short_help=short_help,
         epilog=epilog or original.epilog,
     )
 
@@ -108,7 +105,6 @@ enqueue = _adopt(
     _JSON,
     callback=enqueueing.enqueue,
     help_text=enqueueing.enqueue.__doc__,
-    short_help='Enqueues a job.',
     epilog=enqueueing.EPILOG,
     connection_class=_CONNECTION,
 )
@@ -120,7 +116,6 @@ requeue = _adopt(
     _JSON,
     callback=guarded.requeue,
     help_text=guarded.requeue.__doc__,
-    short_help='Puts failed jobs back on their queues, by id, queue or function.',
     epilog=_REQUEUE_EPILOG,
     connection_class=_CONNECTION,
 )

@@ -26,7 +26,6 @@ _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', '
 
 
 @click.command(
-    short_help='Shows where the data is, whether a store is running, and the number of jobs.',
     epilog=check_options.EPILOG,
 )
 @options.url

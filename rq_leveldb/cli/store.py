@@ -14,7 +14,6 @@ __all__ = ['stop', 'store']
 
 @click.command(
     context_settings={'ignore_unknown_options': True, 'help_option_names': []},
-    short_help='Runs the store in the foreground, for a supervisor.',
 )
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
 def store(arguments: tuple[str, ...]) -> None:
@@ -24,7 +23,7 @@ def store(arguments: tuple[str, ...]) -> None:
     sys.exit(main(list(arguments)))
 
 
-@click.command(short_help='Stops the store; the next command starts it again.')
+@click.command()
 @options.url
 def stop(url: str | None) -> None:
     """Stop the store once it has answered all requests. The next client starts it again."""

@@ -9,7 +9,7 @@ from rq_leveldb.cli import options
 __all__ = ['token']
 
 
-@click.command(short_help='Prints the token of the HTTP front.')
+@click.command()
 @options.url
 def token(url: str | None) -> None:
     """Print the bearer token of the HTTP front, creating it if there is none."""

@@ -23,7 +23,7 @@ _MOST = 200
 _STATES = ('queued', 'started', 'failed', 'scheduled', 'deferred', 'finished')
 
 
-@click.command(short_help='Shows queues, workers and running jobs, as they change.')
+@click.command()
 @options.url
 @click.option(
     '--interval', '-i', type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help='Seconds between looks.'

@@ -352,5 +352,4 @@ worker = click.Command(
     callback=_work,
     params=_parameters(),
     help=_HELP,
-    short_help='Runs jobs, several at once, each in its own process.',
 )
