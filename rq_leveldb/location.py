@@ -9,10 +9,7 @@ import hashlib
 import math
 import os
 import re
-import socket
 import stat
-import struct
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ from rq_leveldb.errors import (
     UnsafePath,
     UnwritableDirectory,
 )
+from rq_leveldb.unix_socket import LONGEST_PATH
 
 __all__ = [
     'DATABASES',
@@ -39,9 +37,7 @@ __all__ = [
     'URL_VARIABLES',
     'DataDirectory',
     'Location',
-    'bind_unix',
     'configured_url',
-    'connect_unix',
     'default_directory',
     'front_directory',
     'is_duration',
@@ -61,8 +57,6 @@ URL_VARIABLES = ('RQ_LEVELDB_URL', 'RQ_REDIS_URL')
 _SCHEME = 'leveldb'
 _REDIS_SCHEMES = ('redis', 'rediss', 'unix')
 _MARKER = re.compile(r'rq-leveldb (\d+)\s*\Z')
-# sizeof(sun_path), less one for the closing zero: unix(7), and <sys/un.h> on the BSDs.
-_SUN_PATH_BYTES = 107 if sys.platform == 'linux' else 103
 
 
 @dataclass(frozen=True)
@@ -93,11 +87,11 @@ class DataDirectory:
             BadAddress: the path is too long for them. Ours know a way round that.
         """
         name = os.fsencode(self.socket)
-        if len(name) > _SUN_PATH_BYTES:
+        if len(name) > LONGEST_PATH:
             raise BadAddress(
                 str(self.socket),
                 title=f'This path has {len(name)} bytes, and other clients can connect to sockets with at most '
-                f'{_SUN_PATH_BYTES}',
+                f'{LONGEST_PATH}',
                 advice='Keep the data in a directory with a shorter path.',
             )
         return f'unix://{quote(name)}'
@@ -548,60 +542,3 @@ def _number(
     if not valid(value):
         raise BadAddress(url, advice=f'{name} is a number ({expected}).')
     return value
-
-
-def bind_unix(sock: socket.socket, path: Path) -> None:
-    """Bind a Unix socket to a path of any length.
-
-    Args:
-        sock: an AF_UNIX stream socket, not bound yet.
-        path: absolute path; its directory must exist, and the path must not.
-
-    Raises:
-        OSError: as socket.bind.
-    """
-    _with_short_path(path, sock.bind)
-
-
-def connect_unix(sock: socket.socket, path: Path, timeout: float | None = None) -> None:
-    """Connect a unix socket to a path of any length; the socket is a blocking one afterwards.
-
-    Args:
-        sock: an AF_UNIX stream socket.
-        path: absolute path of a listening socket.
-        timeout: seconds to wait while the listener's backlog is full; None waits forever.
-
-    Raises:
-        OSError: as socket.connect; BlockingIOError when the time is up.
-    """
-    # A non-blocking connect fails at once when the backlog is full, a blocking one waits for SO_SNDTIMEO: unix(7).
-    sock.setblocking(True)
-    if timeout is None:
-        _with_short_path(path, sock.connect)
-        return
-    seconds, fraction = divmod(max(timeout, 0.001), 1.0)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('@ll', int(seconds), int(fraction * 1e6)))
-    try:
-        _with_short_path(path, sock.connect)
-    finally:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('@ll', 0, 0))
-
-
-def _with_short_path(path: Path, use: Callable[[str], object]) -> None:
-    """Call `use` with a name of the same socket that fits into a socket address."""
-    if len(os.fsencode(path)) <= _SUN_PATH_BYTES:
-        use(str(path))
-        return
-    if sys.platform == 'linux':
-        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            use(f'/proc/self/fd/{directory}/{path.name}')
-        finally:
-            os.close(directory)
-        return
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix='rql') as short:
-        link = Path(short) / 'd'
-        link.symlink_to(path.parent)
-        use(str(link / path.name))

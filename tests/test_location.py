@@ -12,6 +12,7 @@ import pytest
 
 from rq_leveldb import errors, location
 from rq_leveldb.location import DataDirectory
+from rq_leveldb.unix_socket import bind_unix, connect_unix
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,9 @@ def test_sockets_with_paths_of_any_length(tmp_path: Path, length: int) -> None:
     folder.mkdir(parents=True)
     path = folder / 'store.sock'
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
-        location.bind_unix(server, path)
+        bind_unix(server, path)
         server.listen(1)
-        location.connect_unix(client, path, timeout=1.0)
+        connect_unix(client, path, timeout=1.0)
         connection, _ = server.accept()
         with connection:
             client.sendall(b'hello')
@@ -171,7 +172,7 @@ def test_there_is_one_front_for_a_server_however_its_url_is_written() -> None:
 def test_a_full_backlog_is_waited_for_only_so_long(tmp_path: Path) -> None:
     path = tmp_path / 'store.sock'
     with socket.socket(socket.AF_UNIX) as server:
-        location.bind_unix(server, path)
+        bind_unix(server, path)
         server.listen(0)
         clients = [socket.socket(socket.AF_UNIX) for _ in range(4)]
         try:
@@ -184,4 +185,4 @@ def test_a_full_backlog_is_waited_for_only_so_long(tmp_path: Path) -> None:
 
 def connect_all(clients: list[socket.socket], path: Path) -> None:
     for client in clients:
-        location.connect_unix(client, path, timeout=0.05)
+        connect_unix(client, path, timeout=0.05)

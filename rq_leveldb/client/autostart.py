@@ -23,7 +23,8 @@ from pathlib import Path
 
 from rq_leveldb import interpreter, process, trust
 from rq_leveldb.errors import DiskFull, StoreError, StoreNotStarting, UnwritableDirectory
-from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location, connect_unix
+from rq_leveldb.location import DEFAULT_FSYNC, DataDirectory, Location
+from rq_leveldb.unix_socket import connect_unix
 from rq_leveldb.version import __version__
 
 __all__ = ['connect', 'is_older', 'must_be_replaced', 'replace', 'running_store', 'stop']

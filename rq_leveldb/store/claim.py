@@ -15,6 +15,7 @@ import socket
 
 from rq_leveldb import errors, location, process
 from rq_leveldb.store.file_identity import Identity, identity_of, loss_of
+from rq_leveldb.unix_socket import bind_unix
 from rq_leveldb.version import __version__
 
 
@@ -66,7 +67,7 @@ class Claim:
             path.unlink(missing_ok=True)
             mask = os.umask(0o177)
             try:
-                location.bind_unix(sock, path)
+                bind_unix(sock, path)
             finally:
                 os.umask(mask)
             sock.listen(1024)

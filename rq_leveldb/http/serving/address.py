@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rq_leveldb.errors import StoreError
-from rq_leveldb.location import bind_unix, connect_unix
+from rq_leveldb.unix_socket import bind_unix, connect_unix
 
 __all__ = ['Address', 'AddressTaken', 'BadHttpAddress', 'listen']
 
