@@ -197,7 +197,7 @@ def _read_report(path: Path) -> tuple[frozenset[str], frozenset[str], frozenset[
 
 def _inside(root: Path, against: str, report: Path, arguments: list[str]) -> int:
     """Start the server, then run the suite in ``root``; return pytest's exit status."""
-    # Without a limit of its own a test of RQ's pool may wait for ever for a worker that got its signal too early.
+    # Without a limit of its own a test of RQ's pool may wait forever for a worker that got its signal too early.
     command = [sys.executable, '-m', 'pytest', '-q', '-ra', '-p', 'no:cacheprovider', '--timeout=120']
     command += [f'--junit-xml={report}', *arguments]
     _adopt_orphans()

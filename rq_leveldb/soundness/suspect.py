@@ -141,7 +141,7 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         'abandoned': 'is marked as started, but nothing is known about its execution',
         'met': 'is deferred, but what it waits for has ended or is gone',
         'forgotten': 'is deferred, but what it waits for does not know it',
-        'kept': f'is {status}, in no registry and without an expiry: it is kept for ever',
+        'kept': f'is {status}, in no registry and without an expiry: it is kept forever',
     }
     remedies = {
         'nowhere': _put_back(job),

@@ -117,7 +117,7 @@ def score_bound(argument: bytes) -> tuple[float, bool]:
 
 
 def timeout(argument: bytes) -> float:
-    """Read a time-out in seconds, 0 for ever.
+    """Read a time-out in seconds, 0 forever.
 
     Raises:
         ReplyError: as BLPOP does.
@@ -131,7 +131,7 @@ def timeout(argument: bytes) -> float:
 
 
 def milliseconds(argument: bytes, now: int) -> int:
-    """Read a time-out in milliseconds, 0 for ever.
+    """Read a time-out in milliseconds, 0 forever.
 
     Args:
         argument: what the client sent.

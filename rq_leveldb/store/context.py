@@ -45,7 +45,7 @@ class StoreServices:
         forget_statistics: must be called after the counters were reset.
         demand_fsync: syncs every write before it is acknowledged, from now on.
         is_synced: whether everything written so far would survive a power loss.
-        wait_for_sync: blocks the client until that is so: seconds (0 for ever), the reply, the reply on time-out.
+        wait_for_sync: blocks the client until that is so: seconds (0 forever), the reply, the reply on time-out.
         refused: why the database takes no writes; empty while it does.
         write_trouble: why commands that add data are refused; empty while they are not.
         swept: how many removed values still have records, and how many have none left.
@@ -198,7 +198,7 @@ class Context:
         Args:
             keys: `take` is tried again when one of these changes; the client that has waited longest comes first.
             type_: try only if that key now holds this type; None to try whatever it holds, even nothing.
-            timeout: seconds, 0 for ever.
+            timeout: seconds, 0 forever.
             take: does the command's work as if the client had sent it again, and returns the reply; None if there is
                 still nothing to take (it must not have changed anything then). A ReplyError it raises is the reply.
             timeout_reply: the reply on time-out, or at once where a command may not block.

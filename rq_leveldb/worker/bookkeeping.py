@@ -353,7 +353,7 @@ class Bookkeeper:
         Args:
             job: the job, with its result and times.
             execution: the execution that ran it.
-            result_ttl: seconds to keep the result; -1 for ever, never 0.
+            result_ttl: seconds to keep the result; -1 forever, never 0.
             extra: further fields of the job.
             repetition: it may have been written already, by a call whose answer was lost.
 

@@ -56,7 +56,7 @@ class Entry:
         once: whether a run that was missed is made up for, once.
         shown: what RQ's tools show of it, without times.
         fields: of the job's hash, without times; bytes as latin-1.
-        ttl: seconds for which the job may wait in its queue; 0 for ever.
+        ttl: seconds for which the job may wait in its queue; 0 forever.
     """
 
     id: str

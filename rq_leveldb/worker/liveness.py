@@ -48,7 +48,7 @@ IDENTITY_FIELDS = ('pid', 'started', 'boot_id', 'pid_namespace', LOCK_FIELD, BEA
 
 # Seconds without a beat and without a connection. Our workers beat every five.
 _SILENCE = 20.0
-# After a host loses power, Redis may keep its connections for ever.
+# After a host loses power, Redis may keep its connections forever.
 _LONGEST_SILENCE = 600.0
 # The most that one pause between two looks counts: the watcher itself may have been stopped meanwhile.
 _LONGEST_LOOK = 2.0

@@ -90,7 +90,7 @@ export async function job(place, id) {
         ['Ran', duration(found.duration_seconds)],
         ['Worker', found.worker && link('#/workers', 'worker', found.worker)],
         ['Time limit', found.timeout === null ? null : found.timeout < 0 ? 'none' : duration(found.timeout)],
-        ['Result is kept', found.result_ttl === null ? null : found.result_ttl < 0 ? 'for ever' : found.result_ttl === 0 ? 'not at all' : `for ${duration(found.result_ttl)}`],
+        ['Result is kept', found.result_ttl === null ? null : found.result_ttl < 0 ? 'forever' : found.result_ttl === 0 ? 'not at all' : `for ${duration(found.result_ttl)}`],
         ['Retries left', found.retries_left],
         ['Repeats left', found.repeats_left],
       ])));

@@ -126,7 +126,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
                 self._drop(connection)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to stop, the event streams included, which would go on for ever."""
+        """Begin to stop, the event streams included, which would go on forever."""
         front = getattr(self.app, 'front', None)
         if front is not None:
             front.close()
