@@ -201,6 +201,8 @@ def test_a_waiting_child_that_is_killed_costs_no_job(workers: Workers, queue: Qu
     children = until(lambda: [one for one in family(worker.pid) if not one.children()])
     for child in children:
         child.kill()
+    # One that is still about to die could be given a job, which would then have crashed.
+    until(lambda: not any(is_running(child.pid) for child in children))
 
     jobs = [queue.enqueue(worker_jobs.add, number, 0) for number in range(4)]
 
