@@ -190,7 +190,7 @@ def test_a_host_that_dies_is_recovered(hosts: Machines, tmp_path: Path) -> None:
     until(lambda: job.get_status() == JobStatus.FAILED, 40)
     assert time.monotonic() - killed < 30
     assert 'Worker one died' in job.latest_result().exc_string
-    assert hosts.connection.smembers('rq:workers') == {b'rq:worker:two'}
+    until(lambda: hosts.connection.smembers('rq:workers') == {b'rq:worker:two'})
 
 
 def test_a_name_on_another_host_is_free_soon_after_a_death(hosts: Machines, tmp_path: Path) -> None:
