@@ -39,7 +39,8 @@ def test_tutorial(tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, 'PATH': path, 'PYTHONPATH': str(TUTORIAL.parents[1])},
+        # The port of the HTTP front may be taken by a worker of somebody else.
+        env={**os.environ, 'PATH': path, 'PYTHONPATH': str(TUTORIAL.parents[1]), 'RQ_LEVELDB_NO_HTTP': '1'},
     )
     assert shell.stdin is not None
     assert shell.stdout is not None
