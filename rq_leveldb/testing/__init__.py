@@ -107,6 +107,10 @@ class JobStore(AbstractContextManager['JobStore']):
             os.environ.pop(_VARIABLE, None)
         else:
             os.environ[_VARIABLE] = self._before
+        self.close()
+
+    def close(self) -> None:
+        """Stop the store, and remove it if it is a temporary one."""
         self.connection.close()
         stop(self._directory)
         if self._temporary is not None:
