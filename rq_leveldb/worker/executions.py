@@ -14,7 +14,7 @@ from rq_leveldb.unreadable import is_wrong_type
 from .script import Script
 from .site import Site
 
-__all__ = ['TAKEN', 'TAKEN_FUNCTION', 'drop_execution', 'forget', 'is_taken']
+__all__ = ['TAKEN', 'TAKEN_FUNCTION', 'drop_execution', 'forget', 'is_left_to_others', 'is_taken']
 
 TAKEN = 'Worker %s: job %s was taken over by another worker meanwhile; how it ended here does not count'
 """What a worker logs that comes back, with its name and the job's id."""
@@ -60,6 +60,20 @@ def is_taken(site: Site, job: Job, execution: Execution) -> bool:
             raise
         # For whoever writes the end to report.
         return False
+
+
+def is_left_to_others(site: Site, job: Job, execution: Execution) -> bool:
+    """Say whether an end must not be written, since others have decided about the job, and log it if so.
+
+    Args:
+        site: of the worker that ran it.
+        job: the job.
+        execution: the execution.
+    """
+    taken = is_taken(site, job, execution)
+    if taken:
+        site.log.warning(TAKEN, site.name, job.id)
+    return taken
 
 
 def drop_execution(site: Site, job_id: str, queue_name: str, execution: Execution) -> None:

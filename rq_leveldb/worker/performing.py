@@ -23,7 +23,7 @@ from . import limits, signals
 from .bookkeeping import Bookkeeper, mark_started
 from .broken import set_aside_dependents
 from .claim import as_moment
-from .executions import TAKEN, is_taken
+from .executions import is_left_to_others
 from .heartbeat import Heartbeat
 from .mailbox import Report
 from .ready import enqueue_ready
@@ -184,6 +184,8 @@ class PerformingWorker(rq.worker.Worker):
             if self._write_in_one_step(job, execution, again=False):
                 self.executions.pop(execution.id, None)
                 return
+            if is_left_to_others(self.site, job, execution):
+                return
             try:
                 handle(job, queue, started_job_registry, execution)
             except Exception as error:
@@ -250,8 +252,7 @@ class PerformingWorker(rq.worker.Worker):
             enqueue_ready(self.site)
             self._release_slot_safely(job)
             return
-        if is_taken(self.site, job, execution):
-            self.log.warning(TAKEN, self.name, job.id)
+        if is_left_to_others(self.site, job, execution):
             return
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
         # The job has dependents, and RQ may not have enqueued all of them.

@@ -21,7 +21,7 @@ from rq.job import Job, Retry
 from rq_leveldb.unreadable import is_wrong_type
 
 from .assignment import Task
-from .executions import TAKEN, is_taken
+from .executions import is_left_to_others
 from .mailbox import Report, Slot
 from .site import Site
 from .trouble import NotWritten, is_about_the_store
@@ -117,8 +117,8 @@ class Record:
         return True
 
     def success(self, job: Job, write: Callable[[], None]) -> None:
-        """Write a success down, or leave it to the supervisor."""
-        self._write(job, write, lambda: self._success(job, unsure=True))
+        """Write a success down, or leave it to the supervisor; `write` looks whether others have decided."""
+        self._write(write, lambda: self._success(job, unsure=True))
 
     def retry(self, job: Job, retry: Retry, write: Callable[[], None]) -> None:
         """Write down that the job returned a Retry, or leave it to the supervisor."""
@@ -127,7 +127,11 @@ class Record:
             wanted = {'max': retry.max, 'interval': retry.intervals, 'enqueue_at_front': retry.enqueue_at_front}
             return self._report('retry', job, retry=wanted, unsure=True)
 
-        self._write(job, write, report)
+        def checked() -> None:
+            if not is_left_to_others(self._site, job, self.execution):
+                write()
+
+        self._write(checked, report)
 
     def raised(self, job: Job | None, text: str) -> None:
         """Note that the job raised, before anything is done about it that may go wrong too."""
@@ -137,12 +141,14 @@ class Record:
         """Write a failure down, or leave it to the supervisor."""
 
         def checked() -> None:
+            if is_left_to_others(self._site, job, self.execution):
+                return
             write()
             # If the transaction fails, RQ logs that and continues.
             if self._site.connection.exists(self.execution.key):
                 raise NotWritten('the store did not accept it')
 
-        self._write(job, checked, lambda: self._report('failure', job, text=text, unsure=True))
+        self._write(checked, lambda: self._report('failure', job, text=text, unsure=True))
 
     def finish(self) -> bool:
         """Write the final report; returns whether the end of the job is known."""
@@ -150,11 +156,8 @@ class Record:
             return self._slot.say(self._left)
         return self._slot.say(Report('written', module=self._module))
 
-    def _write(self, job: Job, write: Callable[[], None], report: Callable[[], Report]) -> None:
+    def _write(self, write: Callable[[], None], report: Callable[[], Report]) -> None:
         try:
-            if is_taken(self._site, job, self.execution):
-                self._site.log.warning(TAKEN, self._site.name, job.id)
-                return
             write()
         except Exception as error:
             known = is_about_the_store(error) or is_wrong_type(error)
