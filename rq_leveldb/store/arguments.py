@@ -13,7 +13,6 @@ from rq_leveldb.store.replies import (
     ReplyError,
     db_out_of_range,
     integer_out_of_range,
-    no_keys,
     not_a_float,
     not_an_integer,
     not_positive,
@@ -269,44 +268,6 @@ def positive(argument: bytes, error: str = '') -> int:
     if not is_integer(argument) or argument[:1] == b'-':
         raise ReplyError(error) if error else not_positive()
     return int(argument)
-
-
-def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
-    """Read a number of keys and the keys, as LMPOP and ZMPOP do.
-
-    Args:
-        argv: all arguments of the command.
-        index: index of the number.
-
-    Returns:
-        The keys, and the index after them.
-
-    Raises:
-        ReplyError: the number is not positive, or there are fewer keys.
-    """
-    count = int(argv[index]) if is_integer(argv[index]) else 0
-    if count <= 0:
-        raise no_keys()
-    end = index + 1 + count
-    if end > len(argv):
-        raise syntax_error()
-    return argv[index + 1 : end], end
-
-
-def pop_count(argv: list[bytes], index: int) -> int:
-    """Read the trailing ``[COUNT count]`` of LMPOP and ZMPOP.
-
-    Returns:
-        The count, 1 if not given.
-    """
-    count: int | None = None
-    for text in Options(argv, index).values_of(b'COUNT'):
-        if count is not None:
-            raise syntax_error()
-        count = int(text) if is_integer(text) else 0
-        if count <= 0:
-            raise ReplyError('ERR count should be greater than 0')
-    return 1 if count is None else count
 
 
 def limit_option(argv: list[bytes], index: int) -> int | None:

@@ -131,6 +131,14 @@ class Context:
         """
         return self.keys.typed(self.db, key, type_)
 
+    def read(self, key: bytes, type_: type[V]) -> V:
+        """Return the value of `key`, or an empty one, which only has to be read.
+
+        Raises:
+            ReplyError: WRONGTYPE.
+        """
+        return self.keys.read(self.db, key, type_)
+
     def first(self, keys: list[bytes], type_: type[V]) -> tuple[bytes, V] | None:
         """Return the first key that exists, and its value.
 

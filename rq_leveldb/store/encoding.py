@@ -505,41 +505,37 @@ def read_small_hash(record: bytes) -> dict[bytes, bytes]:
 
 def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
     """Return the body of a small hash."""
-    count = 2 * len(fields)
-    keys = list(fields)
-    values = list(fields.values())
-    items = [b''] * count
-    items[::2] = keys
-    items[1::2] = values
-    return struct.pack(f'>{count + 1}I', count, *map(len, items)) + b''.join(items)
+    items = [b''] * (2 * len(fields))
+    items[::2] = fields
+    items[1::2] = fields.values()
+    return strings_body(items)
 
 
-def read_small_set(record: bytes) -> dict[bytes, None]:
-    """Return the members in a small set's meta record, in order."""
-    return dict.fromkeys(read_strings_body(record, _HEADER_SIZE))
+def read_small_set(record: bytes) -> dict[bytes, bytes]:
+    """Return the members in a small set's meta record, in order, each with an empty value."""
+    return dict.fromkeys(read_strings_body(record, _HEADER_SIZE), b'')
+
+
+def small_set_body(members: dict[bytes, bytes]) -> bytes:
+    """Return the body of a small set."""
+    return strings_body(list(members))
 
 
 # -- members
 
 
-def hash_field(version: int, field: bytes) -> bytes:
-    """Return the key of a hash's field."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b'f', crc32(field)) + field
+HASH_TAG, SET_TAG, SORTED_SET_TAG = b'f', b'm', b's'
+"""What follows the version in the keys of members ordered by checksum."""
 
 
-def hash_fields(version: int) -> bytes:
-    """Return what the keys of a hash's fields begin with; checksum and field follow."""
-    return MEMBER_PREFIX + u64(version) + b'f'
+def scattered_member(version: int, tag: bytes, member: bytes) -> bytes:
+    """Return the key of a member ordered by checksum."""
+    return MEMBER_PREFIX + _U64_TAG_U32(version, tag, crc32(member)) + member
 
 
-def set_member(version: int, member: bytes) -> bytes:
-    """Return the key of a set's member."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b'm', crc32(member)) + member
-
-
-def set_members(version: int) -> bytes:
-    """Return what the keys of a set's members begin with; checksum and member follow."""
-    return MEMBER_PREFIX + u64(version) + b'm'
+def scattered_members(version: int, tag: bytes) -> bytes:
+    """Return what the keys of members ordered by checksum begin with; checksum and member follow."""
+    return MEMBER_PREFIX + u64(version) + tag
 
 
 CHECKSUM_SIZE = 4
@@ -663,16 +659,6 @@ def read_score(data: bytes, offset: int = 0) -> float:
 SCORE_SIZE = 8
 
 
-def sorted_set_member(version: int, member: bytes) -> bytes:
-    """Return the key of the record that holds a member's score."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b's', crc32(member)) + member
-
-
-def sorted_set_members(version: int) -> bytes:
-    """Return what the keys of a sorted set's members begin with; checksum and member follow."""
-    return MEMBER_PREFIX + u64(version) + b's'
-
-
 def sorted_set_entries(version: int) -> bytes:
     """Return the prefix of the keys of entries; an entry is the bytes of its score and its member."""
     return MEMBER_PREFIX + u64(version) + b'z'
@@ -685,6 +671,8 @@ _GROUP = struct.Struct('>7Q')
 _CONSUMER = struct.Struct('>QQQ')
 _PENDING = struct.Struct('>QQ')
 MAX_U64 = (1 << 64) - 1
+NO_VERSION = MAX_U64
+"""Of a value that no key holds: as it is greater than every other, nothing is looked up under it."""
 _NOT_KNOWN = MAX_U64
 
 

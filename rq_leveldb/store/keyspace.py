@@ -175,6 +175,15 @@ class Keyspace:
             raise wrong_type()
         return value
 
+    def read(self, db: int, key: bytes, type_: type[V]) -> V:
+        """Return the key's value, or an empty one, which only has to be read.
+
+        Raises:
+            ReplyError: the key holds another type.
+        """
+        value = self.typed(db, key, type_)
+        return type_(self.overlay, encoding.NO_VERSION) if value is None else value
+
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
         """Return the key's value, or an empty one that the key gets once it is marked as changed.
 

@@ -192,10 +192,10 @@ class _Rebuilding:
         elsewhere.reverse()
         for rest, stored in self._members(encoding.members_prefix(version) + b'p'):
             while elsewhere and elsewhere[-1][0] < encoding.read_u64(rest):
-                value.push_right(elsewhere.pop()[1])
-            value.push_right(stored[encoding.LIST_ELEMENT_OFFSET :])
+                value.push(elsewhere.pop()[1])
+            value.push(stored[encoding.LIST_ELEMENT_OFFSET :])
         while elsewhere:
-            value.push_right(elsewhere.pop()[1])
+            value.push(elsewhere.pop()[1])
         return value
 
     def _known_elsewhere(self, record: bytes) -> list[tuple[int, bytes]]:
@@ -219,19 +219,19 @@ class _Rebuilding:
 
     def _set(self, record: bytes | None) -> Value:
         value = Set(*self._new_version())
-        for rest, _ in self._members(encoding.set_members(self._broken.version)):
+        for rest, _ in self._members(encoding.scattered_members(self._broken.version, Set.tag)):
             value.add(rest[encoding.CHECKSUM_SIZE :])
         return value
 
     def _hash(self, record: bytes | None) -> Value:
         value = Hash(*self._new_version())
-        for rest, stored in self._members(encoding.hash_fields(self._broken.version)):
+        for rest, stored in self._members(encoding.scattered_members(self._broken.version, Hash.tag)):
             value.set(rest[encoding.CHECKSUM_SIZE :], stored)
         return value
 
     def _sorted_set(self, record: bytes | None) -> Value:
         value = SortedSet(*self._new_version())
-        members = encoding.sorted_set_members(self._broken.version)
+        members = encoding.scattered_members(self._broken.version, encoding.SORTED_SET_TAG)
         entries = encoding.sorted_set_entries(self._broken.version)
         count = self._broken.count if record is not None else 0
         of_members = sum(1 for _ in self._members(members))

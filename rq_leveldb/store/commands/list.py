@@ -6,6 +6,7 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
+from rq_leveldb.store.commands.popping import blocking_pop, pop_from_first
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
@@ -26,28 +27,16 @@ from rq_leveldb.store.types.list import List
 # -- the ends
 
 
-def lpush(ctx: Context, argv: list[bytes]) -> Reply:
+def _push(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     value = ctx.typed_or_new(argv[1], List)
     for element in argv[2:]:
-        value.push_left(element)
+        value.push(element, left)
     ctx.changed(value)
     return len(value)
 
 
-def rpush(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed_or_new(argv[1], List)
-    for element in argv[2:]:
-        value.push_right(element)
-    ctx.changed(value)
-    return len(value)
-
-
-def lpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if ctx.typed(argv[1], List) is None else lpush(ctx, argv)
-
-
-def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if ctx.typed(argv[1], List) is None else rpush(ctx, argv)
+def _push_if_there(ctx: Context, argv: list[bytes], left: bool) -> Reply:
+    return 0 if ctx.typed(argv[1], List) is None else _push(ctx, argv, left)
 
 
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
@@ -84,8 +73,7 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
 
 
 def llen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], List)
-    return 0 if value is None else len(value)
+    return len(ctx.read(argv[1], List))
 
 
 # -- by index
@@ -93,9 +81,7 @@ def llen(ctx: Context, argv: list[bytes]) -> Reply:
 
 def lindex(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], List)
-    if value is None:
-        return None
-    return value.get(arguments.integer(argv[2]))
+    return None if value is None else value.get(arguments.integer(argv[2]))
 
 
 def lset(ctx: Context, argv: list[bytes]) -> Reply:
@@ -112,9 +98,7 @@ def lset(ctx: Context, argv: list[bytes]) -> Reply:
 
 def lrange(ctx: Context, argv: list[bytes]) -> Reply:
     first, last = arguments.integer(argv[2]), arguments.integer(argv[3])
-    value = ctx.typed(argv[1], List)
-    if value is None:
-        return []
+    value = ctx.read(argv[1], List)
     start, stop = arguments.slice_bounds(first, last, len(value))
     if stop - start > MAX_WHOLE:
         return Pieces(stop - start, value.iterate(start, stop))
@@ -225,19 +209,7 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
-    keys = argv[1:-1]
-
-    def take() -> Reply:
-        found = ctx.first(keys, List)
-        return None if found is None else _pop_with_key(ctx, *found, left)
-
-    return ctx.block_for(keys, List, arguments.timeout(argv[-1]), take, NULL_ARRAY)
-
-
-def _pop_with_key(ctx: Context, key: bytes, value: List, left: bool) -> Reply:
-    element = value.pop(left)
-    ctx.changed(value)
-    return [key, element]
+    return blocking_pop(ctx, argv, List, lambda value: [value.pop(left)])
 
 
 def blmove(ctx: Context, argv: list[bytes]) -> Reply:
@@ -258,39 +230,13 @@ def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bo
     )
 
 
-def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, left, count = _many_pop_arguments(argv, 1)
-    return _pop_first(ctx, keys, left, count) or NULL_ARRAY
-
-
-def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, left, count = _many_pop_arguments(argv, 2)
-    timeout = arguments.timeout(argv[1])
-    return ctx.block_for(keys, List, timeout, lambda: _pop_first(ctx, keys, left, count), NULL_ARRAY)
-
-
-def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """Return keys, whether from the left, count."""
-    keys, index = arguments.counted_keys(argv, start)
-    if index >= len(argv):
-        raise syntax_error()
-    left = _is_left(argv[index])
-    return keys, left, arguments.pop_count(argv, index + 1)
-
-
-def _pop_first(ctx: Context, keys: list[bytes], left: bool, count: int) -> Reply:
-    found = ctx.first(keys, List)
-    if found is None:
-        return None
-    key, value = found
-    return [key, _pop_many(ctx, value, left, count)]
-
+_pop_from_first = partial(pop_from_first, type_=List, ends=(b'LEFT', b'RIGHT'), pop=_pop_many)
 
 COMMANDS = (
-    row('lpush', lpush, -3, 'write denyoom fast', 1, 1, 1),
-    row('rpush', rpush, -3, 'write denyoom fast', 1, 1, 1),
-    row('lpushx', lpushx, -3, 'write denyoom fast', 1, 1, 1),
-    row('rpushx', rpushx, -3, 'write denyoom fast', 1, 1, 1),
+    row('lpush', partial(_push, left=True), -3, 'write denyoom fast', 1, 1, 1),
+    row('rpush', partial(_push, left=False), -3, 'write denyoom fast', 1, 1, 1),
+    row('lpushx', partial(_push_if_there, left=True), -3, 'write denyoom fast', 1, 1, 1),
+    row('rpushx', partial(_push_if_there, left=False), -3, 'write denyoom fast', 1, 1, 1),
     row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
     row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
     row('llen', llen, 2, 'readonly fast', 1, 1, 1),
@@ -303,10 +249,10 @@ COMMANDS = (
     row('lpos', lpos, -3, 'readonly', 1, 1, 1),
     row('lmove', lmove, 5, 'write denyoom', 1, 2, 1),
     row('rpoplpush', rpoplpush, 3, 'write denyoom', 1, 2, 1),
-    row('lmpop', lmpop, -4, 'write movablekeys'),
+    row('lmpop', partial(_pop_from_first, blocking=False), -4, 'write movablekeys'),
     row('blpop', partial(_blocking_pop, left=True), -3, 'write blocking', 1, -2, 1),
     row('brpop', partial(_blocking_pop, left=False), -3, 'write blocking', 1, -2, 1),
     row('blmove', blmove, 6, 'write denyoom blocking', 1, 2, 1),
     row('brpoplpush', brpoplpush, 4, 'write denyoom blocking', 1, 2, 1),
-    row('blmpop', blmpop, -5, 'write blocking movablekeys'),
+    row('blmpop', partial(_pop_from_first, blocking=True), -5, 'write blocking movablekeys'),
 )

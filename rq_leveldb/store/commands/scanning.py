@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
+from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import ReplyError, integer_out_of_range, invalid_cursor, out_of_range, syntax_error
+from rq_leveldb.store.replies import (
+    MAX_WHOLE,
+    Reply,
+    ReplyError,
+    integer_out_of_range,
+    invalid_cursor,
+    out_of_range,
+    pairs_pieces,
+    pairs_reply,
+    syntax_error,
+)
+from rq_leveldb.store.types.value import Value
 
 T = TypeVar('T')
 
@@ -84,12 +96,35 @@ class ScanOptions:
         return self.glob is None or self.glob.matches(element)
 
 
-def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
-    """Read the trailing ``count [word]`` of the commands for random elements.
+class _Drawable(Sized, Protocol):
+    def items(self) -> Iterator[tuple[bytes, Any]]: ...
+    def draw(self, count: int) -> list[tuple[bytes, Any]]: ...
 
-    Returns:
-        The count, negative for elements with repetitions, and whether the word was given.
+
+def random_members(ctx: Context, argv: list[bytes], type_: type[Value], word: bytes | None = None) -> Reply:
+    """Do what HRANDFIELD, SRANDMEMBER and ZRANDMEMBER have in common.
+
+    Args:
+        ctx: the command's context.
+        argv: all arguments of the command.
+        type_: what the key must hold.
+        word: asks for values or scores as well.
     """
+    count, both = (1, False) if len(argv) == 2 else _random_count(argv, word)
+    value = cast('_Drawable | None', ctx.typed(argv[1], type_))
+    if len(argv) == 2:
+        return None if value is None else value.draw(1)[0][0]
+    if value is None or count == 0:
+        return []
+    if count < 0:
+        return pairs_pieces(-count, _drawn_with_repetitions(value.items(), -count), both, ctx.resp3)
+    if count >= len(value) > MAX_WHOLE:
+        return pairs_pieces(len(value), value.items(), both, ctx.resp3)
+    return pairs_reply(value.draw(count), both, ctx.resp3)
+
+
+def _random_count(argv: list[bytes], word: bytes | None) -> tuple[int, bool]:
+    """Return the trailing ``count [word]``: a count, negative with repetitions, and whether the word was given."""
     count = integer(argv[2])
     if count < -MAX_INTEGER:
         raise count_out_of_range()
@@ -101,7 +136,7 @@ def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
     return count, paired
 
 
-def drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
+def _drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
     """Draw elements with repetitions, lazily.
 
     Raises:

@@ -142,7 +142,7 @@ def _build(ctx: Context, content: values.Content) -> Value:
         return _build_stream(ctx, content)
     elements = ctx.new(List)
     for element in content:
-        elements.push_right(element)
+        elements.push(element)
     return elements
 
 

@@ -100,7 +100,7 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
         return 0
     result = ctx.new(List)
     for item in found:
-        result.push_right(item or b'')
+        result.push(item or b'')
     ctx.put(wanted.store, result)
     return len(found)
 

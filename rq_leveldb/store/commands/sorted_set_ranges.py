@@ -81,9 +81,7 @@ class _Range:
         find = _by_score(first, last, backwards) if chosen == b'SCORE' else _by_lex(first, last, backwards)
         return cls(_limited(find, offset, limit), with_scores)
 
-    def reply(self, ctx: Context, value: SortedSet | None) -> Reply:
-        if value is None:
-            return []
+    def reply(self, ctx: Context, value: SortedSet) -> Reply:
         found = list(islice(self.find(value), MAX_WHOLE + 1))
         if len(found) <= MAX_WHOLE:
             return pairs_reply(map(split, found), True, ctx.resp3) if self.with_scores else members_of(found)
@@ -134,33 +132,27 @@ def _limited(
 
 def _range(ctx: Context, argv: list[bytes], by: bytes | None = None, reverse: bool | None = None) -> Reply:
     wanted = _Range.read(argv, 2, by, reverse)
-    return wanted.reply(ctx, ctx.typed(argv[1], SortedSet))
+    return wanted.reply(ctx, ctx.read(argv[1], SortedSet))
 
 
 def zrangestore(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = _Range.read(argv, 3, store=True)
-    source = ctx.typed(argv[2], SortedSet)
-    entries = [] if source is None else list(wanted.find(source))
-    return store_result(ctx, argv[1], (split(entry) for entry in entries))
+    return store_result(ctx, argv[1], map(split, list(wanted.find(ctx.read(argv[2], SortedSet)))))
 
 
 def zcount(ctx: Context, argv: list[bytes]) -> Reply:
     bounds = score_bounds(*arguments.score_bound(argv[2]), *arguments.score_bound(argv[3]))
-    value = ctx.typed(argv[1], SortedSet)
-    return 0 if value is None else value.count(bounds)
+    return ctx.read(argv[1], SortedSet).count(bounds)
 
 
 def zlexcount(ctx: Context, argv: list[bytes]) -> Reply:
     find = _by_lex(argv[2], argv[3], False)
-    value = ctx.typed(argv[1], SortedSet)
-    return 0 if value is None else sum(1 for _ in find(value))
+    return sum(1 for _ in find(ctx.read(argv[1], SortedSet)))
 
 
 def zremrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
     bounds = score_bounds(*arguments.score_bound(argv[2]), *arguments.score_bound(argv[3]))
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None:
-        return 0
+    value = ctx.read(argv[1], SortedSet)
     removed = value.remove_range(bounds)
     if removed:
         ctx.changed(value)
@@ -169,9 +161,7 @@ def zremrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
 
 def zremrangebyrank(ctx: Context, argv: list[bytes]) -> Reply:
     first, last = arguments.integer(argv[2]), arguments.integer(argv[3])
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None:
-        return 0
+    value = ctx.read(argv[1], SortedSet)
     start, stop = arguments.slice_bounds(first, last, len(value))
     if stop - start == len(value):
         value.clear()
@@ -188,9 +178,7 @@ def zremrangebyrank(ctx: Context, argv: list[bytes]) -> Reply:
 
 def zremrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
     find = _by_lex(argv[2], argv[3], False)
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None:
-        return 0
+    value = ctx.read(argv[1], SortedSet)
     entries = list(find(value))
     value.remove(entries)
     if entries:

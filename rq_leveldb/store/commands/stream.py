@@ -199,8 +199,7 @@ def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def xlen(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = ctx.typed(argv[1], Stream)
-    return 0 if stream is None else len(stream)
+    return len(ctx.read(argv[1], Stream))
 
 
 def xdel(ctx: Context, argv: list[bytes]) -> Reply:

@@ -77,8 +77,7 @@ def _set_with_time(ctx: Context, argv: list[bytes], unit: int) -> Reply:
 
 
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], String)
-    old = None if value is None else value.data
+    old = get(ctx, argv)
     ctx.assign(argv[1], argv[2])
     return old
 
@@ -144,8 +143,7 @@ def append(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def strlen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], String)
-    return 0 if value is None else len(value.data)
+    return len(ctx.read(argv[1], String).data)
 
 
 def setrange(ctx: Context, argv: list[bytes]) -> Reply:
@@ -167,34 +165,28 @@ def setrange(ctx: Context, argv: list[bytes]) -> Reply:
 
 def getrange(ctx: Context, argv: list[bytes]) -> Reply:
     start, stop = integer(argv[2]), integer(argv[3])
-    value = ctx.typed(argv[1], String)
-    if value is None:
-        return b''
+    data = ctx.read(argv[1], String).data
     if start < 0 and stop < 0 and start > stop:
         return b''
-    size = len(value.data)
+    size = len(data)
     # Unlike a list's, an end before the beginning is the beginning.
     start, stop = slice_bounds(start, max(stop + size, 0) if stop < 0 else stop, size)
-    return value.data[start:stop]
+    return data[start:stop]
 
 
-def incr(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], 1)
-
-
-def decr(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], -1)
-
-
-def incrby(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], integer(argv[2]))
-
-
-def decrby(ctx: Context, argv: list[bytes]) -> Reply:
-    decrement = integer(argv[2])
-    if decrement == MIN_INTEGER:
+def _increment(ctx: Context, argv: list[bytes], sign: int) -> Reply:
+    increment = sign * (integer(argv[2]) if len(argv) > 2 else 1)
+    if increment > MAX_INTEGER:
         raise ReplyError('ERR decrement would overflow')
-    return _increment(ctx, argv[1], -decrement)
+    value = ctx.typed(argv[1], String)
+    number = (0 if value is None else integer(value.data)) + increment
+    if not MIN_INTEGER <= number <= MAX_INTEGER:
+        raise overflow()
+    if value is None:
+        value = ctx.typed_or_new(argv[1], String)
+    value.data = b'%d' % number
+    ctx.changed(value)
+    return number
 
 
 def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
@@ -284,18 +276,6 @@ def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[i
     return bytes(reversed(common)), ranges
 
 
-def _increment(ctx: Context, key: bytes, increment: int) -> int:
-    value = ctx.typed(key, String)
-    number = (0 if value is None else integer(value.data)) + increment
-    if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise overflow()
-    if value is None:
-        value = ctx.typed_or_new(key, String)
-    value.data = b'%d' % number
-    ctx.changed(value)
-    return number
-
-
 def _check_length(length: int) -> None:
     if length > MAX_LENGTH:
         raise ReplyError('ERR string exceeds maximum allowed size (proto-max-bulk-len)')
@@ -318,10 +298,10 @@ COMMANDS = (
     row('setrange', setrange, 4, 'write denyoom', 1, 1, 1),
     row('getrange', getrange, 4, 'readonly', 1, 1, 1),
     row('substr', getrange, 4, 'readonly', 1, 1, 1),
-    row('incr', incr, 2, 'write denyoom fast', 1, 1, 1),
-    row('decr', decr, 2, 'write denyoom fast', 1, 1, 1),
-    row('incrby', incrby, 3, 'write denyoom fast', 1, 1, 1),
-    row('decrby', decrby, 3, 'write denyoom fast', 1, 1, 1),
+    row('incr', partial(_increment, sign=1), 2, 'write denyoom fast', 1, 1, 1),
+    row('decr', partial(_increment, sign=-1), 2, 'write denyoom fast', 1, 1, 1),
+    row('incrby', partial(_increment, sign=1), 3, 'write denyoom fast', 1, 1, 1),
+    row('decrby', partial(_increment, sign=-1), 3, 'write denyoom fast', 1, 1, 1),
     row('incrbyfloat', incrbyfloat, 3, 'write denyoom fast', 1, 1, 1),
     row('lcs', lcs, -3, 'readonly', 1, 2, 1),
 )

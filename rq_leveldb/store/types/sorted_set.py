@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.encoding import SCORE_SIZE, read_score, score_bytes
+from rq_leveldb.store.encoding import SCORE_SIZE, SORTED_SET_TAG, read_score, score_bytes
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
@@ -90,16 +90,16 @@ class SortedSet(Value):
 
     def score(self, member: bytes) -> float | None:
         """Return a member's score, or None if there is no such member."""
-        stored = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        stored = self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member))
         return None if stored is None else read_score(stored)
 
     def __contains__(self, member: bytes) -> bool:
-        return self.overlay.get(encoding.sorted_set_member(self.version, member)) is not None
+        return self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member)) is not None
 
     def set(self, member: bytes, score: float) -> bool | None:
         """Set a member's score; return whether the member is new, or None if nothing changed."""
         version, overlay = self.version, self.overlay
-        member_key = encoding.sorted_set_member(version, member)
+        member_key = encoding.scattered_member(version, SORTED_SET_TAG, member)
         new = score_bytes(score)
         old = overlay.get(member_key)
         if old == new:
@@ -129,7 +129,7 @@ class SortedSet(Value):
     def delete(self, member: bytes) -> bool:
         """Remove a member; return whether it existed."""
         version = self.version
-        key = encoding.sorted_set_member(version, member)
+        key = encoding.scattered_member(version, SORTED_SET_TAG, member)
         score = self.overlay.get(key)
         if score is None:
             return False
@@ -181,6 +181,10 @@ class SortedSet(Value):
         if to_highest if reverse else from_lowest:
             return self._remember_end(found, reverse)
         return found
+
+    def items(self) -> Iterator[tuple[bytes, float]]:
+        """Return members and scores as they are now, in order."""
+        return map(split, self.entries())
 
     def _remember_end(self, found: Iterator[bytes], reverse: bool) -> Iterator[bytes]:
         """Remember where a scan found its first entry, so that the next scan need not walk there again."""
@@ -236,7 +240,7 @@ class SortedSet(Value):
         prefix = encoding.sorted_set_entries(version)
         for entry in entries:
             overlay.delete(prefix + entry)
-            overlay.delete(encoding.sorted_set_member(version, entry[SCORE_SIZE:]))
+            overlay.delete(encoding.scattered_member(version, SORTED_SET_TAG, entry[SCORE_SIZE:]))
         if entries:
             self._count -= len(entries)
             if min(entries) <= self._floor:
@@ -278,7 +282,7 @@ class SortedSet(Value):
 
     def rank(self, member: bytes, reverse: bool = False) -> int | None:
         """Return how many entries precede the member's, or None if it does not exist."""
-        score = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        score = self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member))
         if score is None:
             return None
         entry = score + member
@@ -335,7 +339,9 @@ class SortedSet(Value):
         Returns:
             Where this step ended, 0 at the end; members and scores.
         """
-        end, found = scattered.page(self.overlay, encoding.sorted_set_members(self.version), position, count)
+        end, found = scattered.page(
+            self.overlay, encoding.scattered_members(self.version, SORTED_SET_TAG), position, count
+        )
         return end, [(member, read_score(score)) for member, score in found]
 
     def draw(self, count: int) -> list[tuple[bytes, float]]:
@@ -349,7 +355,7 @@ class SortedSet(Value):
             if not entries:
                 raise encoding.DamagedRecord('its entries are missing')
             return [split(entry) for entry in random.sample(entries, min(count, len(entries)))]
-        found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
+        found = scattered.draw(self.overlay, encoding.scattered_members(self.version, SORTED_SET_TAG), count)
         return [(member, read_score(score)) for member, score in found]
 
 
