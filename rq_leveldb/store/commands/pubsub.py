@@ -22,7 +22,7 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     if not ctx.may_block:
         raise ReplyError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
-    return _confirm(ctx, b'ssubscribe', argv[1:], ctx.services.pubsub.ssubscribe)
+    return _confirm(ctx, b'ssubscribe', argv[1:], ctx.services.pubsub.shards.join)
 
 
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
@@ -35,7 +35,7 @@ def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 
 def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     names = argv[1:] or sorted(ctx.client.shard_channels)
-    return _confirm(ctx, b'sunsubscribe', names, ctx.services.pubsub.sunsubscribe)
+    return _confirm(ctx, b'sunsubscribe', names, ctx.services.pubsub.shards.leave)
 
 
 def _confirm(ctx: Context, kind: bytes, names: list[bytes], change: Callable[[ClientState, bytes], int]) -> Reply:
@@ -51,7 +51,7 @@ def publish(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def spublish(ctx: Context, argv: list[bytes]) -> Reply:
-    return ctx.services.pubsub.spublish(argv[1], argv[2])
+    return ctx.services.pubsub.shards.send(argv[1], Push([b'smessage', argv[1], argv[2]]))
 
 
 # -- PUBSUB
@@ -62,7 +62,7 @@ def channels(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def shardchannels(ctx: Context, argv: list[bytes]) -> Reply:
-    return ctx.services.pubsub.shard_channels(_pattern(argv))
+    return ctx.services.pubsub.shards.names(_pattern(argv))
 
 
 def _pattern(argv: list[bytes]) -> bytes | None:
@@ -76,7 +76,7 @@ def numsub(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def shardnumsub(ctx: Context, argv: list[bytes]) -> Reply:
-    return _counts(argv, ctx.services.pubsub.shard_listener_count)
+    return _counts(argv, ctx.services.pubsub.shards.count)
 
 
 def _counts(argv: list[bytes], count: Callable[[bytes], int]) -> Reply:

@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
+from rq_leveldb.store.commands.information import info
 from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
-from rq_leveldb.store.info import REDIS_VERSION, Snapshot, sections
+from rq_leveldb.store.info import REDIS_VERSION
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,
@@ -24,52 +25,7 @@ from rq_leveldb.store.replies import (
     syntax_error,
 )
 
-# -- INFO
-
-
-def info(ctx: Context, argv: list[bytes]) -> Reply:
-    services = ctx.services
-    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
-    # Counted only if requested: RQ keeps asking for other sections.
-    wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
-    databases: list[tuple[int, int, int]] = []
-    if wanted and not services.refused():
-        expiring = ctx.keys.count_expiring()
-        databases = [(db, count, expiring[db]) for db in range(DATABASES) if (count := ctx.keys.count(db))]
-    unswept, swept = services.swept()
-    snapshot = Snapshot(
-        clients=len(services.clients),
-        blocked_clients=services.blocked_clients(),
-        subscribers=sum(state.subscribed for state in services.clients.values()),
-        databases=databases,
-        disk_bytes=ctx.keys.size_on_disk(),
-        expired_keys=ctx.keys.expired_keys,
-        channels=services.pubsub.channel_count(),
-        patterns=services.pubsub.pattern_count(),
-        shard_channels=services.pubsub.shard_channel_count(),
-        watching_clients=sum(bool(state.watched) for state in services.clients.values()),
-        blocking_keys=services.blocking_keys(),
-        scripts=services.sandbox.count(),
-        changes=ctx.keys.changes,
-        unswept=unswept,
-        swept=swept,
-        write_trouble=services.write_trouble(),
-        compacted=services.compacted(),
-    )
-    found = sections(services.settings, services.statistics, snapshot)
-    if 'all' in asked or 'everything' in asked:
-        names = list(found)
-    else:
-        names = [
-            name
-            for name in found
-            if name in asked or ('default' in asked and name not in ('commandstats', 'latencystats'))
-        ]
-    text = '\r\n'.join(
-        f'# {name.capitalize()}\r\n' + ''.join(f'{key}:{value}\r\n' for key, value in found[name].items())
-        for name in names
-    )
-    return Verbatim(text.encode())
+# -- the database
 
 
 def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
@@ -218,6 +174,15 @@ def _settings(ctx: Context) -> dict[str, str]:
     }
 
 
+_NUMBERS = {
+    'busy-reply-threshold': 'busy_reply_threshold',
+    'lua-time-limit': 'busy_reply_threshold',
+    'slowlog-log-slower-than': 'slower_than',
+    'slowlog-max-len': 'slowlog_length',
+}
+"""Parameters that can be set, and what they are among the settings."""
+
+
 def config_set(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
         raise syntax_error()
@@ -231,8 +196,8 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
             raise _config_set_failed(text, 'duplicate parameter')
         given.add(text)
     # If one cannot be set, none is.
-    layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
-    busy_reply_threshold = settings.busy_reply_threshold
+    layout = settings.layout
+    numbers: dict[str, int] = {}
     always = False
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
@@ -243,19 +208,10 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 layout = layout.changed(text, value.decode('latin-1'))
             except ValueError as error:
                 raise _config_set_failed(text, str(error)) from None
-        elif text in ('slowlog-log-slower-than', 'slowlog-max-len'):
-            number = _config_integer(text, value)
-            if text == 'slowlog-max-len':
-                if number < 0:
-                    raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-                slowlog_length = number
-            else:
-                slower_than = number
-        elif text in ('busy-reply-threshold', 'lua-time-limit'):
-            number = _config_integer(text, value)
-            if number < 0:
+        elif text in _NUMBERS:
+            number = numbers[_NUMBERS[text]] = _config_integer(text, value)
+            if number < 0 and text != 'slowlog-log-slower-than':
                 raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-            busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more durability than the store was started with, but not for less.
             always = True
@@ -263,8 +219,9 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
             if known[text].isdigit():
                 _config_integer(text, value)
             raise _config_set_failed(text, "can't set immutable config")
-    settings.layout, settings.slower_than, settings.slowlog_length = layout, slower_than, slowlog_length
-    settings.busy_reply_threshold = busy_reply_threshold
+    settings.layout = layout
+    for attribute, number in numbers.items():
+        setattr(settings, attribute, number)
     if always:
         ctx.services.demand_fsync()
     return OK
