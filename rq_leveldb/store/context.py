@@ -159,18 +159,6 @@ class Context:
         """
         return self.keys.typed_or_new(self.db, key, type_)
 
-    def changed(self, value: Value) -> None:
-        """Mark a value as changed. If it is now empty, its key is removed."""
-        self.keys.changed(value)
-
-    def kept(self, value: Value) -> None:
-        """Mark a value as changed, without notifying clients that watch or wait for its key."""
-        self.keys.kept(value)
-
-    def new(self, type_: type[V]) -> V:
-        """Return an empty value that belongs to no key yet."""
-        return self.keys.new(type_)
-
     def assign(self, key: bytes, data: bytes, expire: int = 0) -> None:
         """Set `key` to a string, whatever it held before.
 

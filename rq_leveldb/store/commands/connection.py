@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import compress
 
 from rq_leveldb.store.arguments import Options, database, integer, is_integer, milliseconds
 from rq_leveldb.store.client_state import ClientState
@@ -153,20 +154,9 @@ def client_info(ctx: Context, argv: list[bytes]) -> Reply:
 def describe(state: ClientState, asking: ClientState) -> bytes:
     """Return a client's line of CLIENT LIST."""
     now = time.monotonic()
-    letters = b''
-    if state.blocked:
-        letters += b'b'
-    if state.dirty:
-        letters += b'd'
-    if state.monitor:
-        letters += b'O'
-    if state.subscribed:
-        letters += b'P'
-    if state.queue is not None:
-        letters += b'x'
     queued = len(state.queue) if state.queue is not None else -1
-    if not _is_tcp(state):
-        letters += b'U'
+    flags = (state.blocked, state.dirty, state.monitor, state.subscribed, queued >= 0, not _is_tcp(state))
+    letters = bytes(compress(b'bdOPxU', flags))
     return (
         b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d '
         b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, database, integer
@@ -31,10 +32,7 @@ _SLICE = 512
 
 
 def delete(ctx: Context, argv: list[bytes]) -> Reply:
-    removed = 0
-    for key in argv[1:]:
-        removed += ctx.delete(key)
-    return removed
+    return sum(map(ctx.delete, argv[1:]))
 
 
 def exists(ctx: Context, argv: list[bytes]) -> Reply:
@@ -102,36 +100,20 @@ def move(ctx: Context, argv: list[bytes]) -> Reply:
 # -- the clock
 
 
-def expire(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1000, ctx.keys.now)
-
-
-def pexpire(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1, ctx.keys.now)
-
-
-def expireat(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1000, 0)
-
-
-def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1, 0)
-
-
-def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
+def _expire(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> int:
     """Do what EXPIRE and related commands have in common.
 
     Args:
         ctx: the command's context.
         argv: the command's arguments.
         unit: milliseconds per unit.
-        base: Unix time in ms that the argument counts from.
+        relative: whether the argument counts from now; else from 1970.
     """
     conditions = _conditions(argv) if len(argv) > 3 else ()
     when = integer(argv[2])
     if unit > 1 and not MIN_INTEGER // unit < when <= MAX_INTEGER // unit:
         raise invalid_expire_time(argv[0].decode('latin-1').lower())
-    when = when * unit + base
+    when = when * unit + (ctx.keys.now if relative else 0)
     if when > MAX_INTEGER:
         raise invalid_expire_time(argv[0].decode('latin-1').lower())
     value = ctx.find(argv[1])
@@ -168,34 +150,15 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     return given
 
 
-def ttl(ctx: Context, argv: list[bytes]) -> Reply:
-    left = _left(ctx, argv[1])
-    return left if left < 0 else (left + 500) // 1000
-
-
-def pttl(ctx: Context, argv: list[bytes]) -> Reply:
-    return _left(ctx, argv[1])
-
-
-def expiretime(ctx: Context, argv: list[bytes]) -> Reply:
-    when = _when(ctx, argv[1])
-    return when if when < 0 else (when + 500) // 1000
-
-
-def pexpiretime(ctx: Context, argv: list[bytes]) -> Reply:
-    return _when(ctx, argv[1])
-
-
-def _when(ctx: Context, key: bytes) -> int:
-    value = ctx.find(key)
+def _expiry(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> int:
+    """Do what TTL and related commands have in common; see :func:`_expire`."""
+    value = ctx.find(argv[1])
     if value is None:
         return -2
-    return value.expire or -1
-
-
-def _left(ctx: Context, key: bytes) -> int:
-    when = _when(ctx, key)
-    return when if when < 0 else max(when - ctx.now, 0)
+    if not value.expire:
+        return -1
+    when = max(value.expire - ctx.now, 0) if relative else value.expire
+    return (when + unit // 2) // unit
 
 
 def persist(ctx: Context, argv: list[bytes]) -> Reply:
@@ -203,7 +166,7 @@ def persist(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None or not value.expire:
         return 0
     value.expire = 0
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return 1
 
 
@@ -293,14 +256,14 @@ COMMANDS = (
     row('renamenx', renamenx, 3, 'write fast', 1, 2, 1),
     row('copy', copy, -3, 'write denyoom', 1, 2, 1),
     row('move', move, 3, 'write fast', 1, 1, 1),
-    row('expire', expire, -3, 'write fast', 1, 1, 1),
-    row('pexpire', pexpire, -3, 'write fast', 1, 1, 1),
-    row('expireat', expireat, -3, 'write fast', 1, 1, 1),
-    row('pexpireat', pexpireat, -3, 'write fast', 1, 1, 1),
-    row('ttl', ttl, 2, 'readonly fast', 1, 1, 1),
-    row('pttl', pttl, 2, 'readonly fast', 1, 1, 1),
-    row('expiretime', expiretime, 2, 'readonly fast', 1, 1, 1),
-    row('pexpiretime', pexpiretime, 2, 'readonly fast', 1, 1, 1),
+    row('expire', partial(_expire, unit=1000, relative=True), -3, 'write fast', 1, 1, 1),
+    row('pexpire', partial(_expire, unit=1, relative=True), -3, 'write fast', 1, 1, 1),
+    row('expireat', partial(_expire, unit=1000, relative=False), -3, 'write fast', 1, 1, 1),
+    row('pexpireat', partial(_expire, unit=1, relative=False), -3, 'write fast', 1, 1, 1),
+    row('ttl', partial(_expiry, unit=1000, relative=True), 2, 'readonly fast', 1, 1, 1),
+    row('pttl', partial(_expiry, unit=1, relative=True), 2, 'readonly fast', 1, 1, 1),
+    row('expiretime', partial(_expiry, unit=1000, relative=False), 2, 'readonly fast', 1, 1, 1),
+    row('pexpiretime', partial(_expiry, unit=1, relative=False), 2, 'readonly fast', 1, 1, 1),
     row('persist', persist, 2, 'write fast', 1, 1, 1),
     row('keys', keys, 2, 'readonly'),
     row('scan', scan, -2, 'readonly'),

@@ -7,8 +7,9 @@ from operator import itemgetter
 
 from rq_leveldb.store import long_double
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
+from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, random_members
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     MAX_WHOLE,
@@ -31,7 +32,7 @@ def hset(ctx: Context, argv: list[bytes]) -> Reply:
         raise wrong_arity(shown(argv[0]).lower())
     value = ctx.typed_or_new(argv[1], Hash)
     new = value.set(argv[2], argv[3]) if len(argv) == 4 else value.set_many(argv[2::2], argv[3::2])
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return int(new)
 
 
@@ -45,7 +46,7 @@ def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
     if value.get(argv[2]) is not None:
         return 0
     value.set(argv[2], argv[3])
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return 1
 
 
@@ -73,7 +74,7 @@ def hgetdel(ctx: Context, argv: list[bytes]) -> Reply:
         found.append(value.get(field))
         value.delete(field)
     if any(data is not None for data in found):
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return found
 
 
@@ -90,28 +91,12 @@ def _one_of_each(ctx: Context, argv: list[bytes], index: int) -> Reply:
     return Pieces(len(value), found) if len(value) > MAX_WHOLE else list(found)
 
 
-def hlen(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.read(argv[1], Hash))
-
-
 def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
     return len(ctx.read(argv[1], Hash).get(argv[2]) or b'')
 
 
 def hexists(ctx: Context, argv: list[bytes]) -> Reply:
     return int(ctx.read(argv[1], Hash).get(argv[2]) is not None)
-
-
-def hdel(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return 0
-    removed = 0
-    for field in argv[2:]:
-        removed += value.delete(field)
-    if removed:
-        ctx.changed(value)
-    return removed
 
 
 def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
@@ -127,7 +112,7 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
         if not MIN_INTEGER <= number <= MAX_INTEGER:
             raise overflow()
     value.set(argv[2], b'%d' % number)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return number
 
 
@@ -147,7 +132,7 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
         raise not_finite()
     text = long_double.write(total)
     value.set(argv[2], text)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return text
 
 
@@ -172,10 +157,10 @@ COMMANDS = (
     row('hgetall', hgetall, 2, 'readonly', 1, 1, 1),
     row('hkeys', partial(_one_of_each, index=0), 2, 'readonly', 1, 1, 1),
     row('hvals', partial(_one_of_each, index=1), 2, 'readonly', 1, 1, 1),
-    row('hlen', hlen, 2, 'readonly fast', 1, 1, 1),
+    row('hlen', partial(length, type_=Hash), 2, 'readonly fast', 1, 1, 1),
     row('hstrlen', hstrlen, 3, 'readonly fast', 1, 1, 1),
     row('hexists', hexists, 3, 'readonly fast', 1, 1, 1),
-    row('hdel', hdel, -3, 'write fast', 1, 1, 1),
+    row('hdel', partial(remove_members, type_=Hash), -3, 'write fast', 1, 1, 1),
     row('hincrby', hincrby, 4, 'write denyoom fast', 1, 1, 1),
     row('hincrbyfloat', hincrbyfloat, 4, 'write denyoom fast', 1, 1, 1),
     row('hscan', hscan, -3, 'readonly', 1, 1, 1),

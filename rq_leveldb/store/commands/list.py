@@ -6,6 +6,7 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
+from rq_leveldb.store.commands.members import length
 from rq_leveldb.store.commands.popping import blocking_pop, pop_from_first
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import count_out_of_range
@@ -31,7 +32,7 @@ def _push(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     value = ctx.typed_or_new(argv[1], List)
     for element in argv[2:]:
         value.push(element, left)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value)
 
 
@@ -48,7 +49,7 @@ def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
         return None if count is None else NULL_ARRAY
     if count is None:
         element = value.pop(left)
-        ctx.changed(value)
+        ctx.keys.changed(value)
         return element
     return _pop_many(ctx, value, left, count)
 
@@ -68,12 +69,8 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
             value.trim(0, len(value) - count)
     else:
         reply = value.pop_many(left, count)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return reply
-
-
-def llen(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.read(argv[1], List))
 
 
 # -- by index
@@ -92,7 +89,7 @@ def lset(ctx: Context, argv: list[bytes]) -> Reply:
     index = (arguments.integer(argv[2]) + (1 << 31)) % (1 << 32) - (1 << 31)
     if not value.set(index, argv[3]):
         raise index_out_of_range()
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return OK
 
 
@@ -110,7 +107,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], List)
     if value is not None:
         value.trim(*arguments.slice_bounds(first, last, len(value)))
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return OK
 
 
@@ -126,7 +123,7 @@ def lrem(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     removed = value.remove(argv[3], count)
     if removed:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return removed
 
 
@@ -139,7 +136,7 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     if not value.insert(argv[3], argv[4], where == b'AFTER'):
         return -1
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value)
 
 
@@ -200,8 +197,8 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
     if element is not None:
         target.push(element, to_left)
     if source is not target:
-        ctx.changed(source)
-    ctx.changed(target)
+        ctx.keys.changed(source)
+    ctx.keys.changed(target)
     return element
 
 
@@ -239,7 +236,7 @@ COMMANDS = (
     row('rpushx', partial(_push_if_there, left=False), -3, 'write denyoom fast', 1, 1, 1),
     row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
     row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
-    row('llen', llen, 2, 'readonly fast', 1, 1, 1),
+    row('llen', partial(length, type_=List), 2, 'readonly fast', 1, 1, 1),
     row('lindex', lindex, 3, 'readonly', 1, 1, 1),
     row('lset', lset, 4, 'write denyoom', 1, 1, 1),
     row('lrange', lrange, 4, 'readonly', 1, 1, 1),

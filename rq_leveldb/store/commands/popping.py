@@ -30,7 +30,7 @@ def blocking_pop(ctx: Context, argv: list[bytes], type_: type[V], pop: Callable[
             return None
         key, value = found
         popped = pop(value)
-        ctx.changed(value)
+        ctx.keys.changed(value)
         return [key, *popped]
 
     return ctx.block_for(keys, type_, timeout(argv[-1]), take, NULL_ARRAY)

@@ -1,36 +1,17 @@
-"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share, and those of random elements."""
+"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share."""
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
 
-from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
-from rq_leveldb.store.context import Context
+from rq_leveldb.store.arguments import MAX_INTEGER, Options
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import (
-    MAX_WHOLE,
-    Reply,
-    ReplyError,
-    integer_out_of_range,
-    invalid_cursor,
-    out_of_range,
-    pairs_pieces,
-    pairs_reply,
-    syntax_error,
-)
-from rq_leveldb.store.types.value import Value
-
-T = TypeVar('T')
+from rq_leveldb.store.replies import ReplyError, integer_out_of_range, invalid_cursor, syntax_error
 
 _CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
 DEFAULT_COUNT = 10
-MAX_REPETITIONS = 1 << 22
-"""Most random elements, with repetitions, that a command returns: in a script they are all in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,58 +75,6 @@ class ScanOptions:
     def matches(self, element: bytes) -> bool:
         """Return whether MATCH lets an element through; without MATCH all of them pass."""
         return self.glob is None or self.glob.matches(element)
-
-
-class _Drawable(Sized, Protocol):
-    def items(self) -> Iterator[tuple[bytes, Any]]: ...
-    def draw(self, count: int) -> list[tuple[bytes, Any]]: ...
-
-
-def random_members(ctx: Context, argv: list[bytes], type_: type[Value], word: bytes | None = None) -> Reply:
-    """Do what HRANDFIELD, SRANDMEMBER and ZRANDMEMBER have in common.
-
-    Args:
-        ctx: the command's context.
-        argv: all arguments of the command.
-        type_: what the key must hold.
-        word: asks for values or scores as well.
-    """
-    count, both = (1, False) if len(argv) == 2 else _random_count(argv, word)
-    value = cast('_Drawable | None', ctx.typed(argv[1], type_))
-    if len(argv) == 2:
-        return None if value is None else value.draw(1)[0][0]
-    if value is None or count == 0:
-        return []
-    if count < 0:
-        return pairs_pieces(-count, _drawn_with_repetitions(value.items(), -count), both, ctx.resp3)
-    if count >= len(value) > MAX_WHOLE:
-        return pairs_pieces(len(value), value.items(), both, ctx.resp3)
-    return pairs_reply(value.draw(count), both, ctx.resp3)
-
-
-def _random_count(argv: list[bytes], word: bytes | None) -> tuple[int, bool]:
-    """Return the trailing ``count [word]``: a count, negative with repetitions, and whether the word was given."""
-    count = integer(argv[2])
-    if count < -MAX_INTEGER:
-        raise count_out_of_range()
-    paired = len(argv) > 3
-    if len(argv) > 4 or (paired and argv[3].upper() != word):
-        raise syntax_error()
-    if paired and abs(count) > MAX_INTEGER // 2:
-        raise out_of_range()
-    return count, paired
-
-
-def _drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
-    """Draw elements with repetitions, lazily.
-
-    Raises:
-        ReplyError: they are too many.
-    """
-    if count > MAX_REPETITIONS:
-        raise out_of_range()
-    known = list(iter(elements))  # whatever number of them a damaged record says
-    return (random.choice(known) for _ in range(count if known else 0))
 
 
 def count_out_of_range() -> ReplyError:

@@ -7,8 +7,9 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import is_integer, limit_option, positive
+from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, random_members
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import MAX_WHOLE, Pieces, Reply, SetReply, no_keys, syntax_error, too_many_keys
 from rq_leveldb.store.types.set import Set
@@ -18,24 +19,10 @@ Operation = Callable[['list[Set]'], Iterable[bytes]]
 
 def sadd(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], Set)
-    added = 0
-    for member in argv[2:]:
-        added += value.add(member)
+    added = sum(map(value.add, argv[2:]))
     if added:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return added
-
-
-def srem(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Set)
-    if value is None:
-        return 0
-    removed = 0
-    for member in argv[2:]:
-        removed += value.delete(member)
-    if removed:
-        ctx.changed(value)
-    return removed
 
 
 def smembers(ctx: Context, argv: list[bytes]) -> Reply:
@@ -51,10 +38,6 @@ def smismember(ctx: Context, argv: list[bytes]) -> Reply:
     return [int(member in value) for member in argv[2:]]
 
 
-def scard(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.read(argv[1], Set))
-
-
 def smove(ctx: Context, argv: list[bytes]) -> Reply:
     source = ctx.typed(argv[1], Set)
     if source is None:
@@ -64,9 +47,9 @@ def smove(ctx: Context, argv: list[bytes]) -> Reply:
         return int(argv[3] in source)
     if not source.delete(argv[3]):
         return 0
-    ctx.changed(source)
+    ctx.keys.changed(source)
     if target.add(argv[3]):
-        ctx.changed(target)
+        ctx.keys.changed(target)
     return 1
 
 
@@ -79,7 +62,7 @@ def spop(ctx: Context, argv: list[bytes]) -> Reply:
             return None
         member = value.draw(1)[0][0]
         value.delete(member)
-        ctx.changed(value)
+        ctx.keys.changed(value)
         return member
     count = positive(argv[2])
     value = ctx.typed(argv[1], Set)
@@ -92,7 +75,7 @@ def spop(ctx: Context, argv: list[bytes]) -> Reply:
     members = [member for member, _ in value.draw(count)]
     for member in members:
         value.delete(member)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return SetReply(members)
 
 
@@ -151,7 +134,7 @@ def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
 
 
 def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
-    result = ctx.new(Set)
+    result = ctx.keys.new(Set)
     for member in operation(_sets(ctx, argv[2:])):
         result.add(member)
     if len(result) == 0:
@@ -163,11 +146,11 @@ def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) ->
 
 COMMANDS = (
     row('sadd', sadd, -3, 'write denyoom fast', 1, 1, 1),
-    row('srem', srem, -3, 'write fast', 1, 1, 1),
+    row('srem', partial(remove_members, type_=Set), -3, 'write fast', 1, 1, 1),
     row('smembers', smembers, 2, 'readonly', 1, 1, 1),
     row('sismember', sismember, 3, 'readonly fast', 1, 1, 1),
     row('smismember', smismember, -3, 'readonly fast', 1, 1, 1),
-    row('scard', scard, 2, 'readonly fast', 1, 1, 1),
+    row('scard', partial(length, type_=Set), 2, 'readonly fast', 1, 1, 1),
     row('smove', smove, 4, 'write fast', 1, 2, 1),
     row('spop', spop, -2, 'write fast', 1, 1, 1),
     row('srandmember', srandmember, -2, 'readonly', 1, 1, 1),

@@ -98,7 +98,7 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
     if not found:
         ctx.delete(wanted.store)
         return 0
-    result = ctx.new(List)
+    result = ctx.keys.new(List)
     for item in found:
         result.push(item or b'')
     ctx.put(wanted.store, result)

@@ -6,9 +6,10 @@ import math
 from functools import partial
 
 from rq_leveldb.store import arguments
+from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.popping import blocking_pop, pop_from_first
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, random_members
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.commands.sorted_set_algebra import COMMANDS as ALGEBRA_COMMANDS
 from rq_leveldb.store.commands.sorted_set_ranges import COMMANDS as RANGE_COMMANDS
 from rq_leveldb.store.context import Context
@@ -36,7 +37,7 @@ def zadd(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.typed_or_new(argv[1], SortedSet)
         new = value.set(argv[3], score)
         if new is not None:
-            ctx.changed(value)
+            ctx.keys.changed(value)
         return 1 if new else 0
     return _add_many(ctx, argv)
 
@@ -59,7 +60,7 @@ def _add_many(ctx: Context, argv: list[bytes]) -> Reply:
             added += 1
         changed = changed or new is not None
     if changed:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return added
 
 
@@ -98,7 +99,7 @@ def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[byt
         updated += new is False
         processed = score
     if added or updated:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     if increment:
         return processed
     return added + updated if b'CH' in flags else added
@@ -106,22 +107,6 @@ def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[byt
 
 def zincrby(ctx: Context, argv: list[bytes]) -> Reply:
     return _add_with_flags(ctx, argv[1], argv[2:], {b'INCR'})
-
-
-def zrem(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None:
-        return 0
-    removed = 0
-    for member in argv[2:]:
-        removed += value.delete(member)
-    if removed:
-        ctx.changed(value)
-    return removed
-
-
-def zcard(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.read(argv[1], SortedSet))
 
 
 def zscore(ctx: Context, argv: list[bytes]) -> Reply:
@@ -158,7 +143,7 @@ def _pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
     if value is None or count == 0:
         return []
     entries = value.pop(highest, 1 if count is None else min(count, len(value)))
-    ctx.changed(value)
+    ctx.keys.changed(value)
     if count is None:
         return list(split(entries[0]))
     return pairs_reply(map(split, entries), True, ctx.resp3)
@@ -170,7 +155,7 @@ def _blocking_pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
 
 def _pop_many(ctx: Context, value: SortedSet, highest: bool, count: int) -> Reply:
     entries = value.pop(highest, min(count, len(value)))
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return [list(split(entry)) for entry in entries]
 
 
@@ -200,8 +185,8 @@ def zscan(ctx: Context, argv: list[bytes]) -> Reply:
 COMMANDS = (
     row('zadd', zadd, -4, 'write denyoom fast', 1, 1, 1),
     row('zincrby', zincrby, 4, 'write denyoom fast', 1, 1, 1),
-    row('zrem', zrem, -3, 'write fast', 1, 1, 1),
-    row('zcard', zcard, 2, 'readonly fast', 1, 1, 1),
+    row('zrem', partial(remove_members, type_=SortedSet), -3, 'write fast', 1, 1, 1),
+    row('zcard', partial(length, type_=SortedSet), 2, 'readonly fast', 1, 1, 1),
     row('zscore', zscore, 3, 'readonly fast', 1, 1, 1),
     row('zmscore', zmscore, -3, 'readonly fast', 1, 1, 1),
     row('zrank', partial(_rank, reverse=False), -3, 'readonly fast', 1, 1, 1),

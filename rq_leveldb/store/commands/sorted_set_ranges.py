@@ -155,7 +155,7 @@ def zremrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.read(argv[1], SortedSet)
     removed = value.remove_range(bounds)
     if removed:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return removed
 
 
@@ -172,7 +172,7 @@ def zremrangebyrank(ctx: Context, argv: list[bytes]) -> Reply:
     else:
         value.remove(list(value.by_rank(start, stop)))
     if stop > start:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return stop - start
 
 
@@ -182,12 +182,12 @@ def zremrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
     entries = list(find(value))
     value.remove(entries)
     if entries:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return len(entries)
 
 
 def store_result(ctx: Context, key: bytes, members: Iterable[tuple[bytes, float]]) -> int:
-    result = ctx.new(SortedSet)
+    result = ctx.keys.new(SortedSet)
     for member, score in members:
         result.set(member, score)
     if len(result) == 0:

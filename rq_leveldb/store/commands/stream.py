@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import Options, integer, milliseconds
+from rq_leveldb.store.commands.members import length
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
 from rq_leveldb.store.commands.stream_groups import consumer_of
@@ -148,7 +149,7 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     stream.append(id_, argv[at + 1 :])
     if options.trimming is not None:
         options.trimming.apply(stream)
-    ctx.changed(stream)
+    ctx.keys.changed(stream)
     return b'%d-%d' % id_
 
 
@@ -194,12 +195,8 @@ def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     removed = trimming.apply(stream)
     if removed:
-        ctx.changed(stream)
+        ctx.keys.changed(stream)
     return removed
-
-
-def xlen(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.read(argv[1], Stream))
 
 
 def xdel(ctx: Context, argv: list[bytes]) -> Reply:
@@ -207,11 +204,9 @@ def xdel(ctx: Context, argv: list[bytes]) -> Reply:
     if stream is None:
         return 0
     ids = [parse_id(text) for text in argv[2:]]
-    removed = 0
-    for id_ in ids:
-        removed += stream.delete(id_)
+    removed = sum(map(stream.delete, ids))
     if removed:
-        ctx.changed(stream)
+        ctx.keys.changed(stream)
     return removed
 
 
@@ -247,7 +242,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
         stream.added = added
     if deleted is not None and deleted != MIN_ID:
         stream.deleted = deleted
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return OK
 
 
@@ -504,7 +499,7 @@ def _deliver_again(ctx: Context, stream: Stream, group: Group, options: _ReadOpt
 COMMANDS = (
     row('xadd', xadd, -5, 'write denyoom fast', 1, 1, 1),
     row('xtrim', xtrim, -4, 'write', 1, 1, 1),
-    row('xlen', xlen, 2, 'readonly fast', 1, 1, 1),
+    row('xlen', partial(length, type_=Stream), 2, 'readonly fast', 1, 1, 1),
     row('xdel', xdel, -3, 'write fast', 1, 1, 1),
     row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
     row('xrange', partial(_range, reverse=False), -4, 'readonly', 1, 1, 1),

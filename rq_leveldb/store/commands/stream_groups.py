@@ -109,9 +109,9 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     is_new = ctx.find(argv[2]) is None
     stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
     if is_new:
-        ctx.changed(stream)
+        ctx.keys.changed(stream)
     else:
-        ctx.kept(stream)
+        ctx.keys.kept(stream)
     return OK
 
 
@@ -124,7 +124,7 @@ def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return OK
 
 
@@ -134,7 +134,7 @@ def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
     if group is None:
         return 0
     group.destroy()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     # Who waits in XREADGROUP has to learn it.
     ctx.keys.wake(ctx.db, argv[2])
     return 1
@@ -146,7 +146,7 @@ def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     group.add_consumer(argv[4], ctx.now)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return 1
 
 
@@ -158,7 +158,7 @@ def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     pending = consumer.pending
     group.delete_consumer(consumer)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return pending
 
 
@@ -171,9 +171,7 @@ def xack(ctx: Context, argv: list[bytes]) -> Reply:
     if stream is None or group is None:
         return 0
     ids = [parse_id(text) for text in argv[3:]]
-    acknowledged = 0
-    for id_ in ids:
-        acknowledged += group.acknowledge(id_)
+    acknowledged = sum(map(group.acknowledge, ids))
     if acknowledged:
         group.save()
     return acknowledged

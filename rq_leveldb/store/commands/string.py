@@ -138,7 +138,7 @@ def append(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], String)
     _check_length(len(value.data) + len(argv[2]))
     value.data += argv[2]
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value.data)
 
 
@@ -159,7 +159,7 @@ def setrange(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.typed_or_new(argv[1], String)
     data = value.data
     value.data = data[:offset].ljust(offset, b'\x00') + patch + data[offset + len(patch) :]
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value.data)
 
 
@@ -185,7 +185,7 @@ def _increment(ctx: Context, argv: list[bytes], sign: int) -> Reply:
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
     value.data = b'%d' % number
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return number
 
 
@@ -202,7 +202,7 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
     value.data = text
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return text
 
 
