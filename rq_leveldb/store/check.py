@@ -9,6 +9,7 @@ between them, :func:`rq_leveldb.store.opening.finish_mending` completes the work
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -224,16 +225,7 @@ class _Check:
             remedy = f'{finding.remedy}: {", ".join(named[:_SOME])}{more}'
         else:
             return finding
-        return Finding(
-            finding.where,
-            finding.problem,
-            remedy,
-            finding.at,
-            finding.first,
-            finding.last,
-            finding.keys,
-            finding.harmless,
-        )
+        return dataclasses.replace(finding, remedy=remedy)
 
     def words(self, key: bytes) -> str:
         """Return a LevelDB key in words."""

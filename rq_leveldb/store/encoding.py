@@ -94,6 +94,8 @@ EXPIRY_PREFIX = b'X'
 GARBAGE_PREFIX = b'G'
 GARBAGE_NAMESPACE_PREFIX = b'N'
 
+PREFIXES = (OWN_PREFIX, META_PREFIX, MEMBER_PREFIX, EXPIRY_PREFIX, GARBAGE_PREFIX, GARBAGE_NAMESPACE_PREFIX)
+"""Every key of the store begins with one of these."""
 NAMESPACE_SIZE = 4
 META_PREFIX_SIZE = 1 + NAMESPACE_SIZE
 """Number of bytes before the user's key in a meta key."""

@@ -509,8 +509,5 @@ def words(error: Exception) -> str:
 
 def sync_file(path: Path) -> None:
     """Make a file's contents survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with open(path, 'rb') as file:
+        os.fsync(file.fileno())

@@ -86,35 +86,24 @@ class Survey:
 
     def is_sound(self) -> bool:
         """Return whether nothing was found."""
-        return not (
-            self.broken
-            or self.unreadable
-            or self.unindexed
-            or self.stray
-            or self.swept
-            or self.wrong_counts
-            or self.homeless
-            or self.shared
-            or self.numbers_used_again
-        )
+        found = (self.broken, self.unreadable, self.unindexed, self.stray, self.swept, self.wrong_counts)
+        return not any((*found, self.homeless, self.shared, self.numbers_used_again))
 
 
+@dataclass(eq=False, slots=True)
 class _Members:
     """The members of one version: their number, their range, and whether pairs match."""
 
-    __slots__ = ('balance', 'count', 'high', 'holes', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
-
-    def __init__(self) -> None:
-        self.type_code = 0
-        self.count = 0  # of elements, fields, members or entries
-        self.holes = 0  # of a list
-        self.others = 0  # sorted set: entries; list: records of holes
-        self.number = 0  # the greatest that a group of a stream has
-        self.balance = 0
-        self.low = b''
-        self.high = b''
-        self.problem = ''
-        self.owner = b''
+    type_code: int = 0
+    count: int = 0  # of elements, fields, members or entries
+    holes: int = 0  # of a list
+    others: int = 0  # sorted set: entries; list: records of holes
+    number: int = 0  # the greatest that a group of a stream has
+    balance: int = 0
+    low: bytes = b''
+    high: bytes = b''
+    problem: str = ''
+    owner: bytes = b''
 
 
 class RecordCheck:
@@ -389,20 +378,11 @@ class RecordCheck:
 
     def _foreign_records(self) -> None:
         """Find records whose keys begin unlike any of the store's."""
-        bounds = sorted(
-            (
-                b'\x00',
-                encoding.MEMBER_PREFIX,
-                encoding.GARBAGE_PREFIX,
-                encoding.META_PREFIX,
-                encoding.EXPIRY_PREFIX,
-                encoding.GARBAGE_NAMESPACE_PREFIX,
-            )
-        )
         start = b''
-        for prefix in [*bounds, b'\xff' * 64]:
+        for prefix in sorted(encoding.PREFIXES):
             self._survey.unreadable.extend(key for key, _ in self._engine.scan(start, prefix))
-            start = encoding.after(prefix) if prefix[:1] != b'\xff' else prefix
+            start = encoding.after(prefix)
+        self._survey.unreadable.extend(key for key, _ in self._engine.scan(start, b'\xff' * 64))
 
 
 def _small(record: bytes, type_code: int) -> str:
