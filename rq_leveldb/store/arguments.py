@@ -14,8 +14,6 @@ from rq_leveldb.store.replies import (
     db_out_of_range,
     integer_out_of_range,
     not_a_float,
-    not_an_integer,
-    not_positive,
     syntax_error,
 )
 
@@ -32,7 +30,7 @@ _HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+(?:\.[0-9a-f]*)?|\.[0-9a-f]+)(?:
 _OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 
 
-def integer(argument: bytes, error: str = '') -> int:
+def integer(argument: bytes, error: str = 'ERR value is not an integer or out of range') -> int:
     """Read a 64-bit integer in the one notation that Redis accepts: no plus, no leading zero.
 
     Args:
@@ -46,19 +44,7 @@ def integer(argument: bytes, error: str = '') -> int:
         number = int(argument)
         if MIN_INTEGER <= number <= MAX_INTEGER:
             return number
-    raise ReplyError(error) if error else not_an_integer()
-
-
-def small_integer(argument: bytes) -> int:
-    """Read a 32-bit integer.
-
-    Raises:
-        ReplyError: as for `integer`, with a separate text for a number that does not fit into 32 bits.
-    """
-    number = integer(argument)
-    if not -(1 << 31) <= number < 1 << 31:
-        raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
-    return number
+    raise ReplyError(error)
 
 
 def database(argument: bytes) -> int:
@@ -67,7 +53,9 @@ def database(argument: bytes) -> int:
     Raises:
         ReplyError: there is no such database.
     """
-    number = small_integer(argument)
+    number = integer(argument)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
     if not 0 <= number < DATABASES:
         raise db_out_of_range()
     return number
@@ -255,7 +243,7 @@ class Options:
         return list(self._rest)
 
 
-def positive(argument: bytes, error: str = '') -> int:
+def positive(argument: bytes, error: str = 'ERR value is out of range, must be positive') -> int:
     """Read an integer that is not negative.
 
     Args:
@@ -266,7 +254,7 @@ def positive(argument: bytes, error: str = '') -> int:
         ReplyError: it is not such a number.
     """
     if not is_integer(argument) or argument[:1] == b'-':
-        raise ReplyError(error) if error else not_positive()
+        raise ReplyError(error)
     return int(argument)
 
 

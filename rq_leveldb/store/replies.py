@@ -192,16 +192,6 @@ def syntax_error() -> ReplyError:
     return ReplyError('ERR syntax error')
 
 
-def not_an_integer() -> ReplyError:
-    """Return the error for an argument that is not a 64-bit integer."""
-    return ReplyError('ERR value is not an integer or out of range')
-
-
-def not_positive() -> ReplyError:
-    """Return the error for a number that must not be negative."""
-    return ReplyError('ERR value is out of range, must be positive')
-
-
 def integer_out_of_range(least: int, most: int) -> ReplyError:
     """Return the error for an integer outside ``least`` to ``most``, both inclusive."""
     return ReplyError(f'ERR value is out of range, value must between {least} and {most}')
@@ -224,11 +214,6 @@ def wrong_arity(name: str) -> ReplyError:
 def no_such_key() -> ReplyError:
     """Return the error for a command whose key must exist."""
     return ReplyError('ERR no such key')
-
-
-def index_out_of_range() -> ReplyError:
-    """Return the error for an index at which a list has no element."""
-    return ReplyError('ERR index out of range')
 
 
 def out_of_range(what: str = 'value') -> ReplyError:
@@ -268,11 +253,6 @@ def no_keys() -> ReplyError:
 def too_many_keys() -> ReplyError:
     """Return the error for a number of keys greater than the number of arguments."""
     return ReplyError("ERR Number of keys can't be greater than number of args")
-
-
-def invalid_cursor() -> ReplyError:
-    """Return the error for a cursor that is not a number."""
-    return ReplyError('ERR invalid cursor')
 
 
 def unknown_subcommand(name: str, command: str) -> ReplyError:

@@ -18,7 +18,6 @@ from rq_leveldb.store.replies import (
     Pieces,
     Reply,
     ReplyError,
-    index_out_of_range,
     no_such_key,
     syntax_error,
     wrong_arity,
@@ -88,7 +87,7 @@ def lset(ctx: Context, argv: list[bytes]) -> Reply:
     # Redis keeps the last 32 bits of the index.
     index = (arguments.integer(argv[2]) + (1 << 31)) % (1 << 32) - (1 << 31)
     if not value.set(index, argv[3]):
-        raise index_out_of_range()
+        raise ReplyError('ERR index out of range')
     ctx.keys.changed(value)
     return OK
 

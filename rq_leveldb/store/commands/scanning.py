@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rq_leveldb.store.arguments import MAX_INTEGER, Options
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import ReplyError, integer_out_of_range, invalid_cursor, syntax_error
+from rq_leveldb.store.replies import ReplyError, integer_out_of_range, syntax_error
 
 _CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
@@ -88,4 +88,4 @@ def check_cursor(argument: bytes) -> None:
         ReplyError: not a cursor.
     """
     if not _CURSOR.fullmatch(argument) or int(argument) > MAX_CURSOR:
-        raise invalid_cursor()
+        raise ReplyError('ERR invalid cursor')
