@@ -7,7 +7,7 @@ from itertools import compress
 
 from rq_leveldb.store.arguments import Options, database, integer, is_integer, milliseconds
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.commands.rows import container, row
+from rq_leveldb.store.commands.rows import always, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import REDIS_VERSION
 from rq_leveldb.store.replies import (
@@ -308,12 +308,7 @@ def client_caching(ctx: Context, argv: list[bytes]) -> Reply:
     )
 
 
-def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
-    return {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
-
-
-def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
-    return -1
+_TRACKING_INFO = {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
 
 
 def client_pause(ctx: Context, argv: list[bytes]) -> Reply:
@@ -358,8 +353,8 @@ COMMANDS = (
         row('reply', client_reply, 3, _CLIENT),
         row('tracking', client_tracking, -3, _CLIENT),
         row('caching', client_caching, 3, _CLIENT),
-        row('trackinginfo', client_trackinginfo, 2, _CLIENT),
-        row('getredir', client_getredir, 2, _CLIENT),
+        row('trackinginfo', always(_TRACKING_INFO), 2, _CLIENT),
+        row('getredir', always(-1), 2, _CLIENT),
         flags='never_refused',
     ),
 )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from rq_leveldb.store.arguments import MAX_INTEGER, integer
 from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import MAX_WHOLE, Reply, out_of_range, pairs_pieces, pairs_reply, syntax_error
-from rq_leveldb.store.types.value import Value
 
 T = TypeVar('T')
 
@@ -18,30 +17,23 @@ MAX_REPETITIONS = 1 << 22
 """Most random elements, with repetitions, that a command returns: in a script they are all in memory."""
 
 
-class _Members(Protocol):
-    def __len__(self) -> int: ...
-    def delete(self, member: bytes) -> bool: ...
-    def items(self) -> Iterator[tuple[bytes, Any]]: ...
-    def draw(self, count: int) -> list[tuple[bytes, Any]]: ...
-
-
-def length(ctx: Context, argv: list[bytes], type_: type[Value]) -> Reply:
+def length(ctx: Context, argv: list[bytes], type_: type[Any]) -> Reply:
     """Do what HLEN, LLEN, SCARD, XLEN and ZCARD have in common."""
-    return len(cast(_Members, ctx.read(argv[1], type_)))
+    return len(ctx.read(argv[1], type_))
 
 
-def remove_members(ctx: Context, argv: list[bytes], type_: type[Value]) -> Reply:
+def remove_members(ctx: Context, argv: list[bytes], type_: type[Any]) -> Reply:
     """Do what HDEL, SREM and ZREM have in common."""
     value = ctx.typed(argv[1], type_)
     if value is None:
         return 0
-    removed = sum(map(cast(_Members, value).delete, argv[2:]))
+    removed: int = sum(map(value.delete, argv[2:]))
     if removed:
         ctx.keys.changed(value)
     return removed
 
 
-def random_members(ctx: Context, argv: list[bytes], type_: type[Value], word: bytes | None = None) -> Reply:
+def random_members(ctx: Context, argv: list[bytes], type_: type[Any], word: bytes | None = None) -> Reply:
     """Do what HRANDFIELD, SRANDMEMBER and ZRANDMEMBER have in common.
 
     Args:
@@ -51,7 +43,7 @@ def random_members(ctx: Context, argv: list[bytes], type_: type[Value], word: by
         word: asks for values or scores as well.
     """
     count, both = (1, False) if len(argv) == 2 else _random_count(argv, word)
-    value = cast('_Members | None', ctx.typed(argv[1], type_))
+    value = ctx.typed(argv[1], type_)
     if len(argv) == 2:
         return None if value is None else value.draw(1)[0][0]
     if value is None or count == 0:

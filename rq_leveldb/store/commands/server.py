@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
 from rq_leveldb.store.commands.information import info
-from rq_leveldb.store.commands.rows import container, row
+from rq_leveldb.store.commands.rows import always, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
 from rq_leveldb.store.info import REDIS_VERSION
@@ -238,10 +238,6 @@ def _config_set_failed(name: str, reason: str) -> ReplyError:
 # -- what a server without replicas, modules and an append only file of its own says
 
 
-def role(ctx: Context, argv: list[bytes]) -> Reply:
-    return [b'master', 0, []]
-
-
 def wait(ctx: Context, argv: list[bytes]) -> Reply:
     integer(argv[1])
     milliseconds(argv[2], ctx.now)
@@ -267,10 +263,6 @@ def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
     return Status(b'Background append only file rewriting started')
 
 
-def module_list(ctx: Context, argv: list[bytes]) -> Reply:
-    return []
-
-
 def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 2 and argv[1].upper() == b'VERSION':
         integer(argv[2])
@@ -289,7 +281,7 @@ COMMANDS = (
     row('flushdb', flushdb, -1, 'write'),
     row('flushall', flushall, -1, 'write'),
     row('swapdb', swapdb, 3, 'write fast'),
-    row('role', role, 1, 'noscript loading stale fast'),
+    row('role', always([b'master', 0, []]), 1, 'noscript loading stale fast'),
     row('wait', wait, 3, 'blocking'),
     row('waitaof', waitaof, 4, 'blocking'),
     row('lolwut', lolwut, -1, 'readonly fast'),
@@ -300,5 +292,5 @@ COMMANDS = (
         row('resetstat', config_resetstat, 2, 'admin noscript loading stale'),
         row('rewrite', config_rewrite, 2, 'admin noscript loading stale'),
     ),
-    container('module', row('list', module_list, 2, 'admin noscript')),
+    container('module', row('list', always([]), 2, 'admin noscript')),
 )
