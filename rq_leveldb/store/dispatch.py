@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -80,11 +81,12 @@ class _Row:
         self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
+@dataclass(eq=False)
 class Dispatcher:
     """The executor of commands.
 
     Args:
-        commands: every command.
+        commands: every command by its name in lower case.
         keyspace: the data.
         settings: the store's configuration.
         statistics: where calls and errors are counted.
@@ -92,29 +94,18 @@ class Dispatcher:
         waiting: the blocked clients.
     """
 
-    def __init__(
-        self,
-        commands: Iterable[Command],
-        keyspace: Keyspace,
-        settings: StoreSettings,
-        statistics: Statistics,
-        watches: Watches,
-        waiting: WaitingRoom,
-    ) -> None:
-        self.keyspace = keyspace
-        self.settings = settings
-        self.statistics = statistics
-        self.watches = watches
-        self.waiting = waiting
-        self.commands: dict[bytes, Command] = {}
-        self._rows: dict[bytes | tuple[bytes, ...], _Row] = {}
-        self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
-        self.monitors: dict[int, ClientState] = {}
-        self.pause: Pause | None = None
-        self.hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
-        self._unserved: dict[tuple[int, bytes], None] = {}
-        for row in commands:
-            self.commands[row.name.encode()] = row
+    commands: dict[bytes, Command]
+    keyspace: Keyspace
+    settings: StoreSettings
+    statistics: Statistics
+    watches: Watches
+    waiting: WaitingRoom
+    _rows: dict[bytes | tuple[bytes, ...], _Row] = field(init=False, default_factory=dict)
+    refuse_growth: Callable[[], ReplyError | None] = field(init=False, default=lambda: None)
+    monitors: dict[int, ClientState] = field(init=False, default_factory=dict)
+    pause: Pause | None = field(init=False, default=None)
+    hold: Callable[[ClientState, list[bytes]], None] = field(init=False, default=lambda client, argv: None)
+    _unserved: dict[tuple[int, bytes], None] = field(init=False, default_factory=dict)
 
     def _look_up(self, argv: list[bytes]) -> _Row | None:
         """Find a row that callers did not find in `_rows` by its first word; they try that inline to save a call."""

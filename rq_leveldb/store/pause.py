@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rq_leveldb.store.command import MAY_REPLICATE, WRITE, Command
 
 _SCRIPTS = frozenset(('eval', 'evalsha'))
 
 
+@dataclass(eq=False)
 class Pause:
     """One pause, from CLIENT PAUSE to its end; another one can only make it longer or stricter.
 
@@ -21,13 +23,10 @@ class Pause:
         everything: whether commands that only read are held as well.
     """
 
-    def __init__(
-        self, find: Callable[[list[bytes]], Command | None], says_readonly: Callable[[list[bytes]], bool]
-    ) -> None:
-        self._find = find
-        self._says_readonly = says_readonly
-        self.until = 0
-        self.everything = False
+    _find: Callable[[list[bytes]], Command | None]
+    _says_readonly: Callable[[list[bytes]], bool]
+    until = 0
+    everything = False
 
     def extend(self, until: int, everything: bool) -> None:
         """Make the pause last at least so long.

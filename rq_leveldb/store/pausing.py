@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import find
@@ -17,6 +18,7 @@ from rq_leveldb.store.session import Session
 from rq_leveldb.store.units import Units
 
 
+@dataclass(eq=False)
 class Pausing:
     """The current pause, if any, and the clients it holds.
 
@@ -30,26 +32,18 @@ class Pausing:
         on_end: called at the end of the pause.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        keyspace: Keyspace,
-        dispatcher: Dispatcher,
-        sandbox: Sandbox,
-        units: Units,
-        sessions: Mapping[int, Session],
-        on_end: Callable[[], None],
-    ) -> None:
-        self._loop = loop
-        self._keyspace = keyspace
-        self._dispatcher = dispatcher
-        self._sandbox = sandbox
-        self._units = units
-        self._sessions = sessions
-        self._on_end = on_end
-        self._held: dict[Session, None] = {}  # in order of arrival
-        self._timer: asyncio.TimerHandle | None = None
-        dispatcher.hold = self._hold
+    _loop: asyncio.AbstractEventLoop
+    _keyspace: Keyspace
+    _dispatcher: Dispatcher
+    _sandbox: Sandbox
+    _units: Units
+    _sessions: Mapping[int, Session]
+    _on_end: Callable[[], None]
+    _held: dict[Session, None] = field(init=False, default_factory=dict)  # in order of arrival
+    _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._dispatcher.hold = self._hold
 
     def __len__(self) -> int:
         return len(self._held)

@@ -85,7 +85,8 @@ class Server:
         waiting = WaitingRoom()
         self._sweeper = sweeper = Sweeper(keyspace)
         sandbox = Sandbox()
-        self.dispatcher = Dispatcher(all_commands(), keyspace, settings, self.statistics, watches, waiting)
+        commands = {command.name.encode(): command for command in all_commands()}
+        self.dispatcher = Dispatcher(commands, keyspace, settings, self.statistics, watches, waiting)
         self.refusals = Refusals(keyspace, engine, claim, settings, self.statistics, self.shutdown)
         self.dispatcher.refuse_growth = self.refusals.of_growth
         self.units = Units(keyspace, self.dispatcher, watches, self.refusals, settings, self.statistics)
