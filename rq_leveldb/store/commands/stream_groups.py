@@ -10,7 +10,6 @@ from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.commands.stream_ids import (
     entry_reply,
     id_reply,
-    no_group,
     parse_id,
     range_start,
     range_stop,
@@ -46,8 +45,14 @@ def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
     return consumer
 
 
-def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
+def known_group(ctx: Context, key: bytes, name: bytes, context: str = '') -> tuple[Stream, Group]:
     """Return a stream and a group of it.
+
+    Args:
+        ctx: the command's context.
+        key: of the stream.
+        name: of the group.
+        context: what the error's text ends with.
 
     Raises:
         ReplyError: there is no such key or group.
@@ -55,7 +60,7 @@ def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
     stream = ctx.typed(key, Stream)
     group = None if stream is None else stream.group(name)
     if stream is None or group is None:
-        raise no_group(key, name)
+        raise ReplyError(f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{context}")
     return stream, group
 
 
@@ -192,7 +197,7 @@ def xpending(ctx: Context, argv: list[bytes]) -> Reply:
     count = max(integer(argv[at + 2]), 0)
     start, stop = range_start(argv[at]), range_stop(argv[at + 1])
     name = argv[at + 3] if len(argv) > at + 3 else None
-    _, group = _known_group(ctx, argv[1], argv[2])
+    _, group = known_group(ctx, argv[1], argv[2])
     if name is None:
         entries = group.entries(start, stop)
     else:
@@ -212,7 +217,7 @@ def xpending(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
-    _, group = _known_group(ctx, argv[1], argv[2])
+    _, group = known_group(ctx, argv[1], argv[2])
     first = next(group.entries(MIN_ID, MAX_ID), None)
     last = next(group.entries(MIN_ID, MAX_ID, reverse=True), None)
     if first is None or last is None:
@@ -224,7 +229,7 @@ def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _known_group(ctx, argv[1], argv[2])
+    stream, group = known_group(ctx, argv[1], argv[2])
     min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XCLAIM'), 0)
     ids: list[StreamId] = []
     for argument in argv[5:]:
@@ -319,7 +324,7 @@ def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
             just_id = True
         else:
             raise syntax_error()
-    stream, group = _known_group(ctx, argv[1], argv[2])
+    stream, group = known_group(ctx, argv[1], argv[2])
     consumer = consumer_of(ctx, group, argv[3])
     claimed: list[Reply] = []
     deleted: list[Reply] = []
