@@ -29,6 +29,7 @@ Codes and texts are Redis's own, since clients match on them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Union
 
 Reply = Union[
@@ -48,22 +49,11 @@ Reply = Union[
 ]
 
 
+@dataclass(slots=True, unsafe_hash=True)
 class Status:
     """A simple string, such as OK."""
 
-    __slots__ = ('text',)
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return f'Status({self.text!r})'
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Status) and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
+    text: bytes
 
 
 class SetReply(list[Any]):
@@ -86,15 +76,14 @@ class NoReply:
     """No reply for now: the command is blocked, or has answered through its session itself."""
 
 
+@dataclass(slots=True)
 class Verbatim:
     """Text for people (INFO, CLIENT LIST): a bulk string in RESP2."""
 
-    __slots__ = ('text',)
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
+    text: bytes
 
 
+@dataclass(eq=False, slots=True)
 class Pieces:
     """An array of known length whose elements are produced while it is sent.
 
@@ -110,13 +99,10 @@ class Pieces:
             it ends.
     """
 
-    __slots__ = ('count', 'counting', 'elements', 'kind')
-
-    def __init__(self, count: int, elements: Iterator[Any], kind: str = 'array') -> None:
-        self.count = count
-        self.elements = elements
-        self.kind = kind
-        self.counting: Iterator[None] | None = None
+    count: int
+    elements: Iterator[Any]
+    kind: str = 'array'
+    counting: Iterator[None] | None = None
 
 
 class ReplyError(Exception):

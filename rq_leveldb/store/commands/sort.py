@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rq_leveldb.store.arguments import FLOAT, Options, integer
@@ -57,16 +58,9 @@ def _read(argv: list[bytes], may_store: bool) -> _Wanted:
     return wanted
 
 
-def sort(ctx: Context, argv: list[bytes]) -> Reply:
-    return _sort(ctx, argv[1], _read(argv, may_store=True))
-
-
-def sort_ro(ctx: Context, argv: list[bytes]) -> Reply:
-    return _sort(ctx, argv[1], _read(argv, may_store=False))
-
-
-def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
-    value = ctx.find(key)
+def _sort(ctx: Context, argv: list[bytes], may_store: bool) -> Reply:
+    wanted = _read(argv, may_store)
+    value = ctx.find(argv[1])
     if value is None:
         elements: list[bytes] = []
     elif isinstance(value, List):
@@ -151,6 +145,6 @@ def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
 
 
 COMMANDS = (
-    row('sort', sort, -2, 'write denyoom movablekeys', 1, 1, 1),
-    row('sort_ro', sort_ro, -2, 'readonly movablekeys', 1, 1, 1),
+    row('sort', partial(_sort, may_store=True), -2, 'write denyoom movablekeys', 1, 1, 1),
+    row('sort_ro', partial(_sort, may_store=False), -2, 'readonly movablekeys', 1, 1, 1),
 )

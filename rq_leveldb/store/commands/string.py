@@ -129,8 +129,7 @@ def msetnx(ctx: Context, argv: list[bytes]) -> Reply:
         raise wrong_arity('msetnx')
     if any(ctx.find(key) is not None for key in argv[1::2]):
         return 0
-    for index in range(1, len(argv), 2):
-        ctx.assign(argv[index], argv[index + 1])
+    mset(ctx, argv)
     return 1
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
+from operator import gt, lt
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import SCORE_SIZE, SORTED_SET_TAG, read_score, score_bytes
@@ -319,8 +320,7 @@ class SortedSet(Value):
         if highest[:SCORE_SIZE] == score:
             return self.entries((start, stop), reverse)
         # As in Redis, so that even a meaningless result is the same.
-        after_low = _above(low)
-        before_high = _below(high)
+        after_low, before_high = _within(low, gt), _within(high, lt)
         if not after_low(highest) or not before_high(self._lowest()) or stop <= start:
             return iter(())
         if reverse:
@@ -369,19 +369,9 @@ def split(entry: bytes) -> tuple[bytes, float]:
     return entry[SCORE_SIZE:], read_score(entry)
 
 
-def _above(bound: MemberBound | None) -> Callable[[bytes], bool]:
+def _within(bound: MemberBound | None, inside: Callable[[bytes, bytes], bool]) -> Callable[[bytes], bool]:
+    """Return whether an entry's member lies on the side of a bound that a comparison means."""
     if bound is None:
         return lambda entry: True
     member, exclusive = bound
-    if exclusive:
-        return lambda entry: entry[SCORE_SIZE:] > member
-    return lambda entry: entry[SCORE_SIZE:] >= member
-
-
-def _below(bound: MemberBound | None) -> Callable[[bytes], bool]:
-    if bound is None:
-        return lambda entry: True
-    member, exclusive = bound
-    if exclusive:
-        return lambda entry: entry[SCORE_SIZE:] < member
-    return lambda entry: entry[SCORE_SIZE:] <= member
+    return lambda entry: inside(entry[SCORE_SIZE:], member) or (not exclusive and entry[SCORE_SIZE:] == member)
