@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from rq_leveldb.store.rdb import intset, listpack, lzf, ziplist
+from rq_leveldb.store.rdb import lzf
 from rq_leveldb.store.rdb.fault import BadPayload
 
 ELEMENT = 256
@@ -101,23 +101,13 @@ class Reader:
         self.spend(size)
         return lzf.decompress(self.take(packed), size)
 
-    def listpack(self, cost: int = ELEMENT) -> list[bytes]:
-        """Return the elements of a listpack.
+    def elements(self, read: Callable[[bytes, int], list[bytes]], cost: int = ELEMENT) -> list[bytes]:
+        """Return the elements of a compact list.
 
         Args:
+            read: returns the elements in some bytes, of which there may be so many.
             cost: bytes of memory that each needs beside its own.
         """
-        return self._elements(listpack.elements, cost)
-
-    def ziplist(self) -> list[bytes]:
-        """Return the elements of a ziplist."""
-        return self._elements(ziplist.elements, ELEMENT)
-
-    def intset(self) -> list[bytes]:
-        """Return the members of an intset."""
-        return self._elements(intset.members, ELEMENT)
-
-    def _elements(self, read: Callable[[bytes, int], list[bytes]], cost: int) -> list[bytes]:
         found = read(self.blob(), self._room // cost)
         self.spend(cost * len(found))
         return found
