@@ -601,7 +601,7 @@ def read_occurrences_record(record: bytes) -> tuple[int, int] | None:
 
 LIST_HOLES_FANOUT = 64
 LIST_HOLES_LEVELS = 4
-_HOLES = (None, None, struct.Struct('>64B'), struct.Struct('>64H'), struct.Struct('>64I'))
+_HOLES = {2: struct.Struct('>64B'), 3: struct.Struct('>64H'), 4: struct.Struct('>64I')}
 
 
 def list_holes(version: int, level: int, block: int) -> bytes:
@@ -622,16 +622,12 @@ def holes_record(level: int, counts: Sequence[int]) -> bytes:
         level: 2 and above.
         counts: how many holes each of the block's 64 parts has; level 2 and above.
     """
-    layout = _HOLES[level]
-    assert layout is not None
-    return layout.pack(*counts)
+    return _HOLES[level].pack(*counts)
 
 
 def read_holes_record(level: int, record: bytes) -> list[int]:
     """Return how many holes each of a block's 64 parts has; level 2 and above."""
-    layout = _HOLES[level]
-    assert layout is not None
-    return list(layout.unpack(record))
+    return list(_HOLES[level].unpack(record))
 
 
 ZERO_SCORE = 1 << 63
@@ -640,21 +636,13 @@ ZERO_SCORE = 1 << 63
 def score_bytes(score: float) -> bytes:
     """Return 8 bytes that sort as the number does; -0.0 equals 0.0."""
     bits: int = _U64.unpack(_DOUBLE.pack(score + 0.0))[0]
-    if bits & ZERO_SCORE:
-        bits ^= 0xFFFFFFFFFFFFFFFF
-    else:
-        bits ^= ZERO_SCORE
-    return u64(bits)
+    return u64(bits ^ (MAX_U64 if bits & ZERO_SCORE else ZERO_SCORE))
 
 
 def read_score(data: bytes, offset: int = 0) -> float:
     """Return the score that :func:`score_bytes` wrote."""
     bits: int = _U64.unpack_from(data, offset)[0]
-    if bits & ZERO_SCORE:
-        bits ^= ZERO_SCORE
-    else:
-        bits ^= 0xFFFFFFFFFFFFFFFF
-    score: float = _DOUBLE.unpack(u64(bits))[0]
+    score: float = _DOUBLE.unpack(u64(bits ^ (ZERO_SCORE if bits & ZERO_SCORE else MAX_U64)))[0]
     return score
 
 

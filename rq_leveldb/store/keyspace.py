@@ -298,7 +298,7 @@ class Keyspace:
     def changed(self, value: Value) -> None:
         """Mark a value as changed; an empty one is removed, a new one is assigned to its key."""
         meta_key = value.meta_key
-        if value.is_empty() and type(value) is not Stream:
+        if value.is_empty():
             self.remove(value)
             return
         if self._cache.get(meta_key) is not value:

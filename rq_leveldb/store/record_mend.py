@@ -159,7 +159,7 @@ class _Rebuilding:
         value = rebuild(record) if rebuild is not None else None
         if place is None:
             place = 0, f'found:{_NAMES.get(broken.type_code)}:{broken.version}'.encode()
-        if value is None or (value.is_empty() and not isinstance(value, Stream)):
+        if value is None or (value.is_empty()):
             keyspace.delete(*place)
             remedy = 'nothing is left of it'
         else:
