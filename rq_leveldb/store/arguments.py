@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import length_hint
+from typing import Any
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.replies import (
@@ -194,6 +195,23 @@ class Options:
                 break
             given.add(option)
         return given
+
+    def all(self, known: Mapping[bytes, Callable[[bytes], Any] | None]) -> dict[bytes, Any]:
+        """Read all options that are left.
+
+        Args:
+            known: what reads each option's value, None for an option without one.
+
+        Returns:
+            The value of each that was given, of one without a value True.
+        """
+        found = {}
+        for option in self:
+            if option not in known:
+                raise syntax_error()
+            read = known[option]
+            found[option] = True if read is None else read(self.value())
+        return found
 
     def values_of(self, name: bytes) -> Iterator[bytes]:
         """Read the values of the command's only option, as often as it is given."""

@@ -23,7 +23,6 @@ from rq_leveldb.store.replies import (
     no_such_key,
     same_object,
     shown,
-    syntax_error,
 )
 
 _AT_ONCE = 10_000
@@ -67,20 +66,12 @@ def renamenx(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def copy(ctx: Context, argv: list[bytes]) -> Reply:
-    db = ctx.db
-    replace = False
-    options = Options(argv, 3)
-    for option in options:
-        if option == b'REPLACE':
-            replace = True
-        elif option == b'DB':
-            db = database(options.value())
-        else:
-            raise syntax_error()
+    given = Options(argv, 3).all({b'REPLACE': None, b'DB': database})
+    db = given.get(b'DB', ctx.db)
     if db == ctx.db and argv[1] == argv[2]:
         raise same_object()
     value = ctx.find(argv[1])
-    if value is None or (not replace and ctx.keys.find(db, argv[2]) is not None):
+    if value is None or (b'REPLACE' not in given and ctx.keys.find(db, argv[2]) is not None):
         return 0
     ctx.keys.copy(value, db, argv[2])
     return 1
@@ -229,12 +220,8 @@ def encoding(ctx: Context, argv: list[bytes]) -> Reply:
     return None if value is None else value.encoding_name(ctx.services.settings.layout)
 
 
-def refcount(ctx: Context, argv: list[bytes]) -> Reply:
-    return None if ctx.find(argv[2]) is None else 1
-
-
-def idletime(ctx: Context, argv: list[bytes]) -> Reply:
-    return None if ctx.find(argv[2]) is None else 0
+def _of_any(ctx: Context, argv: list[bytes], answer: int) -> Reply:
+    return None if ctx.find(argv[2]) is None else answer
 
 
 def freq(ctx: Context, argv: list[bytes]) -> Reply:
@@ -271,8 +258,8 @@ COMMANDS = (
     container(
         'object',
         row('encoding', encoding, 3, 'readonly', 2, 2, 1),
-        row('refcount', refcount, 3, 'readonly', 2, 2, 1),
-        row('idletime', idletime, 3, 'readonly', 2, 2, 1),
+        row('refcount', partial(_of_any, answer=1), 3, 'readonly', 2, 2, 1),
+        row('idletime', partial(_of_any, answer=0), 3, 'readonly', 2, 2, 1),
         row('freq', freq, 3, 'readonly', 2, 2, 1),
     ),
     *SORT_COMMANDS,

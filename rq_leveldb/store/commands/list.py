@@ -139,30 +139,31 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
     return len(value)
 
 
+def _rank(argument: bytes) -> int:
+    rank = arguments.integer(argument)
+    if rank == arguments.MIN_INTEGER:
+        raise count_out_of_range()
+    if rank == 0:
+        raise ReplyError(
+            "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+            'or use negative to start from the end of the list'
+        )
+    return rank
+
+
 def lpos(ctx: Context, argv: list[bytes]) -> Reply:
-    rank, limit = 1, 0
-    count: int | None = None
-    options = arguments.Options(argv, 3)
-    for option in options:
-        if option == b'RANK':
-            rank = options.integer()
-            if rank == arguments.MIN_INTEGER:
-                raise count_out_of_range()
-            if rank == 0:
-                raise ReplyError(
-                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
-                    'or use negative to start from the end of the list'
-                )
-        elif option == b'COUNT':
-            count = arguments.positive(options.value(), "ERR COUNT can't be negative")
-        elif option == b'MAXLEN':
-            limit = arguments.positive(options.value(), "ERR MAXLEN can't be negative")
-        else:
-            raise syntax_error()
+    given = arguments.Options(argv, 3).all(
+        {
+            b'RANK': _rank,
+            b'COUNT': partial(arguments.positive, error="ERR COUNT can't be negative"),
+            b'MAXLEN': partial(arguments.positive, error="ERR MAXLEN can't be negative"),
+        }
+    )
+    rank, count = given.get(b'RANK', 1), given.get(b'COUNT')
     value = ctx.typed(argv[1], List)
     if value is None:
         return None if count is None else []
-    found = value.indices(argv[2], rank < 0, limit)
+    found = value.indices(argv[2], rank < 0, given.get(b'MAXLEN', 0))
     skipped = islice(found, min(abs(rank) - 1, len(value)), None)
     if count is None:
         return next(skipped, None)

@@ -309,21 +309,18 @@ _ATTEMPTS = 10
 """Number of entries that XAUTOCLAIM examines for each one that it may claim."""
 
 
+def _claimed_count(argument: bytes) -> int:
+    count = integer(argument, 'ERR COUNT must be > 0')
+    if not 0 < count <= MAX_INTEGER // 16:
+        raise ReplyError('ERR COUNT must be > 0')
+    return count
+
+
 def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
     min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XAUTOCLAIM'), 0)
     start = range_start(argv[5])
-    count = 100
-    just_id = False
-    options = Options(argv, 6)
-    for option in options:
-        if option == b'COUNT':
-            count = integer(options.value(), 'ERR COUNT must be > 0')
-            if not 0 < count <= MAX_INTEGER // 16:
-                raise ReplyError('ERR COUNT must be > 0')
-        elif option == b'JUSTID':
-            just_id = True
-        else:
-            raise syntax_error()
+    given = Options(argv, 6).all({b'COUNT': _claimed_count, b'JUSTID': None})
+    count, just_id = given.get(b'COUNT', 100), b'JUSTID' in given
     stream, group = known_group(ctx, argv[1], argv[2])
     consumer = consumer_of(ctx, group, argv[3])
     claimed: list[Reply] = []

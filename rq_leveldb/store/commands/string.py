@@ -212,34 +212,21 @@ def lcs(ctx: Context, argv: list[bytes]) -> Reply:
         if value is not None and not isinstance(value, String):
             raise ReplyError('ERR The specified keys must contain string values')
         texts.append(b'' if value is None else value.data)
-    index_wanted = length_wanted = with_length = False
-    shortest = 0
-    options = Options(argv, 3)
-    for option in options:
-        if option == b'IDX':
-            index_wanted = True
-        elif option == b'LEN':
-            length_wanted = True
-        elif option == b'WITHMATCHLEN':
-            with_length = True
-        elif option == b'MINMATCHLEN':
-            shortest = max(options.integer(), 0)
-        else:
-            raise syntax_error()
-    if index_wanted and length_wanted:
+    given = Options(argv, 3).all({b'IDX': None, b'LEN': None, b'WITHMATCHLEN': None, b'MINMATCHLEN': integer})
+    if b'IDX' in given and b'LEN' in given:
         raise ReplyError('ERR If you want both the length and indexes, please just use IDX.')
     if len(texts[0]) * len(texts[1]) > MAX_LCS_CELLS:
         raise ReplyError('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len')
     common, ranges = _longest_common_subsequence(*texts)
-    if length_wanted:
+    if b'LEN' in given:
         return len(common)
-    if not index_wanted:
+    if b'IDX' not in given:
         return common
     matches = []
     for a, b, size in ranges:
-        if size >= shortest:
+        if size >= given.get(b'MINMATCHLEN', 0):
             match: list[Reply] = [[a, a + size - 1], [b, b + size - 1]]
-            matches.append([*match, size] if with_length else match)
+            matches.append([*match, size] if b'WITHMATCHLEN' in given else match)
     return {b'matches': matches, b'len': len(common)}
 
 
