@@ -177,10 +177,6 @@ class Context:
         """Remove `key`; return whether it existed."""
         return self.keys.delete(self.db, key)
 
-    def call(self, argv: list[bytes]) -> Reply:
-        """Execute one command in the open transaction."""
-        return self.services.call(self, argv)
-
     def block(
         self,
         keys: list[bytes],

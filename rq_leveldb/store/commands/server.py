@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from fnmatch import fnmatchcase
+from functools import partial
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
@@ -82,20 +83,10 @@ def _flush(ctx: Context, db: int) -> None:
         ctx.keys.wake(db, key)
 
 
-def _check_flush(argv: list[bytes]) -> None:
+def _flush_some(ctx: Context, argv: list[bytes], everything: bool) -> Reply:
     if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() not in (b'SYNC', b'ASYNC')):
         raise syntax_error()
-
-
-def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_flush(argv)
-    _flush(ctx, ctx.db)
-    return OK
-
-
-def flushall(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_flush(argv)
-    for db in range(DATABASES):
+    for db in range(DATABASES) if everything else (ctx.db,):
         _flush(ctx, db)
     return OK
 
@@ -278,8 +269,8 @@ COMMANDS = (
     row('bgsave', bgsave, -1, 'admin noscript no_async_loading'),
     row('bgrewriteaof', bgrewriteaof, 1, 'admin noscript no_async_loading'),
     row('shutdown', shutdown, -1, 'admin noscript loading stale allow_busy no_multi'),
-    row('flushdb', flushdb, -1, 'write'),
-    row('flushall', flushall, -1, 'write'),
+    row('flushdb', partial(_flush_some, everything=False), -1, 'write'),
+    row('flushall', partial(_flush_some, everything=True), -1, 'write'),
     row('swapdb', swapdb, 3, 'write fast'),
     row('role', always([b'master', 0, []]), 1, 'noscript loading stale fast'),
     row('wait', wait, 3, 'blocking'),

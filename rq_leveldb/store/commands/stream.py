@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -38,42 +38,19 @@ from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Str
 # -- XADD, XTRIM
 
 
-@dataclass(frozen=True, slots=True)
-class Trimming:
-    """How many entries may stay: MAXLEN or MINID, with its options.
+_Trim = Callable[[Stream], int]
+"""Trims a stream; returns how many entries were removed."""
 
-    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does, though with
-    Redis' limit.
+
+def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> tuple[_Trim | None, bool, int]:
+    """Read the options of XADD, which end at the id, or all of XTRIM's.
+
+    ``~`` lets Redis keep some more entries where that is cheaper. Here it never is, so it trims as ``=`` does, though
+    with Redis's limit.
+
+    Returns:
+        How to trim, whether to make a stream, and the index of the first argument that is no option.
     """
-
-    length: int | None
-    id_: StreamId | None
-    limit: int
-
-    def apply(self, stream: Stream) -> int:
-        """Trim a stream.
-
-        Returns:
-            How many entries were removed.
-        """
-        if self.length is not None:
-            return stream.trim_to_length(self.length, self.limit)
-        return stream.trim_to_id(self.id_ or MIN_ID, self.limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _AddOptions:
-    trimming: Trimming | None
-    create: bool
-    at: int
-    """Index of the first argument that is no option."""
-
-
-_NO_OPTIONS = _AddOptions(None, True, 2)
-
-
-def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions:
-    """Read the options of XADD, which end at the id, or all of XTRIM's."""
     strategy = b''
     length: int | None = None
     id_: StreamId | None = None
@@ -119,13 +96,16 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
-    trimming = Trimming(length, id_, limit) if strategy else None
-    return _AddOptions(trimming, create, at)
+    trim: _Trim | None = None
+    if length is not None:
+        trim = partial(Stream.trim_to_length, length=length, limit=limit)
+    elif id_ is not None:
+        trim = partial(Stream.trim_to_id, id_=id_, limit=limit)
+    return trim, create, at
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
-    at = options.at
+    trim, create, at = (None, True, 2) if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
     # An id, and at least one pair.
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
         # Redis reads the id before it counts.
@@ -135,19 +115,15 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = None if argv[at] == b'*' else _new_id(argv[at])
     if wanted == MIN_ID:
         raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
-    if options.create:
-        stream = ctx.typed_or_new(argv[1], Stream)
-    else:
-        existing = ctx.typed(argv[1], Stream)
-        if existing is None:
-            return None
-        stream = existing
+    stream = ctx.typed_or_new(argv[1], Stream) if create else ctx.typed(argv[1], Stream)
+    if stream is None:
+        return None
     if stream.last == MAX_ID:
         raise ReplyError('ERR The stream has exhausted the last possible ID, unable to add more items')
     id_ = _next_free_id(ctx, stream) if wanted is None else _given_id(stream, *wanted)
     stream.append(id_, argv[at + 1 :])
-    if options.trimming is not None:
-        options.trimming.apply(stream)
+    if trim is not None:
+        trim(stream)
     ctx.keys.changed(stream)
     return b'%d-%d' % id_
 
@@ -188,11 +164,11 @@ def _too_small() -> ReplyError:
 
 
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
-    trimming = _read_trimming(ctx, argv, adding=False).trimming
+    trim, _, _ = _read_trimming(ctx, argv, adding=False)
     stream = ctx.typed(argv[1], Stream)
-    if stream is None or trimming is None:
+    if stream is None or trim is None:
         return 0
-    removed = trimming.apply(stream)
+    removed = trim(stream)
     if removed:
         ctx.keys.changed(stream)
     return removed
