@@ -27,7 +27,6 @@ from rq_leveldb.store.info import CommandStatistics, SlowCommand, Statistics, St
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
-from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.replies import (
     NO_REPLY,
     QUEUED,
@@ -50,6 +49,10 @@ MAX_QUEUE = 512 << 20
 
 _COMMAND, _ARGUMENT = 64, 48
 """Bytes of memory that a command and an argument need."""
+
+
+Held = Callable[[Command, 'list[bytes]', 'list[list[bytes]] | None'], bool]
+"""Whether a command is held back: gets it, its arguments, and what the client has queued since MULTI."""
 
 
 class UnitAborted(Exception):
@@ -103,7 +106,7 @@ class Dispatcher:
     _rows: dict[bytes | tuple[bytes, ...], _Row] = field(init=False, default_factory=dict)
     refuse_growth: Callable[[], ReplyError | None] = field(init=False, default=lambda: None)
     monitors: dict[int, ClientState] = field(init=False, default_factory=dict)
-    pause: Pause | None = field(init=False, default=None)
+    pause: Held | None = field(init=False, default=None)
     hold: Callable[[ClientState, list[bytes]], None] = field(init=False, default=lambda client, argv: None)
     _unserved: dict[tuple[int, bytes], None] = field(init=False, default_factory=dict)
 
@@ -160,7 +163,7 @@ class Dispatcher:
             return self._turned_away(client, command, _subscribed(command))
         if ctx.keys is not self.keyspace and not row.reads:
             return self._turned_away(client, command, _snapshot(command))
-        if self.pause is not None and self.pause.holds(command, argv, client.queue):
+        if self.pause is not None and self.pause(command, argv, client.queue):
             client.last_command = command.name
             self.hold(client, argv)
             return NO_REPLY

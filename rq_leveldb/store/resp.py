@@ -7,6 +7,7 @@ is correct if and only if every announced length equals the length found. Anythi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -39,7 +40,10 @@ _MAX_ODD = 16
 _ARGUMENT = 48
 """Bytes of memory that an argument needs beside its contents."""
 _PIECE = 512
-_HEXADECIMAL = b'0123456789abcdefABCDEF'
+# A part of a word: without quotes, or in either kind of them, behind which the word or the line ends.
+_PART = re.compile(rb"""([^ \t\r\n"']+)|"((?:[^"\\]|\\.)*)"(?=\s|\Z)|'((?:[^'\\]|\\'|\\(?!'))*)'(?=\s|\Z)""", re.DOTALL)
+_ESCAPE = re.compile(rb'\\(x[0-9a-fA-F]{2}|.)', re.DOTALL)
+_ESCAPED = {b'n': b'\n', b'r': b'\r', b't': b'\t', b'b': b'\b', b'a': b'\a'}
 
 
 class ProtocolError(Exception):
@@ -239,44 +243,26 @@ def split_inline(line: bytes) -> list[bytes]:
     if b'"' not in line and b"'" not in line:
         return line.split()
     words: list[bytes] = []
-    index, size = 0, len(line)
+    at, size = 0, len(line)
     while True:
-        while index < size and line[index : index + 1].isspace():
-            index += 1
-        if index >= size:
+        while at < size and line[at : at + 1].isspace():
+            at += 1
+        if at == size:
             return words
-        word = bytearray()
-        while index < size and line[index] not in b' \t\r\n':
-            quote = line[index : index + 1]
-            if quote not in (b'"', b"'"):
-                word += quote
-                index += 1
-                continue
-            index += 1
-            while True:
-                if index >= size:
-                    raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
-                char = line[index : index + 1]
-                index += 1
-                if char == quote:
-                    if index < size and not line[index : index + 1].isspace():
-                        raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
-                    break
-                if char == b'\\' and quote == b'"' and index < size:
-                    escaped = line[index : index + 1]
-                    hexadecimal = line[index + 1 : index + 3]
-                    if escaped == b'x' and len(hexadecimal) == 2 and all(c in _HEXADECIMAL for c in hexadecimal):
-                        word.append(int(hexadecimal, 16))
-                        index += 3
-                    else:
-                        word += {b'n': b'\n', b'r': b'\r', b't': b'\t', b'b': b'\b', b'a': b'\a'}.get(escaped, escaped)
-                        index += 1
-                elif char == b'\\' and quote == b"'" and line[index : index + 1] == b"'":
-                    word += b"'"
-                    index += 1
-                else:
-                    word += char
-        words.append(bytes(word))
+        word = b''
+        while at < size and line[at] not in b' \t\r\n':
+            part = _PART.match(line, at)
+            if part is None:
+                raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
+            plain, double, single = part.groups(b'')
+            word += plain + _ESCAPE.sub(_unescaped, double) + single.replace(b"\\'", b"'")
+            at = part.end()
+        words.append(word)
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    escaped = found[1]
+    return bytes.fromhex(escaped[1:].decode()) if len(escaped) > 1 else _ESCAPED.get(escaped, escaped)
 
 
 # -- replies

@@ -252,14 +252,15 @@ def _top(overlay: Overlay, version: int, block: int) -> list[int]:
 
 
 def _read(overlay: Overlay, level: int, key: bytes) -> list[int]:
-    record = overlay.get(key)
-    if record is None:
-        raise encoding.DamagedRecord('a record of its holes is missing')
-    return encoding.read_holes_record(level, record)
+    return encoding.read_holes_record(level, _record(overlay, key))
 
 
 def _read_bits(overlay: Overlay, key: bytes) -> int:
+    return encoding.read_u64(_record(overlay, key))
+
+
+def _record(overlay: Overlay, key: bytes) -> bytes:
     record = overlay.get(key)
     if record is None:
         raise encoding.DamagedRecord('a record of its holes is missing')
-    return encoding.read_u64(record)
+    return record
