@@ -23,16 +23,13 @@ def info(ctx: Context, argv: list[bytes]) -> Reply:
         databases = [(db, count, expiring[db]) for db in range(DATABASES) if (count := ctx.keys.count(db))]
     found = _sections(ctx, databases)
     if 'all' in asked or 'everything' in asked:
-        names = list(found)
-    else:
-        names = [
-            name
-            for name in found
-            if name in asked or ('default' in asked and name not in ('commandstats', 'latencystats'))
-        ]
+        asked = list(found)
+    elif 'default' in asked:
+        asked += [name for name in found if name not in ('commandstats', 'latencystats')]
     text = '\r\n'.join(
         f'# {name.capitalize()}\r\n' + ''.join(f'{key}:{value}\r\n' for key, value in found[name].items())
-        for name in names
+        for name in found
+        if name in asked
     )
     return Verbatim(text.encode())
 

@@ -32,10 +32,6 @@ _NODE_ENTRIES = 100
 """What XINFO tells of radix trees, which there are none of here, is what Redis would need with its default settings."""
 
 
-def _no_such_group(key: bytes, group: bytes) -> ReplyError:
-    return ReplyError(f"NOGROUP No such consumer group '{shown(group)}' for key name '{shown(key)}'")
-
-
 def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
     """Return the consumer of that name, made if need be."""
     consumer = group.consumer(name)
@@ -67,21 +63,24 @@ def known_group(ctx: Context, key: bytes, name: bytes, context: str = '') -> tup
 # -- XGROUP
 
 
-def _xgroup_stream(ctx: Context, key: bytes) -> Stream:
-    stream = ctx.typed(key, Stream)
-    if stream is None:
-        raise ReplyError(
-            'ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the '
-            'MKSTREAM option to create an empty stream automatically.'
-        )
-    return stream
+def _stream(ctx: Context, argv: list[bytes]) -> Stream:
+    """Return the stream that a subcommand is about."""
+    stream = ctx.typed(argv[2], Stream)
+    if stream is not None:
+        return stream
+    if argv[0].lower() == b'xinfo':
+        raise no_such_key()
+    raise ReplyError(
+        'ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM '
+        'option to create an empty stream automatically.'
+    )
 
 
-def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
-    stream = _xgroup_stream(ctx, argv[2])
+def _stream_and_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
+    stream = _stream(ctx, argv)
     group = stream.group(argv[3])
     if group is None:
-        raise _no_such_group(argv[2], argv[3])
+        raise ReplyError(f"NOGROUP No such consumer group '{shown(argv[3])}' for key name '{shown(argv[2])}'")
     return stream, group
 
 
@@ -105,7 +104,7 @@ def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]
 
 def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     make, read = _group_options(argv, creating=True)
-    stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
+    stream = ctx.typed_or_new(argv[2], Stream) if make else _stream(ctx, argv)
     if len(argv) > 8:
         raise wrong_usage(argv)
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
@@ -122,10 +121,10 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
-    _xgroup_stream(ctx, argv[2])
+    _stream(ctx, argv)
     if len(argv) > 7:
         raise wrong_usage(argv)
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
     group.save()
@@ -134,7 +133,7 @@ def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xgroup_stream(ctx, argv[2])
+    stream = _stream(ctx, argv)
     group = stream.group(argv[3])
     if group is None:
         return 0
@@ -146,7 +145,7 @@ def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     if group.consumer(argv[4]) is not None:
         return 0
     group.add_consumer(argv[4], ctx.now)
@@ -156,7 +155,7 @@ def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     consumer = group.consumer(argv[4])
     if consumer is None:
         return 0
@@ -348,13 +347,6 @@ def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
 # -- XINFO
 
 
-def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
-    stream = ctx.typed(key, Stream)
-    if stream is None:
-        raise no_such_key()
-    return stream
-
-
 def _lag(stream: Stream, group: Group) -> int | None:
     """Return how many entries the group has not read, or None if unknown."""
     first = stream.first_id()
@@ -369,7 +361,7 @@ def _lag(stream: Stream, group: Group) -> int | None:
 
 
 def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xinfo_stream_of(ctx, argv[2])
+    stream = _stream(ctx, argv)
     full = len(argv) > 3
     count = 10
     if full:
@@ -437,7 +429,7 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
 
 
 def _xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xinfo_stream_of(ctx, argv[2])
+    stream = _stream(ctx, argv)
     return [
         {
             b'name': group.name,
@@ -452,9 +444,7 @@ def _xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
-    group = _xinfo_stream_of(ctx, argv[2]).group(argv[3])
-    if group is None:
-        raise _no_such_group(argv[2], argv[3])
+    _, group = _stream_and_group(ctx, argv)
     return [
         {
             b'name': consumer.name,
