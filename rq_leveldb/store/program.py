@@ -169,7 +169,6 @@ async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
     # The name goes first: a client that comes now starts another store, which waits for the lock.
     claim.give_name_back()
     server.stop_listening()
-    server.stop_listening_on_port()
     await server.finish()
     if server.refusals.lost:
         raise errors.StoreError(

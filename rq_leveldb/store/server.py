@@ -255,7 +255,8 @@ class Server:
             errors.StoreError: the socket cannot be created.
         """
         listener = await self.loop.create_unix_server(lambda: Session(self), sock=self._claim.listen(), backlog=1024)
-        self.stop_listening()
+        if self._listener is not None:
+            self._listener.close()
         self._listener = listener
 
     async def listen_on_port(self, port: int) -> None:
@@ -278,16 +279,11 @@ class Server:
         return [sock for listener in listeners for sock in listener.sockets]
 
     def stop_listening(self) -> None:
-        """Accept no more connections on the Unix socket."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def stop_listening_on_port(self) -> None:
-        """Accept no more connections on the TCP port."""
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        """Accept no more connections."""
+        for listener in (self._listener, self._port):
+            if listener is not None:
+                listener.close()
+        self._listener = self._port = None
 
     def _look_at_place(self) -> None:
         if self.is_stopping() or self.refusals.lost_its_place():
