@@ -10,13 +10,7 @@ from operator import length_hint
 from typing import Any
 
 from rq_leveldb.location import DATABASES
-from rq_leveldb.store.replies import (
-    ReplyError,
-    db_out_of_range,
-    integer_out_of_range,
-    not_a_float,
-    syntax_error,
-)
+from rq_leveldb.store.replies import ReplyError, db_out_of_range, integer_out_of_range, not_a_float, syntax_error
 
 MIN_INTEGER = -(1 << 63)
 MAX_INTEGER = (1 << 63) - 1

@@ -22,15 +22,7 @@ from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory, sync_directory
 from rq_leveldb.store import encoding, opening, power_loss
 from rq_leveldb.store.claim import Claim
-from rq_leveldb.store.engine import (
-    Engine,
-    ReadFailed,
-    WriteRefused,
-    is_missing,
-    settle,
-    sync_file,
-    words,
-)
+from rq_leveldb.store.engine import Engine, ReadFailed, WriteRefused, is_missing, settle, sync_file, words
 from rq_leveldb.store.finding import Finding
 from rq_leveldb.store.manifest import TABLE_SUFFIXES
 from rq_leveldb.store.record_check import RecordCheck, Survey

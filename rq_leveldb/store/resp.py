@@ -14,16 +14,7 @@ from typing import Any
 
 from rq_leveldb.store.encoding import DamagedRecord
 from rq_leveldb.store.number_text import score_text
-from rq_leveldb.store.replies import (
-    NullArray,
-    Pieces,
-    Push,
-    Pushes,
-    ReplyError,
-    SetReply,
-    Status,
-    Verbatim,
-)
+from rq_leveldb.store.replies import NullArray, Pieces, Push, Pushes, ReplyError, SetReply, Status, Verbatim
 
 MAX_INLINE = 64 * 1024
 MAX_ARGUMENTS = (1 << 31) - 1

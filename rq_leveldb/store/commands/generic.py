@@ -14,16 +14,7 @@ from rq_leveldb.store.commands.serialization import COMMANDS as SERIALIZATION_CO
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import (
-    OK,
-    Pieces,
-    Reply,
-    ReplyError,
-    Status,
-    no_such_key,
-    same_object,
-    shown,
-)
+from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, Status, no_such_key, same_object, shown
 
 _AT_ONCE = 10_000
 """Number of keys that KEYS looks at before other clients get their turn."""

@@ -14,14 +14,7 @@ from rq_leveldb.store.commands.sorted_set_algebra import COMMANDS as ALGEBRA_COM
 from rq_leveldb.store.commands.sorted_set_ranges import COMMANDS as RANGE_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.number_text import score_text
-from rq_leveldb.store.replies import (
-    NULL_ARRAY,
-    Reply,
-    ReplyError,
-    pairs_reply,
-    syntax_error,
-    wrong_arity,
-)
+from rq_leveldb.store.replies import NULL_ARRAY, Reply, ReplyError, pairs_reply, syntax_error, wrong_arity
 from rq_leveldb.store.types.sorted_set import SortedSet, split
 
 _ZADD_FLAGS = frozenset((b'NX', b'XX', b'GT', b'LT', b'CH', b'INCR'))

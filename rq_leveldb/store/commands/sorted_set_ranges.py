@@ -9,14 +9,7 @@ from itertools import islice
 from rq_leveldb.store import arguments
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import (
-    MAX_WHOLE,
-    Reply,
-    ReplyError,
-    pairs_pieces,
-    pairs_reply,
-    syntax_error,
-)
+from rq_leveldb.store.replies import MAX_WHOLE, Reply, ReplyError, pairs_pieces, pairs_reply, syntax_error
 from rq_leveldb.store.types.sorted_set import MemberBound, SortedSet, members_of, score_bounds, split
 
 _Find = Callable[[SortedSet], Iterator[bytes]]

@@ -12,14 +12,7 @@ from rq_leveldb.store.commands.members import length
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
 from rq_leveldb.store.commands.stream_groups import consumer_of, known_group
-from rq_leveldb.store.commands.stream_ids import (
-    entry_reply,
-    id_reply,
-    number,
-    parse_id,
-    range_start,
-    range_stop,
-)
+from rq_leveldb.store.commands.stream_ids import entry_reply, id_reply, number, parse_id, range_start, range_stop
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     MAX_WHOLE,

@@ -7,24 +7,9 @@ from itertools import islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
 from rq_leveldb.store.commands.rows import container, row
-from rq_leveldb.store.commands.stream_ids import (
-    entry_reply,
-    id_reply,
-    parse_id,
-    range_start,
-    range_stop,
-)
+from rq_leveldb.store.commands.stream_ids import entry_reply, id_reply, parse_id, range_start, range_stop
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import (
-    NULL_ARRAY,
-    OK,
-    Reply,
-    ReplyError,
-    no_such_key,
-    shown,
-    syntax_error,
-    wrong_usage,
-)
+from rq_leveldb.store.replies import NULL_ARRAY, OK, Reply, ReplyError, no_such_key, shown, syntax_error, wrong_usage
 from rq_leveldb.store.types.consumer_group import Consumer, Group
 from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream, StreamId
 
