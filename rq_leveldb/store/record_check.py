@@ -614,13 +614,8 @@ class _Reader:
 _TYPES = {
     b'f': encoding.TYPE_LARGE_HASH,
     b'm': encoding.TYPE_SET,
-    b'v': encoding.TYPE_LIST,
-    b'w': encoding.TYPE_LIST,
-    b'h': encoding.TYPE_LIST,
-    b's': encoding.TYPE_SORTED_SET,
-    b'z': encoding.TYPE_SORTED_SET,
-    b'x': encoding.TYPE_STREAM,
-    b'g': encoding.TYPE_STREAM,
-    b'c': encoding.TYPE_STREAM,
-    b'q': encoding.TYPE_STREAM,
+    **dict.fromkeys((b'v', b'w', b'h'), encoding.TYPE_LIST),
+    **dict.fromkeys((b's', b'z'), encoding.TYPE_SORTED_SET),
+    **dict.fromkeys((b'x', b'g', b'c', b'q'), encoding.TYPE_STREAM),
 }
+"""The types of members by their tags, but for p, which lists and streams have."""

@@ -9,20 +9,8 @@ from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim, shown
 
 # Tags of a reply's tokens, and of a run's end, in sandbox.lua.
-(
-    _T_VALUE,
-    _T_LIST,
-    _T_STATUS,
-    _T_ERROR,
-    _T_DOUBLE,
-    _T_MAP,
-    _T_SET,
-    _T_BIG,
-    _T_VERBATIM,
-    _T_NULL,
-    _T_TRUE,
-    _T_FALSE,
-) = range(1, 13)
+_T_VALUE, _T_LIST, _T_STATUS, _T_ERROR, _T_DOUBLE, _T_MAP, _T_SET, _T_BIG, _T_VERBATIM = range(1, 10)
+_T_NULL, _T_TRUE, _T_FALSE = range(10, 13)
 
 
 # -- from replies to Lua
