@@ -17,7 +17,7 @@ from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.overlay import Overlay
-from rq_leveldb.store.types import holes
+from rq_leveldb.store.types.holes import SIZES, Holes
 
 _UNREADABLE = (ValueError, IndexError, struct.error)
 _EVERY = 1000
@@ -325,23 +325,20 @@ class RecordCheck:
             return 'it has hole records but no holes' if members.others else ''
         if members.holes != tail - head - count:
             return 'its holes do not match their records'
-        overlay = Overlay(self._engine)
+        holes = Holes(Overlay(self._engine), version)
         before = head - 1
         number = 0
         prefix = encoding.list_position(version, 0)[: -len(members.low)]
         try:
             for key, _ in self._engine.scan(prefix, encoding.after(prefix)):
                 position = encoding.read_u64(key, len(prefix))
-                if (
-                    position != before + 1
-                    and holes.before(overlay, version, head, position) != position - head - number
-                ):
+                if position != before + 1 and holes.before(head, position) != position - head - number:
                     return 'its holes do not match their records'
                 before = position
                 number += 1
-            if holes.before(overlay, version, head, tail) != tail - head - count:
+            if holes.before(head, tail) != tail - head - count:
                 return 'its holes do not match their records'
-            if holes.select(overlay, version, head, count - 1) != high:
+            if holes.select(head, count - 1) != high:
                 return 'its holes do not match their records'
         except _UNREADABLE:
             return 'its holes do not match their records'
@@ -509,7 +506,7 @@ class _Reader:
             number = encoding.read_u64(value).bit_count()
         else:
             counts = encoding.read_holes_record(level, value)
-            size = holes.SIZES[level - 1]
+            size = SIZES[level - 1]
             for slot, count in enumerate(counts):
                 if count > size:
                     raise ValueError('more holes than positions')

@@ -18,7 +18,7 @@ from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import LIST_ONCE, LIST_ORIGIN
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
-from rq_leveldb.store.types import holes
+from rq_leveldb.store.types.holes import Holes
 from rq_leveldb.store.types.value import Value
 
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
@@ -221,9 +221,9 @@ class List(Value):
             self._forget(encoding.read_u64(key, len(key) - 8), key, stored)
         if self._has_holes():
             if left:
-                holes.fill(self.overlay, version, self._head, last + 1, False)
+                self._holes().fill(self._head, last + 1, False)
             else:
-                holes.fill(self.overlay, version, first, self._tail, False)
+                self._holes().fill(first, self._tail, False)
         if left:
             self._head = last + 1
         else:
@@ -295,35 +295,38 @@ class List(Value):
 
     # -- positions
 
+    def _holes(self) -> Holes:
+        return Holes(self.overlay, self.version)
+
     def _has_holes(self) -> bool:
         return self._tail - self._head != self._count
 
     def _position(self, index: int) -> int:
         if self._has_holes():
-            return holes.select(self.overlay, self.version, self._head, index)
+            return self._holes().select(self._head, index)
         return self._head + index
 
     def _index(self, position: int) -> int:
         index = position - self._head
         if self._has_holes():
-            index -= holes.before(self.overlay, self.version, self._head, position)
+            index -= self._holes().before(self._head, position)
         return index
 
     def _skip_holes(self, left: bool) -> int:
         """Move one of the ends to the first element from there, and return its position."""
         if left:
             position = self._position(0)
-            holes.fill(self.overlay, self.version, self._head, position, False)
+            self._holes().fill(self._head, position, False)
             self._head = position
         else:
             position = self._position(self._count - 1)
-            holes.fill(self.overlay, self.version, position + 1, self._tail, False)
+            self._holes().fill(position + 1, self._tail, False)
             self._tail = position + 1
         return position
 
     def _clear_holes(self) -> None:
         if self._head != self._tail:
-            holes.fill(self.overlay, self.version, self._head, self._tail, False)
+            self._holes().fill(self._head, self._tail, False)
             self._head = self._tail
 
     def _stored(self, key: bytes) -> bytes:
@@ -341,7 +344,7 @@ class List(Value):
         elif position == self._tail - 1:
             self._tail -= 1
         else:
-            holes.fill(self.overlay, self.version, position, position + 1, True)
+            self._holes().fill(position, position + 1, True)
         if not self._count:
             self._clear_holes()
 
@@ -366,7 +369,7 @@ class List(Value):
         else:
             floor = floor if last else positions[-1] + 1
             overlay.put(value_key, encoding.occurrences_record(count - len(positions), floor))
-        holes.mark(overlay, version, positions)
+        self._holes().mark(positions)
         self._count -= len(positions)
         if not self._count:
             self._clear_holes()
@@ -389,7 +392,7 @@ class List(Value):
         elif free >= self._tail:
             self._tail = free + 1
         else:
-            holes.fill(self.overlay, self.version, free, free + 1, False)
+            self._holes().fill(free, free + 1, False)
         for stored in reversed(moved):
             self._put(free, stored[_ELEMENT:])
             free -= step
