@@ -80,7 +80,7 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
             _authenticate(user)
         elif option == b'SETNAME' and options.left():
             name = options.value()
-            _check_name(name)
+            _check_printable(name)
         else:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options.last())}'")
     client.protocol, client.name = protocol, name
@@ -114,9 +114,9 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
 # -- CLIENT
 
 
-def _check_name(name: bytes) -> None:
-    if any(not 33 <= byte <= 126 for byte in name):
-        raise ReplyError('ERR Client names cannot contain spaces, newlines or special characters.')
+def _check_printable(text: bytes, what: str = 'Client names') -> None:
+    if any(not 33 <= byte <= 126 for byte in text):
+        raise ReplyError(f'ERR {what} cannot contain spaces, newlines or special characters.')
 
 
 def client_id(ctx: Context, argv: list[bytes]) -> Reply:
@@ -128,22 +128,18 @@ def client_getname(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_setname(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_name(argv[2])
+    _check_printable(argv[2])
     ctx.client.name = argv[2]
     return OK
 
 
 def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
-    attribute = argv[2].lower()
-    if attribute not in (b'lib-name', b'lib-ver'):
+    option = shown(argv[2]).lower()
+    attribute = {'lib-name': 'library', 'lib-ver': 'library_version'}.get(option)
+    if attribute is None:
         raise ReplyError(f"ERR Unrecognized option '{shown(argv[2])}'")
-    if any(not 33 <= byte <= 126 for byte in argv[3]):
-        name = attribute.decode()
-        raise ReplyError(f'ERR {name} cannot contain spaces, newlines or special characters.')
-    if attribute == b'lib-name':
-        ctx.client.library = argv[3]
-    else:
-        ctx.client.library_version = argv[3]
+    _check_printable(argv[3], option)
+    setattr(ctx.client, attribute, argv[3])
     return OK
 
 
@@ -272,14 +268,11 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
 def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 4:
         raise wrong_usage(argv)
-    with_error = False
-    if len(argv) == 4:
-        reason = argv[3].lower()
-        if reason not in (b'timeout', b'error'):
-            raise ReplyError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
-        with_error = reason == b'error'
+    reason = argv[3].lower() if len(argv) == 4 else b'timeout'
+    if reason not in (b'timeout', b'error'):
+        raise ReplyError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
     state = ctx.services.clients.get(integer(argv[2]))
-    return int(state is not None and ctx.services.unblock(state, with_error))
+    return int(state is not None and ctx.services.unblock(state, reason == b'error'))
 
 
 def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:

@@ -45,16 +45,10 @@ def _add_many(ctx: Context, argv: list[bytes]) -> Reply:
         return _add_with_flags(ctx, argv[1], pairs, flags)
     scores = [arguments.floating(score) for score in pairs[::2]]
     value = ctx.typed_or_new(argv[1], SortedSet)
-    added = 0
-    changed = False
-    for score, member in zip(scores, pairs[1::2], strict=True):
-        new = value.set(member, score)
-        if new:
-            added += 1
-        changed = changed or new is not None
-    if changed:
+    new = list(map(value.set, pairs[1::2], scores))
+    if new.count(None) < len(new):
         ctx.keys.changed(value)
-    return added
+    return new.count(True)
 
 
 def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[bytes]) -> Reply:
