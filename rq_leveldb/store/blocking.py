@@ -43,9 +43,6 @@ class WaitingRoom:
         # Dictionaries as ordered sets: leaving from the middle of a queue is cheap.
         self.lines: dict[Place, dict[Waiter, None]] = {}
 
-    def __len__(self) -> int:
-        return len({waiter for line in self.lines.values() for waiter in line})
-
     def enter(self, waiter: Waiter) -> None:
         """Put a waiter at the end of each of its keys' queues."""
         for place in waiter.places:
