@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import Reply
@@ -172,6 +172,15 @@ class Context:
     def put(self, key: bytes, value: Value) -> None:
         """Set `key` to `value`, whatever it held before; the expiry is that of `value`."""
         self.keys.put(self.db, key, value)
+
+    def store(self, key: bytes, value: Value) -> int:
+        """Set `key` to a new value, or remove it if that is empty; return how many elements it has."""
+        if value.is_empty():
+            self.delete(key)
+            return 0
+        count = len(cast(Sized, value))
+        self.put(key, value)
+        return count
 
     def delete(self, key: bytes) -> bool:
         """Remove `key`; return whether it existed."""

@@ -137,11 +137,7 @@ def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) ->
     result = ctx.keys.new(Set)
     for member in operation(_sets(ctx, argv[2:])):
         result.add(member)
-    if len(result) == 0:
-        ctx.delete(argv[1])
-        return 0
-    ctx.put(argv[1], result)
-    return len(result)
+    return ctx.store(argv[1], result)
 
 
 COMMANDS = (

@@ -81,22 +81,13 @@ def _sort(ctx: Context, argv: list[bytes], may_store: bool) -> Reply:
     else:
         elements = _sorted(ctx, elements, wanted)
     elements = _limited(elements, wanted.limit)
-    found: list[bytes | None] = []
-    for element in elements:
-        if wanted.get:
-            found.extend(_lookup(ctx, pattern, element) for pattern in wanted.get)
-        else:
-            found.append(element)
+    found = [_lookup(ctx, pattern, element) for element in elements for pattern in wanted.get or (b'#',)]
     if wanted.store is None:
         return found
-    if not found:
-        ctx.delete(wanted.store)
-        return 0
     result = ctx.keys.new(List)
     for item in found:
         result.push(item or b'')
-    ctx.put(wanted.store, result)
-    return len(found)
+    return ctx.store(wanted.store, result)
 
 
 def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]:

@@ -160,11 +160,7 @@ def store_result(ctx: Context, key: bytes, members: Iterable[tuple[bytes, float]
     result = ctx.keys.new(SortedSet)
     for member, score in members:
         result.set(member, score)
-    if len(result) == 0:
-        ctx.delete(key)
-        return 0
-    ctx.put(key, result)
-    return len(result)
+    return ctx.store(key, result)
 
 
 COMMANDS = (

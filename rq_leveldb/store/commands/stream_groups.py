@@ -189,15 +189,9 @@ def xpending(ctx: Context, argv: list[bytes]) -> Reply:
         if consumer is None:
             return []
         entries = group.entries_of(consumer, start, stop)
-    reply: list[Reply] = []
-    for id_, pending in entries:
-        if len(reply) >= count:
-            break
-        passed = max(ctx.now - pending.delivered, 0)
-        if idle and passed < idle:
-            continue
-        reply.append([id_reply(id_), pending.consumer, passed, pending.times])
-    return reply
+    timed = ((id_, pending, max(ctx.now - pending.delivered, 0)) for id_, pending in entries)
+    found = ([id_reply(id_), one.consumer, passed, one.times] for id_, one, passed in timed if passed >= idle)
+    return list(islice(found, count))
 
 
 def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
@@ -375,10 +369,8 @@ def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
         reply[b'groups'] = [_full_group(stream, group, count) for group in stream.groups()]
     else:
         reply[b'groups'] = len(stream.groups())
-        first_entry = next(stream.range(MIN_ID, MAX_ID), None)
-        last_entry = stream.last_entry()
-        reply[b'first-entry'] = None if first_entry is None else entry_reply(first_entry)
-        reply[b'last-entry'] = None if last_entry is None else entry_reply(last_entry)
+        reply[b'first-entry'] = next(map(entry_reply, stream.range(MIN_ID, MAX_ID)), None)
+        reply[b'last-entry'] = next(map(entry_reply, stream.range(MIN_ID, MAX_ID, reverse=True)), None)
     return reply
 
 
@@ -387,21 +379,19 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
         [id_reply(id_), entry.consumer, entry.delivered, entry.times]
         for id_, entry in islice(group.entries(MIN_ID, MAX_ID), count or None)
     ]
-    consumers: list[Reply] = []
-    for consumer in group.consumers():
-        own: list[Reply] = [
-            [id_reply(id_), entry.delivered, entry.times]
-            for id_, entry in islice(group.entries_of(consumer), count or None)
-        ]
-        consumers.append(
-            {
-                b'name': consumer.name,
-                b'seen-time': consumer.seen,
-                b'active-time': -1 if consumer.active is None else consumer.active,
-                b'pel-count': consumer.pending,
-                b'pending': own,
-            }
-        )
+    consumers: list[Reply] = [
+        {
+            b'name': consumer.name,
+            b'seen-time': consumer.seen,
+            b'active-time': -1 if consumer.active is None else consumer.active,
+            b'pel-count': consumer.pending,
+            b'pending': [
+                [id_reply(id_), entry.delivered, entry.times]
+                for id_, entry in islice(group.entries_of(consumer), count or None)
+            ],
+        }
+        for consumer in group.consumers()
+    ]
     return {
         b'name': group.name,
         b'last-delivered-id': id_reply(group.last),
