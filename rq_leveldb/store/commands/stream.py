@@ -45,7 +45,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> tuple[_Trim
         How to trim, whether to make a stream, and the index of the first argument that is no option.
     """
     strategy = b''
-    length: int | None = None
+    length = 0
     id_: StreamId | None = None
     limit: int | None = None
     approximate = False
@@ -89,12 +89,7 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> tuple[_Trim
         raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
-    trim: _Trim | None = None
-    if length is not None:
-        trim = partial(Stream.trim_to_length, length=length, limit=limit)
-    elif id_ is not None:
-        trim = partial(Stream.trim_to_id, id_=id_, limit=limit)
-    return trim, create, at
+    return partial(Stream.trim, length=length, below=id_, limit=limit) if strategy else None, create, at
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
