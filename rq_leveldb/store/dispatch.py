@@ -23,7 +23,7 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.encoding import DamagedRecord
-from rq_leveldb.store.info import CommandStatistics, SlowCommand, Statistics, StoreSettings
+from rq_leveldb.store.info import CommandStatistics, Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
@@ -453,11 +453,8 @@ class Dispatcher:
         ]
         if len(argv) > SHOWN_ARGUMENTS:
             shown[-1] = b'... (%d more arguments)' % (len(argv) - SHOWN_ARGUMENTS + 1)
-        statistics.slow.appendleft(
-            SlowCommand(
-                statistics.slow_number, int(time.time()), int(elapsed * 1e6), shown, client.address, client.name
-            )
-        )
+        times = int(time.time()), int(elapsed * 1e6)
+        statistics.slow.appendleft([statistics.slow_number, *times, shown, client.address.encode(), client.name])
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()

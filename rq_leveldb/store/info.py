@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from rq_leveldb.location import DataDirectory
@@ -55,23 +56,6 @@ class StoreSettings:
     layout: Layout = field(default_factory=Layout)
 
 
-@dataclass(frozen=True)
-class SlowCommand:
-    """One row of SLOWLOG.
-
-    Attributes:
-        started: Unix time in seconds.
-        duration: microseconds.
-    """
-
-    number: int
-    started: int
-    duration: int
-    argv: list[bytes]
-    address: str
-    name: bytes
-
-
 @dataclass
 class CommandStatistics:
     """Counters of one command.
@@ -105,7 +89,7 @@ class Statistics:
     output_bytes: int = 0
     by_command: dict[str, CommandStatistics] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
-    slow: deque[SlowCommand] = field(default_factory=deque)
+    slow: deque[list[Any]] = field(default_factory=deque)  # as SLOWLOG GET shows them
     slow_number: int = 0
     saved: float = field(default_factory=time.time)
 

@@ -34,8 +34,7 @@ def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
         count = integer(argv[2]) if is_integer(argv[2]) else -2
     if count < -1:
         raise ReplyError('ERR count should be greater than or equal to -1')
-    shown = list(ctx.services.statistics.slow)[: None if count == -1 else count]
-    return [[one.number, one.started, one.duration, one.argv, one.address.encode(), one.name] for one in shown]
+    return list(ctx.services.statistics.slow)[: None if count == -1 else count]
 
 
 def slowlog_len(ctx: Context, argv: list[bytes]) -> Reply:
