@@ -306,6 +306,12 @@ class Keyspace:
         self._dirty[meta_key] = value
         self.touched.append(meta_key)
 
+    def changed_by(self, value: Value, count: int) -> int:
+        """Mark a value as changed if `count`, the number of elements that were, is not 0; return it."""
+        if count:
+            self.changed(value)
+        return count
+
     def _adopt(self, value: Value) -> None:
         meta_key = value.meta_key
         old = self._lookup(meta_key)

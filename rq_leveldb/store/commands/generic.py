@@ -37,23 +37,15 @@ def type_(ctx: Context, argv: list[bytes]) -> Reply:
     return Status(b'none' if value is None else value.type_name.encode())
 
 
-def rename(ctx: Context, argv: list[bytes]) -> Reply:
+def _rename(ctx: Context, argv: list[bytes], only_new: bool) -> Reply:
     value = ctx.find(argv[1])
     if value is None:
         raise no_such_key()
+    if only_new and ctx.find(argv[2]) is not None:
+        return 0
     if argv[1] != argv[2]:
         ctx.keys.rename(value, ctx.db, argv[2])
-    return OK
-
-
-def renamenx(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.find(argv[1])
-    if value is None:
-        raise no_such_key()
-    if ctx.find(argv[2]) is not None:
-        return 0
-    ctx.keys.rename(value, ctx.db, argv[2])
-    return 1
+    return 1 if only_new else OK
 
 
 def copy(ctx: Context, argv: list[bytes]) -> Reply:
@@ -230,8 +222,8 @@ COMMANDS = (
     row('exists', exists, -2, 'readonly fast', 1, -1, 1),
     row('touch', exists, -2, 'readonly fast', 1, -1, 1),
     row('type', type_, 2, 'readonly fast', 1, 1, 1),
-    row('rename', rename, 3, 'write', 1, 2, 1),
-    row('renamenx', renamenx, 3, 'write fast', 1, 2, 1),
+    row('rename', partial(_rename, only_new=False), 3, 'write', 1, 2, 1),
+    row('renamenx', partial(_rename, only_new=True), 3, 'write fast', 1, 2, 1),
     row('copy', copy, -3, 'write denyoom', 1, 2, 1),
     row('move', move, 3, 'write fast', 1, 1, 1),
     row('expire', partial(_expire, unit=1000, relative=True), -3, 'write fast', 1, 1, 1),

@@ -118,12 +118,7 @@ def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     if count == arguments.MIN_INTEGER:
         raise count_out_of_range()
     value = ctx.typed(argv[1], List)
-    if value is None:
-        return 0
-    removed = value.remove(argv[3], count)
-    if removed:
-        ctx.keys.changed(value)
-    return removed
+    return 0 if value is None else ctx.keys.changed_by(value, value.remove(argv[3], count))
 
 
 def linsert(ctx: Context, argv: list[bytes]) -> Reply:

@@ -27,10 +27,7 @@ def remove_members(ctx: Context, argv: list[bytes], type_: type[Any]) -> Reply:
     value = ctx.typed(argv[1], type_)
     if value is None:
         return 0
-    removed: int = sum(map(value.delete, argv[2:]))
-    if removed:
-        ctx.keys.changed(value)
-    return removed
+    return ctx.keys.changed_by(value, sum(map(value.delete, argv[2:])))
 
 
 def random_members(ctx: Context, argv: list[bytes], type_: type[Any], word: bytes | None = None) -> Reply:

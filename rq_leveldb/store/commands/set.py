@@ -19,10 +19,7 @@ Operation = Callable[['list[Set]'], Iterable[bytes]]
 
 def sadd(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], Set)
-    added = sum(map(value.add, argv[2:]))
-    if added:
-        ctx.keys.changed(value)
-    return added
+    return ctx.keys.changed_by(value, sum(map(value.add, argv[2:])))
 
 
 def smembers(ctx: Context, argv: list[bytes]) -> Reply:

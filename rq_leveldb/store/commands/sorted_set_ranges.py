@@ -123,10 +123,7 @@ def zlexcount(ctx: Context, argv: list[bytes]) -> Reply:
 def zremrangebyscore(ctx: Context, argv: list[bytes]) -> Reply:
     bounds = score_bounds(*arguments.score_bound(argv[2]), *arguments.score_bound(argv[3]))
     value = ctx.read(argv[1], SortedSet)
-    removed = value.remove_range(bounds)
-    if removed:
-        ctx.keys.changed(value)
-    return removed
+    return ctx.keys.changed_by(value, value.remove_range(bounds))
 
 
 def zremrangebyrank(ctx: Context, argv: list[bytes]) -> Reply:
@@ -141,9 +138,7 @@ def zremrangebyrank(ctx: Context, argv: list[bytes]) -> Reply:
         value.pop(True, stop - start)
     else:
         value.remove(list(value.by_rank(start, stop)))
-    if stop > start:
-        ctx.keys.changed(value)
-    return stop - start
+    return ctx.keys.changed_by(value, stop - start)
 
 
 def zremrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
@@ -151,9 +146,7 @@ def zremrangebylex(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.read(argv[1], SortedSet)
     entries = list(find(value))
     value.remove(entries)
-    if entries:
-        ctx.keys.changed(value)
-    return len(entries)
+    return ctx.keys.changed_by(value, len(entries))
 
 
 def store_result(ctx: Context, key: bytes, members: Iterable[tuple[bytes, float]]) -> int:

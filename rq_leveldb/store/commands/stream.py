@@ -156,10 +156,7 @@ def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
     stream = ctx.typed(argv[1], Stream)
     if stream is None or trim is None:
         return 0
-    removed = trim(stream)
-    if removed:
-        ctx.keys.changed(stream)
-    return removed
+    return ctx.keys.changed_by(stream, trim(stream))
 
 
 def xdel(ctx: Context, argv: list[bytes]) -> Reply:
@@ -167,10 +164,7 @@ def xdel(ctx: Context, argv: list[bytes]) -> Reply:
     if stream is None:
         return 0
     ids = [parse_id(text) for text in argv[2:]]
-    removed = sum(map(stream.delete, ids))
-    if removed:
-        ctx.keys.changed(stream)
-    return removed
+    return ctx.keys.changed_by(stream, sum(map(stream.delete, ids)))
 
 
 def xsetid(ctx: Context, argv: list[bytes]) -> Reply:

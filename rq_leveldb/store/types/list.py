@@ -113,11 +113,8 @@ class List(Value):
         Args:
             index: from the end if negative.
         """
-        if index < 0:
-            index += self._count
-        if not 0 <= index < self._count:
-            return None
-        return self._stored(encoding.list_position(self.version, self._position(index)))[_ELEMENT:]
+        position = self._existing(index)
+        return None if position is None else self._stored(encoding.list_position(self.version, position))[_ELEMENT:]
 
     def set(self, index: int, element: bytes) -> bool:
         """Replace the element at an index.
@@ -129,11 +126,9 @@ class List(Value):
         Returns:
             Whether the index exists.
         """
-        if index < 0:
-            index += self._count
-        if not 0 <= index < self._count:
+        position = self._existing(index)
+        if position is None:
             return False
-        position = self._position(index)
         key = encoding.list_position(self.version, position)
         self._forget(position, key, self._stored(key))
         self._put(position, element)
@@ -300,6 +295,11 @@ class List(Value):
 
     def _has_holes(self) -> bool:
         return self._tail - self._head != self._count
+
+    def _existing(self, index: int) -> int | None:
+        if index < 0:
+            index += self._count
+        return self._position(index) if 0 <= index < self._count else None
 
     def _position(self, index: int) -> int:
         if self._has_holes():
