@@ -1,4 +1,4 @@
-"""Parsing arguments as Redis does: integers, floats, score ranges, time-outs."""
+"""Parsing arguments as Redis does: integers, floats and what is added to them, score ranges, time-outs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from operator import length_hint
 from typing import Any
 
 from rq_leveldb.location import DATABASES
+from rq_leveldb.store import long_double
+from rq_leveldb.store.long_double import LongDouble
 from rq_leveldb.store.replies import ReplyError, db_out_of_range, integer_out_of_range, not_a_float, syntax_error
 
 MIN_INTEGER = -(1 << 63)
@@ -82,6 +84,30 @@ def _number(argument: bytes) -> float:
         except OverflowError:
             pass
     raise not_a_float()
+
+
+def incremented(number: int, increment: int) -> int:
+    """Return a sum of 64-bit integers.
+
+    Raises:
+        ReplyError: it does not fit into 64 bits.
+    """
+    total = number + increment
+    if not MIN_INTEGER <= total <= MAX_INTEGER:
+        raise ReplyError('ERR increment or decrement would overflow')
+    return total
+
+
+def float_incremented(number: LongDouble, increment: LongDouble) -> bytes:
+    """Return the text of a sum.
+
+    Raises:
+        ReplyError: it is not a finite number.
+    """
+    total = long_double.add(number, increment)
+    if not long_double.is_finite(total):
+        raise ReplyError('ERR increment would produce NaN or Infinity')
+    return long_double.write(total)
 
 
 def score_bound(argument: bytes) -> tuple[float, bool]:

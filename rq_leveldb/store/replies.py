@@ -211,16 +211,6 @@ def out_of_range(what: str = 'value') -> ReplyError:
     return ReplyError(f'ERR {what} is out of range')
 
 
-def overflow() -> ReplyError:
-    """Return the error for an increment whose result does not fit into 64 bits."""
-    return ReplyError('ERR increment or decrement would overflow')
-
-
-def not_finite() -> ReplyError:
-    """Return the error for an increment whose result is not a finite number."""
-    return ReplyError('ERR increment would produce NaN or Infinity')
-
-
 def db_out_of_range() -> ReplyError:
     """Return the error for a database number that does not exist."""
     return ReplyError('ERR DB index is out of range')

@@ -6,7 +6,7 @@ from functools import partial
 from operator import itemgetter
 
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
+from rq_leveldb.store.arguments import float_incremented, incremented, integer, is_integer
 from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
@@ -18,8 +18,6 @@ from rq_leveldb.store.replies import (
     Reply,
     ReplyError,
     not_a_float,
-    not_finite,
-    overflow,
     pairs_reply,
     shown,
     wrong_arity,
@@ -108,9 +106,7 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
     else:
         if not is_integer(old):
             raise ReplyError('ERR hash value is not an integer')
-        number = int(old) + increment
-        if not MIN_INTEGER <= number <= MAX_INTEGER:
-            raise overflow()
+        number = incremented(int(old), increment)
     value.set(argv[2], b'%d' % number)
     ctx.keys.changed(value)
     return number
@@ -127,10 +123,7 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     number = long_double.ZERO if old is None else long_double.parse(old)
     if number is None:
         raise ReplyError('ERR hash value is not a float')
-    total = long_double.add(number, increment)
-    if not long_double.is_finite(total):
-        raise not_finite()
-    text = long_double.write(total)
+    text = float_incremented(number, increment)
     value.set(argv[2], text)
     ctx.keys.changed(value)
     return text

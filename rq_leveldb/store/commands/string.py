@@ -5,21 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
+from rq_leveldb.store.arguments import MAX_INTEGER, Options, float_incremented, incremented, integer, slice_bounds
 from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import (
-    OK,
-    Reply,
-    ReplyError,
-    not_a_float,
-    not_finite,
-    out_of_range,
-    overflow,
-    syntax_error,
-    wrong_arity,
-)
+from rq_leveldb.store.replies import OK, Reply, ReplyError, not_a_float, out_of_range, syntax_error, wrong_arity
 from rq_leveldb.store.types.string import String
 
 MAX_LENGTH = 512 << 20
@@ -178,9 +168,7 @@ def _increment(ctx: Context, argv: list[bytes], sign: int) -> Reply:
     if increment > MAX_INTEGER:
         raise ReplyError('ERR decrement would overflow')
     value = ctx.typed(argv[1], String)
-    number = (0 if value is None else integer(value.data)) + increment
-    if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise overflow()
+    number = incremented(0 if value is None else integer(value.data), increment)
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
     value.data = b'%d' % number
@@ -194,10 +182,7 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     increment = long_double.parse(argv[2])
     if number is None or increment is None:
         raise not_a_float()
-    total = long_double.add(number, increment)
-    if not long_double.is_finite(total):
-        raise not_finite()
-    text = long_double.write(total)
+    text = float_incremented(number, increment)
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
     value.data = text
