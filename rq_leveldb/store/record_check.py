@@ -406,6 +406,7 @@ def _small(record: bytes, type_code: int) -> str:
     return ''
 
 
+@dataclass(eq=False, slots=True)
 class _Reader:
     """The reader of the members of one version, in order.
 
@@ -413,18 +414,17 @@ class _Reader:
         members: gets the totals.
     """
 
-    def __init__(self, engine: Engine, version: int, members: _Members) -> None:
-        self.members = members
-        self._engine = engine
-        self._version = version
-        self._repeated = 0  # elements of a list that may occur twice
-        self._element = b''  # the one of them whose positions are read
-        self._positions: list[int] = []  # the first one, and how many
-        # Of a stream: what each group records, and what exists.
-        self._groups: dict[int, list[int]] = {}
-        self._said: dict[int, tuple[int, bytes]] = {}
-        self._consumers: dict[tuple[int, bytes], int] = {}
-        self._lowest: dict[int, bytes] = {}
+    _engine: Engine
+    _version: int
+    members: _Members
+    _repeated: int = 0  # elements of a list that may occur twice
+    _element: bytes = b''  # the one of them whose positions are read
+    _positions: list[int] = field(default_factory=list)  # the first one, and how many
+    # Of a stream: what each group records, and what exists.
+    _groups: dict[int, list[int]] = field(default_factory=dict)
+    _said: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    _consumers: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    _lowest: dict[int, bytes] = field(default_factory=dict)
 
     def read(self, tag: bytes, rest: bytes, value: bytes) -> None:
         """Check one record.

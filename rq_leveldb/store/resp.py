@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -41,18 +42,16 @@ class ProtocolError(Exception):
     """The input is not a valid command; the client gets an error and is disconnected, as in Redis."""
 
 
+@dataclass(eq=False, slots=True)
 class Parser:
     """The parser that turns one client's bytes into commands."""
 
-    __slots__ = ('_argv', '_buffer', '_collected', '_missing', '_needed', '_remaining')
-
-    def __init__(self) -> None:
-        self._buffer = b''
-        self._argv: list[bytes] | None = None  # of an incomplete command
-        self._collected = 0  # bytes of memory that its received part needs
-        self._remaining = 0  # how many of its arguments are missing
-        self._needed = 0  # bytes of the argument that is arriving
-        self._missing: list[bytes] = []  # its parts so far
+    _buffer: bytes = b''
+    _argv: list[bytes] | None = None  # of an incomplete command
+    _collected: int = 0  # bytes of memory that its received part needs
+    _remaining: int = 0  # how many of its arguments are missing
+    _needed: int = 0  # bytes of the argument that is arriving
+    _missing: list[bytes] = field(default_factory=list)  # its parts so far
 
     def buffered(self) -> int:
         """Return how many bytes of memory an incomplete command needs."""

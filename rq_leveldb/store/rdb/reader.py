@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rq_leveldb.store.rdb import lzf
 from rq_leveldb.store.rdb.fault import BadPayload
@@ -20,6 +21,7 @@ _TIME = struct.Struct('<q')
 _DOUBLE = struct.Struct('<d')
 
 
+@dataclass(eq=False, slots=True)
 class Reader:
     """A cursor over a serialized value.
 
@@ -28,12 +30,9 @@ class Reader:
         room: bytes of memory that all of what is read may need.
     """
 
-    __slots__ = ('_at', '_data', '_room')
-
-    def __init__(self, data: bytes, room: int) -> None:
-        self._data = data
-        self._at = 0
-        self._room = room
+    _data: bytes
+    _room: int
+    _at: int = 0
 
     def take(self, count: int) -> bytes:
         """Return the next bytes.
