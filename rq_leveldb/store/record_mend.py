@@ -140,6 +140,7 @@ class _Rebuilding:
     def run(self, words: Words) -> Finding | None:
         """Rebuild the value; return what was wrong, or None if nothing was left of it anyway."""
         keyspace, broken = self._keyspace, self._broken
+        name, rebuild = _TYPES.get(broken.type_code, ('value', None))
         if broken.meta_key:
             place = keyspace.place(broken.meta_key)
             if place is None:
@@ -147,18 +148,11 @@ class _Rebuilding:
             where = words(broken.meta_key)
         else:
             place = None
-            where = f'a {_NAMES.get(broken.type_code, "value")}'
+            where = f'a {name}'
         record = self._overlay.get(broken.meta_key) if broken.meta_key else None
-        rebuild = {
-            encoding.TYPE_LIST: self._list,
-            encoding.TYPE_SET: self._set,
-            encoding.TYPE_LARGE_HASH: self._hash,
-            encoding.TYPE_SORTED_SET: self._sorted_set,
-            encoding.TYPE_STREAM: self._stream,
-        }.get(broken.type_code)
-        value = rebuild(record) if rebuild is not None else None
+        value = rebuild(self, record) if rebuild is not None else None
         if place is None:
-            place = 0, f'found:{_NAMES.get(broken.type_code)}:{broken.version}'.encode()
+            place = 0, f'found:{name}:{broken.version}'.encode()
         if value is None or (value.is_empty()):
             keyspace.delete(*place)
             remedy = 'nothing is left of it'
@@ -272,10 +266,10 @@ class _Rebuilding:
         return value
 
 
-_NAMES = {
-    encoding.TYPE_LIST: 'list',
-    encoding.TYPE_SET: 'set',
-    encoding.TYPE_LARGE_HASH: 'hash',
-    encoding.TYPE_SORTED_SET: 'sorted set',
-    encoding.TYPE_STREAM: 'stream',
+_TYPES: dict[int, tuple[str, Callable[[_Rebuilding, bytes | None], Value]]] = {
+    encoding.TYPE_LIST: ('list', _Rebuilding._list),
+    encoding.TYPE_SET: ('set', _Rebuilding._set),
+    encoding.TYPE_LARGE_HASH: ('hash', _Rebuilding._hash),
+    encoding.TYPE_SORTED_SET: ('sorted set', _Rebuilding._sorted_set),
+    encoding.TYPE_STREAM: ('stream', _Rebuilding._stream),
 }

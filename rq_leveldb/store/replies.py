@@ -30,23 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Union
-
-Reply = Union[
-    bytes,
-    int,
-    None,
-    float,
-    'list[Any]',
-    'tuple[Any, ...]',
-    'dict[Any, Any]',
-    'Status',
-    'NullArray',
-    'Verbatim',
-    'Pieces',
-    'ReplyError',
-    'NoReply',
-]
+from typing import Any
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -120,6 +104,9 @@ class ReplyError(Exception):
         self.text = text
         self.counted = False
 
+
+_Plain = bytes | int | float | list[Any] | tuple[Any, ...] | dict[Any, Any] | None
+Reply = _Plain | Status | NullArray | Verbatim | Pieces | ReplyError | NoReply
 
 MAX_WHOLE = 1000
 """Most elements of a reply that is held in memory; a longer one is produced while it is sent."""

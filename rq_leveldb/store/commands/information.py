@@ -43,8 +43,8 @@ def _sections(ctx: Context, databases: list[tuple[int, int, int]]) -> dict[str, 
     """
     services, settings, statistics = ctx.services, ctx.services.settings, ctx.services.statistics
     pubsub = services.pubsub
-    unswept, swept = services.swept()
-    compacted = services.compacted()
+    unswept, swept = services.sweeper.counts()
+    compacted = services.compaction.share()
     now = time.time()
     uptime = int(time.monotonic() - statistics.started)
     resident = resident_bytes()
@@ -72,7 +72,7 @@ def _sections(ctx: Context, databases: list[tuple[int, int, int]]) -> dict[str, 
             'blocked_clients': services.blocked_clients(),
             'pubsub_clients': sum(state.subscribed for state in services.clients.values()),
             'watching_clients': sum(bool(state.watched) for state in services.clients.values()),
-            'total_blocking_keys': services.blocking_keys(),
+            'total_blocking_keys': len(services.waiting.lines),
         },
         'memory': {
             'used_memory': resident,

@@ -77,7 +77,7 @@ def _flush(ctx: Context, db: int) -> None:
         if ctx.keys.find(*place) is not None:
             ctx.services.watches.touch(place)
     # Clients blocked in XREADGROUP have to learn that the group is gone.
-    gone = [key for _, key in ctx.services.waited_places(db) if ctx.keys.find(db, key) is not None]
+    gone = [key for _, key in ctx.services.waiting.places(db) if ctx.keys.find(db, key) is not None]
     ctx.keys.flush(db)
     for key in gone:
         ctx.keys.wake(db, key)
@@ -102,16 +102,14 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     one, other = numbers
     if one != other:
         places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
-        waited = [*ctx.services.waited_places(one), *ctx.services.waited_places(other)]
-        held = {place for place in waited if ctx.keys.find(*place) is not None}
-        before = {place: ctx.keys.find(*place) for place in places}
+        waited = [*ctx.services.waiting.places(one), *ctx.services.waiting.places(other)]
+        held = {place for place in (*places, *waited) if ctx.keys.find(*place) is not None}
         ctx.keys.swap(one, other)
-        for place in places:
-            if before[place] is not None or ctx.keys.find(*place) is not None:
-                ctx.services.watches.touch(place)
-        for place in waited:
-            if place in held or ctx.keys.find(*place) is not None:
-                ctx.keys.wake(*place)
+        held.update(place for place in (*places, *waited) if ctx.keys.find(*place) is not None)
+        for place in filter(held.__contains__, places):
+            ctx.services.watches.touch(place)
+        for place in filter(held.__contains__, waited):
+            ctx.keys.wake(*place)
     return OK
 
 
@@ -249,7 +247,7 @@ def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
-    if not ctx.services.compact():
+    if not ctx.services.compaction.demand():
         raise ReplyError('ERR Background append only file rewriting already in progress')
     return Status(b'Background append only file rewriting started')
 

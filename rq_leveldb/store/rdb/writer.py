@@ -55,8 +55,7 @@ class Writer:
                 if -1 << 8 * width - 1 <= number < 1 << 8 * width - 1:
                     self.put(bytes((code,)) + number.to_bytes(width, 'little', signed=True))
                     return
-        self.put(_length(len(text)))
-        self.put(text)
+        self.blob(text)
 
     def blob(self, data: bytes) -> None:
         """Write bytes that are no text as a string."""

@@ -88,11 +88,8 @@ class Stream(Value):
         body = encoding.read_stream_body(record)
         encoding.check_number(body.added)
         self = cls(overlay, body.version)
-        self.last = body.last
-        self.added = body.added
-        self.deleted = body.deleted
-        self._count = body.count
-        self._floor = body.floor
+        self.last, self.added, self.deleted = body.last, body.added, body.deleted
+        self._count, self._floor = body.count, body.floor
         if record[0] == encoding.TYPE_SMALL_STREAM:
             self._entries = encoding.read_stream_entries_body(record)
             if len(self._entries) != body.count:
