@@ -223,13 +223,12 @@ class Engine:
         probe = self.directory.with_name('probe')
         try:
             size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
-            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                while size > 0:
-                    size -= os.write(descriptor, bytes(min(size, PROBE_BYTES)))
-                os.fsync(descriptor)
+                with open(probe, 'wb', buffering=0) as file:
+                    while size > 0:
+                        size -= file.write(bytes(min(size, PROBE_BYTES)))
+                    os.fsync(file.fileno())
             finally:
-                os.close(descriptor)
                 probe.unlink()
         except OSError:
             return False

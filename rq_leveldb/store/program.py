@@ -90,10 +90,7 @@ def main(argv: list[str]) -> int:
     ready = _Ready(options.ready_fd)
     try:
         place = _place(options)
-    except errors.StoreError as error:
-        return ready.fail(error)
-    directory = place.directory
-    try:
+        directory = place.directory
         raise_limit()
         directory.create()
         claim = Claim(directory)

@@ -165,27 +165,23 @@ class RecordCheck:
     # -- members
 
     def _read_members(self) -> None:
-        current = -1
-        reader: _Reader | None = None
+        reader = _Reader(self._engine, -1, _Members())
         for key, value in self._scan(encoding.MEMBER_PREFIX):
             try:
                 version, tag, rest = encoding.split_member_key(key)
             except _UNREADABLE:
                 self._survey.unreadable.append(key)
                 continue
-            if version != current or reader is None:
-                if reader is not None:
-                    reader.finish()
-                current = version
-                self._values[version] = _Members()
-                reader = _Reader(self._engine, version, self._values[version])
+            if version != reader.version:
+                reader.finish()
+                members = self._values[version] = _Members()
+                reader = _Reader(self._engine, version, members)
             try:
                 reader.read(tag, rest, value)
             except _UNREADABLE:
                 self._survey.unreadable.append(key)
                 reader.members.problem = reader.members.problem or 'one of its records cannot be read'
-        if reader is not None:
-            reader.finish()
+        reader.finish()
 
     # -- keys
 
@@ -353,9 +349,7 @@ class RecordCheck:
 
     def _numbers(self) -> None:
         survey, engine = self._survey, self._engine
-        last = max(self._values, default=0)
-        for members in self._values.values():
-            last = max(last, members.number)
+        last = max((*self._values, *(members.number for members in self._values.values())), default=0)
         for key, _ in self._scan(encoding.GARBAGE_PREFIX):
             if len(key) == 9:
                 last = max(last, encoding.read_u64(key, 1))
@@ -415,7 +409,7 @@ class _Reader:
     """
 
     _engine: Engine
-    _version: int
+    version: int
     members: _Members
     _repeated: int = 0  # elements of a list that may occur twice
     _element: bytes = b''  # the one of them whose positions are read
@@ -523,7 +517,7 @@ class _Reader:
             return
         first, count = self._positions
         self._repeated -= 1
-        stored = self._engine.get(encoding.list_value(self._version, self._element))
+        stored = self._engine.get(encoding.list_value(self.version, self._element))
         said = None if stored is None else encoding.read_occurrences_record(stored)
         if said is None or said[0] != count or said[1] > first:
             self._wrong('it does not know where an element stands that it holds several times')

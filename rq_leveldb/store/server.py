@@ -83,7 +83,7 @@ class Server:
         self._watches = watches = Watches()
         self._pubsub = PubSub()
         waiting = WaitingRoom()
-        self._sweeper = sweeper = Sweeper(keyspace)
+        sweeper = Sweeper(keyspace)
         sandbox = Sandbox()
         commands = {command.name.encode(): command for command in all_commands()}
         self.dispatcher = Dispatcher(commands, keyspace, settings, self.statistics, watches, waiting)
@@ -118,7 +118,7 @@ class Server:
             blocked_clients=lambda: len(self._waits) + len(self._pausing),
             waiting=waiting,
             monitor=self.dispatcher.monitor,
-            forget_statistics=self._forget_statistics,
+            forget_statistics=self.dispatcher.forget_statistics,
             demand_fsync=self.units.demand_fsync,
             is_synced=self.units.is_synced,
             wait_for_sync=self._waits.for_sync,
@@ -211,10 +211,6 @@ class Server:
         if not self._clients:
             logger.info('stopping: no client for %g s', self.settings.idle)
             self.shutdown()
-
-    def _forget_statistics(self) -> None:
-        self.dispatcher.forget_statistics()
-        self._sweeper.forget_statistics()
 
     def _sync_failed(self, reason: str) -> bool:
         # What was written may never become durable. Clients that wait for it must not be told that it is, unless it

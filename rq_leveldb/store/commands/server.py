@@ -128,6 +128,7 @@ def config_get(ctx: Context, argv: list[bytes]) -> Reply:
 def config_resetstat(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.services.statistics.reset()
     ctx.services.forget_statistics()
+    ctx.services.sweeper.forget_statistics()
     return OK
 
 
