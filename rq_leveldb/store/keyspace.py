@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Iterator, Sized
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
@@ -37,14 +37,7 @@ MAX_CACHED_RECORD = 8192
 """Bytes of a meta record above which its value is not cached beyond the transaction."""
 
 
-class _Loadable(Protocol):
-    type_name: str
-
-    @classmethod
-    def load(cls, overlay: Overlay, record: bytes) -> Value: ...
-
-
-_LOADERS: dict[int, type[_Loadable]] = {
+_LOADERS: dict[int, type[Value]] = {
     encoding.TYPE_STRING: String,
     encoding.TYPE_LIST: List,
     encoding.TYPE_SET: Set,

@@ -82,10 +82,8 @@ def add(one: LongDouble, other: LongDouble) -> LongDouble:
         return other
     exponent = min(one[1], other[1])
     total = (one[0] << (one[1] - exponent)) + (other[0] << (other[1] - exponent))
-    if total >= 0:
-        return _rounded(total, exponent)
-    mantissa, exponent = _rounded(-total, exponent)
-    return -mantissa, exponent
+    mantissa, exponent = _rounded(abs(total), exponent)
+    return -mantissa if total < 0 else mantissa, exponent
 
 
 def is_finite(number: LongDouble) -> bool:

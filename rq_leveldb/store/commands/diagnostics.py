@@ -29,9 +29,8 @@ from rq_leveldb.store.replies import (
 def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise wrong_usage(argv)
-    count = 10
-    if len(argv) == 3:
-        count = integer(argv[2]) if is_integer(argv[2]) else -2
+    text = argv[2] if len(argv) == 3 else b'10'
+    count = int(text) if is_integer(text) else -2
     if count < -1:
         raise ReplyError('ERR count should be greater than or equal to -1')
     return list(ctx.services.statistics.slow)[: None if count == -1 else count]

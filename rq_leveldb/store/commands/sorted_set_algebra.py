@@ -26,13 +26,12 @@ Aggregate = Callable[[float, float], float]
 Operation = Callable[['list[Operand]', 'list[float]', Aggregate], 'dict[bytes, float]']
 
 
-def _add(one: float, other: float) -> float:
+def _number(result: float) -> float:
     # inf and -inf make nan, which Redis calls 0.
-    total = one + other
-    return 0.0 if math.isnan(total) else total
+    return 0.0 if math.isnan(result) else result
 
 
-_AGGREGATES: dict[bytes, Aggregate] = {b'SUM': _add, b'MIN': min, b'MAX': max}
+_AGGREGATES: dict[bytes, Aggregate] = {b'SUM': lambda one, other: _number(one + other), b'MIN': min, b'MAX': max}
 
 
 def _combined(ctx: Context, argv: list[bytes], start: int, operation: Operation) -> tuple[dict[bytes, float], bool]:
@@ -97,11 +96,6 @@ def _score(operand: Operand, member: bytes) -> float | None:
     return 1.0 if member in operand else None
 
 
-def _weighted(weight: float, score: float) -> float:
-    product = weight * score
-    return 0.0 if math.isnan(product) else product
-
-
 def _smallest_first(operands: list[Operand], weights: list[float]) -> list[tuple[Operand, float]]:
     """The order in which Redis adds up, on which a sum of fractions or infinities depends."""
     return sorted(zip(operands, weights, strict=True), key=lambda pair: len(pair[0]))
@@ -112,7 +106,7 @@ def _union(operands: list[Operand], weights: list[float], aggregate: Aggregate) 
     for operand, weight in _smallest_first(operands, weights):
         for member, score in _scores(operand):
             old = result.get(member)
-            new = _weighted(weight, score)
+            new = _number(weight * score)
             result[member] = new if old is None else aggregate(old, new)
     return result
 
@@ -129,7 +123,7 @@ def _intersection(operands: list[Operand], weights: list[float], aggregate: Aggr
     (first, first_weight), *others = _smallest_first(operands, weights)
     result: dict[bytes, float] = {}
     for member in _common(operands):
-        total = _weighted(first_weight, _score(first, member) or 0.0)
+        total = _number(first_weight * (_score(first, member) or 0.0))
         for operand, weight in others:
             total = aggregate(total, weight * (_score(operand, member) or 0.0))
         result[member] = total

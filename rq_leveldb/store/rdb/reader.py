@@ -120,8 +120,7 @@ class Reader:
 
     def double(self) -> float:
         """Return a floating-point number."""
-        number: float = _DOUBLE.unpack(self.take(_DOUBLE.size))[0]
-        return number
+        return float(_DOUBLE.unpack(self.take(_DOUBLE.size))[0])
 
     def stream_id(self) -> tuple[int, int]:
         """Return a stream's id of two lengths."""

@@ -110,7 +110,9 @@ class Collection(Value):
         if self._small is not None:
             return iter(list(self._small.items()))
         # Counted, since tombstones of another value may follow the last member.
-        return islice(scattered.scan(self.overlay, self._prefix()), self._count)
+        prefix = self._prefix()
+        start = len(prefix) + encoding.CHECKSUM_SIZE
+        return islice(((key[start:], value) for key, value in self.overlay.scan_prefix(prefix)), self._count)
 
     def page(self, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return one step of an iteration, which may go on whatever changes between steps.

@@ -7,19 +7,12 @@ leaves a long run of tombstones that LevelDB would have to walk over.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
 
 _DISTURBANCE = 16
-
-
-def scan(overlay: Overlay, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return members and their values, as they are now."""
-    start = len(prefix) + encoding.CHECKSUM_SIZE
-    return ((key[start:], value) for key, value in overlay.scan_prefix(prefix))
 
 
 def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
