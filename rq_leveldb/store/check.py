@@ -138,11 +138,11 @@ class _Check:
             survey = self._survey(engine)
             of_files = [self._in_words(finding) for finding in findings]
             of_records: list[Finding] = []
-            rounds = 0
-            while not survey.is_sound() and rounds < _ROUNDS:
+            for _ in range(_ROUNDS):
+                if survey.is_sound():
+                    break
                 of_records += mend(engine, survey, self.words)
                 survey = self._survey(engine)
-                rounds += 1
             if not survey.is_sound():
                 raise errors.CorruptDatabase(
                     str(self._directory.database),

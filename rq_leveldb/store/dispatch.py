@@ -385,7 +385,7 @@ class Dispatcher:
                     continue
                 if meta_key in changed:
                     watches.touch(place)
-                if waiting.has_line(place):
+                if place in waiting.lines:
                     if self.pause is None:
                         self._serve(place)
                     else:
@@ -400,7 +400,7 @@ class Dispatcher:
 
     def _serve(self, place: tuple[int, bytes]) -> None:
         served = False
-        for waiter in self.waiting.line(place):
+        for waiter in list(self.waiting.lines.get(place, ())):
             # Once earlier waiters have emptied the key, nothing is left for later ones. If it was removed in another
             # way, they must still be told: a consumer group may have gone with it.
             if served and self.keyspace.find(*place) is None:

@@ -332,9 +332,7 @@ class RecordCheck:
                     return 'its holes do not match their records'
                 before = position
                 number += 1
-            if holes.before(head, tail) != tail - head - count:
-                return 'its holes do not match their records'
-            if holes.select(head, count - 1) != high:
+            if holes.before(head, tail) != tail - head - count or holes.select(head, count - 1) != high:
                 return 'its holes do not match their records'
         except _UNREADABLE:
             return 'its holes do not match their records'

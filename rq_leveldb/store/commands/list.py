@@ -60,12 +60,9 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
     reply: Reply
     if count > MAX_WHOLE:
         # The elements are read while being sent, from the database as it is now.
-        if left:
-            reply = Pieces(count, value.iterate(0, count))
-            value.trim(count, len(value))
-        else:
-            reply = Pieces(count, value.iterate(len(value) - count, len(value), reverse=True))
-            value.trim(0, len(value) - count)
+        start = 0 if left else len(value) - count
+        reply = Pieces(count, value.iterate(start, start + count, reverse=not left))
+        value.trim(*((count, len(value)) if left else (0, start)))
     else:
         reply = value.pop_many(left, count)
     ctx.keys.changed(value)

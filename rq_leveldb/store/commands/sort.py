@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ class _Wanted:
 
     by: bytes | None = None
     get: list[bytes] = field(default_factory=list)
-    limit: tuple[int, int] | None = None
+    limit: tuple[int, int] = (0, -1)
     descending: bool = False
     alpha: bool = False
     store: bytes | None = None
@@ -80,7 +80,8 @@ def _sort(ctx: Context, argv: list[bytes], may_store: bool) -> Reply:
             elements.reverse()
     else:
         elements = _sorted(ctx, elements, wanted)
-    elements = _limited(elements, wanted.limit)
+    start, count = max(wanted.limit[0], 0), wanted.limit[1]
+    elements = elements[start:] if count < 0 else elements[start : start + count]
     found = [_lookup(ctx, pattern, element) for element in elements for pattern in wanted.get or (b'#',)]
     if wanted.store is None:
         return found
@@ -91,9 +92,10 @@ def _sort(ctx: Context, argv: list[bytes], may_store: bool) -> Reply:
 
 
 def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]:
-    weigh: Callable[[bytes | None], Any] = _text_weight if wanted.alpha else _number_weight
     by = wanted.by
-    weighed = [(weigh(element if by is None else _lookup(ctx, by, element)), element) for element in elements]
+    found = [element if by is None else _lookup(ctx, by, element) for element in elements]
+    weights: Iterable[Any] = ((text is not None, text) for text in found) if wanted.alpha else map(_weight, found)
+    weighed = list(zip(weights, elements, strict=True))
     if wanted.alpha and by is not None:
         weighed.sort(key=lambda pair: pair[0], reverse=wanted.descending)
     else:
@@ -101,23 +103,12 @@ def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]
     return [element for _, element in weighed]
 
 
-def _text_weight(text: bytes | None) -> tuple[bool, bytes]:
-    return (False, b'') if text is None else (True, text)
-
-
-def _number_weight(text: bytes | None) -> float:
+def _weight(text: bytes | None) -> float:
     if not text:
         return 0.0
     if not FLOAT.fullmatch(text):
         raise ReplyError("ERR One or more scores can't be converted into double")
     return float(text)
-
-
-def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes]:
-    if limit is None:
-        return elements
-    start = max(limit[0], 0)
-    return elements[start:] if limit[1] < 0 else elements[start : start + limit[1]]
 
 
 def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:

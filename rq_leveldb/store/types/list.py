@@ -191,11 +191,7 @@ class List(Value):
         """
         if count <= _FEW:
             return [element for _ in range(count) if (element := self.pop(left)) is not None]
-        if left:
-            found = self.range(0, count)
-        else:
-            found = self.range(self._count - count, self._count)
-            found.reverse()
+        found = self.range(0, count) if left else self.range(self._count - count, self._count)[::-1]
         if count == self._count:
             self.clear()
         else:
