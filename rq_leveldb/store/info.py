@@ -95,9 +95,8 @@ class Statistics:
 
     def reset(self) -> None:
         """Reset the counters, as CONFIG RESETSTAT does."""
-        self.connections = self.commands = self.commits = self.syncs = 0
+        self.connections = self.commands = self.commits = self.syncs = self.input_bytes = self.output_bytes = 0
         self.longest_unsynced = 0.0
-        self.input_bytes = self.output_bytes = 0
         self.by_command.clear()
         self.errors.clear()
 

@@ -101,12 +101,9 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
     increment = integer(argv[3])
     value = ctx.typed_or_new(argv[1], Hash)
     old = value.get(argv[2])
-    if old is None:
-        number = increment
-    else:
-        if not is_integer(old):
-            raise ReplyError('ERR hash value is not an integer')
-        number = incremented(int(old), increment)
+    if old is not None and not is_integer(old):
+        raise ReplyError('ERR hash value is not an integer')
+    number = incremented(int(old or 0), increment)
     value.set(argv[2], b'%d' % number)
     ctx.keys.changed(value)
     return number

@@ -53,19 +53,12 @@ def smove(ctx: Context, argv: list[bytes]) -> Reply:
 def spop(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
-    if len(argv) == 2:
-        value = ctx.typed(argv[1], Set)
-        if value is None:
-            return None
-        member = value.draw(1)[0][0]
-        value.delete(member)
-        ctx.keys.changed(value)
-        return member
-    count = positive(argv[2])
+    single = len(argv) == 2
+    count = 1 if single else positive(argv[2])
     value = ctx.typed(argv[1], Set)
     if value is None or count == 0:
-        return SetReply()
-    if count >= len(value):
+        return None if single else SetReply()
+    if count >= len(value) and not single:
         reply = _members_reply(value)
         ctx.delete(argv[1])
         return reply
@@ -73,7 +66,7 @@ def spop(ctx: Context, argv: list[bytes]) -> Reply:
     for member in members:
         value.delete(member)
     ctx.keys.changed(value)
-    return SetReply(members)
+    return members[0] if single else SetReply(members)
 
 
 def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
