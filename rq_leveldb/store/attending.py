@@ -37,7 +37,7 @@ class Attendance:
     _make_session: Callable[[], Session]
     _find_listeners: Callable[[], Iterable[Any]]
     _listeners: dict[int, socket.socket] = field(init=False, default_factory=dict)
-    _poll: select.poll | None = field(init=False, default=None)
+    _poll: select.poll | None = None
     _attended: dict[int, Session] = field(init=False, default_factory=dict)  # by descriptor
     _guests: dict[int, _GuestTransport] = field(init=False, default_factory=dict)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rq_leveldb.store.engine import BEHIND_ALL, Engine
 from rq_leveldb.store.info import Statistics
@@ -34,7 +34,7 @@ class Compaction:
     _engine: Engine
     _loop: asyncio.AbstractEventLoop
     _statistics: Statistics
-    _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _timer: asyncio.TimerHandle | None = None
     _commits = 0
     _removed = 0  # before the current pass began, 0 if there is none
     _position = b''  # where its next slice begins

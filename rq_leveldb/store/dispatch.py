@@ -104,10 +104,10 @@ class Dispatcher:
     watches: Watches
     waiting: WaitingRoom
     _rows: dict[bytes | tuple[bytes, ...], _Row] = field(init=False, default_factory=dict)
-    refuse_growth: Callable[[], ReplyError | None] = field(init=False, default=lambda: None)
+    refuse_growth: Callable[[], ReplyError | None] = lambda: None
     monitors: dict[int, ClientState] = field(init=False, default_factory=dict)
-    pause: Held | None = field(init=False, default=None)
-    hold: Callable[[ClientState, list[bytes]], None] = field(init=False, default=lambda client, argv: None)
+    pause: Held | None = None
+    hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
     _unserved: dict[tuple[int, bytes], None] = field(init=False, default_factory=dict)
 
     def _look_up(self, argv: list[bytes]) -> _Row | None:

@@ -77,7 +77,7 @@ class Durability:
     _running = False
     _due = False  # at the end of the loop's iteration
     _quick = True
-    _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _timer: asyncio.TimerHandle | None = None
     _waiting: list[Release] = field(init=False, default_factory=list)
     _changed: _Changed = field(init=False, default_factory=_Changed)  # since the last sync began
     _in_sync: _Changed = field(init=False, default_factory=_Changed)  # what the running sync makes durable

@@ -41,7 +41,7 @@ class Pausing:
     _until = 0  # Unix time in ms
     _everything = False  # whether commands that only read are held as well
     _held: dict[Session, None] = field(init=False, default_factory=dict)  # in order of arrival
-    _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         self._dispatcher.hold = self._hold

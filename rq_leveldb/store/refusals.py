@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rq_leveldb import errors
 from rq_leveldb.store.claim import Claim
@@ -81,7 +81,7 @@ class Refusals:
     _settings: StoreSettings
     _statistics: Statistics
     _on_loss: Callable[[], None]
-    reason: str = field(init=False, default='')
+    reason: str = ''
     lost = ''
     _tried_at = 0.0
     _free_checked = 0

@@ -56,7 +56,7 @@ class ScriptTime:
     _limits: TimeLimits = field(default_factory=TimeLimits)
     _running = False
     _busy = False
-    _ending: ReplyError | None = field(init=False, default=None)
+    _ending: ReplyError | None = None
     wrote = False
 
     def begin(self) -> None:

@@ -80,8 +80,8 @@ class Units:
     durability: Durability = field(init=False)
     members: dict[Member, None] = field(init=False, default_factory=dict)
     leaving: dict[Member, None] = field(init=False, default_factory=dict)
-    on_write: Callable[[], None] = field(init=False, default=lambda: None)
-    on_rollback: Callable[[], None] = field(init=False, default=lambda: None)
+    on_write: Callable[[], None] = lambda: None
+    on_rollback: Callable[[], None] = lambda: None
 
     def execute(self, member: Member, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""

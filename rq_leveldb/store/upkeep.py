@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.keyspace import Keyspace
@@ -39,7 +39,7 @@ class Upkeep:
     _units: Units
     _is_stopping: Callable[[], bool]
     _removes_expired = True
-    _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _timer: asyncio.TimerHandle | None = None
     _due = 0  # the due time that the timer was set for
     _sweeping = True  # the first sweep runs at startup
 
