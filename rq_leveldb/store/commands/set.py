@@ -23,7 +23,8 @@ def sadd(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def smembers(ctx: Context, argv: list[bytes]) -> Reply:
-    return _members_reply(ctx.read(argv[1], Set))
+    value = ctx.typed(argv[1], Set)
+    return SetReply() if value is None else _members_reply(value)  # RQ asks for the dependents of every job
 
 
 def sismember(ctx: Context, argv: list[bytes]) -> Reply:
