@@ -174,8 +174,12 @@ class Keyspace:
         Raises:
             ReplyError: the key holds another type.
         """
-        value = self.typed(db, key, type_)
-        return type_(self.overlay, encoding.NO_VERSION) if value is None else value
+        value = self._lookup(self.prefixes[db] + key)
+        if value is None:
+            return type_(self.overlay, encoding.NO_VERSION)
+        if type(value) is not type_:
+            raise wrong_type()
+        return value
 
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
         """Return the key's value, or an empty one that the key gets once it is marked as changed.

@@ -95,12 +95,9 @@ def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
-    is_new = ctx.find(argv[2]) is None
+    note = ctx.keys.changed if ctx.find(argv[2]) is None else ctx.keys.kept
     stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
-    if is_new:
-        ctx.keys.changed(stream)
-    else:
-        ctx.keys.kept(stream)
+    note(stream)
     return OK
 
 
