@@ -1,24 +1,18 @@
-"""Parsing arguments as Redis does: integers, floats, score ranges, time-outs."""
+"""Parsing arguments as Redis does: integers, floats and what is added to them, score ranges, time-outs."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import length_hint
+from typing import Any
 
 from rq_leveldb.location import DATABASES
-from rq_leveldb.store.replies import (
-    ReplyError,
-    db_out_of_range,
-    integer_out_of_range,
-    no_keys,
-    not_a_float,
-    not_an_integer,
-    not_positive,
-    syntax_error,
-)
+from rq_leveldb.store import long_double
+from rq_leveldb.store.long_double import LongDouble
+from rq_leveldb.store.replies import ReplyError, db_out_of_range, integer_out_of_range, not_a_float, syntax_error
 
 MIN_INTEGER = -(1 << 63)
 MAX_INTEGER = (1 << 63) - 1
@@ -33,7 +27,7 @@ _HEXADECIMAL = re.compile(rb'[+-]?0x(?:[0-9a-f]+(?:\.[0-9a-f]*)?|\.[0-9a-f]+)(?:
 _OUT_OF_REACH = re.compile(rb'^[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])', re.I)
 
 
-def integer(argument: bytes, error: str = '') -> int:
+def integer(argument: bytes, error: str = 'ERR value is not an integer or out of range') -> int:
     """Read a 64-bit integer in the one notation that Redis accepts: no plus, no leading zero.
 
     Args:
@@ -47,19 +41,7 @@ def integer(argument: bytes, error: str = '') -> int:
         number = int(argument)
         if MIN_INTEGER <= number <= MAX_INTEGER:
             return number
-    raise ReplyError(error) if error else not_an_integer()
-
-
-def small_integer(argument: bytes) -> int:
-    """Read a 32-bit integer.
-
-    Raises:
-        ReplyError: as for `integer`, with a separate text for a number that does not fit into 32 bits.
-    """
-    number = integer(argument)
-    if not -(1 << 31) <= number < 1 << 31:
-        raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
-    return number
+    raise ReplyError(error)
 
 
 def database(argument: bytes) -> int:
@@ -68,7 +50,9 @@ def database(argument: bytes) -> int:
     Raises:
         ReplyError: there is no such database.
     """
-    number = small_integer(argument)
+    number = integer(argument)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise integer_out_of_range(-(1 << 31), (1 << 31) - 1)
     if not 0 <= number < DATABASES:
         raise db_out_of_range()
     return number
@@ -100,6 +84,30 @@ def _number(argument: bytes) -> float:
         except OverflowError:
             pass
     raise not_a_float()
+
+
+def incremented(number: int, increment: int) -> int:
+    """Return a sum of 64-bit integers.
+
+    Raises:
+        ReplyError: it does not fit into 64 bits.
+    """
+    total = number + increment
+    if not MIN_INTEGER <= total <= MAX_INTEGER:
+        raise ReplyError('ERR increment or decrement would overflow')
+    return total
+
+
+def float_incremented(number: LongDouble, increment: LongDouble) -> bytes:
+    """Return the text of a sum.
+
+    Raises:
+        ReplyError: it is not a finite number.
+    """
+    total = long_double.add(number, increment)
+    if not long_double.is_finite(total):
+        raise ReplyError('ERR increment would produce NaN or Infinity')
+    return long_double.write(total)
 
 
 def score_bound(argument: bytes) -> tuple[float, bool]:
@@ -208,6 +216,23 @@ class Options:
             given.add(option)
         return given
 
+    def all(self, known: Mapping[bytes, Callable[[bytes], Any] | None]) -> dict[bytes, Any]:
+        """Read all options that are left.
+
+        Args:
+            known: what reads each option's value, None for an option without one.
+
+        Returns:
+            The value of each that was given, of one without a value True.
+        """
+        found = {}
+        for option in self:
+            if option not in known:
+                raise syntax_error()
+            read = known[option]
+            found[option] = True if read is None else read(self.value())
+        return found
+
     def values_of(self, name: bytes) -> Iterator[bytes]:
         """Read the values of the command's only option, as often as it is given."""
         for option in self:
@@ -256,7 +281,7 @@ class Options:
         return list(self._rest)
 
 
-def positive(argument: bytes, error: str = '') -> int:
+def positive(argument: bytes, error: str = 'ERR value is out of range, must be positive') -> int:
     """Read an integer that is not negative.
 
     Args:
@@ -267,46 +292,8 @@ def positive(argument: bytes, error: str = '') -> int:
         ReplyError: it is not such a number.
     """
     if not is_integer(argument) or argument[:1] == b'-':
-        raise ReplyError(error) if error else not_positive()
+        raise ReplyError(error)
     return int(argument)
-
-
-def counted_keys(argv: list[bytes], index: int) -> tuple[list[bytes], int]:
-    """Read a number of keys and the keys, as LMPOP and ZMPOP do.
-
-    Args:
-        argv: all arguments of the command.
-        index: index of the number.
-
-    Returns:
-        The keys, and the index after them.
-
-    Raises:
-        ReplyError: the number is not positive, or there are fewer keys.
-    """
-    count = int(argv[index]) if is_integer(argv[index]) else 0
-    if count <= 0:
-        raise no_keys()
-    end = index + 1 + count
-    if end > len(argv):
-        raise syntax_error()
-    return argv[index + 1 : end], end
-
-
-def pop_count(argv: list[bytes], index: int) -> int:
-    """Read the trailing ``[COUNT count]`` of LMPOP and ZMPOP.
-
-    Returns:
-        The count, 1 if not given.
-    """
-    count: int | None = None
-    for text in Options(argv, index).values_of(b'COUNT'):
-        if count is not None:
-            raise syntax_error()
-        count = int(text) if is_integer(text) else 0
-        if count <= 0:
-            raise ReplyError('ERR count should be greater than 0')
-    return 1 if count is None else count
 
 
 def limit_option(argv: list[bytes], index: int) -> int | None:

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from rq_leveldb.store.session import Session
@@ -20,6 +21,7 @@ from rq_leveldb.store.session import Session
 _READ_BYTES = 65536
 
 
+@dataclass(eq=False)
 class Attendance:
     """The service of clients while a script runs.
 
@@ -30,21 +32,14 @@ class Attendance:
         listeners: returns the sockets that the loop listens on.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sessions: Callable[[], Iterable[Session]],
-        make_session: Callable[[], Session],
-        listeners: Callable[[], Iterable[Any]],
-    ) -> None:
-        self._loop = loop
-        self._sessions = sessions
-        self._make_session = make_session
-        self._find_listeners = listeners
-        self._listeners: dict[int, socket.socket] = {}
-        self._poll: select.poll | None = None
-        self._attended: dict[int, Session] = {}  # by descriptor
-        self._guests: dict[int, _GuestTransport] = {}
+    _loop: asyncio.AbstractEventLoop
+    _sessions: Callable[[], Iterable[Session]]
+    _make_session: Callable[[], Session]
+    _find_listeners: Callable[[], Iterable[Any]]
+    _listeners: dict[int, socket.socket] = field(init=False, default_factory=dict)
+    _poll: select.poll | None = None
+    _attended: dict[int, Session] = field(init=False, default_factory=dict)  # by descriptor
+    _guests: dict[int, _GuestTransport] = field(init=False, default_factory=dict)
 
     def attend(self) -> None:
         """Answer what has arrived since the last call, without waiting."""

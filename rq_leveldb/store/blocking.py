@@ -6,7 +6,7 @@ all its queues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rq_leveldb.store.replies import Reply
@@ -40,11 +40,8 @@ class WaitingRoom:
     """All queues."""
 
     def __init__(self) -> None:
-        # Dictionaries as ordered sets: leaving from the middle of a queue is cheap.
+        # The longest-waiting comes first. Dictionaries as ordered sets: leaving from the middle of a queue is cheap.
         self.lines: dict[Place, dict[Waiter, None]] = {}
-
-    def __len__(self) -> int:
-        return len({waiter for line in self.lines.values() for waiter in line})
 
     def enter(self, waiter: Waiter) -> None:
         """Put a waiter at the end of each of its keys' queues."""
@@ -60,14 +57,6 @@ class WaitingRoom:
                 if not line:
                     del self.lines[place]
         waiter.cancel_timer()
-
-    def has_line(self, place: Place) -> bool:
-        """Return whether any client waits for the key."""
-        return place in self.lines
-
-    def line(self, place: Place) -> Iterator[Waiter]:
-        """Return the waiters of a key, the longest-waiting first."""
-        return iter(list(self.lines.get(place, ())))
 
     def places(self, db: int) -> list[Place]:
         """Return the keys of a database that clients wait for."""

@@ -9,6 +9,7 @@ between them, :func:`rq_leveldb.store.opening.finish_mending` completes the work
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -21,15 +22,7 @@ from rq_leveldb import errors
 from rq_leveldb.location import DataDirectory, sync_directory
 from rq_leveldb.store import encoding, opening, power_loss
 from rq_leveldb.store.claim import Claim
-from rq_leveldb.store.engine import (
-    Engine,
-    ReadFailed,
-    WriteRefused,
-    is_missing,
-    settle,
-    sync_file,
-    words,
-)
+from rq_leveldb.store.engine import Engine, ReadFailed, WriteRefused, is_missing, settle, sync_file, words
 from rq_leveldb.store.finding import Finding
 from rq_leveldb.store.manifest import TABLE_SUFFIXES
 from rq_leveldb.store.record_check import RecordCheck, Survey
@@ -145,11 +138,11 @@ class _Check:
             survey = self._survey(engine)
             of_files = [self._in_words(finding) for finding in findings]
             of_records: list[Finding] = []
-            rounds = 0
-            while not survey.is_sound() and rounds < _ROUNDS:
+            for _ in range(_ROUNDS):
+                if survey.is_sound():
+                    break
                 of_records += mend(engine, survey, self.words)
                 survey = self._survey(engine)
-                rounds += 1
             if not survey.is_sound():
                 raise errors.CorruptDatabase(
                     str(self._directory.database),
@@ -224,16 +217,7 @@ class _Check:
             remedy = f'{finding.remedy}: {", ".join(named[:_SOME])}{more}'
         else:
             return finding
-        return Finding(
-            finding.where,
-            finding.problem,
-            remedy,
-            finding.at,
-            finding.first,
-            finding.last,
-            finding.keys,
-            finding.harmless,
-        )
+        return dataclasses.replace(finding, remedy=remedy)
 
     def words(self, key: bytes) -> str:
         """Return a LevelDB key in words."""

@@ -71,10 +71,3 @@ class ClientState:
     def note_subscriptions(self) -> None:
         """Update `subscribed` after channels or patterns were removed."""
         self.subscribed = bool(self.channels or self.patterns or self.shard_channels)
-
-    def forget_subscriptions(self) -> None:
-        """Forget all subscriptions."""
-        self.channels.clear()
-        self.patterns.clear()
-        self.shard_channels.clear()
-        self.subscribed = False

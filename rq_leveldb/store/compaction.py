@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from rq_leveldb.store.engine import BEHIND_ALL, Engine
 from rq_leveldb.store.info import Statistics
@@ -21,6 +22,7 @@ WORTH = 4096
 """Bytes of the database per removed record above which it is not worthwhile, since all would be rewritten."""
 
 
+@dataclass(eq=False)
 class Compaction:
     """The background merge of the database, when much was removed and there is little to do.
 
@@ -29,20 +31,21 @@ class Compaction:
         statistics: counts of commits and of refused writes.
     """
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:
-        self._engine = engine
-        self._loop = loop
-        self._statistics = statistics
+    _engine: Engine
+    _loop: asyncio.AbstractEventLoop
+    _statistics: Statistics
+    _timer: asyncio.TimerHandle | None = None
+    _commits = 0
+    _removed = 0  # before the current pass began, 0 if there is none
+    _position = b''  # where its next slice begins
+    _errors = 0
+    _stopped = False
+    _anew = False  # the next slice is the first
+    _demanded = False  # a client has asked for the current pass
+
+    def __post_init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='compaction')
         self._thread.submit(int)  # starts the thread before memory or threads run out, as for a sync
-        self._timer: asyncio.TimerHandle | None = None
-        self._commits = 0
-        self._removed = 0  # before the current pass began, 0 if there is none
-        self._position = b''  # where its next slice begins
-        self._errors = 0
-        self._stopped = False
-        self._anew = False  # the next slice is the first
-        self._demanded = False  # a client has asked for the current pass
 
     def start(self) -> None:
         """Check from time to time."""

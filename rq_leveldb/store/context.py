@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.replies import Reply
 from rq_leveldb.store.types.value import Value
 
 if TYPE_CHECKING:
+    from rq_leveldb.store.blocking import WaitingRoom
     from rq_leveldb.store.client_state import ClientState
     from rq_leveldb.store.command import Command
+    from rq_leveldb.store.compaction import Compaction
     from rq_leveldb.store.info import Statistics, StoreSettings
     from rq_leveldb.store.multi import Watches
     from rq_leveldb.store.pubsub import PubSub
     from rq_leveldb.store.script_time import ScriptTime
     from rq_leveldb.store.scripting import Sandbox
+    from rq_leveldb.store.sweeper import Sweeper
 
 V = TypeVar('V', bound=Value)
 
@@ -39,8 +42,7 @@ class StoreServices:
         block: blocks the client. `attempt` gets the key that changed; see :meth:`Context.block` for the rest.
         unblock: unblocks a client, as if it had timed out or with an error; returns whether it was blocked.
         blocked_clients: how many clients are blocked.
-        blocking_keys: how many keys clients wait for.
-        waited_places: the keys of a database that clients wait for.
+        waiting: the queues of blocked clients.
         monitor: starts or stops showing a client every command.
         forget_statistics: must be called after the counters were reset.
         demand_fsync: syncs every write before it is acknowledged, from now on.
@@ -48,14 +50,13 @@ class StoreServices:
         wait_for_sync: blocks the client until that is so: seconds (0 forever), the reply, the reply on time-out.
         refused: why the database takes no writes; empty while it does.
         write_trouble: why commands that add data are refused; empty while they are not.
-        swept: how many removed values still have records, and how many have none left.
+        sweeper: removes what has no owner.
         remove_expired: sets whether expired keys are removed even if no command accesses them.
         pause: holds back the commands of clients for so many ms: those that may write, or all.
         unpause: ends the pause.
         begin_snapshot: lets a client read this moment from now on; raises an error if it cannot.
         end_snapshot: ends that; returns whether there was a snapshot.
-        compact: begins to merge the whole database; returns false if that is under way.
-        compacted: how much of it is done, from 0 to 1; None if it is not under way.
+        compaction: merges the whole database.
         shutdown: stops the store once the commands received so far are answered.
     """
 
@@ -71,8 +72,7 @@ class StoreServices:
     block: Callable[[Context, list[bytes], float, Callable[[bytes], Reply], Reply], Reply]
     unblock: Callable[[ClientState, bool], bool]
     blocked_clients: Callable[[], int]
-    blocking_keys: Callable[[], int]
-    waited_places: Callable[[int], list[tuple[int, bytes]]]
+    waiting: WaitingRoom
     monitor: Callable[[ClientState, bool], None]
     forget_statistics: Callable[[], None]
     demand_fsync: Callable[[], None]
@@ -80,14 +80,13 @@ class StoreServices:
     wait_for_sync: Callable[[Context, float, Reply, Reply], Reply]
     refused: Callable[[], str]
     write_trouble: Callable[[], str]
-    swept: Callable[[], tuple[int, int]]
+    sweeper: Sweeper
     remove_expired: Callable[[bool], None]
     pause: Callable[[int, bool], None]
     unpause: Callable[[], None]
     begin_snapshot: Callable[[Context], None]
     end_snapshot: Callable[[ClientState], bool]
-    compact: Callable[[], bool]
-    compacted: Callable[[], float | None]
+    compaction: Compaction
     shutdown: Callable[[], None]
 
 
@@ -131,6 +130,14 @@ class Context:
         """
         return self.keys.typed(self.db, key, type_)
 
+    def read(self, key: bytes, type_: type[V]) -> V:
+        """Return the value of `key`, or an empty one, which only has to be read.
+
+        Raises:
+            ReplyError: WRONGTYPE.
+        """
+        return self.keys.read(self.db, key, type_)
+
     def first(self, keys: list[bytes], type_: type[V]) -> tuple[bytes, V] | None:
         """Return the first key that exists, and its value.
 
@@ -151,18 +158,6 @@ class Context:
         """
         return self.keys.typed_or_new(self.db, key, type_)
 
-    def changed(self, value: Value) -> None:
-        """Mark a value as changed. If it is now empty, its key is removed."""
-        self.keys.changed(value)
-
-    def kept(self, value: Value) -> None:
-        """Mark a value as changed, without notifying clients that watch or wait for its key."""
-        self.keys.kept(value)
-
-    def new(self, type_: type[V]) -> V:
-        """Return an empty value that belongs to no key yet."""
-        return self.keys.new(type_)
-
     def assign(self, key: bytes, data: bytes, expire: int = 0) -> None:
         """Set `key` to a string, whatever it held before.
 
@@ -177,13 +172,18 @@ class Context:
         """Set `key` to `value`, whatever it held before; the expiry is that of `value`."""
         self.keys.put(self.db, key, value)
 
+    def store(self, key: bytes, value: Value) -> int:
+        """Set `key` to a new value, or remove it if that is empty; return how many elements it has."""
+        if value.is_empty():
+            self.delete(key)
+            return 0
+        count = len(cast(Sized, value))
+        self.put(key, value)
+        return count
+
     def delete(self, key: bytes) -> bool:
         """Remove `key`; return whether it existed."""
         return self.keys.delete(self.db, key)
-
-    def call(self, argv: list[bytes]) -> Reply:
-        """Execute one command in the open transaction."""
-        return self.services.call(self, argv)
 
     def block(
         self,

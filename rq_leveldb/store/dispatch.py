@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -22,11 +23,10 @@ from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.command import Command, find
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.encoding import DamagedRecord
-from rq_leveldb.store.info import CommandStatistics, SlowCommand, Statistics, StoreSettings
+from rq_leveldb.store.info import CommandStatistics, Statistics, StoreSettings
 from rq_leveldb.store.keyspace import Keyspace
 from rq_leveldb.store.monitoring import line
 from rq_leveldb.store.multi import Watches
-from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.replies import (
     NO_REPLY,
     QUEUED,
@@ -49,6 +49,10 @@ MAX_QUEUE = 512 << 20
 
 _COMMAND, _ARGUMENT = 64, 48
 """Bytes of memory that a command and an argument need."""
+
+
+Held = Callable[[Command, 'list[bytes]', 'list[list[bytes]] | None'], bool]
+"""Whether a command is held back: gets it, its arguments, and what the client has queued since MULTI."""
 
 
 class UnitAborted(Exception):
@@ -80,11 +84,12 @@ class _Row:
         self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
+@dataclass(eq=False)
 class Dispatcher:
     """The executor of commands.
 
     Args:
-        commands: every command.
+        commands: every command by its name in lower case.
         keyspace: the data.
         settings: the store's configuration.
         statistics: where calls and errors are counted.
@@ -92,29 +97,18 @@ class Dispatcher:
         waiting: the blocked clients.
     """
 
-    def __init__(
-        self,
-        commands: Iterable[Command],
-        keyspace: Keyspace,
-        settings: StoreSettings,
-        statistics: Statistics,
-        watches: Watches,
-        waiting: WaitingRoom,
-    ) -> None:
-        self.keyspace = keyspace
-        self.settings = settings
-        self.statistics = statistics
-        self.watches = watches
-        self.waiting = waiting
-        self.commands: dict[bytes, Command] = {}
-        self._rows: dict[bytes | tuple[bytes, ...], _Row] = {}
-        self.refuse_growth: Callable[[], ReplyError | None] = lambda: None
-        self.monitors: dict[int, ClientState] = {}
-        self.pause: Pause | None = None
-        self.hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
-        self._unserved: dict[tuple[int, bytes], None] = {}
-        for row in commands:
-            self.commands[row.name.encode()] = row
+    commands: dict[bytes, Command]
+    keyspace: Keyspace
+    settings: StoreSettings
+    statistics: Statistics
+    watches: Watches
+    waiting: WaitingRoom
+    _rows: dict[bytes | tuple[bytes, ...], _Row] = field(init=False, default_factory=dict)
+    refuse_growth: Callable[[], ReplyError | None] = lambda: None
+    monitors: dict[int, ClientState] = field(init=False, default_factory=dict)
+    pause: Held | None = None
+    hold: Callable[[ClientState, list[bytes]], None] = lambda client, argv: None
+    _unserved: dict[tuple[int, bytes], None] = field(init=False, default_factory=dict)
 
     def _look_up(self, argv: list[bytes]) -> _Row | None:
         """Find a row that callers did not find in `_rows` by its first word; they try that inline to save a call."""
@@ -169,7 +163,7 @@ class Dispatcher:
             return self._turned_away(client, command, _subscribed(command))
         if ctx.keys is not self.keyspace and not row.reads:
             return self._turned_away(client, command, _snapshot(command))
-        if self.pause is not None and self.pause.holds(command, argv, client.queue):
+        if self.pause is not None and self.pause(command, argv, client.queue):
             client.last_command = command.name
             self.hold(client, argv)
             return NO_REPLY
@@ -391,7 +385,7 @@ class Dispatcher:
                     continue
                 if meta_key in changed:
                     watches.touch(place)
-                if waiting.has_line(place):
+                if place in waiting.lines:
                     if self.pause is None:
                         self._serve(place)
                     else:
@@ -406,7 +400,7 @@ class Dispatcher:
 
     def _serve(self, place: tuple[int, bytes]) -> None:
         served = False
-        for waiter in self.waiting.line(place):
+        for waiter in list(self.waiting.lines.get(place, ())):
             # Once earlier waiters have emptied the key, nothing is left for later ones. If it was removed in another
             # way, they must still be told: a consumer group may have gone with it.
             if served and self.keyspace.find(*place) is None:
@@ -459,11 +453,8 @@ class Dispatcher:
         ]
         if len(argv) > SHOWN_ARGUMENTS:
             shown[-1] = b'... (%d more arguments)' % (len(argv) - SHOWN_ARGUMENTS + 1)
-        statistics.slow.appendleft(
-            SlowCommand(
-                statistics.slow_number, int(time.time()), int(elapsed * 1e6), shown, client.address, client.name
-            )
-        )
+        times = int(time.time()), int(elapsed * 1e6)
+        statistics.slow.appendleft([statistics.slow_number, *times, shown, client.address.encode(), client.name])
         statistics.slow_number += 1
         while len(statistics.slow) > self.settings.slowlog_length:
             statistics.slow.pop()

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.info import Statistics
@@ -54,6 +55,7 @@ class _Changed:
         return bool(self.keys) if everything else not self.keys.isdisjoint(keys)
 
 
+@dataclass(eq=False)
 class Durability:
     """Syncs of the database, and the replies that wait for them.
 
@@ -66,29 +68,23 @@ class Durability:
             way. If not, waiting replies are not released.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        always: bool,
-        loop: asyncio.AbstractEventLoop,
-        statistics: Statistics,
-        on_failure: Callable[[str], bool],
-    ) -> None:
-        self._engine = engine
-        self._always = always
-        self._loop = loop
-        self._statistics = statistics
-        self._on_failure = on_failure
+    _engine: Engine
+    _always: bool
+    _loop: asyncio.AbstractEventLoop
+    _statistics: Statistics
+    _on_failure: Callable[[str], bool]
+    _unsynced_since = 0.0  # time of the oldest write that no sync covers yet, 0 if none
+    _running = False
+    _due = False  # at the end of the loop's iteration
+    _quick = True
+    _timer: asyncio.TimerHandle | None = None
+    _waiting: list[Release] = field(init=False, default_factory=list)
+    _changed: _Changed = field(init=False, default_factory=_Changed)  # since the last sync began
+    _in_sync: _Changed = field(init=False, default_factory=_Changed)  # what the running sync makes durable
+
+    def __post_init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='fsync')
         self._thread.submit(int)  # starts the thread before memory or threads run out
-        self._unsynced_since = 0.0  # time of the oldest write that no sync covers yet, 0 if none
-        self._running = False
-        self._due = False  # at the end of the loop's iteration
-        self._quick = True
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiting: list[Release] = []
-        self._changed = _Changed()  # since the last sync began
-        self._in_sync = _Changed()  # what the running sync makes durable
 
     def demand(self) -> None:
         """Sync every write before it is acknowledged, from now on; the next sync covers earlier writes."""

@@ -94,6 +94,8 @@ EXPIRY_PREFIX = b'X'
 GARBAGE_PREFIX = b'G'
 GARBAGE_NAMESPACE_PREFIX = b'N'
 
+PREFIXES = (OWN_PREFIX, META_PREFIX, MEMBER_PREFIX, EXPIRY_PREFIX, GARBAGE_PREFIX, GARBAGE_NAMESPACE_PREFIX)
+"""Every key of the store begins with one of these."""
 NAMESPACE_SIZE = 4
 META_PREFIX_SIZE = 1 + NAMESPACE_SIZE
 """Number of bytes before the user's key in a meta key."""
@@ -505,41 +507,37 @@ def read_small_hash(record: bytes) -> dict[bytes, bytes]:
 
 def small_hash_body(fields: dict[bytes, bytes]) -> bytes:
     """Return the body of a small hash."""
-    count = 2 * len(fields)
-    keys = list(fields)
-    values = list(fields.values())
-    items = [b''] * count
-    items[::2] = keys
-    items[1::2] = values
-    return struct.pack(f'>{count + 1}I', count, *map(len, items)) + b''.join(items)
+    items = [b''] * (2 * len(fields))
+    items[::2] = fields
+    items[1::2] = fields.values()
+    return strings_body(items)
 
 
-def read_small_set(record: bytes) -> dict[bytes, None]:
-    """Return the members in a small set's meta record, in order."""
-    return dict.fromkeys(read_strings_body(record, _HEADER_SIZE))
+def read_small_set(record: bytes) -> dict[bytes, bytes]:
+    """Return the members in a small set's meta record, in order, each with an empty value."""
+    return dict.fromkeys(read_strings_body(record, _HEADER_SIZE), b'')
+
+
+def small_set_body(members: dict[bytes, bytes]) -> bytes:
+    """Return the body of a small set."""
+    return strings_body(list(members))
 
 
 # -- members
 
 
-def hash_field(version: int, field: bytes) -> bytes:
-    """Return the key of a hash's field."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b'f', crc32(field)) + field
+HASH_TAG, SET_TAG, SORTED_SET_TAG = b'f', b'm', b's'
+"""What follows the version in the keys of members ordered by checksum."""
 
 
-def hash_fields(version: int) -> bytes:
-    """Return what the keys of a hash's fields begin with; checksum and field follow."""
-    return MEMBER_PREFIX + u64(version) + b'f'
+def scattered_member(version: int, tag: bytes, member: bytes) -> bytes:
+    """Return the key of a member ordered by checksum."""
+    return MEMBER_PREFIX + _U64_TAG_U32(version, tag, crc32(member)) + member
 
 
-def set_member(version: int, member: bytes) -> bytes:
-    """Return the key of a set's member."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b'm', crc32(member)) + member
-
-
-def set_members(version: int) -> bytes:
-    """Return what the keys of a set's members begin with; checksum and member follow."""
-    return MEMBER_PREFIX + u64(version) + b'm'
+def scattered_members(version: int, tag: bytes) -> bytes:
+    """Return what the keys of members ordered by checksum begin with; checksum and member follow."""
+    return MEMBER_PREFIX + u64(version) + tag
 
 
 CHECKSUM_SIZE = 4
@@ -603,7 +601,7 @@ def read_occurrences_record(record: bytes) -> tuple[int, int] | None:
 
 LIST_HOLES_FANOUT = 64
 LIST_HOLES_LEVELS = 4
-_HOLES = (None, None, struct.Struct('>64B'), struct.Struct('>64H'), struct.Struct('>64I'))
+_HOLES = {2: struct.Struct('>64B'), 3: struct.Struct('>64H'), 4: struct.Struct('>64I')}
 
 
 def list_holes(version: int, level: int, block: int) -> bytes:
@@ -624,16 +622,12 @@ def holes_record(level: int, counts: Sequence[int]) -> bytes:
         level: 2 and above.
         counts: how many holes each of the block's 64 parts has; level 2 and above.
     """
-    layout = _HOLES[level]
-    assert layout is not None
-    return layout.pack(*counts)
+    return _HOLES[level].pack(*counts)
 
 
 def read_holes_record(level: int, record: bytes) -> list[int]:
     """Return how many holes each of a block's 64 parts has; level 2 and above."""
-    layout = _HOLES[level]
-    assert layout is not None
-    return list(layout.unpack(record))
+    return list(_HOLES[level].unpack(record))
 
 
 ZERO_SCORE = 1 << 63
@@ -642,35 +636,17 @@ ZERO_SCORE = 1 << 63
 def score_bytes(score: float) -> bytes:
     """Return 8 bytes that sort as the number does; -0.0 equals 0.0."""
     bits: int = _U64.unpack(_DOUBLE.pack(score + 0.0))[0]
-    if bits & ZERO_SCORE:
-        bits ^= 0xFFFFFFFFFFFFFFFF
-    else:
-        bits ^= ZERO_SCORE
-    return u64(bits)
+    return u64(bits ^ (MAX_U64 if bits & ZERO_SCORE else ZERO_SCORE))
 
 
 def read_score(data: bytes, offset: int = 0) -> float:
     """Return the score that :func:`score_bytes` wrote."""
     bits: int = _U64.unpack_from(data, offset)[0]
-    if bits & ZERO_SCORE:
-        bits ^= ZERO_SCORE
-    else:
-        bits ^= 0xFFFFFFFFFFFFFFFF
-    score: float = _DOUBLE.unpack(u64(bits))[0]
+    score: float = _DOUBLE.unpack(u64(bits ^ (ZERO_SCORE if bits & ZERO_SCORE else MAX_U64)))[0]
     return score
 
 
 SCORE_SIZE = 8
-
-
-def sorted_set_member(version: int, member: bytes) -> bytes:
-    """Return the key of the record that holds a member's score."""
-    return MEMBER_PREFIX + _U64_TAG_U32(version, b's', crc32(member)) + member
-
-
-def sorted_set_members(version: int) -> bytes:
-    """Return what the keys of a sorted set's members begin with; checksum and member follow."""
-    return MEMBER_PREFIX + u64(version) + b's'
 
 
 def sorted_set_entries(version: int) -> bytes:
@@ -685,6 +661,8 @@ _GROUP = struct.Struct('>7Q')
 _CONSUMER = struct.Struct('>QQQ')
 _PENDING = struct.Struct('>QQ')
 MAX_U64 = (1 << 64) - 1
+NO_VERSION = MAX_U64
+"""Of a value that no key holds: as it is greater than every other, nothing is looked up under it."""
 _NOT_KNOWN = MAX_U64
 
 

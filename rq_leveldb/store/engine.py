@@ -223,13 +223,12 @@ class Engine:
         probe = self.directory.with_name('probe')
         try:
             size = PROBE_BYTES + sum(path.stat().st_size for path in self.directory.glob('*.log'))
-            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                while size > 0:
-                    size -= os.write(descriptor, bytes(min(size, PROBE_BYTES)))
-                os.fsync(descriptor)
+                with open(probe, 'wb', buffering=0) as file:
+                    while size > 0:
+                        size -= file.write(bytes(min(size, PROBE_BYTES)))
+                    os.fsync(file.fileno())
             finally:
-                os.close(descriptor)
                 probe.unlink()
         except OSError:
             return False
@@ -509,8 +508,5 @@ def words(error: Exception) -> str:
 
 def sync_file(path: Path) -> None:
     """Make a file's contents survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with open(path, 'rb') as file:
+        os.fsync(file.fileno())

@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Iterator, Sized
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
@@ -37,14 +37,7 @@ MAX_CACHED_RECORD = 8192
 """Bytes of a meta record above which its value is not cached beyond the transaction."""
 
 
-class _Loadable(Protocol):
-    type_name: str
-
-    @classmethod
-    def load(cls, overlay: Overlay, record: bytes) -> Value: ...
-
-
-_LOADERS: dict[int, type[_Loadable]] = {
+_LOADERS: dict[int, type[Value]] = {
     encoding.TYPE_STRING: String,
     encoding.TYPE_LIST: List,
     encoding.TYPE_SET: Set,
@@ -175,6 +168,19 @@ class Keyspace:
             raise wrong_type()
         return value
 
+    def read(self, db: int, key: bytes, type_: type[V]) -> V:
+        """Return the key's value, or an empty one, which only has to be read.
+
+        Raises:
+            ReplyError: the key holds another type.
+        """
+        value = self._lookup(self.prefixes[db] + key)
+        if value is None:
+            return type_(self.overlay, encoding.NO_VERSION)
+        if type(value) is not type_:
+            raise wrong_type()
+        return value
+
     def typed_or_new(self, db: int, key: bytes, type_: type[V]) -> V:
         """Return the key's value, or an empty one that the key gets once it is marked as changed.
 
@@ -289,13 +295,19 @@ class Keyspace:
     def changed(self, value: Value) -> None:
         """Mark a value as changed; an empty one is removed, a new one is assigned to its key."""
         meta_key = value.meta_key
-        if value.is_empty() and type(value) is not Stream:
+        if value.is_empty():
             self.remove(value)
             return
         if self._cache.get(meta_key) is not value:
             self._adopt(value)
         self._dirty[meta_key] = value
         self.touched.append(meta_key)
+
+    def changed_by(self, value: Value, count: int) -> int:
+        """Mark a value as changed if `count`, the number of elements that were, is not 0; return it."""
+        if count:
+            self.changed(value)
+        return count
 
     def _adopt(self, value: Value) -> None:
         meta_key = value.meta_key

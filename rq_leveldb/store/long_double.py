@@ -24,9 +24,7 @@ INFINITY: LongDouble = (1, MAX_EXPONENT)
 MINUS_INFINITY: LongDouble = (-1, MAX_EXPONENT)
 
 _NUMBER = re.compile(rb'([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([+-]?[0-9]+))?')
-_HEXADECIMAL = re.compile(
-    rb'([+-]?)0x(?:([0-9a-f]+)(?:\.([0-9a-f]*))?|\.([0-9a-f]+))(?:p([+-]?[0-9]+))?', re.IGNORECASE
-)
+_HEXADECIMAL = re.compile(rb'([+-]?)0x(?=\.?[0-9a-f])([0-9a-f]*)(?:\.([0-9a-f]*))?(?:p([+-]?[0-9]+))?', re.IGNORECASE)
 _INFINITY = re.compile(rb'([+-]?)inf(?:inity)?', re.IGNORECASE)
 _SCALE = 10**DECIMALS
 
@@ -61,11 +59,9 @@ def _in_range(number: LongDouble, negative: bool) -> LongDouble | None:
     return (-number[0], number[1]) if negative else number
 
 
-def _of_hexadecimal(
-    sign: bytes, whole: bytes | None, decimals: bytes | None, only_decimals: bytes | None, exponent: bytes | None
-) -> LongDouble | None:
-    decimals = decimals or only_decimals or b''
-    digits = int((whole or b'') + decimals, 16)
+def _of_hexadecimal(sign: bytes, whole: bytes, decimals: bytes | None, exponent: bytes | None) -> LongDouble | None:
+    decimals = decimals or b''
+    digits = int(whole + decimals, 16)
     if digits == 0:
         return ZERO
     if exponent is not None and len(exponent) > 6:
@@ -86,10 +82,8 @@ def add(one: LongDouble, other: LongDouble) -> LongDouble:
         return other
     exponent = min(one[1], other[1])
     total = (one[0] << (one[1] - exponent)) + (other[0] << (other[1] - exponent))
-    if total >= 0:
-        return _rounded(total, exponent)
-    mantissa, exponent = _rounded(-total, exponent)
-    return -mantissa, exponent
+    mantissa, exponent = _rounded(abs(total), exponent)
+    return -mantissa if total < 0 else mantissa, exponent
 
 
 def is_finite(number: LongDouble) -> bool:

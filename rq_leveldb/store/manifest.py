@@ -143,12 +143,11 @@ def _apply(edit: Fields, version: Version) -> None:
             version.last_change = edit.number()
         elif tag == _NEXT_FILE:
             version.next_file = edit.number()
-        elif tag == _PREVIOUS_LOG:
+        elif tag in (_PREVIOUS_LOG, _COMPACT_POINTER):
             # A previous log is what LevelDB had before 2011.
             edit.number()
-        elif tag == _COMPACT_POINTER:
-            edit.number()
-            edit.text()
+            if tag == _COMPACT_POINTER:
+                edit.text()
         elif tag == _DELETED:
             edit.number()
             version.tables.pop(edit.number(), None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 
+
+@dataclass(eq=False, slots=True)
 class Outbox:
     """The bytes for one client, in order.
 
@@ -10,12 +13,9 @@ class Outbox:
         parts: encoded replies and messages; callers append replies directly.
     """
 
-    __slots__ = ('_messages', '_uncounted', 'parts')
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self._messages = 0  # among the parts
-        self._uncounted = 0  # replies beyond one a part
+    parts: list[bytes] = field(default_factory=list)
+    _messages: int = 0  # among the parts
+    _uncounted: int = 0  # replies beyond one a part
 
     def put_replies(self, data: bytes, count: int) -> None:
         """Append several replies that were encoded together."""

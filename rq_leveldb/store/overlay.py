@@ -34,14 +34,11 @@ class Overlay:
         self.abandoned: list[int | bytes] = []
         # Only a scan needs sorted keys, and most transactions never scan.
         self._ordered: SortedSet[bytes] | None = None
-        self._next_version = self._versions_end = self._stored_version()
+        stored = self.engine.get(encoding.NEXT_VERSION_KEY)
+        self._next_version = self._versions_end = 1 if stored is None else encoding.read_u64(stored)
         # Members of a value that was created in this transaction are not in the database: looking for each of them
         # there would be most of the cost of creating a large value.
         self._new_members = encoding.members_prefix(self._next_version)
-
-    def _stored_version(self) -> int:
-        stored = self.engine.get(encoding.NEXT_VERSION_KEY)
-        return 1 if stored is None else encoding.read_u64(stored)
 
     def new_version(self) -> int:
         """Return a version that no value ever had."""

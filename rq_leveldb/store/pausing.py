@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.command import find
+from rq_leveldb.store.command import MAY_REPLICATE, WRITE, Command, find
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.keyspace import Keyspace
-from rq_leveldb.store.pause import Pause
 from rq_leveldb.store.script_source import says_readonly
 from rq_leveldb.store.scripting import Sandbox
 from rq_leveldb.store.session import Session
 from rq_leveldb.store.units import Units
 
 
+@dataclass(eq=False)
 class Pausing:
     """The current pause, if any, and the clients it holds.
 
@@ -30,37 +31,34 @@ class Pausing:
         on_end: called at the end of the pause.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        keyspace: Keyspace,
-        dispatcher: Dispatcher,
-        sandbox: Sandbox,
-        units: Units,
-        sessions: Mapping[int, Session],
-        on_end: Callable[[], None],
-    ) -> None:
-        self._loop = loop
-        self._keyspace = keyspace
-        self._dispatcher = dispatcher
-        self._sandbox = sandbox
-        self._units = units
-        self._sessions = sessions
-        self._on_end = on_end
-        self._held: dict[Session, None] = {}  # in order of arrival
-        self._timer: asyncio.TimerHandle | None = None
-        dispatcher.hold = self._hold
+    _loop: asyncio.AbstractEventLoop
+    _keyspace: Keyspace
+    _dispatcher: Dispatcher
+    _sandbox: Sandbox
+    _units: Units
+    _sessions: Mapping[int, Session]
+    _on_end: Callable[[], None]
+    _until = 0  # Unix time in ms
+    _everything = False  # whether commands that only read are held as well
+    _held: dict[Session, None] = field(init=False, default_factory=dict)  # in order of arrival
+    _timer: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self._dispatcher.hold = self._hold
 
     def __len__(self) -> int:
         return len(self._held)
 
     def begin(self, milliseconds: int, everything: bool) -> None:
-        """Hold back clients' commands for so long: those that may write, or all."""
-        pause = self._dispatcher.pause
-        if pause is None:
-            pause = Pause(lambda argv: find(self._dispatcher.commands, argv), self._says_readonly)
-            self._dispatcher.pause = pause
-        pause.extend(self._keyspace.now + milliseconds, everything)
+        """Hold back clients' commands for so long: those that may write, or all.
+
+        A pause that has begun is only made longer or stricter.
+        """
+        if self._dispatcher.pause is None:
+            self._until, self._everything = 0, False
+            self._dispatcher.pause = self._holds
+        self._until = max(self._until, self._keyspace.now + milliseconds)
+        self._everything = self._everything or everything
         self._keyspace.keeps_expired = True
         self._await_end()
 
@@ -68,15 +66,27 @@ class Pausing:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        pause = self._dispatcher.pause
-        if pause is None:
+        if self._dispatcher.pause is None:
             return
-        left = pause.until / 1000 - time.time()
+        left = self._until / 1000 - time.time()
         if left <= 0:
             self.end()
         else:
             # A timer's delay is limited, and the wall clock may be changed meanwhile.
             self._timer = self._loop.call_later(min(left, 60.0), self._await_end)
+
+    def _holds(self, command: Command, argv: list[bytes], queue: list[list[bytes]] | None) -> bool:
+        if self._everything or self._may_write(command, argv):
+            return True
+        commands = self._dispatcher.commands
+        return command.name == 'exec' and any(
+            self._may_write(found, queued) for queued in queue or () if (found := find(commands, queued)) is not None
+        )
+
+    def _may_write(self, command: Command, argv: list[bytes]) -> bool:
+        if command.name in ('eval', 'evalsha'):
+            return not self._says_readonly(argv)
+        return WRITE in command.flags or MAY_REPLICATE in command.flags
 
     def _says_readonly(self, argv: list[bytes]) -> bool:
         if argv[0].lower() == b'eval':

@@ -90,10 +90,7 @@ def main(argv: list[str]) -> int:
     ready = _Ready(options.ready_fd)
     try:
         place = _place(options)
-    except errors.StoreError as error:
-        return ready.fail(error)
-    directory = place.directory
-    try:
+        directory = place.directory
         raise_limit()
         directory.create()
         claim = Claim(directory)
@@ -169,7 +166,6 @@ async def _serve(settings: StoreSettings, claim: Claim, ready: _Ready) -> int:
     # The name goes first: a client that comes now starts another store, which waits for the lock.
     claim.give_name_back()
     server.stop_listening()
-    server.stop_listening_on_port()
     await server.finish()
     if server.refusals.lost:
         raise errors.StoreError(

@@ -17,7 +17,7 @@ from rq_leveldb.location import DATABASES
 from rq_leveldb.store import encoding
 from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.overlay import Overlay
-from rq_leveldb.store.types import holes
+from rq_leveldb.store.types.holes import SIZES, Holes
 
 _UNREADABLE = (ValueError, IndexError, struct.error)
 _EVERY = 1000
@@ -86,35 +86,24 @@ class Survey:
 
     def is_sound(self) -> bool:
         """Return whether nothing was found."""
-        return not (
-            self.broken
-            or self.unreadable
-            or self.unindexed
-            or self.stray
-            or self.swept
-            or self.wrong_counts
-            or self.homeless
-            or self.shared
-            or self.numbers_used_again
-        )
+        found = (self.broken, self.unreadable, self.unindexed, self.stray, self.swept, self.wrong_counts)
+        return not any((*found, self.homeless, self.shared, self.numbers_used_again))
 
 
+@dataclass(eq=False, slots=True)
 class _Members:
     """The members of one version: their number, their range, and whether pairs match."""
 
-    __slots__ = ('balance', 'count', 'high', 'holes', 'low', 'number', 'others', 'owner', 'problem', 'type_code')
-
-    def __init__(self) -> None:
-        self.type_code = 0
-        self.count = 0  # of elements, fields, members or entries
-        self.holes = 0  # of a list
-        self.others = 0  # sorted set: entries; list: records of holes
-        self.number = 0  # the greatest that a group of a stream has
-        self.balance = 0
-        self.low = b''
-        self.high = b''
-        self.problem = ''
-        self.owner = b''
+    type_code: int = 0
+    count: int = 0  # of elements, fields, members or entries
+    holes: int = 0  # of a list
+    others: int = 0  # sorted set: entries; list: records of holes
+    number: int = 0  # the greatest that a group of a stream has
+    balance: int = 0
+    low: bytes = b''
+    high: bytes = b''
+    problem: str = ''
+    owner: bytes = b''
 
 
 class RecordCheck:
@@ -176,27 +165,23 @@ class RecordCheck:
     # -- members
 
     def _read_members(self) -> None:
-        current = -1
-        reader: _Reader | None = None
+        reader = _Reader(self._engine, -1, _Members())
         for key, value in self._scan(encoding.MEMBER_PREFIX):
             try:
                 version, tag, rest = encoding.split_member_key(key)
             except _UNREADABLE:
                 self._survey.unreadable.append(key)
                 continue
-            if version != current or reader is None:
-                if reader is not None:
-                    reader.finish()
-                current = version
-                self._values[version] = _Members()
-                reader = _Reader(self._engine, version, self._values[version])
+            if version != reader.version:
+                reader.finish()
+                members = self._values[version] = _Members()
+                reader = _Reader(self._engine, version, members)
             try:
                 reader.read(tag, rest, value)
             except _UNREADABLE:
                 self._survey.unreadable.append(key)
                 reader.members.problem = reader.members.problem or 'one of its records cannot be read'
-        if reader is not None:
-            reader.finish()
+        reader.finish()
 
     # -- keys
 
@@ -336,23 +321,18 @@ class RecordCheck:
             return 'it has hole records but no holes' if members.others else ''
         if members.holes != tail - head - count:
             return 'its holes do not match their records'
-        overlay = Overlay(self._engine)
+        holes = Holes(Overlay(self._engine), version)
         before = head - 1
         number = 0
         prefix = encoding.list_position(version, 0)[: -len(members.low)]
         try:
             for key, _ in self._engine.scan(prefix, encoding.after(prefix)):
                 position = encoding.read_u64(key, len(prefix))
-                if (
-                    position != before + 1
-                    and holes.before(overlay, version, head, position) != position - head - number
-                ):
+                if position != before + 1 and holes.before(head, position) != position - head - number:
                     return 'its holes do not match their records'
                 before = position
                 number += 1
-            if holes.before(overlay, version, head, tail) != tail - head - count:
-                return 'its holes do not match their records'
-            if holes.select(overlay, version, head, count - 1) != high:
+            if holes.before(head, tail) != tail - head - count or holes.select(head, count - 1) != high:
                 return 'its holes do not match their records'
         except _UNREADABLE:
             return 'its holes do not match their records'
@@ -367,9 +347,7 @@ class RecordCheck:
 
     def _numbers(self) -> None:
         survey, engine = self._survey, self._engine
-        last = max(self._values, default=0)
-        for members in self._values.values():
-            last = max(last, members.number)
+        last = max((*self._values, *(members.number for members in self._values.values())), default=0)
         for key, _ in self._scan(encoding.GARBAGE_PREFIX):
             if len(key) == 9:
                 last = max(last, encoding.read_u64(key, 1))
@@ -389,20 +367,11 @@ class RecordCheck:
 
     def _foreign_records(self) -> None:
         """Find records whose keys begin unlike any of the store's."""
-        bounds = sorted(
-            (
-                b'\x00',
-                encoding.MEMBER_PREFIX,
-                encoding.GARBAGE_PREFIX,
-                encoding.META_PREFIX,
-                encoding.EXPIRY_PREFIX,
-                encoding.GARBAGE_NAMESPACE_PREFIX,
-            )
-        )
         start = b''
-        for prefix in [*bounds, b'\xff' * 64]:
+        for prefix in sorted(encoding.PREFIXES):
             self._survey.unreadable.extend(key for key, _ in self._engine.scan(start, prefix))
-            start = encoding.after(prefix) if prefix[:1] != b'\xff' else prefix
+            start = encoding.after(prefix)
+        self._survey.unreadable.extend(key for key, _ in self._engine.scan(start, b'\xff' * 64))
 
 
 def _small(record: bytes, type_code: int) -> str:
@@ -429,6 +398,7 @@ def _small(record: bytes, type_code: int) -> str:
     return ''
 
 
+@dataclass(eq=False, slots=True)
 class _Reader:
     """The reader of the members of one version, in order.
 
@@ -436,18 +406,17 @@ class _Reader:
         members: gets the totals.
     """
 
-    def __init__(self, engine: Engine, version: int, members: _Members) -> None:
-        self.members = members
-        self._engine = engine
-        self._version = version
-        self._repeated = 0  # elements of a list that may occur twice
-        self._element = b''  # the one of them whose positions are read
-        self._positions: list[int] = []  # the first one, and how many
-        # Of a stream: what each group records, and what exists.
-        self._groups: dict[int, list[int]] = {}
-        self._said: dict[int, tuple[int, bytes]] = {}
-        self._consumers: dict[tuple[int, bytes], int] = {}
-        self._lowest: dict[int, bytes] = {}
+    _engine: Engine
+    version: int
+    members: _Members
+    _repeated: int = 0  # elements of a list that may occur twice
+    _element: bytes = b''  # the one of them whose positions are read
+    _positions: list[int] = field(default_factory=list)  # the first one, and how many
+    # Of a stream: what each group records, and what exists.
+    _groups: dict[int, list[int]] = field(default_factory=dict)
+    _said: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    _consumers: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    _lowest: dict[int, bytes] = field(default_factory=dict)
 
     def read(self, tag: bytes, rest: bytes, value: bytes) -> None:
         """Check one record.
@@ -529,7 +498,7 @@ class _Reader:
             number = encoding.read_u64(value).bit_count()
         else:
             counts = encoding.read_holes_record(level, value)
-            size = holes.SIZES[level - 1]
+            size = SIZES[level - 1]
             for slot, count in enumerate(counts):
                 if count > size:
                     raise ValueError('more holes than positions')
@@ -546,7 +515,7 @@ class _Reader:
             return
         first, count = self._positions
         self._repeated -= 1
-        stored = self._engine.get(encoding.list_value(self._version, self._element))
+        stored = self._engine.get(encoding.list_value(self.version, self._element))
         said = None if stored is None else encoding.read_occurrences_record(stored)
         if said is None or said[0] != count or said[1] > first:
             self._wrong('it does not know where an element stands that it holds several times')
@@ -634,13 +603,8 @@ class _Reader:
 _TYPES = {
     b'f': encoding.TYPE_LARGE_HASH,
     b'm': encoding.TYPE_SET,
-    b'v': encoding.TYPE_LIST,
-    b'w': encoding.TYPE_LIST,
-    b'h': encoding.TYPE_LIST,
-    b's': encoding.TYPE_SORTED_SET,
-    b'z': encoding.TYPE_SORTED_SET,
-    b'x': encoding.TYPE_STREAM,
-    b'g': encoding.TYPE_STREAM,
-    b'c': encoding.TYPE_STREAM,
-    b'q': encoding.TYPE_STREAM,
+    **dict.fromkeys((b'v', b'w', b'h'), encoding.TYPE_LIST),
+    **dict.fromkeys((b's', b'z'), encoding.TYPE_SORTED_SET),
+    **dict.fromkeys((b'x', b'g', b'c', b'q'), encoding.TYPE_STREAM),
 }
+"""The types of members by their tags, but for p, which lists and streams have."""

@@ -140,6 +140,7 @@ class _Rebuilding:
     def run(self, words: Words) -> Finding | None:
         """Rebuild the value; return what was wrong, or None if nothing was left of it anyway."""
         keyspace, broken = self._keyspace, self._broken
+        name, rebuild = _TYPES.get(broken.type_code, ('value', None))
         if broken.meta_key:
             place = keyspace.place(broken.meta_key)
             if place is None:
@@ -147,19 +148,12 @@ class _Rebuilding:
             where = words(broken.meta_key)
         else:
             place = None
-            where = f'a {_NAMES.get(broken.type_code, "value")}'
+            where = f'a {name}'
         record = self._overlay.get(broken.meta_key) if broken.meta_key else None
-        rebuild = {
-            encoding.TYPE_LIST: self._list,
-            encoding.TYPE_SET: self._set,
-            encoding.TYPE_LARGE_HASH: self._hash,
-            encoding.TYPE_SORTED_SET: self._sorted_set,
-            encoding.TYPE_STREAM: self._stream,
-        }.get(broken.type_code)
-        value = rebuild(record) if rebuild is not None else None
+        value = rebuild(self, record) if rebuild is not None else None
         if place is None:
-            place = 0, f'found:{_NAMES.get(broken.type_code)}:{broken.version}'.encode()
-        if value is None or (value.is_empty() and not isinstance(value, Stream)):
+            place = 0, f'found:{name}:{broken.version}'.encode()
+        if value is None or (value.is_empty()):
             keyspace.delete(*place)
             remedy = 'nothing is left of it'
         else:
@@ -192,10 +186,10 @@ class _Rebuilding:
         elsewhere.reverse()
         for rest, stored in self._members(encoding.members_prefix(version) + b'p'):
             while elsewhere and elsewhere[-1][0] < encoding.read_u64(rest):
-                value.push_right(elsewhere.pop()[1])
-            value.push_right(stored[encoding.LIST_ELEMENT_OFFSET :])
+                value.push(elsewhere.pop()[1])
+            value.push(stored[encoding.LIST_ELEMENT_OFFSET :])
         while elsewhere:
-            value.push_right(elsewhere.pop()[1])
+            value.push(elsewhere.pop()[1])
         return value
 
     def _known_elsewhere(self, record: bytes) -> list[tuple[int, bytes]]:
@@ -219,19 +213,19 @@ class _Rebuilding:
 
     def _set(self, record: bytes | None) -> Value:
         value = Set(*self._new_version())
-        for rest, _ in self._members(encoding.set_members(self._broken.version)):
+        for rest, _ in self._members(encoding.scattered_members(self._broken.version, Set.tag)):
             value.add(rest[encoding.CHECKSUM_SIZE :])
         return value
 
     def _hash(self, record: bytes | None) -> Value:
         value = Hash(*self._new_version())
-        for rest, stored in self._members(encoding.hash_fields(self._broken.version)):
+        for rest, stored in self._members(encoding.scattered_members(self._broken.version, Hash.tag)):
             value.set(rest[encoding.CHECKSUM_SIZE :], stored)
         return value
 
     def _sorted_set(self, record: bytes | None) -> Value:
         value = SortedSet(*self._new_version())
-        members = encoding.sorted_set_members(self._broken.version)
+        members = encoding.scattered_members(self._broken.version, encoding.SORTED_SET_TAG)
         entries = encoding.sorted_set_entries(self._broken.version)
         count = self._broken.count if record is not None else 0
         of_members = sum(1 for _ in self._members(members))
@@ -272,10 +266,10 @@ class _Rebuilding:
         return value
 
 
-_NAMES = {
-    encoding.TYPE_LIST: 'list',
-    encoding.TYPE_SET: 'set',
-    encoding.TYPE_LARGE_HASH: 'hash',
-    encoding.TYPE_SORTED_SET: 'sorted set',
-    encoding.TYPE_STREAM: 'stream',
+_TYPES: dict[int, tuple[str, Callable[[_Rebuilding, bytes | None], Value]]] = {
+    encoding.TYPE_LIST: ('list', _Rebuilding._list),
+    encoding.TYPE_SET: ('set', _Rebuilding._set),
+    encoding.TYPE_LARGE_HASH: ('hash', _Rebuilding._hash),
+    encoding.TYPE_SORTED_SET: ('sorted set', _Rebuilding._sorted_set),
+    encoding.TYPE_STREAM: ('stream', _Rebuilding._stream),
 }

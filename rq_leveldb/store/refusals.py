@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rq_leveldb import errors
 from rq_leveldb.store.claim import Claim
@@ -57,6 +58,7 @@ def goes_on(command: Command | None, in_transaction: bool, readable: bool) -> bo
     return readable or LOADING in command.flags
 
 
+@dataclass(eq=False)
 class Refusals:
     """Whether the database takes writes.
 
@@ -73,26 +75,17 @@ class Refusals:
         lost: why the path no longer leads to this store's files; '' while it does.
     """
 
-    def __init__(
-        self,
-        keyspace: Keyspace,
-        engine: Engine,
-        claim: Claim,
-        settings: StoreSettings,
-        statistics: Statistics,
-        on_loss: Callable[[], None],
-    ) -> None:
-        self._keyspace = keyspace
-        self._engine = engine
-        self._claim = claim
-        self._settings = settings
-        self._statistics = statistics
-        self._on_loss = on_loss
-        self.reason = ''
-        self.lost = ''
-        self._tried_at = 0.0
-        self._free_checked = 0
-        self._low_space = ''
+    _keyspace: Keyspace
+    _engine: Engine
+    _claim: Claim
+    _settings: StoreSettings
+    _statistics: Statistics
+    _on_loss: Callable[[], None]
+    reason: str = ''
+    lost = ''
+    _tried_at = 0.0
+    _free_checked = 0
+    _low_space = ''
 
     def begin(self, reason: str) -> None:
         """Refuse writes from now on: LevelDB refused one, or a sync failed.

@@ -29,41 +29,15 @@ Codes and texts are Redis's own, since clients match on them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Union
-
-Reply = Union[
-    bytes,
-    int,
-    None,
-    float,
-    'list[Any]',
-    'tuple[Any, ...]',
-    'dict[Any, Any]',
-    'Status',
-    'NullArray',
-    'Verbatim',
-    'Pieces',
-    'ReplyError',
-    'NoReply',
-]
+from dataclasses import dataclass
+from typing import Any
 
 
+@dataclass(slots=True, unsafe_hash=True)
 class Status:
     """A simple string, such as OK."""
 
-    __slots__ = ('text',)
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return f'Status({self.text!r})'
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Status) and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
+    text: bytes
 
 
 class SetReply(list[Any]):
@@ -86,15 +60,14 @@ class NoReply:
     """No reply for now: the command is blocked, or has answered through its session itself."""
 
 
+@dataclass(slots=True)
 class Verbatim:
     """Text for people (INFO, CLIENT LIST): a bulk string in RESP2."""
 
-    __slots__ = ('text',)
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
+    text: bytes
 
 
+@dataclass(eq=False, slots=True)
 class Pieces:
     """An array of known length whose elements are produced while it is sent.
 
@@ -110,13 +83,10 @@ class Pieces:
             it ends.
     """
 
-    __slots__ = ('count', 'counting', 'elements', 'kind')
-
-    def __init__(self, count: int, elements: Iterator[Any], kind: str = 'array') -> None:
-        self.count = count
-        self.elements = elements
-        self.kind = kind
-        self.counting: Iterator[None] | None = None
+    count: int
+    elements: Iterator[Any]
+    kind: str = 'array'
+    counting: Iterator[None] | None = None
 
 
 class ReplyError(Exception):
@@ -134,6 +104,9 @@ class ReplyError(Exception):
         self.text = text
         self.counted = False
 
+
+_Plain = bytes | int | float | list[Any] | tuple[Any, ...] | dict[Any, Any] | None
+Reply = _Plain | Status | NullArray | Verbatim | Pieces | ReplyError | NoReply
 
 MAX_WHOLE = 1000
 """Most elements of a reply that is held in memory; a longer one is produced while it is sent."""
@@ -192,16 +165,6 @@ def syntax_error() -> ReplyError:
     return ReplyError('ERR syntax error')
 
 
-def not_an_integer() -> ReplyError:
-    """Return the error for an argument that is not a 64-bit integer."""
-    return ReplyError('ERR value is not an integer or out of range')
-
-
-def not_positive() -> ReplyError:
-    """Return the error for a number that must not be negative."""
-    return ReplyError('ERR value is out of range, must be positive')
-
-
 def integer_out_of_range(least: int, most: int) -> ReplyError:
     """Return the error for an integer outside ``least`` to ``most``, both inclusive."""
     return ReplyError(f'ERR value is out of range, value must between {least} and {most}')
@@ -226,11 +189,6 @@ def no_such_key() -> ReplyError:
     return ReplyError('ERR no such key')
 
 
-def index_out_of_range() -> ReplyError:
-    """Return the error for an index at which a list has no element."""
-    return ReplyError('ERR index out of range')
-
-
 def out_of_range(what: str = 'value') -> ReplyError:
     """Return the error for a number that is too large or too small.
 
@@ -238,16 +196,6 @@ def out_of_range(what: str = 'value') -> ReplyError:
         what: what the number is, in a word.
     """
     return ReplyError(f'ERR {what} is out of range')
-
-
-def overflow() -> ReplyError:
-    """Return the error for an increment whose result does not fit into 64 bits."""
-    return ReplyError('ERR increment or decrement would overflow')
-
-
-def not_finite() -> ReplyError:
-    """Return the error for an increment whose result is not a finite number."""
-    return ReplyError('ERR increment would produce NaN or Infinity')
 
 
 def db_out_of_range() -> ReplyError:
@@ -268,11 +216,6 @@ def no_keys() -> ReplyError:
 def too_many_keys() -> ReplyError:
     """Return the error for a number of keys greater than the number of arguments."""
     return ReplyError("ERR Number of keys can't be greater than number of args")
-
-
-def invalid_cursor() -> ReplyError:
-    """Return the error for a cursor that is not a number."""
-    return ReplyError('ERR invalid cursor')
 
 
 def unknown_subcommand(name: str, command: str) -> ReplyError:

@@ -7,22 +7,15 @@ is correct if and only if every announced length equals the length found. Anythi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from rq_leveldb.store.encoding import DamagedRecord
 from rq_leveldb.store.number_text import score_text
-from rq_leveldb.store.replies import (
-    NullArray,
-    Pieces,
-    Push,
-    Pushes,
-    ReplyError,
-    SetReply,
-    Status,
-    Verbatim,
-)
+from rq_leveldb.store.replies import NullArray, Pieces, Push, Pushes, ReplyError, SetReply, Status, Verbatim
 
 MAX_INLINE = 64 * 1024
 MAX_ARGUMENTS = (1 << 31) - 1
@@ -39,25 +32,26 @@ _MAX_ODD = 16
 _ARGUMENT = 48
 """Bytes of memory that an argument needs beside its contents."""
 _PIECE = 512
-_HEXADECIMAL = b'0123456789abcdefABCDEF'
+# A part of a word: without quotes, or in either kind of them, behind which the word or the line ends.
+_PART = re.compile(rb"""([^ \t\r\n"']+)|"((?:[^"\\]|\\.)*)"(?=\s|\Z)|'((?:[^'\\]|\\'|\\(?!'))*)'(?=\s|\Z)""", re.DOTALL)
+_ESCAPE = re.compile(rb'\\(x[0-9a-fA-F]{2}|.)', re.DOTALL)
+_ESCAPED = {b'n': b'\n', b'r': b'\r', b't': b'\t', b'b': b'\b', b'a': b'\a'}
 
 
 class ProtocolError(Exception):
     """The input is not a valid command; the client gets an error and is disconnected, as in Redis."""
 
 
+@dataclass(eq=False, slots=True)
 class Parser:
     """The parser that turns one client's bytes into commands."""
 
-    __slots__ = ('_argv', '_buffer', '_collected', '_missing', '_needed', '_remaining')
-
-    def __init__(self) -> None:
-        self._buffer = b''
-        self._argv: list[bytes] | None = None  # of an incomplete command
-        self._collected = 0  # bytes of memory that its received part needs
-        self._remaining = 0  # how many of its arguments are missing
-        self._needed = 0  # bytes of the argument that is arriving
-        self._missing: list[bytes] = []  # its parts so far
+    _buffer: bytes = b''
+    _argv: list[bytes] | None = None  # of an incomplete command
+    _collected: int = 0  # bytes of memory that its received part needs
+    _remaining: int = 0  # how many of its arguments are missing
+    _needed: int = 0  # bytes of the argument that is arriving
+    _missing: list[bytes] = field(default_factory=list)  # its parts so far
 
     def buffered(self) -> int:
         """Return how many bytes of memory an incomplete command needs."""
@@ -239,44 +233,26 @@ def split_inline(line: bytes) -> list[bytes]:
     if b'"' not in line and b"'" not in line:
         return line.split()
     words: list[bytes] = []
-    index, size = 0, len(line)
+    at, size = 0, len(line)
     while True:
-        while index < size and line[index : index + 1].isspace():
-            index += 1
-        if index >= size:
+        while at < size and line[at : at + 1].isspace():
+            at += 1
+        if at == size:
             return words
-        word = bytearray()
-        while index < size and line[index] not in b' \t\r\n':
-            quote = line[index : index + 1]
-            if quote not in (b'"', b"'"):
-                word += quote
-                index += 1
-                continue
-            index += 1
-            while True:
-                if index >= size:
-                    raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
-                char = line[index : index + 1]
-                index += 1
-                if char == quote:
-                    if index < size and not line[index : index + 1].isspace():
-                        raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
-                    break
-                if char == b'\\' and quote == b'"' and index < size:
-                    escaped = line[index : index + 1]
-                    hexadecimal = line[index + 1 : index + 3]
-                    if escaped == b'x' and len(hexadecimal) == 2 and all(c in _HEXADECIMAL for c in hexadecimal):
-                        word.append(int(hexadecimal, 16))
-                        index += 3
-                    else:
-                        word += {b'n': b'\n', b'r': b'\r', b't': b'\t', b'b': b'\b', b'a': b'\a'}.get(escaped, escaped)
-                        index += 1
-                elif char == b'\\' and quote == b"'" and line[index : index + 1] == b"'":
-                    word += b"'"
-                    index += 1
-                else:
-                    word += char
-        words.append(bytes(word))
+        word = b''
+        while at < size and line[at] not in b' \t\r\n':
+            part = _PART.match(line, at)
+            if part is None:
+                raise ProtocolError('ERR Protocol error: unbalanced quotes in request')
+            plain, double, single = part.groups(b'')
+            word += plain + _ESCAPE.sub(_unescaped, double) + single.replace(b"\\'", b"'")
+            at = part.end()
+        words.append(word)
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    escaped = found[1]
+    return bytes.fromhex(escaped[1:].decode()) if len(escaped) > 1 else _ESCAPED.get(escaped, escaped)
 
 
 # -- replies

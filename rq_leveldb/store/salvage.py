@@ -262,17 +262,14 @@ class Salvage:
 
     def _pieces(self, path: Path) -> bytes:
         found = bytearray()
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            size = os.fstat(descriptor).st_size
+        with open(path, 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
             while len(found) < size:
                 count = min(_PIECE, size - len(found))
                 try:
-                    found += os.pread(descriptor, count, len(found)) or bytes(count)
+                    found += os.pread(file.fileno(), count, len(found)) or bytes(count)
                 except OSError:
                     found += bytes(count)
-        finally:
-            os.close(descriptor)
         self._found(path, 'the disk does not give all of it', 'see below')
         return bytes(found)
 

@@ -9,7 +9,7 @@ one script whatever the queue's length), and then they are undone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.info import StoreSettings
 from rq_leveldb.store.replies import ReplyError
@@ -37,6 +37,7 @@ class TimeLimits:
     writing: float = 300.0
 
 
+@dataclass(eq=False)
 class ScriptTime:
     """The time limit of the running script, if any.
 
@@ -49,21 +50,14 @@ class ScriptTime:
         wrote: whether the script has called a write command; set by the caller of the command.
     """
 
-    def __init__(
-        self,
-        settings: StoreSettings,
-        attend: Callable[[], None],
-        over: Callable[[], None],
-        limits: TimeLimits | None = None,
-    ) -> None:
-        self._settings = settings
-        self._attend = attend
-        self._over = over
-        self._limits = limits or TimeLimits()
-        self._running = False
-        self._busy = False
-        self._ending: ReplyError | None = None
-        self.wrote = False
+    _settings: StoreSettings
+    _attend: Callable[[], None]
+    _over: Callable[[], None]
+    _limits: TimeLimits = field(default_factory=TimeLimits)
+    _running = False
+    _busy = False
+    _ending: ReplyError | None = None
+    wrote = False
 
     def begin(self) -> None:
         """Start the time of a script."""

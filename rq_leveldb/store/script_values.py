@@ -9,20 +9,8 @@ from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetReply, Status, Verbatim, shown
 
 # Tags of a reply's tokens, and of a run's end, in sandbox.lua.
-(
-    _T_VALUE,
-    _T_LIST,
-    _T_STATUS,
-    _T_ERROR,
-    _T_DOUBLE,
-    _T_MAP,
-    _T_SET,
-    _T_BIG,
-    _T_VERBATIM,
-    _T_NULL,
-    _T_TRUE,
-    _T_FALSE,
-) = range(1, 13)
+_T_VALUE, _T_LIST, _T_STATUS, _T_ERROR, _T_DOUBLE, _T_MAP, _T_SET, _T_BIG, _T_VERBATIM = range(1, 10)
+_T_NULL, _T_TRUE, _T_FALSE = range(10, 13)
 
 
 # -- from replies to Lua
@@ -102,39 +90,27 @@ def scalar_reply(value: Any, resp3: bool) -> Reply:
     return integer_reply(value)
 
 
-class TokenReader:
-    """The reader of a reply's tokens."""
-
-    def __init__(self, tokens: list[Any], resp3: bool) -> None:
-        self._tokens: Iterator[Any] = iter(tokens)
-        self._resp3 = resp3
-
-    def value(self) -> Any:
-        """Read the next value, with everything in it."""
-        tokens = self._tokens
-        tag = next(tokens)
-        if tag == _T_VALUE:
-            value = next(tokens)
-            return value if type(value) is bytes else integer_reply(value)
-        if tag == _T_LIST:
-            return [self.value() for _ in range(next(tokens))]
-        if tag in (_T_TRUE, _T_FALSE):
-            return scalar_reply(tag == _T_TRUE, self._resp3)
-        if tag == _T_NULL:
-            return None
-        if tag == _T_STATUS:
-            return Status(one_line(next(tokens)))
-        if tag == _T_ERROR:
-            return ReplyError(shown(one_line(next(tokens))))
-        if tag == _T_DOUBLE:
-            return float(next(tokens))
-        if tag == _T_SET:
-            return SetReply([self.value() for _ in range(next(tokens))])
-        if tag == _T_MAP:
-            return {_hashable(self.value()): self.value() for _ in range(next(tokens))}
-        if tag == _T_BIG:
-            return one_line(next(tokens))
-        return Verbatim(next(tokens))
+def read_tokens(tokens: Iterator[Any], resp3: bool) -> Any:
+    """Read the next value from a reply's tokens, with everything in it."""
+    tag = next(tokens)
+    value: Any = None if tag in (_T_TRUE, _T_FALSE, _T_NULL) else next(tokens)
+    if tag == _T_LIST:
+        return [read_tokens(tokens, resp3) for _ in range(value)]
+    if tag == _T_STATUS:
+        return Status(one_line(value))
+    if tag == _T_ERROR:
+        return ReplyError(shown(one_line(value)))
+    if tag == _T_DOUBLE:
+        return float(value)
+    if tag == _T_SET:
+        return SetReply([read_tokens(tokens, resp3) for _ in range(value)])
+    if tag == _T_MAP:
+        return {_hashable(read_tokens(tokens, resp3)): read_tokens(tokens, resp3) for _ in range(value)}
+    if tag == _T_BIG:
+        return one_line(value)
+    if tag == _T_VERBATIM:
+        return Verbatim(value)
+    return scalar_reply(tag == _T_TRUE if tag in (_T_TRUE, _T_FALSE) else value, resp3)
 
 
 def _hashable(value: Any) -> Any:

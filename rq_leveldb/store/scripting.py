@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import Reply, ReplyError, Status, shown
 from rq_leveldb.store.script_source import Script, parse, without_tail_calls
 from rq_leveldb.store.script_time import ScriptAborted
-from rq_leveldb.store.script_values import TokenReader, integer_reply, one_line, scalar_reply, size_in_lua, to_lua
+from rq_leveldb.store.script_values import integer_reply, one_line, read_tokens, scalar_reply, size_in_lua, to_lua
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -87,35 +87,21 @@ class Limits:
     command_bytes: int = 512 * MIB
 
 
+@dataclass(eq=False, slots=True)
 class _Run:
     """The running script."""
 
-    __slots__ = (
-        'argv',
-        'bytes_left',
-        'call',
-        'cap',
-        'failure',
-        'is_command',
-        'look',
-        'next_look',
-        'resp3',
-        'started',
-        'tokens',
-    )
-
-    def __init__(self, call: Call, is_command: Callable[[bytes], bool], look: Look, cap: int, bytes_left: int) -> None:
-        self.call = call
-        self.look = look
-        self.started = monotonic()
-        self.next_look = self.started + _LOOK_INTERVAL
-        self.is_command = is_command
-        self.cap = cap
-        self.bytes_left = bytes_left
-        self.resp3 = False
-        self.failure: BaseException | None = None
-        self.argv: list[Any] = []
-        self.tokens: list[Any] = []
+    call: Call
+    is_command: Callable[[bytes], bool]
+    look: Look
+    bytes_left: int
+    cap: int = 0
+    resp3: bool = False
+    failure: BaseException | None = None
+    argv: list[Any] = field(default_factory=list)
+    tokens: list[Any] = field(default_factory=list)
+    started: float = field(default_factory=monotonic)
+    next_look: float = 0.0
 
     def must_end(self) -> bool:
         """Return whether the script has to end, with `failure`."""
@@ -229,7 +215,8 @@ class Sandbox:
         if runtime is None or runtime.spoiled:
             runtime = self._ready()
         try:
-            return runtime.run(sha, self._scripts[sha].program, keys, arguments, call, is_command, look)
+            current = _Run(call, is_command, look, self._limits.command_bytes)
+            return runtime.run(sha, self._scripts[sha].program, keys, arguments, current)
         finally:
             if runtime.spoiled:
                 self._drop()
@@ -332,16 +319,7 @@ class _Runtime:
     def forget(self, sha: bytes) -> None:
         self._functions.pop(sha, None)
 
-    def run(
-        self,
-        sha: bytes,
-        source: bytes,
-        keys: list[bytes],
-        arguments: list[bytes],
-        call: Call,
-        is_command: Callable[[bytes], bool],
-        look: Look,
-    ) -> Reply:
+    def run(self, sha: bytes, source: bytes, keys: list[bytes], arguments: list[bytes], current: _Run) -> Reply:
         function = self._functions.get(sha)
         if function is None:
             function = self.function(sha, source)
@@ -349,7 +327,9 @@ class _Runtime:
         given = keys + arguments
         count = len(given)
         cap = self._used() + 2 * (sum(map(len, given)) + 64 * count) + self._limits.memory + _RESERVE
-        current = self.current = _Run(call, is_command, look, cap, self._limits.command_bytes)
+        self.current = current
+        current.cap = cap
+        current.next_look = current.started + _LOOK_INTERVAL
         soft_limit = (cap - _RESERVE) // KIB
         try:
             lua.set_max_memory(cap, total=True)
@@ -372,7 +352,7 @@ class _Runtime:
             reply = [value if type(value) is bytes else integer_reply(value) for value in ending[2:]]
         elif tag == _R_TOKENS:
             current.tokens.extend(ending[2:])
-            reply = TokenReader(current.tokens, current.resp3).value()
+            reply = read_tokens(iter(current.tokens), current.resp3)
         elif tag == _R_ERROR:
             reply = _script_error(sha, *ending[1:])
         else:

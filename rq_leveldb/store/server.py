@@ -83,9 +83,10 @@ class Server:
         self._watches = watches = Watches()
         self._pubsub = PubSub()
         waiting = WaitingRoom()
-        self._sweeper = sweeper = Sweeper(keyspace)
+        sweeper = Sweeper(keyspace)
         sandbox = Sandbox()
-        self.dispatcher = Dispatcher(all_commands(), keyspace, settings, self.statistics, watches, waiting)
+        commands = {command.name.encode(): command for command in all_commands()}
+        self.dispatcher = Dispatcher(commands, keyspace, settings, self.statistics, watches, waiting)
         self.refusals = Refusals(keyspace, engine, claim, settings, self.statistics, self.shutdown)
         self.dispatcher.refuse_growth = self.refusals.of_growth
         self.units = Units(keyspace, self.dispatcher, watches, self.refusals, settings, self.statistics)
@@ -115,23 +116,21 @@ class Server:
             block=self._waits.block,
             unblock=self._waits.unblock,
             blocked_clients=lambda: len(self._waits) + len(self._pausing),
-            blocking_keys=lambda: len(waiting.lines),
-            waited_places=waiting.places,
+            waiting=waiting,
             monitor=self.dispatcher.monitor,
-            forget_statistics=self._forget_statistics,
+            forget_statistics=self.dispatcher.forget_statistics,
             demand_fsync=self.units.demand_fsync,
             is_synced=self.units.is_synced,
             wait_for_sync=self._waits.for_sync,
             refused=lambda: self.refusals.reason,
             write_trouble=self.refusals.trouble,
-            swept=sweeper.counts,
+            sweeper=sweeper,
             remove_expired=self.upkeep.remove_expired,
             pause=self._pausing.begin,
             unpause=self._pausing.end,
             begin_snapshot=self._snapshots.begin,
             end_snapshot=self._snapshots.end,
-            compact=self._compaction.demand,
-            compacted=self._compaction.share,
+            compaction=self._compaction,
             shutdown=self.shutdown,
         )
 
@@ -213,10 +212,6 @@ class Server:
             logger.info('stopping: no client for %g s', self.settings.idle)
             self.shutdown()
 
-    def _forget_statistics(self) -> None:
-        self.dispatcher.forget_statistics()
-        self._sweeper.forget_statistics()
-
     def _sync_failed(self, reason: str) -> bool:
         # What was written may never become durable. Clients that wait for it must not be told that it is, unless it
         # could be written again.
@@ -254,7 +249,8 @@ class Server:
             errors.StoreError: the socket cannot be created.
         """
         listener = await self.loop.create_unix_server(lambda: Session(self), sock=self._claim.listen(), backlog=1024)
-        self.stop_listening()
+        if self._listener is not None:
+            self._listener.close()
         self._listener = listener
 
     async def listen_on_port(self, port: int) -> None:
@@ -277,16 +273,11 @@ class Server:
         return [sock for listener in listeners for sock in listener.sockets]
 
     def stop_listening(self) -> None:
-        """Accept no more connections on the Unix socket."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def stop_listening_on_port(self) -> None:
-        """Accept no more connections on the TCP port."""
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        """Accept no more connections."""
+        for listener in (self._listener, self._port):
+            if listener is not None:
+                listener.close()
+        self._listener = self._port = None
 
     def _look_at_place(self) -> None:
         if self.is_stopping() or self.refusals.lost_its_place():

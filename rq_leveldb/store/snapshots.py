@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.context import Context
@@ -47,6 +48,7 @@ class FrozenKeyspace(Keyspace):
         return super()._lookup(meta_key)
 
 
+@dataclass(eq=False)
 class Snapshots:
     """All snapshots of a store.
 
@@ -58,20 +60,12 @@ class Snapshots:
         idle: seconds without a command after which a snapshot ends and its client is disconnected.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        engine: Engine,
-        keyspace: Keyspace,
-        commit: Callable[[], None],
-        idle: float = IDLE,
-    ) -> None:
-        self._loop = loop
-        self._engine = engine
-        self._keyspace = keyspace
-        self._commit = commit
-        self._idle = idle
-        self._open: dict[ClientState, tuple[Context, View]] = {}
+    _loop: asyncio.AbstractEventLoop
+    _engine: Engine
+    _keyspace: Keyspace
+    _commit: Callable[[], None]
+    idle: float = IDLE
+    _open: dict[ClientState, tuple[Context, View]] = field(init=False, default_factory=dict)
 
     def begin(self, ctx: Context) -> None:
         """Let a client read the present moment from now on.
@@ -91,7 +85,7 @@ class Snapshots:
         ctx.keys = FrozenKeyspace(view)
         ctx.may_block = False
         if not self._open:
-            self._loop.call_later(self._idle / 10, self._look)
+            self._loop.call_later(self.idle / 10, self._look)
         self._open[ctx.client] = ctx, view
 
     def end(self, client: ClientState) -> bool:
@@ -105,13 +99,11 @@ class Snapshots:
         return True
 
     def _look(self) -> None:
-        oldest = time.monotonic() - self._idle
+        oldest = time.monotonic() - self.idle
         for client in [client for client in self._open if client.last_active < oldest]:
-            logger.warning(
-                'client %d has not used its snapshot for %g s: it is disconnected', client.number, self._idle
-            )
+            logger.warning('client %d has not used its snapshot for %g s: it is disconnected', client.number, self.idle)
             self.end(client)
             client.close()
             self._commit()
         if self._open:
-            self._loop.call_later(self._idle / 10, self._look)
+            self._loop.call_later(self.idle / 10, self._look)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.keyspace import Keyspace
@@ -29,9 +30,7 @@ class Sweeper:
         self._keyspace = keyspace
         self._versions: deque[int] = deque()
         self._namespaces: deque[bytes] = deque()
-        # Where the sweep of the first entry of each queue continues.
-        self._member_position = b''
-        self._key_position = b''
+        self._positions: dict[bytes, bytes] = {}  # by the key of the owner's record, where its sweep continues
         self._rollbacks = -1
         self.swept = 0
 
@@ -107,58 +106,62 @@ class Sweeper:
         return removed
 
     def _sweep_members(self, limit: int) -> int:
-        overlay = self._keyspace.overlay
-        owner = encoding.garbage_key(self._versions[0])
-        removed = 0
-        # The transaction that abandoned it may have been rolled back.
-        if overlay.get(owner) is not None:
-            prefix = encoding.members_prefix(self._versions[0])
-            for key, _ in overlay.scan(self._member_position or prefix, encoding.after(prefix)):
-                if removed >= limit:
-                    return removed
-                overlay.delete(key)
-                self._member_position = key
-                removed += 1
-            overlay.delete(owner)
-        self._versions.popleft()
-        self.swept += 1
-        self._member_position = b''
+        version = self._versions[0]
+        delete = self._keyspace.overlay.delete
+        owner, prefix = encoding.garbage_key(version), encoding.members_prefix(version)
+        removed, done = self._sweep(owner, prefix, limit, lambda key, record: delete(key))
+        if done:
+            self._versions.popleft()
+            self.swept += 1
         return removed
 
     def _sweep_keys(self, limit: int) -> int:
+        namespace = self._namespaces[0]
+        owner, prefix = encoding.garbage_namespace_key(namespace), encoding.meta_prefix(namespace)
+        removed, done = self._sweep(owner, prefix, limit, self._remove_key)
+        if done:
+            self._namespaces.popleft()
+        return removed
+
+    def _sweep(
+        self, owner: bytes, prefix: bytes, limit: int, remove: Callable[[bytes, bytes], None]
+    ) -> tuple[int, bool]:
+        """Remove records that begin with a prefix; return how many, and whether none is left."""
         overlay = self._keyspace.overlay
-        owner = encoding.garbage_namespace_key(self._namespaces[0])
         removed = 0
+        # The transaction that abandoned them may have been rolled back.
         if overlay.get(owner) is not None:
-            prefix = encoding.meta_prefix(self._namespaces[0])
-            for key, record in overlay.scan(self._key_position or prefix, encoding.after(prefix)):
+            for key, record in overlay.scan(self._positions.get(owner, prefix), encoding.after(prefix)):
                 if removed >= limit:
-                    return removed
-                try:
-                    _, _, indexed = encoding.meta_header(record)
-                    version = encoding.meta_version(record)
-                except encoding.UNREADABLE:
-                    indexed = version = 0  # the check finds its other records
-                if indexed:
-                    overlay.delete(encoding.expiry_key(indexed, key))
-                if version:
-                    overlay.abandon(version)  # counted once its members are removed
-                else:
-                    self.swept += 1
-                overlay.delete(key)
-                self._key_position = key
+                    return removed, False
+                remove(key, record)
+                self._positions[owner] = key
                 removed += 1
             overlay.delete(owner)
-        self._namespaces.popleft()
-        self._key_position = b''
-        return removed
+        self._positions.pop(owner, None)
+        return removed, True
+
+    def _remove_key(self, key: bytes, record: bytes) -> None:
+        overlay = self._keyspace.overlay
+        try:
+            _, _, indexed = encoding.meta_header(record)
+            version = encoding.meta_version(record)
+        except encoding.UNREADABLE:
+            indexed = version = 0  # the check finds its other records
+        if indexed:
+            overlay.delete(encoding.expiry_key(indexed, key))
+        if version:
+            overlay.abandon(version)  # counted once its members are removed
+        else:
+            self.swept += 1
+        overlay.delete(key)
 
     def _learn(self) -> None:
         keyspace = self._keyspace
         overlay = keyspace.overlay
         if self._rollbacks != keyspace.rollbacks:
             self._rollbacks = keyspace.rollbacks
-            self._member_position = self._key_position = b''
+            self._positions.clear()
             self._versions.clear()
             self._namespaces.clear()
             self._read_back()

@@ -139,8 +139,7 @@ def change_number(key: bytes) -> int:
     Args:
         key: with LevelDB's bytes appended.
     """
-    number: int = _MAGIC.unpack(key[-SUFFIX:])[0] >> 8
-    return number
+    return int(_MAGIC.unpack(key[-SUFFIX:])[0]) >> 8
 
 
 def join(data: bytes, good: Sequence[Block]) -> bytes:
@@ -199,8 +198,7 @@ def _check(data: bytes, start: int, size: int) -> int:
     kind, checksum = _TRAILER.unpack_from(data, end)
     if masked_crc32c(data[start : end + 1]) != checksum:
         raise Fault(start, f'the block at byte {start} has a wrong checksum')
-    found: int = kind
-    return found
+    return int(kind)
 
 
 def _contents(data: bytes, start: int, size: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rq_leveldb.store import encoding
@@ -50,6 +51,7 @@ class Member(Protocol):
         """Disconnect it; its replies have been handed over."""
 
 
+@dataclass(eq=False)
 class Units:
     """The owner of the open unit, which begins with the first command.
 
@@ -69,27 +71,17 @@ class Units:
         on_rollback: called after a unit was rolled back.
     """
 
-    durability: Durability
-
-    def __init__(
-        self,
-        keyspace: Keyspace,
-        dispatcher: Dispatcher,
-        watches: Watches,
-        refusals: Refusals,
-        settings: StoreSettings,
-        statistics: Statistics,
-    ) -> None:
-        self._keyspace = keyspace
-        self._dispatcher = dispatcher
-        self._watches = watches
-        self._settings = settings
-        self._statistics = statistics
-        self.refusals = refusals
-        self.members: dict[Member, None] = {}
-        self.leaving: dict[Member, None] = {}
-        self.on_write: Callable[[], None] = lambda: None
-        self.on_rollback: Callable[[], None] = lambda: None
+    _keyspace: Keyspace
+    _dispatcher: Dispatcher
+    _watches: Watches
+    refusals: Refusals
+    _settings: StoreSettings
+    _statistics: Statistics
+    durability: Durability = field(init=False)
+    members: dict[Member, None] = field(init=False, default_factory=dict)
+    leaving: dict[Member, None] = field(init=False, default_factory=dict)
+    on_write: Callable[[], None] = lambda: None
+    on_rollback: Callable[[], None] = lambda: None
 
     def execute(self, member: Member, argv: list[bytes]) -> Reply:
         """Execute one command of a client, inside the open unit."""

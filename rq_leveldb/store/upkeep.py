@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rq_leveldb.store.dispatch import Dispatcher
 from rq_leveldb.store.keyspace import Keyspace
@@ -18,6 +19,7 @@ _RETRY = 1.0
 """Seconds until the next attempt while the database takes no writes."""
 
 
+@dataclass(eq=False)
 class Upkeep:
     """The timers for expiry and for the sweeper.
 
@@ -30,27 +32,20 @@ class Upkeep:
         is_stopping: whether the database is about to be closed.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        keyspace: Keyspace,
-        sweeper: Sweeper,
-        dispatcher: Dispatcher,
-        units: Units,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        self._loop = loop
-        self._keyspace = keyspace
-        self._sweeper = sweeper
-        self._dispatcher = dispatcher
-        self._units = units
-        self._is_stopping = is_stopping
-        self._removes_expired = True
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0  # the due time that the timer was set for
-        self._sweeping = True  # the first sweep runs at startup
-        units.on_write = self._look
-        units.on_rollback = self._begin_anew
+    _loop: asyncio.AbstractEventLoop
+    _keyspace: Keyspace
+    _sweeper: Sweeper
+    _dispatcher: Dispatcher
+    _units: Units
+    _is_stopping: Callable[[], bool]
+    _removes_expired = True
+    _timer: asyncio.TimerHandle | None = None
+    _due = 0  # the due time that the timer was set for
+    _sweeping = True  # the first sweep runs at startup
+
+    def __post_init__(self) -> None:
+        self._units.on_write = self._look
+        self._units.on_rollback = self._begin_anew
 
     def start(self) -> None:
         """Start with what an earlier run left over."""

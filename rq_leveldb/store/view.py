@@ -8,11 +8,13 @@ that kept several versions of a key could bring back what was overwritten (Level
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rq_leveldb.store.replies import ReplyError
 
 
+@dataclass(eq=False)
 class View:
     """A part of `engine.Engine` at one moment: all that a keyspace needs for reading.
 
@@ -23,18 +25,13 @@ class View:
         size_on_disk: that of the engine, of the present.
     """
 
-    def __init__(
-        self,
-        points: Any,
-        ranges: Any,
-        approximate_size: Callable[[bytes, bytes], int],
-        size_on_disk: Callable[[], int],
-    ) -> None:
-        self._points = points
-        self._ranges = ranges
+    _points: Any
+    _ranges: Any
+    approximate_size: Callable[[bytes, bytes], int]
+    size_on_disk: Callable[[], int]
+
+    def __post_init__(self) -> None:
         self._turn = object()  # of the scan that has moved the iterator last
-        self.approximate_size = approximate_size
-        self.size_on_disk = size_on_disk
 
     def get(self, key: bytes) -> bytes | None:
         """Return a record, or None.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.blocking import Waiter, WaitingRoom
 from rq_leveldb.store.client_state import ClientState
@@ -14,6 +15,7 @@ from rq_leveldb.store.session import Session
 from rq_leveldb.store.units import Units
 
 
+@dataclass(eq=False)
 class Waits:
     """All blocked clients.
 
@@ -25,20 +27,12 @@ class Waits:
         sessions: every client's session by its number.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        room: WaitingRoom,
-        dispatcher: Dispatcher,
-        units: Units,
-        sessions: Mapping[int, Session],
-    ) -> None:
-        self._loop = loop
-        self._room = room
-        self._dispatcher = dispatcher
-        self._units = units
-        self._sessions = sessions
-        self._waiters: dict[int, Waiter] = {}
+    _loop: asyncio.AbstractEventLoop
+    _room: WaitingRoom
+    _dispatcher: Dispatcher
+    _units: Units
+    _sessions: Mapping[int, Session]
+    _waiters: dict[int, Waiter] = field(init=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._waiters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rq_leveldb.store.types.hash import MAX_SMALL_FIELDS
+from rq_leveldb.store.types.collection import MAX_SMALL_MEMBERS
 from tests.store.direct import Direct
 
 
@@ -14,7 +14,7 @@ def fill(direct: Direct, count: int) -> dict[bytes, bytes]:
     return fields
 
 
-SIZES = [3, MAX_SMALL_FIELDS, MAX_SMALL_FIELDS + 1, 2500]
+SIZES = [3, MAX_SMALL_MEMBERS, MAX_SMALL_MEMBERS + 1, 2500]
 
 
 @pytest.mark.parametrize('count', SIZES)

@@ -13,7 +13,8 @@ from rq_leveldb.store.engine import Engine
 from rq_leveldb.store.keyspace import MAX_CACHED_VALUES, Keyspace
 from rq_leveldb.store.replies import ReplyError
 from rq_leveldb.store.sweeper import Sweeper
-from rq_leveldb.store.types.hash import MAX_SMALL_FIELDS, Hash
+from rq_leveldb.store.types.collection import MAX_SMALL_MEMBERS
+from rq_leveldb.store.types.hash import Hash
 from rq_leveldb.store.types.set import Set
 from rq_leveldb.store.types.string import String
 
@@ -86,7 +87,7 @@ def test_keys_are_listed_as_they_are_inside_a_transaction(keys: Keyspace) -> Non
     assert keys.count(0) == 3
 
 
-@pytest.mark.parametrize('count', [3, MAX_SMALL_FIELDS + 1])
+@pytest.mark.parametrize('count', [3, MAX_SMALL_MEMBERS + 1])
 def test_a_hash_reads_the_same_small_or_large_now_or_after_reopening(keys: Keyspace, count: int) -> None:
     put_hash(keys, b'h', count)
     keys.commit()

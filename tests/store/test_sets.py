@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rq_leveldb.store.types.set import MAX_SMALL_MEMBERS
+from rq_leveldb.store.types.collection import MAX_SMALL_MEMBERS
 from tests.store.direct import Direct
 
 SIZES = [3, MAX_SMALL_MEMBERS, MAX_SMALL_MEMBERS + 1, 2500]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from itertools import compress
 
 from rq_leveldb.store.arguments import Options, database, integer, is_integer, milliseconds
 from rq_leveldb.store.client_state import ClientState
-from rq_leveldb.store.commands.rows import container, row
+from rq_leveldb.store.commands.rows import always, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import REDIS_VERSION
 from rq_leveldb.store.replies import (
@@ -79,7 +80,7 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
             _authenticate(user)
         elif option == b'SETNAME' and options.left():
             name = options.value()
-            _check_name(name)
+            _check_printable(name)
         else:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(options.last())}'")
     client.protocol, client.name = protocol, name
@@ -113,9 +114,9 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
 # -- CLIENT
 
 
-def _check_name(name: bytes) -> None:
-    if any(not 33 <= byte <= 126 for byte in name):
-        raise ReplyError('ERR Client names cannot contain spaces, newlines or special characters.')
+def _check_printable(text: bytes, what: str = 'Client names') -> None:
+    if any(not 33 <= byte <= 126 for byte in text):
+        raise ReplyError(f'ERR {what} cannot contain spaces, newlines or special characters.')
 
 
 def client_id(ctx: Context, argv: list[bytes]) -> Reply:
@@ -127,22 +128,18 @@ def client_getname(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def client_setname(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_name(argv[2])
+    _check_printable(argv[2])
     ctx.client.name = argv[2]
     return OK
 
 
 def client_setinfo(ctx: Context, argv: list[bytes]) -> Reply:
-    attribute = argv[2].lower()
-    if attribute not in (b'lib-name', b'lib-ver'):
+    option = shown(argv[2]).lower()
+    attribute = {'lib-name': 'library', 'lib-ver': 'library_version'}.get(option)
+    if attribute is None:
         raise ReplyError(f"ERR Unrecognized option '{shown(argv[2])}'")
-    if any(not 33 <= byte <= 126 for byte in argv[3]):
-        name = attribute.decode()
-        raise ReplyError(f'ERR {name} cannot contain spaces, newlines or special characters.')
-    if attribute == b'lib-name':
-        ctx.client.library = argv[3]
-    else:
-        ctx.client.library_version = argv[3]
+    _check_printable(argv[3], option)
+    setattr(ctx.client, attribute, argv[3])
     return OK
 
 
@@ -153,20 +150,9 @@ def client_info(ctx: Context, argv: list[bytes]) -> Reply:
 def describe(state: ClientState, asking: ClientState) -> bytes:
     """Return a client's line of CLIENT LIST."""
     now = time.monotonic()
-    letters = b''
-    if state.blocked:
-        letters += b'b'
-    if state.dirty:
-        letters += b'd'
-    if state.monitor:
-        letters += b'O'
-    if state.subscribed:
-        letters += b'P'
-    if state.queue is not None:
-        letters += b'x'
     queued = len(state.queue) if state.queue is not None else -1
-    if not _is_tcp(state):
-        letters += b'U'
+    flags = (state.blocked, state.dirty, state.monitor, state.subscribed, queued >= 0, not _is_tcp(state))
+    letters = bytes(compress(b'bdOPxU', flags))
     return (
         b'id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d '
         b'watch=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=0 events=r '
@@ -282,14 +268,11 @@ def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
 def client_unblock(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 4:
         raise wrong_usage(argv)
-    with_error = False
-    if len(argv) == 4:
-        reason = argv[3].lower()
-        if reason not in (b'timeout', b'error'):
-            raise ReplyError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
-        with_error = reason == b'error'
+    reason = argv[3].lower() if len(argv) == 4 else b'timeout'
+    if reason not in (b'timeout', b'error'):
+        raise ReplyError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
     state = ctx.services.clients.get(integer(argv[2]))
-    return int(state is not None and ctx.services.unblock(state, with_error))
+    return int(state is not None and ctx.services.unblock(state, reason == b'error'))
 
 
 def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:
@@ -318,12 +301,7 @@ def client_caching(ctx: Context, argv: list[bytes]) -> Reply:
     )
 
 
-def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
-    return {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
-
-
-def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
-    return -1
+_TRACKING_INFO = {b'flags': SetReply([b'off']), b'redirect': -1, b'prefixes': []}
 
 
 def client_pause(ctx: Context, argv: list[bytes]) -> Reply:
@@ -368,8 +346,8 @@ COMMANDS = (
         row('reply', client_reply, 3, _CLIENT),
         row('tracking', client_tracking, -3, _CLIENT),
         row('caching', client_caching, 3, _CLIENT),
-        row('trackinginfo', client_trackinginfo, 2, _CLIENT),
-        row('getredir', client_getredir, 2, _CLIENT),
+        row('trackinginfo', always(_TRACKING_INFO), 2, _CLIENT),
+        row('getredir', always(-1), 2, _CLIENT),
         flags='never_refused',
     ),
 )

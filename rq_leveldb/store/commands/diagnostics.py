@@ -7,7 +7,7 @@ import time
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import Options, integer, is_integer
-from rq_leveldb.store.commands.rows import Handler, container, row
+from rq_leveldb.store.commands.rows import Handler, always, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.info import resident_bytes
 from rq_leveldb.store.replies import (
@@ -29,13 +29,11 @@ from rq_leveldb.store.replies import (
 def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise wrong_usage(argv)
-    count = 10
-    if len(argv) == 3:
-        count = integer(argv[2]) if is_integer(argv[2]) else -2
+    text = argv[2] if len(argv) == 3 else b'10'
+    count = int(text) if is_integer(text) else -2
     if count < -1:
         raise ReplyError('ERR count should be greater than or equal to -1')
-    shown = list(ctx.services.statistics.slow)[: None if count == -1 else count]
-    return [[one.number, one.started, one.duration, one.argv, one.address.encode(), one.name] for one in shown]
+    return list(ctx.services.statistics.slow)[: None if count == -1 else count]
 
 
 def slowlog_len(ctx: Context, argv: list[bytes]) -> Reply:
@@ -50,24 +48,11 @@ def slowlog_reset(ctx: Context, argv: list[bytes]) -> Reply:
 # -- LATENCY, as of a server that watches none (latency-monitor-threshold 0, latency-tracking no)
 
 
-def latency_latest(ctx: Context, argv: list[bytes]) -> Reply:
-    return []
-
-
-def latency_histogram(ctx: Context, argv: list[bytes]) -> Reply:
-    return {}
-
-
-def latency_reset(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0
-
-
 def latency_graph(ctx: Context, argv: list[bytes]) -> Reply:
     raise ReplyError(f"ERR No samples available for event '{shown(argv[2])}'")
 
 
-def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(b'This store does not watch latencies. SLOWLOG GET shows the commands that were slow.\n')
+_LATENCY_DOCTOR = Verbatim(b'This store does not watch latencies. SLOWLOG GET shows the commands that were slow.\n')
 
 
 # -- MEMORY
@@ -100,16 +85,8 @@ def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
     }
 
 
-def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(b'The data is on disk; see INFO memory for this process.')
-
-
-def memory_malloc_stats(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(b'The allocator of this process has no statistics to show.')
-
-
-def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:
-    return OK
+_MEMORY_DOCTOR = Verbatim(b'The data is on disk; see INFO memory for this process.')
+_MALLOC_STATS = Verbatim(b'The allocator of this process has no statistics to show.')
 
 
 # -- MONITOR
@@ -167,19 +144,15 @@ def _debug_set_active_expire(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
-def _nothing(ctx: Context, argv: list[bytes]) -> Reply:
-    return OK
-
-
 _DEBUG: dict[bytes, tuple[Handler, int | None]] = {
     b'object': (_debug_object, 1),
     b'sleep': (_debug_sleep, 1),
     b'snapshot': (_debug_snapshot, 1),
     b'set-active-expire': (_debug_set_active_expire, 1),
     # What is served is what is on disk, and there are no quicklists.
-    b'reload': (_nothing, None),
-    b'loadaof': (_nothing, 0),
-    b'quicklist-packed-threshold': (_nothing, 1),
+    b'reload': (always(OK), None),
+    b'loadaof': (always(OK), 0),
+    b'quicklist-packed-threshold': (always(OK), 1),
 }
 
 _LATENCY = 'admin noscript loading stale'
@@ -193,20 +166,20 @@ COMMANDS = (
     ),
     container(
         'latency',
-        row('latest', latency_latest, 2, _LATENCY),
-        row('history', latency_latest, 3, _LATENCY),
-        row('histogram', latency_histogram, -2, _LATENCY),
-        row('reset', latency_reset, -2, _LATENCY),
+        row('latest', always([]), 2, _LATENCY),
+        row('history', always([]), 3, _LATENCY),
+        row('histogram', always({}), -2, _LATENCY),
+        row('reset', always(0), -2, _LATENCY),
         row('graph', latency_graph, 3, _LATENCY),
-        row('doctor', latency_doctor, 2, _LATENCY),
+        row('doctor', always(_LATENCY_DOCTOR), 2, _LATENCY),
     ),
     container(
         'memory',
         row('usage', memory_usage, -3, 'readonly', 2, 2, 1),
         row('stats', memory_stats, 2, ''),
-        row('doctor', memory_doctor, 2, ''),
-        row('malloc-stats', memory_malloc_stats, 2, ''),
-        row('purge', memory_purge, 2, ''),
+        row('doctor', always(_MEMORY_DOCTOR), 2, ''),
+        row('malloc-stats', always(_MALLOC_STATS), 2, ''),
+        row('purge', always(OK), 2, ''),
     ),
     row('monitor', monitor, 1, 'admin noscript loading stale'),
     row('debug', debug, -2, 'admin noscript loading stale may_write in_snapshot'),

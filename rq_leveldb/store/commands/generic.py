@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, database, integer
@@ -13,17 +14,7 @@ from rq_leveldb.store.commands.serialization import COMMANDS as SERIALIZATION_CO
 from rq_leveldb.store.commands.sort import COMMANDS as SORT_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import (
-    OK,
-    Pieces,
-    Reply,
-    ReplyError,
-    Status,
-    no_such_key,
-    same_object,
-    shown,
-    syntax_error,
-)
+from rq_leveldb.store.replies import OK, Pieces, Reply, ReplyError, Status, no_such_key, same_object, shown
 
 _AT_ONCE = 10_000
 """Number of keys that KEYS looks at before other clients get their turn."""
@@ -31,10 +22,7 @@ _SLICE = 512
 
 
 def delete(ctx: Context, argv: list[bytes]) -> Reply:
-    removed = 0
-    for key in argv[1:]:
-        removed += ctx.delete(key)
-    return removed
+    return sum(map(ctx.delete, argv[1:]))
 
 
 def exists(ctx: Context, argv: list[bytes]) -> Reply:
@@ -49,40 +37,24 @@ def type_(ctx: Context, argv: list[bytes]) -> Reply:
     return Status(b'none' if value is None else value.type_name.encode())
 
 
-def rename(ctx: Context, argv: list[bytes]) -> Reply:
+def _rename(ctx: Context, argv: list[bytes], only_new: bool) -> Reply:
     value = ctx.find(argv[1])
     if value is None:
         raise no_such_key()
+    if only_new and ctx.find(argv[2]) is not None:
+        return 0
     if argv[1] != argv[2]:
         ctx.keys.rename(value, ctx.db, argv[2])
-    return OK
-
-
-def renamenx(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.find(argv[1])
-    if value is None:
-        raise no_such_key()
-    if ctx.find(argv[2]) is not None:
-        return 0
-    ctx.keys.rename(value, ctx.db, argv[2])
-    return 1
+    return 1 if only_new else OK
 
 
 def copy(ctx: Context, argv: list[bytes]) -> Reply:
-    db = ctx.db
-    replace = False
-    options = Options(argv, 3)
-    for option in options:
-        if option == b'REPLACE':
-            replace = True
-        elif option == b'DB':
-            db = database(options.value())
-        else:
-            raise syntax_error()
+    given = Options(argv, 3).all({b'REPLACE': None, b'DB': database})
+    db = given.get(b'DB', ctx.db)
     if db == ctx.db and argv[1] == argv[2]:
         raise same_object()
     value = ctx.find(argv[1])
-    if value is None or (not replace and ctx.keys.find(db, argv[2]) is not None):
+    if value is None or (b'REPLACE' not in given and ctx.keys.find(db, argv[2]) is not None):
         return 0
     ctx.keys.copy(value, db, argv[2])
     return 1
@@ -102,36 +74,20 @@ def move(ctx: Context, argv: list[bytes]) -> Reply:
 # -- the clock
 
 
-def expire(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1000, ctx.keys.now)
-
-
-def pexpire(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1, ctx.keys.now)
-
-
-def expireat(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1000, 0)
-
-
-def pexpireat(ctx: Context, argv: list[bytes]) -> Reply:
-    return _expire(ctx, argv, 1, 0)
-
-
-def _expire(ctx: Context, argv: list[bytes], unit: int, base: int) -> int:
+def _expire(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> int:
     """Do what EXPIRE and related commands have in common.
 
     Args:
         ctx: the command's context.
         argv: the command's arguments.
         unit: milliseconds per unit.
-        base: Unix time in ms that the argument counts from.
+        relative: whether the argument counts from now; else from 1970.
     """
     conditions = _conditions(argv) if len(argv) > 3 else ()
     when = integer(argv[2])
     if unit > 1 and not MIN_INTEGER // unit < when <= MAX_INTEGER // unit:
         raise invalid_expire_time(argv[0].decode('latin-1').lower())
-    when = when * unit + base
+    when = when * unit + (ctx.keys.now if relative else 0)
     if when > MAX_INTEGER:
         raise invalid_expire_time(argv[0].decode('latin-1').lower())
     value = ctx.find(argv[1])
@@ -168,34 +124,15 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     return given
 
 
-def ttl(ctx: Context, argv: list[bytes]) -> Reply:
-    left = _left(ctx, argv[1])
-    return left if left < 0 else (left + 500) // 1000
-
-
-def pttl(ctx: Context, argv: list[bytes]) -> Reply:
-    return _left(ctx, argv[1])
-
-
-def expiretime(ctx: Context, argv: list[bytes]) -> Reply:
-    when = _when(ctx, argv[1])
-    return when if when < 0 else (when + 500) // 1000
-
-
-def pexpiretime(ctx: Context, argv: list[bytes]) -> Reply:
-    return _when(ctx, argv[1])
-
-
-def _when(ctx: Context, key: bytes) -> int:
-    value = ctx.find(key)
+def _expiry(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> int:
+    """Do what TTL and related commands have in common; see :func:`_expire`."""
+    value = ctx.find(argv[1])
     if value is None:
         return -2
-    return value.expire or -1
-
-
-def _left(ctx: Context, key: bytes) -> int:
-    when = _when(ctx, key)
-    return when if when < 0 else max(when - ctx.now, 0)
+    if not value.expire:
+        return -1
+    when = max(value.expire - ctx.now, 0) if relative else value.expire
+    return (when + unit // 2) // unit
 
 
 def persist(ctx: Context, argv: list[bytes]) -> Reply:
@@ -203,7 +140,7 @@ def persist(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None or not value.expire:
         return 0
     value.expire = 0
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return 1
 
 
@@ -266,12 +203,8 @@ def encoding(ctx: Context, argv: list[bytes]) -> Reply:
     return None if value is None else value.encoding_name(ctx.services.settings.layout)
 
 
-def refcount(ctx: Context, argv: list[bytes]) -> Reply:
-    return None if ctx.find(argv[2]) is None else 1
-
-
-def idletime(ctx: Context, argv: list[bytes]) -> Reply:
-    return None if ctx.find(argv[2]) is None else 0
+def _of_any(ctx: Context, argv: list[bytes], answer: int) -> Reply:
+    return None if ctx.find(argv[2]) is None else answer
 
 
 def freq(ctx: Context, argv: list[bytes]) -> Reply:
@@ -289,18 +222,18 @@ COMMANDS = (
     row('exists', exists, -2, 'readonly fast', 1, -1, 1),
     row('touch', exists, -2, 'readonly fast', 1, -1, 1),
     row('type', type_, 2, 'readonly fast', 1, 1, 1),
-    row('rename', rename, 3, 'write', 1, 2, 1),
-    row('renamenx', renamenx, 3, 'write fast', 1, 2, 1),
+    row('rename', partial(_rename, only_new=False), 3, 'write', 1, 2, 1),
+    row('renamenx', partial(_rename, only_new=True), 3, 'write fast', 1, 2, 1),
     row('copy', copy, -3, 'write denyoom', 1, 2, 1),
     row('move', move, 3, 'write fast', 1, 1, 1),
-    row('expire', expire, -3, 'write fast', 1, 1, 1),
-    row('pexpire', pexpire, -3, 'write fast', 1, 1, 1),
-    row('expireat', expireat, -3, 'write fast', 1, 1, 1),
-    row('pexpireat', pexpireat, -3, 'write fast', 1, 1, 1),
-    row('ttl', ttl, 2, 'readonly fast', 1, 1, 1),
-    row('pttl', pttl, 2, 'readonly fast', 1, 1, 1),
-    row('expiretime', expiretime, 2, 'readonly fast', 1, 1, 1),
-    row('pexpiretime', pexpiretime, 2, 'readonly fast', 1, 1, 1),
+    row('expire', partial(_expire, unit=1000, relative=True), -3, 'write fast', 1, 1, 1),
+    row('pexpire', partial(_expire, unit=1, relative=True), -3, 'write fast', 1, 1, 1),
+    row('expireat', partial(_expire, unit=1000, relative=False), -3, 'write fast', 1, 1, 1),
+    row('pexpireat', partial(_expire, unit=1, relative=False), -3, 'write fast', 1, 1, 1),
+    row('ttl', partial(_expiry, unit=1000, relative=True), 2, 'readonly fast', 1, 1, 1),
+    row('pttl', partial(_expiry, unit=1, relative=True), 2, 'readonly fast', 1, 1, 1),
+    row('expiretime', partial(_expiry, unit=1000, relative=False), 2, 'readonly fast', 1, 1, 1),
+    row('pexpiretime', partial(_expiry, unit=1, relative=False), 2, 'readonly fast', 1, 1, 1),
     row('persist', persist, 2, 'write fast', 1, 1, 1),
     row('keys', keys, 2, 'readonly'),
     row('scan', scan, -2, 'readonly'),
@@ -308,8 +241,8 @@ COMMANDS = (
     container(
         'object',
         row('encoding', encoding, 3, 'readonly', 2, 2, 1),
-        row('refcount', refcount, 3, 'readonly', 2, 2, 1),
-        row('idletime', idletime, 3, 'readonly', 2, 2, 1),
+        row('refcount', partial(_of_any, answer=1), 3, 'readonly', 2, 2, 1),
+        row('idletime', partial(_of_any, answer=0), 3, 'readonly', 2, 2, 1),
         row('freq', freq, 3, 'readonly', 2, 2, 1),
     ),
     *SORT_COMMANDS,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import itemgetter
+
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, integer, is_integer
+from rq_leveldb.store.arguments import float_incremented, incremented, integer, is_integer
+from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_with_repetitions, random_count
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     MAX_WHOLE,
@@ -14,9 +18,6 @@ from rq_leveldb.store.replies import (
     Reply,
     ReplyError,
     not_a_float,
-    not_finite,
-    overflow,
-    pairs_pieces,
     pairs_reply,
     shown,
     wrong_arity,
@@ -29,7 +30,7 @@ def hset(ctx: Context, argv: list[bytes]) -> Reply:
         raise wrong_arity(shown(argv[0]).lower())
     value = ctx.typed_or_new(argv[1], Hash)
     new = value.set(argv[2], argv[3]) if len(argv) == 4 else value.set_many(argv[2::2], argv[3::2])
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return int(new)
 
 
@@ -43,7 +44,7 @@ def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
     if value.get(argv[2]) is not None:
         return 0
     value.set(argv[2], argv[3])
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return 1
 
 
@@ -53,14 +54,12 @@ def hget(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def hmget(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return [None] * (len(argv) - 2)
+    value = ctx.read(argv[1], Hash)
     return [value.get(field) for field in argv[2:]]
 
 
 def hgetdel(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
+    value = ctx.read(argv[1], Hash)
     if argv[2].upper() != b'FIELDS':
         raise ReplyError('ERR Mandatory argument FIELDS is missing or not at the right position')
     if not is_integer(argv[3]) or int(argv[3]) <= 0:
@@ -68,86 +67,45 @@ def hgetdel(ctx: Context, argv: list[bytes]) -> Reply:
     fields = argv[4:]
     if int(argv[3]) != len(fields):
         raise ReplyError('ERR The `numfields` parameter must match the number of arguments')
-    if value is None:
-        return [None] * len(fields)
     found: list[bytes | None] = []
     for field in fields:
         found.append(value.get(field))
         value.delete(field)
     if any(data is not None for data in found):
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return found
 
 
 def hgetall(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return {}
+    value = ctx.read(argv[1], Hash)
     if len(value) > MAX_WHOLE:
         return Pieces(2 * len(value), (part for item in value.items() for part in item), 'map')
     return value.as_dict()
 
 
-def hkeys(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return []
-    if len(value) > MAX_WHOLE:
-        return Pieces(len(value), (field for field, _ in value.items()))
-    return [field for field, _ in value.items()]
-
-
-def hvals(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return []
-    if len(value) > MAX_WHOLE:
-        return Pieces(len(value), (data for _, data in value.items()))
-    return [data for _, data in value.items()]
-
-
-def hlen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    return 0 if value is None else len(value)
+def _one_of_each(ctx: Context, argv: list[bytes], index: int) -> Reply:
+    value = ctx.read(argv[1], Hash)
+    found = map(itemgetter(index), value.items())
+    return Pieces(len(value), found) if len(value) > MAX_WHOLE else list(found)
 
 
 def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    data = None if value is None else value.get(argv[2])
-    return 0 if data is None else len(data)
+    return len(ctx.read(argv[1], Hash).get(argv[2]) or b'')
 
 
 def hexists(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    return int(value is not None and value.get(argv[2]) is not None)
-
-
-def hdel(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Hash)
-    if value is None:
-        return 0
-    removed = 0
-    for field in argv[2:]:
-        removed += value.delete(field)
-    if removed:
-        ctx.changed(value)
-    return removed
+    return int(ctx.read(argv[1], Hash).get(argv[2]) is not None)
 
 
 def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
     increment = integer(argv[3])
     value = ctx.typed_or_new(argv[1], Hash)
     old = value.get(argv[2])
-    if old is None:
-        number = increment
-    else:
-        if not is_integer(old):
-            raise ReplyError('ERR hash value is not an integer')
-        number = int(old) + increment
-        if not MIN_INTEGER <= number <= MAX_INTEGER:
-            raise overflow()
+    if old is not None and not is_integer(old):
+        raise ReplyError('ERR hash value is not an integer')
+    number = incremented(int(old or 0), increment)
     value.set(argv[2], b'%d' % number)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return number
 
 
@@ -162,12 +120,9 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     number = long_double.ZERO if old is None else long_double.parse(old)
     if number is None:
         raise ReplyError('ERR hash value is not a float')
-    total = long_double.add(number, increment)
-    if not long_double.is_finite(total):
-        raise not_finite()
-    text = long_double.write(total)
+    text = float_incremented(number, increment)
     value.set(argv[2], text)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return text
 
 
@@ -182,19 +137,6 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
     return [b'%d' % end, pairs_reply(found, b'NOVALUES' not in options.flags, False)]
 
 
-def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) == 2:
-        value = ctx.typed(argv[1], Hash)
-        return None if value is None else value.draw(1)[0][0]
-    count, with_values = random_count(argv, b'WITHVALUES')
-    value = ctx.typed(argv[1], Hash)
-    if value is None or count == 0:
-        return []
-    if count > 0:
-        return pairs_reply(value.draw(count), with_values, ctx.resp3)
-    return pairs_pieces(-count, drawn_with_repetitions(value.items(), -count), with_values, ctx.resp3)
-
-
 COMMANDS = (
     row('hset', hset, -4, 'write denyoom fast', 1, 1, 1),
     row('hmset', hmset, -4, 'write denyoom fast', 1, 1, 1),
@@ -203,14 +145,14 @@ COMMANDS = (
     row('hgetdel', hgetdel, -5, 'write fast', 1, 1, 1),
     row('hmget', hmget, -3, 'readonly fast', 1, 1, 1),
     row('hgetall', hgetall, 2, 'readonly', 1, 1, 1),
-    row('hkeys', hkeys, 2, 'readonly', 1, 1, 1),
-    row('hvals', hvals, 2, 'readonly', 1, 1, 1),
-    row('hlen', hlen, 2, 'readonly fast', 1, 1, 1),
+    row('hkeys', partial(_one_of_each, index=0), 2, 'readonly', 1, 1, 1),
+    row('hvals', partial(_one_of_each, index=1), 2, 'readonly', 1, 1, 1),
+    row('hlen', partial(length, type_=Hash), 2, 'readonly fast', 1, 1, 1),
     row('hstrlen', hstrlen, 3, 'readonly fast', 1, 1, 1),
     row('hexists', hexists, 3, 'readonly fast', 1, 1, 1),
-    row('hdel', hdel, -3, 'write fast', 1, 1, 1),
+    row('hdel', partial(remove_members, type_=Hash), -3, 'write fast', 1, 1, 1),
     row('hincrby', hincrby, 4, 'write denyoom fast', 1, 1, 1),
     row('hincrbyfloat', hincrbyfloat, 4, 'write denyoom fast', 1, 1, 1),
     row('hscan', hscan, -3, 'readonly', 1, 1, 1),
-    row('hrandfield', hrandfield, -2, 'readonly', 1, 1, 1),
+    row('hrandfield', partial(random_members, type_=Hash, word=b'WITHVALUES'), -2, 'readonly', 1, 1, 1),
 )

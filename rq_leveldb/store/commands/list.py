@@ -6,6 +6,8 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store import arguments
+from rq_leveldb.store.commands.members import length
+from rq_leveldb.store.commands.popping import blocking_pop, pop_from_first
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.scanning import count_out_of_range
 from rq_leveldb.store.context import Context
@@ -16,7 +18,6 @@ from rq_leveldb.store.replies import (
     Pieces,
     Reply,
     ReplyError,
-    index_out_of_range,
     no_such_key,
     syntax_error,
     wrong_arity,
@@ -26,28 +27,16 @@ from rq_leveldb.store.types.list import List
 # -- the ends
 
 
-def lpush(ctx: Context, argv: list[bytes]) -> Reply:
+def _push(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     value = ctx.typed_or_new(argv[1], List)
     for element in argv[2:]:
-        value.push_left(element)
-    ctx.changed(value)
+        value.push(element, left)
+    ctx.keys.changed(value)
     return len(value)
 
 
-def rpush(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed_or_new(argv[1], List)
-    for element in argv[2:]:
-        value.push_right(element)
-    ctx.changed(value)
-    return len(value)
-
-
-def lpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if ctx.typed(argv[1], List) is None else lpush(ctx, argv)
-
-
-def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if ctx.typed(argv[1], List) is None else rpush(ctx, argv)
+def _push_if_there(ctx: Context, argv: list[bytes], left: bool) -> Reply:
+    return 0 if ctx.typed(argv[1], List) is None else _push(ctx, argv, left)
 
 
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
@@ -59,7 +48,7 @@ def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
         return None if count is None else NULL_ARRAY
     if count is None:
         element = value.pop(left)
-        ctx.changed(value)
+        ctx.keys.changed(value)
         return element
     return _pop_many(ctx, value, left, count)
 
@@ -71,21 +60,13 @@ def _pop_many(ctx: Context, value: List, left: bool, count: int) -> Reply:
     reply: Reply
     if count > MAX_WHOLE:
         # The elements are read while being sent, from the database as it is now.
-        if left:
-            reply = Pieces(count, value.iterate(0, count))
-            value.trim(count, len(value))
-        else:
-            reply = Pieces(count, value.iterate(len(value) - count, len(value), reverse=True))
-            value.trim(0, len(value) - count)
+        start = 0 if left else len(value) - count
+        reply = Pieces(count, value.iterate(start, start + count, reverse=not left))
+        value.trim(*((count, len(value)) if left else (0, start)))
     else:
         reply = value.pop_many(left, count)
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return reply
-
-
-def llen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], List)
-    return 0 if value is None else len(value)
 
 
 # -- by index
@@ -93,9 +74,7 @@ def llen(ctx: Context, argv: list[bytes]) -> Reply:
 
 def lindex(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], List)
-    if value is None:
-        return None
-    return value.get(arguments.integer(argv[2]))
+    return None if value is None else value.get(arguments.integer(argv[2]))
 
 
 def lset(ctx: Context, argv: list[bytes]) -> Reply:
@@ -105,16 +84,14 @@ def lset(ctx: Context, argv: list[bytes]) -> Reply:
     # Redis keeps the last 32 bits of the index.
     index = (arguments.integer(argv[2]) + (1 << 31)) % (1 << 32) - (1 << 31)
     if not value.set(index, argv[3]):
-        raise index_out_of_range()
-    ctx.changed(value)
+        raise ReplyError('ERR index out of range')
+    ctx.keys.changed(value)
     return OK
 
 
 def lrange(ctx: Context, argv: list[bytes]) -> Reply:
     first, last = arguments.integer(argv[2]), arguments.integer(argv[3])
-    value = ctx.typed(argv[1], List)
-    if value is None:
-        return []
+    value = ctx.read(argv[1], List)
     start, stop = arguments.slice_bounds(first, last, len(value))
     if stop - start > MAX_WHOLE:
         return Pieces(stop - start, value.iterate(start, stop))
@@ -126,7 +103,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], List)
     if value is not None:
         value.trim(*arguments.slice_bounds(first, last, len(value)))
-        ctx.changed(value)
+        ctx.keys.changed(value)
     return OK
 
 
@@ -138,12 +115,7 @@ def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     if count == arguments.MIN_INTEGER:
         raise count_out_of_range()
     value = ctx.typed(argv[1], List)
-    if value is None:
-        return 0
-    removed = value.remove(argv[3], count)
-    if removed:
-        ctx.changed(value)
-    return removed
+    return 0 if value is None else ctx.keys.changed_by(value, value.remove(argv[3], count))
 
 
 def linsert(ctx: Context, argv: list[bytes]) -> Reply:
@@ -155,34 +127,35 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     if not value.insert(argv[3], argv[4], where == b'AFTER'):
         return -1
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value)
 
 
+def _rank(argument: bytes) -> int:
+    rank = arguments.integer(argument)
+    if rank == arguments.MIN_INTEGER:
+        raise count_out_of_range()
+    if rank == 0:
+        raise ReplyError(
+            "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+            'or use negative to start from the end of the list'
+        )
+    return rank
+
+
 def lpos(ctx: Context, argv: list[bytes]) -> Reply:
-    rank, limit = 1, 0
-    count: int | None = None
-    options = arguments.Options(argv, 3)
-    for option in options:
-        if option == b'RANK':
-            rank = options.integer()
-            if rank == arguments.MIN_INTEGER:
-                raise count_out_of_range()
-            if rank == 0:
-                raise ReplyError(
-                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
-                    'or use negative to start from the end of the list'
-                )
-        elif option == b'COUNT':
-            count = arguments.positive(options.value(), "ERR COUNT can't be negative")
-        elif option == b'MAXLEN':
-            limit = arguments.positive(options.value(), "ERR MAXLEN can't be negative")
-        else:
-            raise syntax_error()
+    given = arguments.Options(argv, 3).all(
+        {
+            b'RANK': _rank,
+            b'COUNT': partial(arguments.positive, error="ERR COUNT can't be negative"),
+            b'MAXLEN': partial(arguments.positive, error="ERR MAXLEN can't be negative"),
+        }
+    )
+    rank, count = given.get(b'RANK', 1), given.get(b'COUNT')
     value = ctx.typed(argv[1], List)
     if value is None:
         return None if count is None else []
-    found = value.indices(argv[2], rank < 0, limit)
+    found = value.indices(argv[2], rank < 0, given.get(b'MAXLEN', 0))
     skipped = islice(found, min(abs(rank) - 1, len(value)), None)
     if count is None:
         return next(skipped, None)
@@ -216,8 +189,8 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
     if element is not None:
         target.push(element, to_left)
     if source is not target:
-        ctx.changed(source)
-    ctx.changed(target)
+        ctx.keys.changed(source)
+    ctx.keys.changed(target)
     return element
 
 
@@ -225,19 +198,7 @@ def _move(ctx: Context, source_key: bytes, target_key: bytes, from_left: bool, t
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
-    keys = argv[1:-1]
-
-    def take() -> Reply:
-        found = ctx.first(keys, List)
-        return None if found is None else _pop_with_key(ctx, *found, left)
-
-    return ctx.block_for(keys, List, arguments.timeout(argv[-1]), take, NULL_ARRAY)
-
-
-def _pop_with_key(ctx: Context, key: bytes, value: List, left: bool) -> Reply:
-    element = value.pop(left)
-    ctx.changed(value)
-    return [key, element]
+    return blocking_pop(ctx, argv, List, lambda value: [value.pop(left)])
 
 
 def blmove(ctx: Context, argv: list[bytes]) -> Reply:
@@ -258,42 +219,16 @@ def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bo
     )
 
 
-def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, left, count = _many_pop_arguments(argv, 1)
-    return _pop_first(ctx, keys, left, count) or NULL_ARRAY
-
-
-def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, left, count = _many_pop_arguments(argv, 2)
-    timeout = arguments.timeout(argv[1])
-    return ctx.block_for(keys, List, timeout, lambda: _pop_first(ctx, keys, left, count), NULL_ARRAY)
-
-
-def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """Return keys, whether from the left, count."""
-    keys, index = arguments.counted_keys(argv, start)
-    if index >= len(argv):
-        raise syntax_error()
-    left = _is_left(argv[index])
-    return keys, left, arguments.pop_count(argv, index + 1)
-
-
-def _pop_first(ctx: Context, keys: list[bytes], left: bool, count: int) -> Reply:
-    found = ctx.first(keys, List)
-    if found is None:
-        return None
-    key, value = found
-    return [key, _pop_many(ctx, value, left, count)]
-
+_pop_from_first = partial(pop_from_first, type_=List, ends=(b'LEFT', b'RIGHT'), pop=_pop_many)
 
 COMMANDS = (
-    row('lpush', lpush, -3, 'write denyoom fast', 1, 1, 1),
-    row('rpush', rpush, -3, 'write denyoom fast', 1, 1, 1),
-    row('lpushx', lpushx, -3, 'write denyoom fast', 1, 1, 1),
-    row('rpushx', rpushx, -3, 'write denyoom fast', 1, 1, 1),
+    row('lpush', partial(_push, left=True), -3, 'write denyoom fast', 1, 1, 1),
+    row('rpush', partial(_push, left=False), -3, 'write denyoom fast', 1, 1, 1),
+    row('lpushx', partial(_push_if_there, left=True), -3, 'write denyoom fast', 1, 1, 1),
+    row('rpushx', partial(_push_if_there, left=False), -3, 'write denyoom fast', 1, 1, 1),
     row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
     row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
-    row('llen', llen, 2, 'readonly fast', 1, 1, 1),
+    row('llen', partial(length, type_=List), 2, 'readonly fast', 1, 1, 1),
     row('lindex', lindex, 3, 'readonly', 1, 1, 1),
     row('lset', lset, 4, 'write denyoom', 1, 1, 1),
     row('lrange', lrange, 4, 'readonly', 1, 1, 1),
@@ -303,10 +238,10 @@ COMMANDS = (
     row('lpos', lpos, -3, 'readonly', 1, 1, 1),
     row('lmove', lmove, 5, 'write denyoom', 1, 2, 1),
     row('rpoplpush', rpoplpush, 3, 'write denyoom', 1, 2, 1),
-    row('lmpop', lmpop, -4, 'write movablekeys'),
+    row('lmpop', partial(_pop_from_first, blocking=False), -4, 'write movablekeys'),
     row('blpop', partial(_blocking_pop, left=True), -3, 'write blocking', 1, -2, 1),
     row('brpop', partial(_blocking_pop, left=False), -3, 'write blocking', 1, -2, 1),
     row('blmove', blmove, 6, 'write denyoom blocking', 1, 2, 1),
     row('brpoplpush', brpoplpush, 4, 'write denyoom blocking', 1, 2, 1),
-    row('blmpop', blmpop, -5, 'write blocking movablekeys'),
+    row('blmpop', partial(_pop_from_first, blocking=True), -5, 'write blocking movablekeys'),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from rq_leveldb.store.client_state import ClientState
 from rq_leveldb.store.commands.rows import container, row
@@ -22,7 +23,7 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     if not ctx.may_block:
         raise ReplyError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
-    return _confirm(ctx, b'ssubscribe', argv[1:], ctx.services.pubsub.ssubscribe)
+    return _confirm(ctx, b'ssubscribe', argv[1:], ctx.services.pubsub.shards.join)
 
 
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
@@ -35,7 +36,7 @@ def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 
 def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     names = argv[1:] or sorted(ctx.client.shard_channels)
-    return _confirm(ctx, b'sunsubscribe', names, ctx.services.pubsub.sunsubscribe)
+    return _confirm(ctx, b'sunsubscribe', names, ctx.services.pubsub.shards.leave)
 
 
 def _confirm(ctx: Context, kind: bytes, names: list[bytes], change: Callable[[ClientState, bytes], int]) -> Reply:
@@ -51,35 +52,22 @@ def publish(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def spublish(ctx: Context, argv: list[bytes]) -> Reply:
-    return ctx.services.pubsub.spublish(argv[1], argv[2])
+    return ctx.services.pubsub.shards.send(argv[1], Push([b'smessage', argv[1], argv[2]]))
 
 
 # -- PUBSUB
 
 
-def channels(ctx: Context, argv: list[bytes]) -> Reply:
-    return ctx.services.pubsub.channels(_pattern(argv))
-
-
-def shardchannels(ctx: Context, argv: list[bytes]) -> Reply:
-    return ctx.services.pubsub.shard_channels(_pattern(argv))
-
-
-def _pattern(argv: list[bytes]) -> bytes | None:
+def _channels(ctx: Context, argv: list[bytes], sharded: bool) -> Reply:
     if len(argv) > 3:
         raise wrong_usage(argv)
-    return argv[2] if len(argv) == 3 else None
+    pubsub = ctx.services.pubsub
+    return (pubsub.shards.names if sharded else pubsub.channels)(argv[2] if len(argv) == 3 else None)
 
 
-def numsub(ctx: Context, argv: list[bytes]) -> Reply:
-    return _counts(argv, ctx.services.pubsub.listener_count)
-
-
-def shardnumsub(ctx: Context, argv: list[bytes]) -> Reply:
-    return _counts(argv, ctx.services.pubsub.shard_listener_count)
-
-
-def _counts(argv: list[bytes], count: Callable[[bytes], int]) -> Reply:
+def _counts(ctx: Context, argv: list[bytes], sharded: bool) -> Reply:
+    pubsub = ctx.services.pubsub
+    count = pubsub.shards.count if sharded else pubsub.listener_count
     return [item for channel in argv[2:] for item in (channel, count(channel))]
 
 
@@ -98,10 +86,10 @@ COMMANDS = (
     row('spublish', spublish, 3, 'pubsub loading stale fast may_replicate', 1, 1, 1),
     container(
         'pubsub',
-        row('channels', channels, -2, 'pubsub loading stale'),
-        row('numsub', numsub, -2, 'pubsub loading stale'),
+        row('channels', partial(_channels, sharded=False), -2, 'pubsub loading stale'),
+        row('numsub', partial(_counts, sharded=False), -2, 'pubsub loading stale'),
         row('numpat', numpat, 2, 'pubsub loading stale'),
-        row('shardchannels', shardchannels, -2, 'pubsub loading stale'),
-        row('shardnumsub', shardnumsub, -2, 'pubsub loading stale'),
+        row('shardchannels', partial(_channels, sharded=True), -2, 'pubsub loading stale'),
+        row('shardnumsub', partial(_counts, sharded=True), -2, 'pubsub loading stale'),
     ),
 )

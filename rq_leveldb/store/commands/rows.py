@@ -43,6 +43,11 @@ def container(name: str, *rows: Command, handler: Handler | None = None, arity: 
     return replace(own, subcommands={one.name.encode(): replace(one, name=f'{name}|{one.name}') for one in subcommands})
 
 
+def always(reply: Reply) -> Handler:
+    """Return the handler of a command that always answers the same."""
+    return lambda ctx, argv: reply
+
+
 def _nothing(ctx: Context, argv: list[bytes]) -> Reply:
     raise wrong_arity(shown(argv[0]).lower())
 

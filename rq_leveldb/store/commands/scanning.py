@@ -1,24 +1,17 @@
-"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share, and those of random elements."""
+"""The arguments that SCAN, HSCAN, SSCAN and ZSCAN share."""
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
-from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
+from rq_leveldb.store.arguments import MAX_INTEGER, Options
 from rq_leveldb.store.glob import Glob
-from rq_leveldb.store.replies import ReplyError, integer_out_of_range, invalid_cursor, out_of_range, syntax_error
-
-T = TypeVar('T')
+from rq_leveldb.store.replies import ReplyError, integer_out_of_range, syntax_error
 
 _CURSOR = re.compile(rb'[ \t-\r]*\+?[0-9]{1,20}')
 MAX_CURSOR = (1 << 64) - 1
 DEFAULT_COUNT = 10
-MAX_REPETITIONS = 1 << 22
-"""Most random elements, with repetitions, that a command returns: in a script they are all in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +77,6 @@ class ScanOptions:
         return self.glob is None or self.glob.matches(element)
 
 
-def random_count(argv: list[bytes], word: bytes) -> tuple[int, bool]:
-    """Read the trailing ``count [word]`` of the commands for random elements.
-
-    Returns:
-        The count, negative for elements with repetitions, and whether the word was given.
-    """
-    count = integer(argv[2])
-    if count < -MAX_INTEGER:
-        raise count_out_of_range()
-    paired = len(argv) > 3
-    if len(argv) > 4 or (paired and argv[3].upper() != word):
-        raise syntax_error()
-    if paired and abs(count) > MAX_INTEGER // 2:
-        raise out_of_range()
-    return count, paired
-
-
-def drawn_with_repetitions(elements: Iterable[T], count: int) -> Iterator[T]:
-    """Draw elements with repetitions, lazily.
-
-    Raises:
-        ReplyError: they are too many.
-    """
-    if count > MAX_REPETITIONS:
-        raise out_of_range()
-    known = list(iter(elements))  # whatever number of them a damaged record says
-    return (random.choice(known) for _ in range(count if known else 0))
-
-
 def count_out_of_range() -> ReplyError:
     return integer_out_of_range(-MAX_INTEGER, MAX_INTEGER)
 
@@ -124,4 +88,4 @@ def check_cursor(argument: bytes) -> None:
         ReplyError: not a cursor.
     """
     if not _CURSOR.fullmatch(argument) or int(argument) > MAX_CURSOR:
-        raise invalid_cursor()
+        raise ReplyError('ERR invalid cursor')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rq_leveldb.store.arguments import integer
 from rq_leveldb.store.command import MAY_REPLICATE, NOSCRIPT, WRITE, find
 from rq_leveldb.store.commands.rows import container, row
@@ -9,22 +11,13 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Reply, ReplyError, too_many_keys
 
 
-def eval_(ctx: Context, argv: list[bytes]) -> Reply:
+def _eval(ctx: Context, argv: list[bytes], readonly: bool) -> Reply:
     keys_count = _keys_count(argv)
-    return _run(ctx, ctx.services.sandbox.load(argv[1], keep=False), keys_count, argv, False)
+    return _run(ctx, ctx.services.sandbox.load(argv[1], keep=False), keys_count, argv, readonly)
 
 
-def eval_ro(ctx: Context, argv: list[bytes]) -> Reply:
-    keys_count = _keys_count(argv)
-    return _run(ctx, ctx.services.sandbox.load(argv[1], keep=False), keys_count, argv, True)
-
-
-def evalsha(ctx: Context, argv: list[bytes]) -> Reply:
-    return _run(ctx, _known(ctx, argv), _keys_count(argv), argv, False)
-
-
-def evalsha_ro(ctx: Context, argv: list[bytes]) -> Reply:
-    return _run(ctx, _known(ctx, argv), _keys_count(argv), argv, True)
+def _evalsha(ctx: Context, argv: list[bytes], readonly: bool) -> Reply:
+    return _run(ctx, _known(ctx, argv), _keys_count(argv), argv, readonly)
 
 
 def _known(ctx: Context, argv: list[bytes]) -> bytes:
@@ -131,10 +124,10 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 _EVAL = 'noscript stale skip_monitor no_mandatory_keys movablekeys'
 
 COMMANDS = (
-    row('eval', eval_, -3, f'{_EVAL} may_replicate may_write'),
-    row('eval_ro', eval_ro, -3, f'{_EVAL} readonly'),
-    row('evalsha', evalsha, -3, f'{_EVAL} may_replicate may_write'),
-    row('evalsha_ro', evalsha_ro, -3, f'{_EVAL} readonly'),
+    row('eval', partial(_eval, readonly=False), -3, f'{_EVAL} may_replicate may_write'),
+    row('eval_ro', partial(_eval, readonly=True), -3, f'{_EVAL} readonly'),
+    row('evalsha', partial(_evalsha, readonly=False), -3, f'{_EVAL} may_replicate may_write'),
+    row('evalsha_ro', partial(_evalsha, readonly=True), -3, f'{_EVAL} readonly'),
     container(
         'script',
         row('load', load, 3, 'noscript stale'),

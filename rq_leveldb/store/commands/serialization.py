@@ -121,33 +121,33 @@ def _restore_options(argv: list[bytes]) -> tuple[bool, bool]:
 
 def _build(ctx: Context, content: values.Content) -> Value:
     if isinstance(content, bytes):
-        string = ctx.new(String)
+        string = ctx.keys.new(String)
         string.data = content
         return string
     if isinstance(content, values.Members):
-        members = ctx.new(Set)
+        members = ctx.keys.new(Set)
         for member in content:
             members.add(member)
         return members
     if isinstance(content, values.Fields):
-        fields = ctx.new(Hash)
+        fields = ctx.keys.new(Hash)
         fields.set_many(list(content), list(content.values()))
         return fields
     if isinstance(content, values.Scores):
-        scores = ctx.new(SortedSet)
+        scores = ctx.keys.new(SortedSet)
         for member, score in content.items():
             scores.set(member, score)
         return scores
     if isinstance(content, StreamData):
         return _build_stream(ctx, content)
-    elements = ctx.new(List)
+    elements = ctx.keys.new(List)
     for element in content:
-        elements.push_right(element)
+        elements.push(element)
     return elements
 
 
 def _build_stream(ctx: Context, content: StreamData) -> Stream:
-    stream = ctx.new(Stream)
+    stream = ctx.keys.new(Stream)
     for id_, parts in content.entries:
         stream.append(id_, parts)
     stream.last, stream.deleted, stream.added = content.last, content.deleted, content.added

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from fnmatch import fnmatchcase
+from functools import partial
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.store.arguments import MAX_INTEGER, integer, is_integer, milliseconds, positive
-from rq_leveldb.store.commands.rows import container, row
+from rq_leveldb.store.commands.information import info
+from rq_leveldb.store.commands.rows import always, container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
-from rq_leveldb.store.info import REDIS_VERSION, Snapshot, sections
+from rq_leveldb.store.info import REDIS_VERSION
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,
@@ -24,52 +26,7 @@ from rq_leveldb.store.replies import (
     syntax_error,
 )
 
-# -- INFO
-
-
-def info(ctx: Context, argv: list[bytes]) -> Reply:
-    services = ctx.services
-    asked = [argument.decode('latin-1').lower() for argument in argv[1:]] or ['default']
-    # Counted only if requested: RQ keeps asking for other sections.
-    wanted = not {'keyspace', 'default', 'all', 'everything'}.isdisjoint(asked)
-    databases: list[tuple[int, int, int]] = []
-    if wanted and not services.refused():
-        expiring = ctx.keys.count_expiring()
-        databases = [(db, count, expiring[db]) for db in range(DATABASES) if (count := ctx.keys.count(db))]
-    unswept, swept = services.swept()
-    snapshot = Snapshot(
-        clients=len(services.clients),
-        blocked_clients=services.blocked_clients(),
-        subscribers=sum(state.subscribed for state in services.clients.values()),
-        databases=databases,
-        disk_bytes=ctx.keys.size_on_disk(),
-        expired_keys=ctx.keys.expired_keys,
-        channels=services.pubsub.channel_count(),
-        patterns=services.pubsub.pattern_count(),
-        shard_channels=services.pubsub.shard_channel_count(),
-        watching_clients=sum(bool(state.watched) for state in services.clients.values()),
-        blocking_keys=services.blocking_keys(),
-        scripts=services.sandbox.count(),
-        changes=ctx.keys.changes,
-        unswept=unswept,
-        swept=swept,
-        write_trouble=services.write_trouble(),
-        compacted=services.compacted(),
-    )
-    found = sections(services.settings, services.statistics, snapshot)
-    if 'all' in asked or 'everything' in asked:
-        names = list(found)
-    else:
-        names = [
-            name
-            for name in found
-            if name in asked or ('default' in asked and name not in ('commandstats', 'latencystats'))
-        ]
-    text = '\r\n'.join(
-        f'# {name.capitalize()}\r\n' + ''.join(f'{key}:{value}\r\n' for key, value in found[name].items())
-        for name in names
-    )
-    return Verbatim(text.encode())
+# -- the database
 
 
 def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
@@ -120,26 +77,16 @@ def _flush(ctx: Context, db: int) -> None:
         if ctx.keys.find(*place) is not None:
             ctx.services.watches.touch(place)
     # Clients blocked in XREADGROUP have to learn that the group is gone.
-    gone = [key for _, key in ctx.services.waited_places(db) if ctx.keys.find(db, key) is not None]
+    gone = [key for _, key in ctx.services.waiting.places(db) if ctx.keys.find(db, key) is not None]
     ctx.keys.flush(db)
     for key in gone:
         ctx.keys.wake(db, key)
 
 
-def _check_flush(argv: list[bytes]) -> None:
+def _flush_some(ctx: Context, argv: list[bytes], everything: bool) -> Reply:
     if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() not in (b'SYNC', b'ASYNC')):
         raise syntax_error()
-
-
-def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_flush(argv)
-    _flush(ctx, ctx.db)
-    return OK
-
-
-def flushall(ctx: Context, argv: list[bytes]) -> Reply:
-    _check_flush(argv)
-    for db in range(DATABASES):
+    for db in range(DATABASES) if everything else (ctx.db,):
         _flush(ctx, db)
     return OK
 
@@ -155,16 +102,14 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     one, other = numbers
     if one != other:
         places = [*ctx.services.watches.places(one), *ctx.services.watches.places(other)]
-        waited = [*ctx.services.waited_places(one), *ctx.services.waited_places(other)]
-        held = {place for place in waited if ctx.keys.find(*place) is not None}
-        before = {place: ctx.keys.find(*place) for place in places}
+        waited = [*ctx.services.waiting.places(one), *ctx.services.waiting.places(other)]
+        held = {place for place in (*places, *waited) if ctx.keys.find(*place) is not None}
         ctx.keys.swap(one, other)
-        for place in places:
-            if before[place] is not None or ctx.keys.find(*place) is not None:
-                ctx.services.watches.touch(place)
-        for place in waited:
-            if place in held or ctx.keys.find(*place) is not None:
-                ctx.keys.wake(*place)
+        held.update(place for place in (*places, *waited) if ctx.keys.find(*place) is not None)
+        for place in filter(held.__contains__, places):
+            ctx.services.watches.touch(place)
+        for place in filter(held.__contains__, waited):
+            ctx.keys.wake(*place)
     return OK
 
 
@@ -183,6 +128,7 @@ def config_get(ctx: Context, argv: list[bytes]) -> Reply:
 def config_resetstat(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.services.statistics.reset()
     ctx.services.forget_statistics()
+    ctx.services.sweeper.forget_statistics()
     return OK
 
 
@@ -218,6 +164,15 @@ def _settings(ctx: Context) -> dict[str, str]:
     }
 
 
+_NUMBERS = {
+    'busy-reply-threshold': 'busy_reply_threshold',
+    'lua-time-limit': 'busy_reply_threshold',
+    'slowlog-log-slower-than': 'slower_than',
+    'slowlog-max-len': 'slowlog_length',
+}
+"""Parameters that can be set, and what they are among the settings."""
+
+
 def config_set(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
         raise syntax_error()
@@ -231,8 +186,8 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
             raise _config_set_failed(text, 'duplicate parameter')
         given.add(text)
     # If one cannot be set, none is.
-    layout, slower_than, slowlog_length = settings.layout, settings.slower_than, settings.slowlog_length
-    busy_reply_threshold = settings.busy_reply_threshold
+    layout = settings.layout
+    numbers: dict[str, int] = {}
     always = False
     for name, value in zip(pairs[::2], pairs[1::2], strict=True):
         text = name.decode('latin-1').lower()
@@ -243,19 +198,10 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
                 layout = layout.changed(text, value.decode('latin-1'))
             except ValueError as error:
                 raise _config_set_failed(text, str(error)) from None
-        elif text in ('slowlog-log-slower-than', 'slowlog-max-len'):
-            number = _config_integer(text, value)
-            if text == 'slowlog-max-len':
-                if number < 0:
-                    raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-                slowlog_length = number
-            else:
-                slower_than = number
-        elif text in ('busy-reply-threshold', 'lua-time-limit'):
-            number = _config_integer(text, value)
-            if number < 0:
+        elif text in _NUMBERS:
+            number = numbers[_NUMBERS[text]] = _config_integer(text, value)
+            if number < 0 and text != 'slowlog-log-slower-than':
                 raise _config_set_failed(text, f'argument must be between 0 and {MAX_INTEGER} inclusive')
-            busy_reply_threshold = number
         elif text == 'appendfsync' and value == b'always':
             # A client's URL may ask for more durability than the store was started with, but not for less.
             always = True
@@ -263,8 +209,9 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
             if known[text].isdigit():
                 _config_integer(text, value)
             raise _config_set_failed(text, "can't set immutable config")
-    settings.layout, settings.slower_than, settings.slowlog_length = layout, slower_than, slowlog_length
-    settings.busy_reply_threshold = busy_reply_threshold
+    settings.layout = layout
+    for attribute, number in numbers.items():
+        setattr(settings, attribute, number)
     if always:
         ctx.services.demand_fsync()
     return OK
@@ -279,10 +226,6 @@ def _config_set_failed(name: str, reason: str) -> ReplyError:
 
 
 # -- what a server without replicas, modules and an append only file of its own says
-
-
-def role(ctx: Context, argv: list[bytes]) -> Reply:
-    return [b'master', 0, []]
 
 
 def wait(ctx: Context, argv: list[bytes]) -> Reply:
@@ -305,13 +248,9 @@ def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
-    if not ctx.services.compact():
+    if not ctx.services.compaction.demand():
         raise ReplyError('ERR Background append only file rewriting already in progress')
     return Status(b'Background append only file rewriting started')
-
-
-def module_list(ctx: Context, argv: list[bytes]) -> Reply:
-    return []
 
 
 def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
@@ -329,10 +268,10 @@ COMMANDS = (
     row('bgsave', bgsave, -1, 'admin noscript no_async_loading'),
     row('bgrewriteaof', bgrewriteaof, 1, 'admin noscript no_async_loading'),
     row('shutdown', shutdown, -1, 'admin noscript loading stale allow_busy no_multi'),
-    row('flushdb', flushdb, -1, 'write'),
-    row('flushall', flushall, -1, 'write'),
+    row('flushdb', partial(_flush_some, everything=False), -1, 'write'),
+    row('flushall', partial(_flush_some, everything=True), -1, 'write'),
     row('swapdb', swapdb, 3, 'write fast'),
-    row('role', role, 1, 'noscript loading stale fast'),
+    row('role', always([b'master', 0, []]), 1, 'noscript loading stale fast'),
     row('wait', wait, 3, 'blocking'),
     row('waitaof', waitaof, 4, 'blocking'),
     row('lolwut', lolwut, -1, 'readonly fast'),
@@ -343,5 +282,5 @@ COMMANDS = (
         row('resetstat', config_resetstat, 2, 'admin noscript loading stale'),
         row('rewrite', config_rewrite, 2, 'admin noscript loading stale'),
     ),
-    container('module', row('list', module_list, 2, 'admin noscript')),
+    container('module', row('list', always([]), 2, 'admin noscript')),
 )

@@ -7,55 +7,33 @@ from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import is_integer, limit_option, positive
+from rq_leveldb.store.commands.members import length, random_members, remove_members
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_with_repetitions, random_count
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import MAX_WHOLE, Pieces, Reply, SetReply, no_keys, syntax_error, too_many_keys
 from rq_leveldb.store.types.set import Set
 
-Operation = Callable[['list[Set | None]'], Iterable[bytes]]
+Operation = Callable[['list[Set]'], Iterable[bytes]]
 
 
 def sadd(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], Set)
-    added = 0
-    for member in argv[2:]:
-        added += value.add(member)
-    if added:
-        ctx.changed(value)
-    return added
-
-
-def srem(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Set)
-    if value is None:
-        return 0
-    removed = 0
-    for member in argv[2:]:
-        removed += value.remove(member)
-    if removed:
-        ctx.changed(value)
-    return removed
+    return ctx.keys.changed_by(value, sum(map(value.add, argv[2:])))
 
 
 def smembers(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed(argv[1], Set)
-    return SetReply() if value is None else _members_reply(value)
+    return SetReply() if value is None else _members_reply(value)  # RQ asks for the dependents of every job
 
 
 def sismember(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Set)
-    return int(value is not None and argv[2] in value)
+    return int(argv[2] in ctx.read(argv[1], Set))
 
 
 def smismember(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Set)
-    return [int(value is not None and member in value) for member in argv[2:]]
-
-
-def scard(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], Set)
-    return 0 if value is None else len(value)
+    value = ctx.read(argv[1], Set)
+    return [int(member in value) for member in argv[2:]]
 
 
 def smove(ctx: Context, argv: list[bytes]) -> Reply:
@@ -65,55 +43,37 @@ def smove(ctx: Context, argv: list[bytes]) -> Reply:
     target = ctx.typed_or_new(argv[2], Set)
     if source is target:
         return int(argv[3] in source)
-    if not source.remove(argv[3]):
+    if not source.delete(argv[3]):
         return 0
-    ctx.changed(source)
+    ctx.keys.changed(source)
     if target.add(argv[3]):
-        ctx.changed(target)
+        ctx.keys.changed(target)
     return 1
 
 
 def spop(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
-    if len(argv) == 2:
-        value = ctx.typed(argv[1], Set)
-        if value is None:
-            return None
-        member = value.draw(1)[0]
-        value.remove(member)
-        ctx.changed(value)
-        return member
-    count = positive(argv[2])
+    single = len(argv) == 2
+    count = 1 if single else positive(argv[2])
     value = ctx.typed(argv[1], Set)
     if value is None or count == 0:
-        return SetReply()
-    if count >= len(value):
+        return None if single else SetReply()
+    if count >= len(value) and not single:
         reply = _members_reply(value)
         ctx.delete(argv[1])
         return reply
-    members = value.draw(count)
+    members = [member for member, _ in value.draw(count)]
     for member in members:
-        value.remove(member)
-    ctx.changed(value)
-    return SetReply(members)
+        value.delete(member)
+    ctx.keys.changed(value)
+    return members[0] if single else SetReply(members)
 
 
 def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
-    if len(argv) == 2:
-        value = ctx.typed(argv[1], Set)
-        return None if value is None else value.draw(1)[0]
-    count, _ = random_count(argv, b'')
-    value = ctx.typed(argv[1], Set)
-    if value is None or count == 0:
-        return []
-    if count > 0:
-        if count > MAX_WHOLE and count >= len(value):
-            return Pieces(len(value), iter(value))
-        return value.draw(count)
-    return Pieces(-count, drawn_with_repetitions(value, -count))
+    return random_members(ctx, argv, Set)
 
 
 def sscan(ctx: Context, argv: list[bytes]) -> Reply:
@@ -123,7 +83,7 @@ def sscan(ctx: Context, argv: list[bytes]) -> Reply:
         return [b'0', []]
     options = ScanOptions.read(argv, 2)
     end, members = value.page(options.cursor, options.count)
-    return [b'%d' % end, [member for member in members if options.matches(member)]]
+    return [b'%d' % end, [member for member, _ in members if options.matches(member)]]
 
 
 def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
@@ -142,28 +102,22 @@ def _members_reply(value: Set) -> Reply:
     return SetReply(value)
 
 
-def _sets(ctx: Context, keys: list[bytes]) -> list[Set | None]:
-    return [ctx.typed(key, Set) for key in keys]
+def _sets(ctx: Context, keys: list[bytes]) -> list[Set]:
+    return [ctx.read(key, Set) for key in keys]
 
 
-def _intersection(sets: list[Set | None]) -> Iterable[bytes]:
-    known = [value for value in sets if value is not None]
-    if len(known) < len(sets):
-        return ()
-    smallest, *others = sorted(known, key=len)
+def _intersection(sets: list[Set]) -> Iterable[bytes]:
+    smallest, *others = sorted(sets, key=len)
     return (member for member in smallest if all(member in other for other in others))
 
 
-def _union(sets: list[Set | None]) -> Iterable[bytes]:
-    return dict.fromkeys(member for value in sets if value is not None for member in value)
+def _union(sets: list[Set]) -> Iterable[bytes]:
+    return dict.fromkeys(member for value in sets for member in value)
 
 
-def _difference(sets: list[Set | None]) -> Iterable[bytes]:
+def _difference(sets: list[Set]) -> Iterable[bytes]:
     first, *others = sets
-    if first is None:
-        return ()
-    subtracted = [value for value in others if value is not None]
-    return (member for member in first if not any(member in other for other in subtracted))
+    return (member for member in first if not any(member in other for other in others))
 
 
 def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
@@ -171,23 +125,19 @@ def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
 
 
 def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
-    result = ctx.new(Set)
+    result = ctx.keys.new(Set)
     for member in operation(_sets(ctx, argv[2:])):
         result.add(member)
-    if len(result) == 0:
-        ctx.delete(argv[1])
-        return 0
-    ctx.put(argv[1], result)
-    return len(result)
+    return ctx.store(argv[1], result)
 
 
 COMMANDS = (
     row('sadd', sadd, -3, 'write denyoom fast', 1, 1, 1),
-    row('srem', srem, -3, 'write fast', 1, 1, 1),
+    row('srem', partial(remove_members, type_=Set), -3, 'write fast', 1, 1, 1),
     row('smembers', smembers, 2, 'readonly', 1, 1, 1),
     row('sismember', sismember, 3, 'readonly fast', 1, 1, 1),
     row('smismember', smismember, -3, 'readonly fast', 1, 1, 1),
-    row('scard', scard, 2, 'readonly fast', 1, 1, 1),
+    row('scard', partial(length, type_=Set), 2, 'readonly fast', 1, 1, 1),
     row('smove', smove, 4, 'write fast', 1, 2, 1),
     row('spop', spop, -2, 'write fast', 1, 1, 1),
     row('srandmember', srandmember, -2, 'readonly', 1, 1, 1),

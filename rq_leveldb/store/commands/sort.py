@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rq_leveldb.store.arguments import FLOAT, Options, integer
@@ -29,7 +30,7 @@ class _Wanted:
 
     by: bytes | None = None
     get: list[bytes] = field(default_factory=list)
-    limit: tuple[int, int] | None = None
+    limit: tuple[int, int] = (0, -1)
     descending: bool = False
     alpha: bool = False
     store: bytes | None = None
@@ -57,16 +58,9 @@ def _read(argv: list[bytes], may_store: bool) -> _Wanted:
     return wanted
 
 
-def sort(ctx: Context, argv: list[bytes]) -> Reply:
-    return _sort(ctx, argv[1], _read(argv, may_store=True))
-
-
-def sort_ro(ctx: Context, argv: list[bytes]) -> Reply:
-    return _sort(ctx, argv[1], _read(argv, may_store=False))
-
-
-def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
-    value = ctx.find(key)
+def _sort(ctx: Context, argv: list[bytes], may_store: bool) -> Reply:
+    wanted = _read(argv, may_store)
+    value = ctx.find(argv[1])
     if value is None:
         elements: list[bytes] = []
     elif isinstance(value, List):
@@ -86,29 +80,22 @@ def _sort(ctx: Context, key: bytes, wanted: _Wanted) -> Reply:
             elements.reverse()
     else:
         elements = _sorted(ctx, elements, wanted)
-    elements = _limited(elements, wanted.limit)
-    found: list[bytes | None] = []
-    for element in elements:
-        if wanted.get:
-            found.extend(_lookup(ctx, pattern, element) for pattern in wanted.get)
-        else:
-            found.append(element)
+    start, count = max(wanted.limit[0], 0), wanted.limit[1]
+    elements = elements[start:] if count < 0 else elements[start : start + count]
+    found = [_lookup(ctx, pattern, element) for element in elements for pattern in wanted.get or (b'#',)]
     if wanted.store is None:
         return found
-    if not found:
-        ctx.delete(wanted.store)
-        return 0
-    result = ctx.new(List)
+    result = ctx.keys.new(List)
     for item in found:
-        result.push_right(item or b'')
-    ctx.put(wanted.store, result)
-    return len(found)
+        result.push(item or b'')
+    return ctx.store(wanted.store, result)
 
 
 def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]:
-    weigh: Callable[[bytes | None], Any] = _text_weight if wanted.alpha else _number_weight
     by = wanted.by
-    weighed = [(weigh(element if by is None else _lookup(ctx, by, element)), element) for element in elements]
+    found = [element if by is None else _lookup(ctx, by, element) for element in elements]
+    weights: Iterable[Any] = ((text is not None, text) for text in found) if wanted.alpha else map(_weight, found)
+    weighed = list(zip(weights, elements, strict=True))
     if wanted.alpha and by is not None:
         weighed.sort(key=lambda pair: pair[0], reverse=wanted.descending)
     else:
@@ -116,23 +103,12 @@ def _sorted(ctx: Context, elements: list[bytes], wanted: _Wanted) -> list[bytes]
     return [element for _, element in weighed]
 
 
-def _text_weight(text: bytes | None) -> tuple[bool, bytes]:
-    return (False, b'') if text is None else (True, text)
-
-
-def _number_weight(text: bytes | None) -> float:
+def _weight(text: bytes | None) -> float:
     if not text:
         return 0.0
     if not FLOAT.fullmatch(text):
         raise ReplyError("ERR One or more scores can't be converted into double")
     return float(text)
-
-
-def _limited(elements: list[bytes], limit: tuple[int, int] | None) -> list[bytes]:
-    if limit is None:
-        return elements
-    start = max(limit[0], 0)
-    return elements[start:] if limit[1] < 0 else elements[start : start + limit[1]]
 
 
 def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
@@ -151,6 +127,6 @@ def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
 
 
 COMMANDS = (
-    row('sort', sort, -2, 'write denyoom movablekeys', 1, 1, 1),
-    row('sort_ro', sort_ro, -2, 'readonly movablekeys', 1, 1, 1),
+    row('sort', partial(_sort, may_store=True), -2, 'write denyoom movablekeys', 1, 1, 1),
+    row('sort_ro', partial(_sort, may_store=False), -2, 'readonly movablekeys', 1, 1, 1),
 )

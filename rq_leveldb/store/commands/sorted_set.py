@@ -6,22 +6,15 @@ import math
 from functools import partial
 
 from rq_leveldb.store import arguments
+from rq_leveldb.store.commands.members import length, random_members, remove_members
+from rq_leveldb.store.commands.popping import blocking_pop, pop_from_first
 from rq_leveldb.store.commands.rows import row
-from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor, drawn_with_repetitions, random_count
+from rq_leveldb.store.commands.scanning import ScanOptions, check_cursor
 from rq_leveldb.store.commands.sorted_set_algebra import COMMANDS as ALGEBRA_COMMANDS
 from rq_leveldb.store.commands.sorted_set_ranges import COMMANDS as RANGE_COMMANDS
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.number_text import score_text
-from rq_leveldb.store.replies import (
-    MAX_WHOLE,
-    NULL_ARRAY,
-    Reply,
-    ReplyError,
-    pairs_pieces,
-    pairs_reply,
-    syntax_error,
-    wrong_arity,
-)
+from rq_leveldb.store.replies import NULL_ARRAY, Reply, ReplyError, pairs_reply, syntax_error, wrong_arity
 from rq_leveldb.store.types.sorted_set import SortedSet, split
 
 _ZADD_FLAGS = frozenset((b'NX', b'XX', b'GT', b'LT', b'CH', b'INCR'))
@@ -37,7 +30,7 @@ def zadd(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.typed_or_new(argv[1], SortedSet)
         new = value.set(argv[3], score)
         if new is not None:
-            ctx.changed(value)
+            ctx.keys.changed(value)
         return 1 if new else 0
     return _add_many(ctx, argv)
 
@@ -52,16 +45,10 @@ def _add_many(ctx: Context, argv: list[bytes]) -> Reply:
         return _add_with_flags(ctx, argv[1], pairs, flags)
     scores = [arguments.floating(score) for score in pairs[::2]]
     value = ctx.typed_or_new(argv[1], SortedSet)
-    added = 0
-    changed = False
-    for score, member in zip(scores, pairs[1::2], strict=True):
-        new = value.set(member, score)
-        if new:
-            added += 1
-        changed = changed or new is not None
-    if changed:
-        ctx.changed(value)
-    return added
+    new = list(map(value.set, pairs[1::2], scores))
+    if new.count(None) < len(new):
+        ctx.keys.changed(value)
+    return new.count(True)
 
 
 def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[bytes]) -> Reply:
@@ -89,7 +76,9 @@ def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[byt
             if only_new:
                 continue
             if increment:
-                score = _sum(old, score)
+                score += old
+                if math.isnan(score):
+                    raise ReplyError('ERR resulting score is not a number (NaN)')
             if (greater and score <= old) or (less and score >= old):
                 continue
         new = value.set(member, score)
@@ -97,38 +86,14 @@ def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[byt
         updated += new is False
         processed = score
     if added or updated:
-        ctx.changed(value)
+        ctx.keys.changed(value)
     if increment:
         return processed
     return added + updated if b'CH' in flags else added
 
 
-def _sum(score: float, increment: float) -> float:
-    result = score + increment
-    if math.isnan(result):
-        raise ReplyError('ERR resulting score is not a number (NaN)')
-    return result
-
-
 def zincrby(ctx: Context, argv: list[bytes]) -> Reply:
     return _add_with_flags(ctx, argv[1], argv[2:], {b'INCR'})
-
-
-def zrem(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None:
-        return 0
-    removed = 0
-    for member in argv[2:]:
-        removed += value.delete(member)
-    if removed:
-        ctx.changed(value)
-    return removed
-
-
-def zcard(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], SortedSet)
-    return 0 if value is None else len(value)
 
 
 def zscore(ctx: Context, argv: list[bytes]) -> Reply:
@@ -137,8 +102,8 @@ def zscore(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def zmscore(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], SortedSet)
-    return [None if value is None else value.score(member) for member in argv[2:]]
+    value = ctx.read(argv[1], SortedSet)
+    return [value.score(member) for member in argv[2:]]
 
 
 def _rank(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
@@ -147,9 +112,9 @@ def _rank(ctx: Context, argv: list[bytes], reverse: bool) -> Reply:
     with_score = len(argv) == 4
     if with_score and argv[3].upper() != b'WITHSCORE':
         raise syntax_error()
-    value = ctx.typed(argv[1], SortedSet)
-    rank = None if value is None else value.rank(argv[2], reverse)
-    if value is None or rank is None:
+    value = ctx.read(argv[1], SortedSet)
+    rank = value.rank(argv[2], reverse)
+    if rank is None:
         return NULL_ARRAY if with_score else None
     return [rank, value.score(argv[2])] if with_score else rank
 
@@ -165,76 +130,26 @@ def _pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
     if value is None or count == 0:
         return []
     entries = value.pop(highest, 1 if count is None else min(count, len(value)))
-    ctx.changed(value)
+    ctx.keys.changed(value)
     if count is None:
         return list(split(entries[0]))
     return pairs_reply(map(split, entries), True, ctx.resp3)
 
 
 def _blocking_pop(ctx: Context, argv: list[bytes], highest: bool) -> Reply:
-    keys = argv[1:-1]
-
-    def take() -> Reply:
-        found = ctx.first(keys, SortedSet)
-        return None if found is None else _pop_with_key(ctx, *found, highest)
-
-    return ctx.block_for(keys, SortedSet, arguments.timeout(argv[-1]), take, NULL_ARRAY)
+    return blocking_pop(ctx, argv, SortedSet, lambda value: [*split(value.pop(highest)[0])])
 
 
-def _pop_with_key(ctx: Context, key: bytes, value: SortedSet, highest: bool) -> Reply:
-    (entry,) = value.pop(highest)
-    ctx.changed(value)
-    return [key, *split(entry)]
-
-
-def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, highest, count = _many_pop_arguments(argv, 1)
-    return _pop_first(ctx, keys, highest, count) or NULL_ARRAY
-
-
-def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    keys, highest, count = _many_pop_arguments(argv, 2)
-    timeout = arguments.timeout(argv[1])
-    return ctx.block_for(keys, SortedSet, timeout, lambda: _pop_first(ctx, keys, highest, count), NULL_ARRAY)
-
-
-def _many_pop_arguments(argv: list[bytes], start: int) -> tuple[list[bytes], bool, int]:
-    """Return keys, whether the highest, count."""
-    keys, index = arguments.counted_keys(argv, start)
-    end = argv[index].upper() if index < len(argv) else b''
-    if end not in (b'MIN', b'MAX'):
-        raise syntax_error()
-    return keys, end == b'MAX', arguments.pop_count(argv, index + 1)
-
-
-def _pop_first(ctx: Context, keys: list[bytes], highest: bool, count: int) -> Reply:
-    found = ctx.first(keys, SortedSet)
-    return None if found is None else _pop_many(ctx, *found, highest, count)
-
-
-def _pop_many(ctx: Context, key: bytes, value: SortedSet, highest: bool, count: int) -> Reply:
+def _pop_many(ctx: Context, value: SortedSet, highest: bool, count: int) -> Reply:
     entries = value.pop(highest, min(count, len(value)))
-    ctx.changed(value)
-    return [key, [list(split(entry)) for entry in entries]]
+    ctx.keys.changed(value)
+    return [list(split(entry)) for entry in entries]
+
+
+_pop_from_first = partial(pop_from_first, type_=SortedSet, ends=(b'MAX', b'MIN'), pop=_pop_many)
 
 
 # -- without order
-
-
-def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) == 2:
-        value = ctx.typed(argv[1], SortedSet)
-        return None if value is None else value.draw(1)[0][0]
-    count, with_scores = random_count(argv, b'WITHSCORES')
-    value = ctx.typed(argv[1], SortedSet)
-    if value is None or count == 0:
-        return []
-    if count >= len(value) > MAX_WHOLE:
-        return pairs_pieces(len(value), map(split, value.entries()), with_scores, ctx.resp3)
-    if count > 0:
-        return pairs_reply(value.draw(count), with_scores, ctx.resp3)
-    drawn = drawn_with_repetitions(value.entries(), -count)
-    return pairs_pieces(-count, map(split, drawn), with_scores, ctx.resp3)
 
 
 def zscan(ctx: Context, argv: list[bytes]) -> Reply:
@@ -245,7 +160,7 @@ def zscan(ctx: Context, argv: list[bytes]) -> Reply:
     options = ScanOptions.read(argv, 2)
     if value.encoding_name(ctx.services.settings.layout) == b'listpack':
         # A small one comes as a whole, whatever the cursor.
-        end, items = 0, list(map(split, value.entries()))
+        end, items = 0, list(value.items())
     else:
         end, items = value.page(options.cursor, options.count)
     return [
@@ -257,19 +172,19 @@ def zscan(ctx: Context, argv: list[bytes]) -> Reply:
 COMMANDS = (
     row('zadd', zadd, -4, 'write denyoom fast', 1, 1, 1),
     row('zincrby', zincrby, 4, 'write denyoom fast', 1, 1, 1),
-    row('zrem', zrem, -3, 'write fast', 1, 1, 1),
-    row('zcard', zcard, 2, 'readonly fast', 1, 1, 1),
+    row('zrem', partial(remove_members, type_=SortedSet), -3, 'write fast', 1, 1, 1),
+    row('zcard', partial(length, type_=SortedSet), 2, 'readonly fast', 1, 1, 1),
     row('zscore', zscore, 3, 'readonly fast', 1, 1, 1),
     row('zmscore', zmscore, -3, 'readonly fast', 1, 1, 1),
     row('zrank', partial(_rank, reverse=False), -3, 'readonly fast', 1, 1, 1),
     row('zrevrank', partial(_rank, reverse=True), -3, 'readonly fast', 1, 1, 1),
     row('zpopmin', partial(_pop, highest=False), -2, 'write fast', 1, 1, 1),
     row('zpopmax', partial(_pop, highest=True), -2, 'write fast', 1, 1, 1),
-    row('zmpop', zmpop, -4, 'write movablekeys'),
+    row('zmpop', partial(_pop_from_first, blocking=False), -4, 'write movablekeys'),
     row('bzpopmin', partial(_blocking_pop, highest=False), -3, 'write blocking fast', 1, -2, 1),
     row('bzpopmax', partial(_blocking_pop, highest=True), -3, 'write blocking fast', 1, -2, 1),
-    row('bzmpop', bzmpop, -5, 'write blocking movablekeys'),
-    row('zrandmember', zrandmember, -2, 'readonly', 1, 1, 1),
+    row('bzmpop', partial(_pop_from_first, blocking=True), -5, 'write blocking movablekeys'),
+    row('zrandmember', partial(random_members, type_=SortedSet, word=b'WITHSCORES'), -2, 'readonly', 1, 1, 1),
     row('zscan', zscan, -3, 'readonly', 1, 1, 1),
     *RANGE_COMMANDS,
     *ALGEBRA_COMMANDS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -12,9 +11,9 @@ from rq_leveldb.store import arguments
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.sorted_set_ranges import store_result
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import Reply, ReplyError, pairs_reply, syntax_error, wrong_type
+from rq_leveldb.store.replies import Reply, ReplyError, pairs_reply, syntax_error
 from rq_leveldb.store.types.set import Set
-from rq_leveldb.store.types.sorted_set import SortedSet, split
+from rq_leveldb.store.types.sorted_set import SortedSet
 
 
 def zintercard(ctx: Context, argv: list[bytes]) -> Reply:
@@ -22,64 +21,46 @@ def zintercard(ctx: Context, argv: list[bytes]) -> Reply:
     return sum(1 for _ in islice(_common(operands), arguments.limit_option(argv, index)))
 
 
-Operand = SortedSet | Set | None
+Operand = SortedSet | Set
 Aggregate = Callable[[float, float], float]
 Operation = Callable[['list[Operand]', 'list[float]', Aggregate], 'dict[bytes, float]']
 
 
-def _add(one: float, other: float) -> float:
+def _number(result: float) -> float:
     # inf and -inf make nan, which Redis calls 0.
-    total = one + other
-    return 0.0 if math.isnan(total) else total
+    return 0.0 if math.isnan(result) else result
 
 
-_AGGREGATES: dict[bytes, Aggregate] = {b'SUM': _add, b'MIN': min, b'MAX': max}
+_AGGREGATES: dict[bytes, Aggregate] = {b'SUM': lambda one, other: _number(one + other), b'MIN': min, b'MAX': max}
 
 
-@dataclass(frozen=True, slots=True)
-class _Combination:
-    """A union, intersection or difference and what it is made of."""
+def _combined(ctx: Context, argv: list[bytes], start: int, operation: Operation) -> tuple[dict[bytes, float], bool]:
+    """Read the keys and the options after them, and combine what the keys hold.
 
-    operation: Operation
-    operands: list[Operand]
-    weights: list[float]
-    aggregate: Aggregate
-    with_scores: bool
+    Args:
+        ctx: the command's context.
+        argv: all arguments of the command.
+        start: index of the number of keys: 1, or 2 where the result is stored.
+        operation: what is made of the operands.
 
-    @classmethod
-    def read(
-        cls,
-        ctx: Context,
-        argv: list[bytes],
-        start: int,
-        operation: Operation,
-    ) -> _Combination:
-        """Read the keys and the options after them.
-
-        Args:
-            ctx: the command's context.
-            argv: all arguments of the command.
-            start: index of the number of keys: 1, or 2 where the result is stored.
-            operation: what is made of the operands.
-        """
-        operands, index = _operands(ctx, argv, start)
-        weights = [1.0] * len(operands)
-        aggregate = b'SUM'
-        with_scores = False
-        options = arguments.Options(argv, index)
-        for option in options:
-            if option == b'WEIGHTS' and operation is not _difference:
-                weights = [_weight(argument) for argument in options.values(len(operands))]
-            elif option == b'AGGREGATE' and operation is not _difference:
-                aggregate = options.one_of(*_AGGREGATES)
-            elif option == b'WITHSCORES' and start == 1:
-                with_scores = True
-            else:
-                raise syntax_error()
-        return cls(operation, operands, weights, _AGGREGATES[aggregate], with_scores)
-
-    def result(self) -> dict[bytes, float]:
-        return self.operation(self.operands, self.weights, self.aggregate)
+    Returns:
+        The result, and whether its scores are wanted.
+    """
+    operands, index = _operands(ctx, argv, start)
+    weights = [1.0] * len(operands)
+    aggregate = b'SUM'
+    with_scores = False
+    options = arguments.Options(argv, index)
+    for option in options:
+        if option == b'WEIGHTS' and operation is not _difference:
+            weights = [_weight(argument) for argument in options.values(len(operands))]
+        elif option == b'AGGREGATE' and operation is not _difference:
+            aggregate = options.one_of(*_AGGREGATES)
+        elif option == b'WITHSCORES' and start == 1:
+            with_scores = True
+        else:
+            raise syntax_error()
+    return operation(operands, weights, _AGGREGATES[aggregate]), with_scores
 
 
 def _weight(argument: bytes) -> float:
@@ -101,32 +82,23 @@ def _operands(ctx: Context, argv: list[bytes], index: int) -> tuple[list[Operand
     operands: list[Operand] = []
     for key in argv[index + 1 : end]:
         value = ctx.find(key)
-        if value is not None and not isinstance(value, (SortedSet, Set)):
-            raise wrong_type()
-        operands.append(value)
+        operands.append(value if isinstance(value, SortedSet) else ctx.read(key, Set))
     return operands, end
 
 
 def _scores(operand: Operand) -> Iterator[tuple[bytes, float]]:
-    if isinstance(operand, SortedSet):
-        return (split(entry) for entry in operand.entries())
-    return ((member, 1.0) for member in operand or ())
+    return operand.items() if isinstance(operand, SortedSet) else ((member, 1.0) for member in operand)
 
 
 def _score(operand: Operand, member: bytes) -> float | None:
     if isinstance(operand, SortedSet):
         return operand.score(member)
-    return 1.0 if operand is not None and member in operand else None
-
-
-def _weighted(weight: float, score: float) -> float:
-    product = weight * score
-    return 0.0 if math.isnan(product) else product
+    return 1.0 if member in operand else None
 
 
 def _smallest_first(operands: list[Operand], weights: list[float]) -> list[tuple[Operand, float]]:
     """The order in which Redis adds up, on which a sum of fractions or infinities depends."""
-    return sorted(zip(operands, weights, strict=True), key=lambda pair: 0 if pair[0] is None else len(pair[0]))
+    return sorted(zip(operands, weights, strict=True), key=lambda pair: len(pair[0]))
 
 
 def _union(operands: list[Operand], weights: list[float], aggregate: Aggregate) -> dict[bytes, float]:
@@ -134,19 +106,16 @@ def _union(operands: list[Operand], weights: list[float], aggregate: Aggregate) 
     for operand, weight in _smallest_first(operands, weights):
         for member, score in _scores(operand):
             old = result.get(member)
-            new = _weighted(weight, score)
+            new = _number(weight * score)
             result[member] = new if old is None else aggregate(old, new)
     return result
 
 
 def _common(operands: list[Operand]) -> Iterator[bytes]:
     """Return the members that all have."""
-    known = [operand for operand in operands if operand is not None]
-    if len(known) < len(operands):
-        return
-    smallest = min(known, key=len)
+    smallest = min(operands, key=len)
     for member, _ in _scores(smallest):
-        if all(operand is smallest or member in operand for operand in known):
+        if all(operand is smallest or member in operand for operand in operands):
             yield member
 
 
@@ -154,7 +123,7 @@ def _intersection(operands: list[Operand], weights: list[float], aggregate: Aggr
     (first, first_weight), *others = _smallest_first(operands, weights)
     result: dict[bytes, float] = {}
     for member in _common(operands):
-        total = _weighted(first_weight, _score(first, member) or 0.0)
+        total = _number(first_weight * (_score(first, member) or 0.0))
         for operand, weight in others:
             total = aggregate(total, weight * (_score(operand, member) or 0.0))
         result[member] = total
@@ -163,18 +132,16 @@ def _intersection(operands: list[Operand], weights: list[float], aggregate: Aggr
 
 def _difference(operands: list[Operand], weights: list[float], aggregate: Aggregate) -> dict[bytes, float]:
     first, *others = operands
-    subtracted = [operand for operand in others if operand is not None]
-    return {member: score for member, score in _scores(first) if not any(member in operand for operand in subtracted)}
+    return {member: score for member, score in _scores(first) if not any(member in operand for operand in others)}
 
 
 def _combine(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
-    combination = _Combination.read(ctx, argv, 1, operation)
-    ordered = sorted(combination.result().items(), key=lambda item: (item[1], item[0]))
-    return pairs_reply(ordered, combination.with_scores, ctx.resp3)
+    result, with_scores = _combined(ctx, argv, 1, operation)
+    return pairs_reply(sorted(result.items(), key=lambda item: (item[1], item[0])), with_scores, ctx.resp3)
 
 
 def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) -> Reply:
-    return store_result(ctx, argv[1], _Combination.read(ctx, argv, 2, operation).result().items())
+    return store_result(ctx, argv[1], _combined(ctx, argv, 2, operation)[0].items())
 
 
 COMMANDS = (

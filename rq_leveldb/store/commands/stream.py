@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
 from rq_leveldb.store.arguments import Options, integer, milliseconds
+from rq_leveldb.store.commands.members import length
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.commands.stream_groups import COMMANDS as GROUP_COMMANDS
-from rq_leveldb.store.commands.stream_groups import consumer_of
-from rq_leveldb.store.commands.stream_ids import (
-    entry_reply,
-    id_reply,
-    no_group,
-    number,
-    parse_id,
-    range_start,
-    range_stop,
-)
+from rq_leveldb.store.commands.stream_groups import consumer_of, known_group
+from rq_leveldb.store.commands.stream_ids import entry_reply, id_reply, number, parse_id, range_start, range_stop
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import (
     MAX_WHOLE,
@@ -38,44 +31,21 @@ from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, Str
 # -- XADD, XTRIM
 
 
-@dataclass(frozen=True, slots=True)
-class Trimming:
-    """How many entries may stay: MAXLEN or MINID, with its options.
+_Trim = Callable[[Stream], int]
+"""Trims a stream; returns how many entries were removed."""
 
-    ``~`` lets Redis keep some more where that is cheaper; here it never is, so it trims as ``=`` does, though with
-    Redis' limit.
+
+def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> tuple[_Trim | None, bool, int]:
+    """Read the options of XADD, which end at the id, or all of XTRIM's.
+
+    ``~`` lets Redis keep some more entries where that is cheaper. Here it never is, so it trims as ``=`` does, though
+    with Redis's limit.
+
+    Returns:
+        How to trim, whether to make a stream, and the index of the first argument that is no option.
     """
-
-    length: int | None
-    id_: StreamId | None
-    limit: int
-
-    def apply(self, stream: Stream) -> int:
-        """Trim a stream.
-
-        Returns:
-            How many entries were removed.
-        """
-        if self.length is not None:
-            return stream.trim_to_length(self.length, self.limit)
-        return stream.trim_to_id(self.id_ or MIN_ID, self.limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _AddOptions:
-    trimming: Trimming | None
-    create: bool
-    at: int
-    """Index of the first argument that is no option."""
-
-
-_NO_OPTIONS = _AddOptions(None, True, 2)
-
-
-def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions:
-    """Read the options of XADD, which end at the id, or all of XTRIM's."""
     strategy = b''
-    length: int | None = None
+    length = 0
     id_: StreamId | None = None
     limit: int | None = None
     approximate = False
@@ -119,13 +89,11 @@ def _read_trimming(ctx: Context, argv: list[bytes], adding: bool) -> _AddOptions
         raise ReplyError('ERR syntax error, LIMIT cannot be used without the special ~ option')
     if limit is None:
         limit = ctx.services.settings.layout.trimming_limit() if approximate else 0
-    trimming = Trimming(length, id_, limit) if strategy else None
-    return _AddOptions(trimming, create, at)
+    return partial(Stream.trim, length=length, below=id_, limit=limit) if strategy else None, create, at
 
 
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _NO_OPTIONS if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
-    at = options.at
+    trim, create, at = (None, True, 2) if argv[2] == b'*' else _read_trimming(ctx, argv, adding=True)
     # An id, and at least one pair.
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
         # Redis reads the id before it counts.
@@ -135,20 +103,16 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = None if argv[at] == b'*' else _new_id(argv[at])
     if wanted == MIN_ID:
         raise ReplyError('ERR The ID specified in XADD must be greater than 0-0')
-    if options.create:
-        stream = ctx.typed_or_new(argv[1], Stream)
-    else:
-        existing = ctx.typed(argv[1], Stream)
-        if existing is None:
-            return None
-        stream = existing
+    stream = ctx.typed_or_new(argv[1], Stream) if create else ctx.typed(argv[1], Stream)
+    if stream is None:
+        return None
     if stream.last == MAX_ID:
         raise ReplyError('ERR The stream has exhausted the last possible ID, unable to add more items')
     id_ = _next_free_id(ctx, stream) if wanted is None else _given_id(stream, *wanted)
     stream.append(id_, argv[at + 1 :])
-    if options.trimming is not None:
-        options.trimming.apply(stream)
-    ctx.changed(stream)
+    if trim is not None:
+        trim(stream)
+    ctx.keys.changed(stream)
     return b'%d-%d' % id_
 
 
@@ -188,19 +152,11 @@ def _too_small() -> ReplyError:
 
 
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
-    trimming = _read_trimming(ctx, argv, adding=False).trimming
+    trim, _, _ = _read_trimming(ctx, argv, adding=False)
     stream = ctx.typed(argv[1], Stream)
-    if stream is None or trimming is None:
+    if stream is None or trim is None:
         return 0
-    removed = trimming.apply(stream)
-    if removed:
-        ctx.changed(stream)
-    return removed
-
-
-def xlen(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = ctx.typed(argv[1], Stream)
-    return 0 if stream is None else len(stream)
+    return ctx.keys.changed_by(stream, trim(stream))
 
 
 def xdel(ctx: Context, argv: list[bytes]) -> Reply:
@@ -208,12 +164,7 @@ def xdel(ctx: Context, argv: list[bytes]) -> Reply:
     if stream is None:
         return 0
     ids = [parse_id(text) for text in argv[2:]]
-    removed = 0
-    for id_ in ids:
-        removed += stream.delete(id_)
-    if removed:
-        ctx.changed(stream)
-    return removed
+    return ctx.keys.changed_by(stream, sum(map(stream.delete, ids)))
 
 
 def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
@@ -248,7 +199,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
         stream.added = added
     if deleted is not None and deleted != MIN_ID:
         stream.deleted = deleted
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return OK
 
 
@@ -287,31 +238,29 @@ def _entries_reply(entries: Iterator[Entry], count: int) -> list[Reply]:
 class _ReadOptions:
     """What XREAD and XREADGROUP are asked for.
 
-    Args:
+    Attributes:
+        count: how many entries at most, 0 for all.
         block: milliseconds, None not to wait.
     """
 
-    count: int
-    block: int | None
-    no_ack: bool
-    group: bytes
-    consumer: bytes
-    keys: list[bytes]
-    ids: list[bytes]
+    count: int = 0
+    block: int | None = None
+    no_ack: bool = False
+    group: bytes | None = None
+    consumer: bytes = b''
+    keys: list[bytes] = field(default_factory=list)
+    ids: list[bytes] = field(default_factory=list)
 
 
 def _read_options(argv: list[bytes], command: str, now: int) -> _ReadOptions:
-    count = 0
-    block: int | None = None
-    no_ack = False
-    group: tuple[bytes, bytes] | None = None
+    wanted = _ReadOptions()
     with_group = command == 'xreadgroup'
     options = Options(argv, 1)
     for option in options:
         if option == b'BLOCK':
-            block = milliseconds(options.value(), now)
+            wanted.block = milliseconds(options.value(), now)
         elif option == b'COUNT':
-            count = max(options.integer(), 0)
+            wanted.count = max(options.integer(), 0)
         elif option == b'STREAMS' and options.left():
             rest = options.rest()
             if len(rest) % 2:
@@ -319,78 +268,64 @@ def _read_options(argv: list[bytes], command: str, now: int) -> _ReadOptions:
                 raise ReplyError(
                     f"ERR Unbalanced '{command}' list of streams: for each stream key {each} must be specified."
                 )
+            half = len(rest) // 2
+            wanted.keys, wanted.ids = rest[:half], rest[half:]
             break
-        elif option == b'GROUP' and options.left() >= 2:
+        elif (option == b'GROUP' and options.left() >= 2) or option == b'NOACK':
             if not with_group:
-                raise ReplyError('ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.')
-            group = options.value(), options.value()
-        elif option == b'NOACK':
-            if not with_group:
-                raise ReplyError('ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.')
-            no_ack = True
+                raise ReplyError(
+                    f'ERR The {option.decode()} option is only supported by XREADGROUP. You called XREAD instead.'
+                )
+            if option == b'NOACK':
+                wanted.no_ack = True
+            else:
+                wanted.group, wanted.consumer = options.value(), options.value()
         else:
             raise syntax_error()
     else:
         raise syntax_error()
-    if with_group and group is None:
+    if with_group and wanted.group is None:
         raise ReplyError('ERR Missing GROUP option for XREADGROUP')
-    half = len(rest) // 2
-    name, consumer = group or (b'', b'')
-    return _ReadOptions(count, block, no_ack, name, consumer, rest[:half], rest[half:])
+    return wanted
 
 
 def _streams_reply(ctx: Context, found: list[tuple[bytes, Reply]]) -> Reply:
-    if ctx.resp3:
-        return dict(found)
-    return [[key, entries] for key, entries in found]
+    """Make the reply of the streams in which entries were found, None if there are none."""
+    if not found:
+        return None
+    return dict(found) if ctx.resp3 else [list(pair) for pair in found]
 
 
 def xread(ctx: Context, argv: list[bytes]) -> Reply:
     options = _read_options(argv, 'xread', ctx.now)
-    after: list[StreamId | None] = []
+    after: list[StreamId] = []
     for key, text in zip(options.keys, options.ids, strict=True):
-        known = ctx.typed(key, Stream)
+        stream = ctx.read(key, Stream)
         if text == b'>':
             raise ReplyError(
                 'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.'
             )
-        if text == b'+':
-            after.append(None)
-            continue
-        if text != b'$':
-            after.append(parse_id(text))
-            continue
-        after.append(MIN_ID if known is None else known.last)
-    found: list[tuple[bytes, Reply]] = []
-    waiting: list[tuple[bytes, StreamId]] = []
-    for key, id_ in zip(options.keys, after, strict=True):
-        stream = ctx.typed(key, Stream)
-        if id_ is None:
-            last = None if stream is None else stream.last_entry()
-            if last is not None:
-                found.append((key, [entry_reply(last)]))
-            waiting.append((key, MIN_ID if stream is None else stream.last))
-            continue
-        waiting.append((key, id_))
-        if stream is not None and stream.last > id_:
-            entries = _entries_after(stream, id_, options.count)
+        after.append(stream.last if text in (b'$', b'+') else parse_id(text))
+
+    def take(begins: bool = False) -> Reply:
+        found: list[tuple[bytes, Reply]] = []
+        for key, id_, text in zip(options.keys, after, options.ids, strict=True):
+            stream = ctx.read(key, Stream)
+            entries: list[Reply] = []
+            if begins and text == b'+':
+                last = stream.last_entry()
+                entries = [] if last is None else [entry_reply(last)]
+            elif stream.last > id_:
+                entries = _entries_after(stream, id_, options.count)
             if entries:
                 found.append((key, entries))
-    if found:
         return _streams_reply(ctx, found)
+
+    reply = take(begins=True)
+    if reply is not None:
+        return reply
     if options.block is None:
         return NULL_ARRAY
-
-    def take() -> Reply:
-        found: list[tuple[bytes, Reply]] = []
-        for key, id_ in waiting:
-            stream = ctx.typed(key, Stream)
-            if stream is not None and stream.last > id_:
-                entries = _entries_after(stream, id_, options.count)
-                if entries:
-                    found.append((key, entries))
-        return _streams_reply(ctx, found) if found else None
-
     return ctx.block(options.keys, Stream, options.block / 1000, take, NULL_ARRAY)
 
 
@@ -404,11 +339,13 @@ def _entries_after(stream: Stream, id_: StreamId, count: int) -> list[Reply]:
 
 def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
     options = _read_options(argv, 'xreadgroup', ctx.now)
-    after: list[StreamId | None] = []
+
+    def stream_and_group(key: bytes) -> tuple[Stream, Group]:
+        return known_group(ctx, key, options.group or b'', ' in XREADGROUP with GROUP option')
+
+    after: list[StreamId] = []
     for key, text in zip(options.keys, options.ids, strict=True):
-        stream = ctx.typed(key, Stream)
-        if stream is None or stream.group(options.group) is None:
-            raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
+        stream_and_group(key)
         if text in (b'$', b'+'):
             shown = text.decode()
             raise ReplyError(
@@ -416,42 +353,28 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
                 f'consumer by specifying a proper ID, or use the > ID to get new messages. The {shown} ID would just '
                 'return an empty result set.'
             )
-        given = MAX_ID if text == b'>' else parse_id(text)
-        # To Redis the last possible id is another way to write it.
-        after.append(None if given == MAX_ID else given)
+        # To Redis the last possible id is another way to write >.
+        after.append(MAX_ID if text == b'>' else parse_id(text))
     found: list[tuple[bytes, Reply]] = []
     for key, id_ in zip(options.keys, after, strict=True):
-        stream = ctx.typed(key, Stream)
-        group = stream.group(options.group) if stream is not None else None
-        assert stream is not None
-        assert group is not None
-        if id_ is None:
-            entries = _deliver_new(ctx, stream, group, options)
-            if entries:
-                found.append((key, entries))
-        else:
+        stream, group = stream_and_group(key)
+        if id_ != MAX_ID:
             found.append((key, _deliver_again(ctx, stream, group, options, id_)))
+        elif entries := _deliver_new(ctx, stream, group, options):
+            found.append((key, entries))
     if found:
         return _streams_reply(ctx, found)
     if options.block is None:
         return NULL_ARRAY
 
     def take() -> Reply:
-        read: dict[bytes, tuple[Stream, Group]] = {}
-        for key in options.keys:
-            stream = ctx.typed(key, Stream)
-            group = None if stream is None else stream.group(options.group)
-            if stream is None or group is None:
-                raise no_group(key, options.group, ' in XREADGROUP with GROUP option')
-            if stream.last > group.last:
-                read[key] = stream, group
         # Nothing is delivered before it is sure that all can be.
+        read = {key: stream_and_group(key) for key in options.keys}
         found: list[tuple[bytes, Reply]] = []
         for key, (stream, group) in read.items():
-            entries = _deliver_new(ctx, stream, group, options)
-            if entries:
+            if stream.last > group.last and (entries := _deliver_new(ctx, stream, group, options)):
                 found.append((key, entries))
-        return _streams_reply(ctx, found) if found else None
+        return _streams_reply(ctx, found)
 
     # That its group went away concerns a reader, whatever the key holds instead.
     return ctx.block(options.keys, None, options.block / 1000, take, NULL_ARRAY)
@@ -505,7 +428,7 @@ def _deliver_again(ctx: Context, stream: Stream, group: Group, options: _ReadOpt
 COMMANDS = (
     row('xadd', xadd, -5, 'write denyoom fast', 1, 1, 1),
     row('xtrim', xtrim, -4, 'write', 1, 1, 1),
-    row('xlen', xlen, 2, 'readonly fast', 1, 1, 1),
+    row('xlen', partial(length, type_=Stream), 2, 'readonly fast', 1, 1, 1),
     row('xdel', xdel, -3, 'write fast', 1, 1, 1),
     row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
     row('xrange', partial(_range, reverse=False), -4, 'readonly', 1, 1, 1),

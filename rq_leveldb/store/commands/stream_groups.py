@@ -7,34 +7,14 @@ from itertools import islice
 
 from rq_leveldb.store.arguments import MAX_INTEGER, Options, integer
 from rq_leveldb.store.commands.rows import container, row
-from rq_leveldb.store.commands.stream_ids import (
-    entry_reply,
-    id_reply,
-    no_group,
-    parse_id,
-    range_start,
-    range_stop,
-)
+from rq_leveldb.store.commands.stream_ids import entry_reply, id_reply, parse_id, range_start, range_stop
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import (
-    NULL_ARRAY,
-    OK,
-    Reply,
-    ReplyError,
-    no_such_key,
-    shown,
-    syntax_error,
-    wrong_usage,
-)
+from rq_leveldb.store.replies import NULL_ARRAY, OK, Reply, ReplyError, no_such_key, shown, syntax_error, wrong_usage
 from rq_leveldb.store.types.consumer_group import Consumer, Group
 from rq_leveldb.store.types.stream import MAX_ID, MIN_ID, Stream, StreamId
 
 _NODE_ENTRIES = 100
 """What XINFO tells of radix trees, which there are none of here, is what Redis would need with its default settings."""
-
-
-def _no_such_group(key: bytes, group: bytes) -> ReplyError:
-    return ReplyError(f"NOGROUP No such consumer group '{shown(group)}' for key name '{shown(key)}'")
 
 
 def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
@@ -46,8 +26,14 @@ def consumer_of(ctx: Context, group: Group, name: bytes) -> Consumer:
     return consumer
 
 
-def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
+def known_group(ctx: Context, key: bytes, name: bytes, context: str = '') -> tuple[Stream, Group]:
     """Return a stream and a group of it.
+
+    Args:
+        ctx: the command's context.
+        key: of the stream.
+        name: of the group.
+        context: what the error's text ends with.
 
     Raises:
         ReplyError: there is no such key or group.
@@ -55,28 +41,31 @@ def _known_group(ctx: Context, key: bytes, name: bytes) -> tuple[Stream, Group]:
     stream = ctx.typed(key, Stream)
     group = None if stream is None else stream.group(name)
     if stream is None or group is None:
-        raise no_group(key, name)
+        raise ReplyError(f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{context}")
     return stream, group
 
 
 # -- XGROUP
 
 
-def _xgroup_stream(ctx: Context, key: bytes) -> Stream:
-    stream = ctx.typed(key, Stream)
-    if stream is None:
-        raise ReplyError(
-            'ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the '
-            'MKSTREAM option to create an empty stream automatically.'
-        )
-    return stream
+def _stream(ctx: Context, argv: list[bytes]) -> Stream:
+    """Return the stream that a subcommand is about."""
+    stream = ctx.typed(argv[2], Stream)
+    if stream is not None:
+        return stream
+    if argv[0].lower() == b'xinfo':
+        raise no_such_key()
+    raise ReplyError(
+        'ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM '
+        'option to create an empty stream automatically.'
+    )
 
 
-def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
-    stream = _xgroup_stream(ctx, argv[2])
+def _stream_and_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
+    stream = _stream(ctx, argv)
     group = stream.group(argv[3])
     if group is None:
-        raise _no_such_group(argv[2], argv[3])
+        raise ReplyError(f"NOGROUP No such consumer group '{shown(argv[3])}' for key name '{shown(argv[2])}'")
     return stream, group
 
 
@@ -100,65 +89,62 @@ def _group_options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]
 
 def _xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     make, read = _group_options(argv, creating=True)
-    stream = ctx.typed_or_new(argv[2], Stream) if make else _xgroup_stream(ctx, argv[2])
+    stream = ctx.typed_or_new(argv[2], Stream) if make else _stream(ctx, argv)
     if len(argv) > 8:
         raise wrong_usage(argv)
     last = stream.last if argv[4] == b'$' else parse_id(argv[4])
     if stream.group(argv[3]) is not None:
         raise ReplyError('BUSYGROUP Consumer Group name already exists')
-    is_new = ctx.find(argv[2]) is None
+    note = ctx.keys.changed if ctx.find(argv[2]) is None else ctx.keys.kept
     stream.create_group(argv[3], last, None if read is None else min(read, stream.added))
-    if is_new:
-        ctx.changed(stream)
-    else:
-        ctx.kept(stream)
+    note(stream)
     return OK
 
 
 def _xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     _, read = _group_options(argv, creating=False)
-    _xgroup_stream(ctx, argv[2])
+    _stream(ctx, argv)
     if len(argv) > 7:
         raise wrong_usage(argv)
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     group.last = stream.last if argv[4] == b'$' else range_start(argv[4])
     group.read = None if read is None else min(read, stream.added)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return OK
 
 
 def _xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xgroup_stream(ctx, argv[2])
+    stream = _stream(ctx, argv)
     group = stream.group(argv[3])
     if group is None:
         return 0
     group.destroy()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     # Who waits in XREADGROUP has to learn it.
     ctx.keys.wake(ctx.db, argv[2])
     return 1
 
 
 def _xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     if group.consumer(argv[4]) is not None:
         return 0
     group.add_consumer(argv[4], ctx.now)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return 1
 
 
 def _xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = _stream_and_group(ctx, argv)
     consumer = group.consumer(argv[4])
     if consumer is None:
         return 0
     pending = consumer.pending
     group.delete_consumer(consumer)
     group.save()
-    ctx.kept(stream)
+    ctx.keys.kept(stream)
     return pending
 
 
@@ -171,9 +157,7 @@ def xack(ctx: Context, argv: list[bytes]) -> Reply:
     if stream is None or group is None:
         return 0
     ids = [parse_id(text) for text in argv[3:]]
-    acknowledged = 0
-    for id_ in ids:
-        acknowledged += group.acknowledge(id_)
+    acknowledged = sum(map(group.acknowledge, ids))
     if acknowledged:
         group.save()
     return acknowledged
@@ -194,7 +178,7 @@ def xpending(ctx: Context, argv: list[bytes]) -> Reply:
     count = max(integer(argv[at + 2]), 0)
     start, stop = range_start(argv[at]), range_stop(argv[at + 1])
     name = argv[at + 3] if len(argv) > at + 3 else None
-    _, group = _known_group(ctx, argv[1], argv[2])
+    _, group = known_group(ctx, argv[1], argv[2])
     if name is None:
         entries = group.entries(start, stop)
     else:
@@ -202,19 +186,13 @@ def xpending(ctx: Context, argv: list[bytes]) -> Reply:
         if consumer is None:
             return []
         entries = group.entries_of(consumer, start, stop)
-    reply: list[Reply] = []
-    for id_, pending in entries:
-        if len(reply) >= count:
-            break
-        passed = max(ctx.now - pending.delivered, 0)
-        if idle and passed < idle:
-            continue
-        reply.append([id_reply(id_), pending.consumer, passed, pending.times])
-    return reply
+    timed = ((id_, pending, max(ctx.now - pending.delivered, 0)) for id_, pending in entries)
+    found = ([id_reply(id_), one.consumer, passed, one.times] for id_, one, passed in timed if passed >= idle)
+    return list(islice(found, count))
 
 
 def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
-    _, group = _known_group(ctx, argv[1], argv[2])
+    _, group = known_group(ctx, argv[1], argv[2])
     first = next(group.entries(MIN_ID, MAX_ID), None)
     last = next(group.entries(MIN_ID, MAX_ID, reverse=True), None)
     if first is None or last is None:
@@ -226,7 +204,7 @@ def _pending_summary(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
-    stream, group = _known_group(ctx, argv[1], argv[2])
+    stream, group = known_group(ctx, argv[1], argv[2])
     min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XCLAIM'), 0)
     ids: list[StreamId] = []
     for argument in argv[5:]:
@@ -306,22 +284,19 @@ _ATTEMPTS = 10
 """Number of entries that XAUTOCLAIM examines for each one that it may claim."""
 
 
+def _claimed_count(argument: bytes) -> int:
+    count = integer(argument, 'ERR COUNT must be > 0')
+    if not 0 < count <= MAX_INTEGER // 16:
+        raise ReplyError('ERR COUNT must be > 0')
+    return count
+
+
 def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
     min_idle = max(integer(argv[4], 'ERR Invalid min-idle-time argument for XAUTOCLAIM'), 0)
     start = range_start(argv[5])
-    count = 100
-    just_id = False
-    options = Options(argv, 6)
-    for option in options:
-        if option == b'COUNT':
-            count = integer(options.value(), 'ERR COUNT must be > 0')
-            if not 0 < count <= MAX_INTEGER // 16:
-                raise ReplyError('ERR COUNT must be > 0')
-        elif option == b'JUSTID':
-            just_id = True
-        else:
-            raise syntax_error()
-    stream, group = _known_group(ctx, argv[1], argv[2])
+    given = Options(argv, 6).all({b'COUNT': _claimed_count, b'JUSTID': None})
+    count, just_id = given.get(b'COUNT', 100), b'JUSTID' in given
+    stream, group = known_group(ctx, argv[1], argv[2])
     consumer = consumer_of(ctx, group, argv[3])
     claimed: list[Reply] = []
     deleted: list[Reply] = []
@@ -348,13 +323,6 @@ def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
 # -- XINFO
 
 
-def _xinfo_stream_of(ctx: Context, key: bytes) -> Stream:
-    stream = ctx.typed(key, Stream)
-    if stream is None:
-        raise no_such_key()
-    return stream
-
-
 def _lag(stream: Stream, group: Group) -> int | None:
     """Return how many entries the group has not read, or None if unknown."""
     first = stream.first_id()
@@ -369,7 +337,7 @@ def _lag(stream: Stream, group: Group) -> int | None:
 
 
 def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xinfo_stream_of(ctx, argv[2])
+    stream = _stream(ctx, argv)
     full = len(argv) > 3
     count = 10
     if full:
@@ -398,10 +366,8 @@ def _xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
         reply[b'groups'] = [_full_group(stream, group, count) for group in stream.groups()]
     else:
         reply[b'groups'] = len(stream.groups())
-        first_entry = next(stream.range(MIN_ID, MAX_ID), None)
-        last_entry = stream.last_entry()
-        reply[b'first-entry'] = None if first_entry is None else entry_reply(first_entry)
-        reply[b'last-entry'] = None if last_entry is None else entry_reply(last_entry)
+        reply[b'first-entry'] = next(map(entry_reply, stream.range(MIN_ID, MAX_ID)), None)
+        reply[b'last-entry'] = next(map(entry_reply, stream.range(MIN_ID, MAX_ID, reverse=True)), None)
     return reply
 
 
@@ -410,21 +376,19 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
         [id_reply(id_), entry.consumer, entry.delivered, entry.times]
         for id_, entry in islice(group.entries(MIN_ID, MAX_ID), count or None)
     ]
-    consumers: list[Reply] = []
-    for consumer in group.consumers():
-        own: list[Reply] = [
-            [id_reply(id_), entry.delivered, entry.times]
-            for id_, entry in islice(group.entries_of(consumer), count or None)
-        ]
-        consumers.append(
-            {
-                b'name': consumer.name,
-                b'seen-time': consumer.seen,
-                b'active-time': -1 if consumer.active is None else consumer.active,
-                b'pel-count': consumer.pending,
-                b'pending': own,
-            }
-        )
+    consumers: list[Reply] = [
+        {
+            b'name': consumer.name,
+            b'seen-time': consumer.seen,
+            b'active-time': -1 if consumer.active is None else consumer.active,
+            b'pel-count': consumer.pending,
+            b'pending': [
+                [id_reply(id_), entry.delivered, entry.times]
+                for id_, entry in islice(group.entries_of(consumer), count or None)
+            ],
+        }
+        for consumer in group.consumers()
+    ]
     return {
         b'name': group.name,
         b'last-delivered-id': id_reply(group.last),
@@ -437,7 +401,7 @@ def _full_group(stream: Stream, group: Group, count: int) -> dict[bytes, Reply]:
 
 
 def _xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
-    stream = _xinfo_stream_of(ctx, argv[2])
+    stream = _stream(ctx, argv)
     return [
         {
             b'name': group.name,
@@ -452,9 +416,7 @@ def _xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
-    group = _xinfo_stream_of(ctx, argv[2]).group(argv[3])
-    if group is None:
-        raise _no_such_group(argv[2], argv[3])
+    _, group = _stream_and_group(ctx, argv)
     return [
         {
             b'name': consumer.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rq_leveldb.store.replies import Reply, ReplyError, shown
+from rq_leveldb.store.replies import Reply, ReplyError
 from rq_leveldb.store.types.stream import MAX_ID, MAX_NUMBER, MIN_ID, Entry, StreamId, next_id, previous_id
 
 _NUMBER = re.compile(rb'[ \t-\r]*\+?[0-9]{1,60}')
@@ -12,10 +12,6 @@ _NUMBER = re.compile(rb'[ \t-\r]*\+?[0-9]{1,60}')
 
 def invalid_id() -> ReplyError:
     return ReplyError('ERR Invalid stream ID specified as stream command argument')
-
-
-def no_group(key: bytes, group: bytes, context: str = '') -> ReplyError:
-    return ReplyError(f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(group)}'{context}")
 
 
 # -- ids
@@ -51,7 +47,7 @@ def bound(text: bytes, missing_seq: int) -> StreamId:
 
 def range_start(text: bytes) -> StreamId:
     if text[:1] == b'(' and len(text) > 1:
-        start = next_id(_exclusive(text))
+        start = next_id(parse_id(text[1:]))
         if start is None:
             raise ReplyError('ERR invalid start ID for the interval')
         return start
@@ -60,15 +56,11 @@ def range_start(text: bytes) -> StreamId:
 
 def range_stop(text: bytes) -> StreamId:
     if text[:1] == b'(' and len(text) > 1:
-        stop = previous_id(_exclusive(text, MAX_NUMBER))
+        stop = previous_id(parse_id(text[1:], MAX_NUMBER))
         if stop is None:
             raise ReplyError('ERR invalid end ID for the interval')
         return stop
     return bound(text, MAX_NUMBER)
-
-
-def _exclusive(text: bytes, missing_seq: int = 0) -> StreamId:
-    return parse_id(text[1:], missing_seq)
 
 
 def id_reply(id_: StreamId) -> bytes:

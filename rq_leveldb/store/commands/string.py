@@ -5,21 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from rq_leveldb.store import long_double
-from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, Options, integer, slice_bounds
+from rq_leveldb.store.arguments import MAX_INTEGER, Options, float_incremented, incremented, integer, slice_bounds
 from rq_leveldb.store.commands.expiry_times import UNITS, positive_time
 from rq_leveldb.store.commands.rows import row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.replies import (
-    OK,
-    Reply,
-    ReplyError,
-    not_a_float,
-    not_finite,
-    out_of_range,
-    overflow,
-    syntax_error,
-    wrong_arity,
-)
+from rq_leveldb.store.replies import OK, Reply, ReplyError, not_a_float, out_of_range, syntax_error, wrong_arity
 from rq_leveldb.store.types.string import String
 
 MAX_LENGTH = 512 << 20
@@ -77,8 +67,7 @@ def _set_with_time(ctx: Context, argv: list[bytes], unit: int) -> Reply:
 
 
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], String)
-    old = None if value is None else value.data
+    old = get(ctx, argv)
     ctx.assign(argv[1], argv[2])
     return old
 
@@ -130,8 +119,7 @@ def msetnx(ctx: Context, argv: list[bytes]) -> Reply:
         raise wrong_arity('msetnx')
     if any(ctx.find(key) is not None for key in argv[1::2]):
         return 0
-    for index in range(1, len(argv), 2):
-        ctx.assign(argv[index], argv[index + 1])
+    mset(ctx, argv)
     return 1
 
 
@@ -139,13 +127,12 @@ def append(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], String)
     _check_length(len(value.data) + len(argv[2]))
     value.data += argv[2]
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value.data)
 
 
 def strlen(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.typed(argv[1], String)
-    return 0 if value is None else len(value.data)
+    return len(ctx.read(argv[1], String).data)
 
 
 def setrange(ctx: Context, argv: list[bytes]) -> Reply:
@@ -161,40 +148,32 @@ def setrange(ctx: Context, argv: list[bytes]) -> Reply:
         value = ctx.typed_or_new(argv[1], String)
     data = value.data
     value.data = data[:offset].ljust(offset, b'\x00') + patch + data[offset + len(patch) :]
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return len(value.data)
 
 
 def getrange(ctx: Context, argv: list[bytes]) -> Reply:
     start, stop = integer(argv[2]), integer(argv[3])
-    value = ctx.typed(argv[1], String)
-    if value is None:
-        return b''
+    data = ctx.read(argv[1], String).data
     if start < 0 and stop < 0 and start > stop:
         return b''
-    size = len(value.data)
+    size = len(data)
     # Unlike a list's, an end before the beginning is the beginning.
     start, stop = slice_bounds(start, max(stop + size, 0) if stop < 0 else stop, size)
-    return value.data[start:stop]
+    return data[start:stop]
 
 
-def incr(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], 1)
-
-
-def decr(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], -1)
-
-
-def incrby(ctx: Context, argv: list[bytes]) -> Reply:
-    return _increment(ctx, argv[1], integer(argv[2]))
-
-
-def decrby(ctx: Context, argv: list[bytes]) -> Reply:
-    decrement = integer(argv[2])
-    if decrement == MIN_INTEGER:
+def _increment(ctx: Context, argv: list[bytes], sign: int) -> Reply:
+    increment = sign * (integer(argv[2]) if len(argv) > 2 else 1)
+    if increment > MAX_INTEGER:
         raise ReplyError('ERR decrement would overflow')
-    return _increment(ctx, argv[1], -decrement)
+    value = ctx.typed(argv[1], String)
+    number = incremented(0 if value is None else integer(value.data), increment)
+    if value is None:
+        value = ctx.typed_or_new(argv[1], String)
+    value.data = b'%d' % number
+    ctx.keys.changed(value)
+    return number
 
 
 def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
@@ -203,14 +182,11 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     increment = long_double.parse(argv[2])
     if number is None or increment is None:
         raise not_a_float()
-    total = long_double.add(number, increment)
-    if not long_double.is_finite(total):
-        raise not_finite()
-    text = long_double.write(total)
+    text = float_incremented(number, increment)
     if value is None:
         value = ctx.typed_or_new(argv[1], String)
     value.data = text
-    ctx.changed(value)
+    ctx.keys.changed(value)
     return text
 
 
@@ -221,34 +197,21 @@ def lcs(ctx: Context, argv: list[bytes]) -> Reply:
         if value is not None and not isinstance(value, String):
             raise ReplyError('ERR The specified keys must contain string values')
         texts.append(b'' if value is None else value.data)
-    index_wanted = length_wanted = with_length = False
-    shortest = 0
-    options = Options(argv, 3)
-    for option in options:
-        if option == b'IDX':
-            index_wanted = True
-        elif option == b'LEN':
-            length_wanted = True
-        elif option == b'WITHMATCHLEN':
-            with_length = True
-        elif option == b'MINMATCHLEN':
-            shortest = max(options.integer(), 0)
-        else:
-            raise syntax_error()
-    if index_wanted and length_wanted:
+    given = Options(argv, 3).all({b'IDX': None, b'LEN': None, b'WITHMATCHLEN': None, b'MINMATCHLEN': integer})
+    if b'IDX' in given and b'LEN' in given:
         raise ReplyError('ERR If you want both the length and indexes, please just use IDX.')
     if len(texts[0]) * len(texts[1]) > MAX_LCS_CELLS:
         raise ReplyError('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len')
     common, ranges = _longest_common_subsequence(*texts)
-    if length_wanted:
+    if b'LEN' in given:
         return len(common)
-    if not index_wanted:
+    if b'IDX' not in given:
         return common
     matches = []
     for a, b, size in ranges:
-        if size >= shortest:
+        if size >= given.get(b'MINMATCHLEN', 0):
             match: list[Reply] = [[a, a + size - 1], [b, b + size - 1]]
-            matches.append([*match, size] if with_length else match)
+            matches.append([*match, size] if b'WITHMATCHLEN' in given else match)
     return {b'matches': matches, b'len': len(common)}
 
 
@@ -284,18 +247,6 @@ def _longest_common_subsequence(a: bytes, b: bytes) -> tuple[bytes, list[tuple[i
     return bytes(reversed(common)), ranges
 
 
-def _increment(ctx: Context, key: bytes, increment: int) -> int:
-    value = ctx.typed(key, String)
-    number = (0 if value is None else integer(value.data)) + increment
-    if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise overflow()
-    if value is None:
-        value = ctx.typed_or_new(key, String)
-    value.data = b'%d' % number
-    ctx.changed(value)
-    return number
-
-
 def _check_length(length: int) -> None:
     if length > MAX_LENGTH:
         raise ReplyError('ERR string exceeds maximum allowed size (proto-max-bulk-len)')
@@ -318,10 +269,10 @@ COMMANDS = (
     row('setrange', setrange, 4, 'write denyoom', 1, 1, 1),
     row('getrange', getrange, 4, 'readonly', 1, 1, 1),
     row('substr', getrange, 4, 'readonly', 1, 1, 1),
-    row('incr', incr, 2, 'write denyoom fast', 1, 1, 1),
-    row('decr', decr, 2, 'write denyoom fast', 1, 1, 1),
-    row('incrby', incrby, 3, 'write denyoom fast', 1, 1, 1),
-    row('decrby', decrby, 3, 'write denyoom fast', 1, 1, 1),
+    row('incr', partial(_increment, sign=1), 2, 'write denyoom fast', 1, 1, 1),
+    row('decr', partial(_increment, sign=-1), 2, 'write denyoom fast', 1, 1, 1),
+    row('incrby', partial(_increment, sign=1), 3, 'write denyoom fast', 1, 1, 1),
+    row('decrby', partial(_increment, sign=-1), 3, 'write denyoom fast', 1, 1, 1),
     row('incrbyfloat', incrbyfloat, 3, 'write denyoom fast', 1, 1, 1),
     row('lcs', lcs, -3, 'readonly', 1, 2, 1),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from rq_leveldb.store.command import Command
 from rq_leveldb.store.commands import (
@@ -22,23 +23,10 @@ from rq_leveldb.store.commands import (
     transactions,
 )
 
+_ABOUT_KEYS = (string, hash, list, set, sorted_set, stream, generic)
+_OTHERS = (connection, server, diagnostics, introspection, transactions, scripting, pubsub)
+
 
 def all_commands() -> Iterator[Command]:
     """Return every command of the store."""
-    for group in (
-        string,
-        hash,
-        list,
-        set,
-        sorted_set,
-        stream,
-        generic,
-        connection,
-        server,
-        diagnostics,
-        introspection,
-        transactions,
-        scripting,
-        pubsub,
-    ):
-        yield from group.COMMANDS
+    return chain.from_iterable(group.COMMANDS for group in (*_ABOUT_KEYS, *_OTHERS))

@@ -33,7 +33,7 @@ def exec_(ctx: Context, argv: list[bytes]) -> Reply:
     try:
         for command in queue:
             try:
-                replies.append(ctx.call(command))
+                replies.append(ctx.services.call(ctx, command))
             except ReplyError as error:
                 replies.append(error)
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from rq_leveldb.store.arguments import MAX_INTEGER, MIN_INTEGER, is_integer
 from rq_leveldb.store.rdb.fault import BadPayload
 
@@ -72,6 +74,7 @@ def elements(data: bytes, most: int) -> list[bytes]:
     return found
 
 
+@dataclass(eq=False, slots=True)
 class Listpack:
     """A listpack that is being written.
 
@@ -80,11 +83,8 @@ class Listpack:
         body: the elements.
     """
 
-    __slots__ = ('body', 'count')
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.body = bytearray()
+    count: int = 0
+    body: bytearray = field(default_factory=bytearray)
 
     def add(self, element: bytes) -> None:
         """Add an element; one that is an integer's text is written as the integer."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from rq_leveldb.store.rdb import intset, listpack, lzf, ziplist
+from rq_leveldb.store.rdb import lzf
 from rq_leveldb.store.rdb.fault import BadPayload
 
 ELEMENT = 256
@@ -20,6 +21,7 @@ _TIME = struct.Struct('<q')
 _DOUBLE = struct.Struct('<d')
 
 
+@dataclass(eq=False, slots=True)
 class Reader:
     """A cursor over a serialized value.
 
@@ -28,12 +30,9 @@ class Reader:
         room: bytes of memory that all of what is read may need.
     """
 
-    __slots__ = ('_at', '_data', '_room')
-
-    def __init__(self, data: bytes, room: int) -> None:
-        self._data = data
-        self._at = 0
-        self._room = room
+    _data: bytes
+    _room: int
+    _at: int = 0
 
     def take(self, count: int) -> bytes:
         """Return the next bytes.
@@ -101,23 +100,13 @@ class Reader:
         self.spend(size)
         return lzf.decompress(self.take(packed), size)
 
-    def listpack(self, cost: int = ELEMENT) -> list[bytes]:
-        """Return the elements of a listpack.
+    def elements(self, read: Callable[[bytes, int], list[bytes]], cost: int = ELEMENT) -> list[bytes]:
+        """Return the elements of a compact list.
 
         Args:
+            read: returns the elements in some bytes, of which there may be so many.
             cost: bytes of memory that each needs beside its own.
         """
-        return self._elements(listpack.elements, cost)
-
-    def ziplist(self) -> list[bytes]:
-        """Return the elements of a ziplist."""
-        return self._elements(ziplist.elements, ELEMENT)
-
-    def intset(self) -> list[bytes]:
-        """Return the members of an intset."""
-        return self._elements(intset.members, ELEMENT)
-
-    def _elements(self, read: Callable[[bytes, int], list[bytes]], cost: int) -> list[bytes]:
         found = read(self.blob(), self._room // cost)
         self.spend(cost * len(found))
         return found
@@ -131,8 +120,7 @@ class Reader:
 
     def double(self) -> float:
         """Return a floating-point number."""
-        number: float = _DOUBLE.unpack(self.take(_DOUBLE.size))[0]
-        return number
+        return float(_DOUBLE.unpack(self.take(_DOUBLE.size))[0])
 
     def stream_id(self) -> tuple[int, int]:
         """Return a stream's id of two lengths."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from rq_leveldb.store.arguments import MAX_INTEGER, is_integer
 from rq_leveldb.store.rdb.fault import BadPayload
-from rq_leveldb.store.rdb.listpack import Listpack
+from rq_leveldb.store.rdb.listpack import Listpack, elements
 from rq_leveldb.store.rdb.reader import ELEMENT, PART, Reader
 from rq_leveldb.store.rdb.writer import Writer
 
@@ -20,7 +21,7 @@ NODE_ENTRIES = 100
 NODE_BYTES = 4096
 """Where a node ends: Redis's default settings."""
 
-_ID_SIZE = 16
+_ID = struct.Struct('>QQ')
 _DELETED, _SAME_FIELDS = 1, 2
 _UNKNOWN = (1 << 64) - 1
 
@@ -106,16 +107,16 @@ def read(reader: Reader, version: int) -> StreamData:
 
 
 def _raw_id(reader: Reader) -> StreamId:
-    data = reader.take(_ID_SIZE)
-    return int.from_bytes(data[:8], 'big'), int.from_bytes(data[8:], 'big')
+    ms, seq = _ID.unpack(reader.take(_ID.size))
+    return ms, seq
 
 
 def _read_node(reader: Reader, entries: list[Entry]) -> None:
     key = reader.string()
-    if len(key) != _ID_SIZE:
+    if len(key) != _ID.size:
         raise BadPayload
-    first_ms, first_seq = int.from_bytes(key[:8], 'big'), int.from_bytes(key[8:], 'big')
-    items = iter(reader.listpack(PART))
+    first_ms, first_seq = _ID.unpack(key)
+    items = iter(reader.elements(elements, PART))
     try:
         count, deleted = _integer(items), _integer(items)
         fields = _strings(items, _integer(items))
@@ -262,12 +263,8 @@ class _Node:
             node.add(field)
         node.add_integer(0)
         node.extend(self._entries)
-        writer.blob(_raw(self._first))
+        writer.blob(_ID.pack(*self._first))
         writer.blob(node.packed())
-
-
-def _raw(id_: StreamId) -> bytes:
-    return id_[0].to_bytes(8, 'big') + id_[1].to_bytes(8, 'big')
 
 
 def _write_group(writer: Writer, group: GroupData) -> None:
@@ -277,7 +274,7 @@ def _write_group(writer: Writer, group: GroupData) -> None:
     writer.length(_UNKNOWN if group.read is None else group.read)
     writer.length(len(group.pending))
     for id_, (delivered, times) in group.pending.items():
-        writer.put(_raw(id_))
+        writer.put(_ID.pack(*id_))
         writer.time(delivered)
         writer.length(times)
     writer.length(len(group.consumers))
@@ -287,4 +284,4 @@ def _write_group(writer: Writer, group: GroupData) -> None:
         writer.time(-1 if consumer.active is None else consumer.active)
         writer.length(len(consumer.pending))
         for id_ in consumer.pending:
-            writer.put(_raw(id_))
+            writer.put(_ID.pack(*id_))

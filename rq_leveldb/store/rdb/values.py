@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from rq_leveldb.store.arguments import FLOAT
-from rq_leveldb.store.rdb import streams
+from rq_leveldb.store.rdb import intset, listpack, streams, ziplist
 from rq_leveldb.store.rdb.fault import BadPayload, ExpiringFields
 from rq_leveldb.store.rdb.listpack import Listpack
 from rq_leveldb.store.rdb.reader import Reader
@@ -78,7 +78,7 @@ def _some(elements: list[bytes]) -> list[bytes]:
 def _quicklist(reader: Reader) -> list[bytes]:
     elements: list[bytes] = []
     for _ in range(reader.length()):
-        elements += reader.ziplist()
+        elements += reader.elements(ziplist.elements)
     return _some(elements)
 
 
@@ -87,7 +87,7 @@ def _quicklist_2(reader: Reader) -> list[bytes]:
     for _ in range(reader.length()):
         kind = reader.length()
         if kind == _PACKED:
-            elements += reader.listpack()
+            elements += reader.elements(listpack.elements)
         elif kind == _PLAIN:
             elements += _some([element for element in (reader.string(),) if element])
         else:
@@ -95,11 +95,15 @@ def _quicklist_2(reader: Reader) -> list[bytes]:
     return _some(elements)
 
 
-def _set(elements: list[bytes]) -> Members:
-    members = Members((element, None) for element in elements)
-    if not 0 < len(members) == len(elements):
+def _distinct(items: list[tuple[bytes, Item]]) -> dict[bytes, Item]:
+    found = dict(items)
+    if not 0 < len(found) == len(items):
         raise BadPayload
-    return members
+    return found
+
+
+def _set(elements: list[bytes]) -> Members:
+    return Members(_distinct([(element, None) for element in elements]))
 
 
 def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -109,24 +113,21 @@ def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def _hash(pairs: list[tuple[bytes, bytes]]) -> Fields:
-    fields = Fields(pairs)
-    if not 0 < len(fields) == len(pairs):
-        raise BadPayload
-    return fields
+    return Fields(_distinct(pairs))
 
 
-def _hash_with_times(reader: Reader, listpack: bool, least: bool) -> Fields:
+def _hash_with_times(reader: Reader, packed: bool, least: bool) -> Fields:
     """Read a hash whose fields may expire.
 
     Args:
         reader: stands behind the type.
-        listpack: whether it is a listpack.
+        packed: whether it is a listpack.
         least: whether the earliest time comes first.
     """
     if least:
         reader.time()
-    if listpack:
-        flat = reader.listpack()
+    if packed:
+        flat = reader.elements(listpack.elements)
         if len(flat) % 3:
             raise BadPayload
         triples = [(time != b'0', field, value) for field, value, time in zip(*[iter(flat)] * 3, strict=True)]
@@ -139,8 +140,8 @@ def _hash_with_times(reader: Reader, listpack: bool, least: bool) -> Fields:
 
 
 def _sorted_set(pairs: list[tuple[bytes, float]]) -> Scores:
-    scores = Scores(pairs)
-    if not 0 < len(scores) == len(pairs) or any(map(math.isnan, scores.values())):
+    scores = Scores(_distinct(pairs))
+    if any(map(math.isnan, scores.values())):
         raise BadPayload
     return scores
 
@@ -173,22 +174,22 @@ _READERS: dict[int, Callable[[Reader], Content]] = {
     3: lambda reader: _skiplist(reader, _double),
     _HASH: lambda reader: _hash([(reader.string(), reader.blob()) for _ in range(reader.length())]),
     _SORTED_SET: lambda reader: _skiplist(reader, Reader.double),
-    10: lambda reader: _some(reader.ziplist()),
-    11: lambda reader: _set(reader.intset()),
-    12: lambda reader: _scored(reader.ziplist()),
-    13: lambda reader: _hash(_pairs(reader.ziplist())),
+    10: lambda reader: _some(reader.elements(ziplist.elements)),
+    11: lambda reader: _set(reader.elements(intset.members)),
+    12: lambda reader: _scored(reader.elements(ziplist.elements)),
+    13: lambda reader: _hash(_pairs(reader.elements(ziplist.elements))),
     14: _quicklist,
     15: partial(streams.read, version=1),
-    16: lambda reader: _hash(_pairs(reader.listpack())),
-    17: lambda reader: _scored(reader.listpack()),
+    16: lambda reader: _hash(_pairs(reader.elements(listpack.elements))),
+    17: lambda reader: _scored(reader.elements(listpack.elements)),
     _LIST: _quicklist_2,
     19: partial(streams.read, version=2),
-    20: lambda reader: _set(reader.listpack()),
+    20: lambda reader: _set(reader.elements(listpack.elements)),
     _STREAM: partial(streams.read, version=3),
-    22: partial(_hash_with_times, listpack=False, least=False),
-    23: partial(_hash_with_times, listpack=True, least=False),
-    24: partial(_hash_with_times, listpack=False, least=True),
-    25: partial(_hash_with_times, listpack=True, least=True),
+    22: partial(_hash_with_times, packed=False, least=False),
+    23: partial(_hash_with_times, packed=True, least=False),
+    24: partial(_hash_with_times, packed=False, least=True),
+    25: partial(_hash_with_times, packed=True, least=True),
 }
 
 

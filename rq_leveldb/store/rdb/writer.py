@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 
 from rq_leveldb.store.arguments import is_integer
 
@@ -18,6 +19,7 @@ class TooLarge(Exception):
     """A value does not fit into one argument of RESTORE."""
 
 
+@dataclass(eq=False, slots=True)
 class Writer:
     """A serialized value that grows.
 
@@ -28,11 +30,8 @@ class Writer:
         data: what was written.
     """
 
-    __slots__ = ('_limit', 'data')
-
-    def __init__(self, limit: int) -> None:
-        self.data = bytearray()
-        self._limit = limit
+    _limit: int
+    data: bytearray = field(default_factory=bytearray)
 
     def put(self, piece: bytes) -> None:
         """Write some bytes as they are.
@@ -56,8 +55,7 @@ class Writer:
                 if -1 << 8 * width - 1 <= number < 1 << 8 * width - 1:
                     self.put(bytes((code,)) + number.to_bytes(width, 'little', signed=True))
                     return
-        self.put(_length(len(text)))
-        self.put(text)
+        self.blob(text)
 
     def blob(self, data: bytes) -> None:
         """Write bytes that are no text as a string."""

@@ -6,7 +6,7 @@ A group is loaded, changed and saved within one command; its pending entries are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from rq_leveldb.store import encoding
@@ -48,6 +48,7 @@ class Pending:
     consumer: bytes
 
 
+@dataclass(eq=False, slots=True)
 class Group:
     """One consumer group of a stream.
 
@@ -58,29 +59,16 @@ class Group:
         pending: how many entries are not acknowledged.
     """
 
-    __slots__ = ('_consumers', '_floor', '_overlay', '_version', 'last', 'name', 'number', 'pending', 'read')
-
-    def __init__(
-        self,
-        overlay: Overlay,
-        version: int,
-        name: bytes,
-        number: int,
-        last: StreamId,
-        read: int | None,
-        pending: int,
-        floor: StreamId = (0, 0),
-    ) -> None:
-        self._overlay = overlay
-        self._version = version
-        self.name = name
-        self.number = number
-        self.last = last
-        self.read = read
-        self.pending = pending
-        # Else each search for the oldest pending entry would walk over the tombstones of all acknowledged ones.
-        self._floor = floor
-        self._consumers: dict[bytes, Consumer | None] = {}
+    _overlay: Overlay
+    _version: int
+    name: bytes
+    number: int
+    last: StreamId
+    read: int | None
+    pending: int
+    # Else each search for the oldest pending entry would walk over the tombstones of all acknowledged ones.
+    _floor: StreamId = (0, 0)
+    _consumers: dict[bytes, Consumer | None] = field(default_factory=dict)
 
     @classmethod
     def create(cls, overlay: Overlay, version: int, name: bytes, last: StreamId, read: int | None) -> Group:

@@ -18,7 +18,7 @@ from rq_leveldb.store import encoding
 from rq_leveldb.store.encoding import LIST_ONCE, LIST_ORIGIN
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
-from rq_leveldb.store.types import holes
+from rq_leveldb.store.types.holes import Holes
 from rq_leveldb.store.types.value import Value
 
 _ELEMENT = encoding.LIST_ELEMENT_OFFSET
@@ -74,66 +74,36 @@ class List(Value):
 
     # -- the ends
 
-    def push_left(self, element: bytes) -> None:
-        """Add an element before the first."""
-        position = self._head - 1
-        self._put(position, element)
-        self._head = position
-        self._count += 1
-
-    def push_right(self, element: bytes) -> None:
-        """Add an element after the last."""
-        position = self._tail
-        self._put(position, element)
-        self._tail = position + 1
-        self._count += 1
-
-    def push(self, element: bytes, left: bool) -> None:
+    def push(self, element: bytes, left: bool = False) -> None:
         """Add an element at one of the ends."""
         if left:
-            self.push_left(element)
+            self._head = position = self._head - 1
         else:
-            self.push_right(element)
-
-    def pop_left(self) -> bytes | None:
-        """Remove and return the first element, or None if the list is empty."""
-        if not self._count:
-            return None
-        position = self._head
-        key = encoding.list_position(self.version, position)
-        stored = self.overlay.get(key)
-        if stored is None:
-            position = self._skip_to_first()
-            key = encoding.list_position(self.version, position)
-            stored = self._stored(key)
-        self._forget(position, key, stored)
-        self._head = position + 1
-        self._count -= 1
-        if not self._count:
-            self._clear_holes()
-        return stored[_ELEMENT:]
-
-    def pop_right(self) -> bytes | None:
-        """Remove and return the last element, or None if the list is empty."""
-        if not self._count:
-            return None
-        position = self._tail - 1
-        key = encoding.list_position(self.version, position)
-        stored = self.overlay.get(key)
-        if stored is None:
-            position = self._skip_to_last()
-            key = encoding.list_position(self.version, position)
-            stored = self._stored(key)
-        self._forget(position, key, stored)
-        self._tail = position
-        self._count -= 1
-        if not self._count:
-            self._clear_holes()
-        return stored[_ELEMENT:]
+            position = self._tail
+            self._tail = position + 1
+        self._put(position, element)
+        self._count += 1
 
     def pop(self, left: bool) -> bytes | None:
         """Remove and return the element at one of the ends, or None if the list is empty."""
-        return self.pop_left() if left else self.pop_right()
+        if not self._count:
+            return None
+        position = self._head if left else self._tail - 1
+        key = encoding.list_position(self.version, position)
+        stored = self.overlay.get(key)
+        if stored is None:
+            position = self._skip_holes(left)
+            key = encoding.list_position(self.version, position)
+            stored = self._stored(key)
+        self._forget(position, key, stored)
+        if left:
+            self._head = position + 1
+        else:
+            self._tail = position
+        self._count -= 1
+        if not self._count:
+            self._clear_holes()
+        return stored[_ELEMENT:]
 
     # -- by index
 
@@ -143,11 +113,8 @@ class List(Value):
         Args:
             index: from the end if negative.
         """
-        if index < 0:
-            index += self._count
-        if not 0 <= index < self._count:
-            return None
-        return self._stored(encoding.list_position(self.version, self._position(index)))[_ELEMENT:]
+        position = self._existing(index)
+        return None if position is None else self._stored(encoding.list_position(self.version, position))[_ELEMENT:]
 
     def set(self, index: int, element: bytes) -> bool:
         """Replace the element at an index.
@@ -159,11 +126,9 @@ class List(Value):
         Returns:
             Whether the index exists.
         """
-        if index < 0:
-            index += self._count
-        if not 0 <= index < self._count:
+        position = self._existing(index)
+        if position is None:
             return False
-        position = self._position(index)
         key = encoding.list_position(self.version, position)
         self._forget(position, key, self._stored(key))
         self._put(position, element)
@@ -179,20 +144,14 @@ class List(Value):
         count = stop - start
         if count <= 0:
             return []
-        first = self._position(start)
-        version, overlay = self.version, self.overlay
-        if count <= 2:
-            found = [self._stored(encoding.list_position(version, first))[_ELEMENT:]]
-            if count == 2:
-                found.append(self._stored(encoding.list_position(version, self._position(start + 1)))[_ELEMENT:])
-            return found
-        last = self._position(stop - 1)
-        if last - first > _MANY_HOLES * count + 64:
+        first, last = self._position(start), self._position(stop - 1)
+        version = self.version
+        if count <= 2 or last - first > _MANY_HOLES * count + 64:
             return [
                 self._stored(encoding.list_position(version, self._position(index)))[_ELEMENT:]
                 for index in range(start, stop)
             ]
-        records = overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
+        records = self.overlay.scan(encoding.list_position(version, first), encoding.list_position(version, last + 1))
         # Never one step too far: tombstones of popped elements may follow the last one.
         found = [stored[_ELEMENT:] for _, stored in islice(records, count)]
         if len(found) < count:
@@ -218,7 +177,7 @@ class List(Value):
             elements = self.iterate(start, stop)
             self.clear()
             for element in elements:
-                self.push_right(element)
+                self.push(element)
             return
         self._drop(self._count - stop, False)
         self._drop(start, True)
@@ -232,11 +191,7 @@ class List(Value):
         """
         if count <= _FEW:
             return [element for _ in range(count) if (element := self.pop(left)) is not None]
-        if left:
-            found = self.range(0, count)
-        else:
-            found = self.range(self._count - count, self._count)
-            found.reverse()
+        found = self.range(0, count) if left else self.range(self._count - count, self._count)[::-1]
         if count == self._count:
             self.clear()
         else:
@@ -257,9 +212,9 @@ class List(Value):
             self._forget(encoding.read_u64(key, len(key) - 8), key, stored)
         if self._has_holes():
             if left:
-                holes.fill(self.overlay, version, self._head, last + 1, False)
+                self._holes().fill(self._head, last + 1, False)
             else:
-                holes.fill(self.overlay, version, first, self._tail, False)
+                self._holes().fill(first, self._tail, False)
         if left:
             self._head = last + 1
         else:
@@ -319,51 +274,55 @@ class List(Value):
         if position is None:
             return False
         index = self._index(position) + after
-        if index == 0:
-            self.push_left(element)
-        elif index == self._count:
-            self.push_right(element)
-        elif index <= self._count - index:
-            self._make_room_left(position if after else position - 1)
-            self._put(position if after else position - 1, element)
-            self._count += 1
-        else:
-            self._make_room_right(position + after)
-            self._put(position + after, element)
-            self._count += 1
+        if index in (0, self._count):
+            self.push(element, index == 0)
+            return True
+        left = index <= self._count - index
+        place = position + after - left
+        self._make_room(place, left)
+        self._put(place, element)
+        self._count += 1
         return True
 
     # -- positions
 
+    def _holes(self) -> Holes:
+        return Holes(self.overlay, self.version)
+
     def _has_holes(self) -> bool:
         return self._tail - self._head != self._count
 
+    def _existing(self, index: int) -> int | None:
+        if index < 0:
+            index += self._count
+        return self._position(index) if 0 <= index < self._count else None
+
     def _position(self, index: int) -> int:
         if self._has_holes():
-            return holes.select(self.overlay, self.version, self._head, index)
+            return self._holes().select(self._head, index)
         return self._head + index
 
     def _index(self, position: int) -> int:
         index = position - self._head
         if self._has_holes():
-            index -= holes.before(self.overlay, self.version, self._head, position)
+            index -= self._holes().before(self._head, position)
         return index
 
-    def _skip_to_first(self) -> int:
-        first = self._position(0)
-        holes.fill(self.overlay, self.version, self._head, first, False)
-        self._head = first
-        return first
-
-    def _skip_to_last(self) -> int:
-        last = self._position(self._count - 1)
-        holes.fill(self.overlay, self.version, last + 1, self._tail, False)
-        self._tail = last + 1
-        return last
+    def _skip_holes(self, left: bool) -> int:
+        """Move one of the ends to the first element from there, and return its position."""
+        if left:
+            position = self._position(0)
+            self._holes().fill(self._head, position, False)
+            self._head = position
+        else:
+            position = self._position(self._count - 1)
+            self._holes().fill(position + 1, self._tail, False)
+            self._tail = position + 1
+        return position
 
     def _clear_holes(self) -> None:
         if self._head != self._tail:
-            holes.fill(self.overlay, self.version, self._head, self._tail, False)
+            self._holes().fill(self._head, self._tail, False)
             self._head = self._tail
 
     def _stored(self, key: bytes) -> bytes:
@@ -381,7 +340,7 @@ class List(Value):
         elif position == self._tail - 1:
             self._tail -= 1
         else:
-            holes.fill(self.overlay, self.version, position, position + 1, True)
+            self._holes().fill(position, position + 1, True)
         if not self._count:
             self._clear_holes()
 
@@ -400,59 +359,39 @@ class List(Value):
             overlay.delete(encoding.list_position(version, position))
             overlay.delete(prefix + encoding.u64(position))
         value_key = encoding.list_value(version, identity)
-        found = overlay.get(value_key)
-        occurrences = None if found is None else encoding.read_occurrences_record(found)
-        if occurrences is None:
-            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
-        count, floor = occurrences
+        count, floor = self._counted(value_key)
         if count == len(positions):
             overlay.delete(value_key)
         else:
             floor = floor if last else positions[-1] + 1
             overlay.put(value_key, encoding.occurrences_record(count - len(positions), floor))
-        holes.mark(overlay, version, positions)
+        self._holes().mark(positions)
         self._count -= len(positions)
         if not self._count:
             self._clear_holes()
 
-    def _make_room_left(self, position: int) -> None:
-        """Free `position` by moving elements towards the head, as far as the next hole."""
+    def _make_room(self, position: int, left: bool) -> None:
+        """Free `position` by moving elements towards one of the ends, as far as the next hole."""
+        step = -1 if left else 1
         moved = []
         free = position
-        while free >= self._head:
+        while self._head <= free < self._tail:
             key = encoding.list_position(self.version, free)
             stored = self.overlay.get(key)
             if stored is None:
                 break
             moved.append(stored)
             self._forget(free, key, stored)
-            free -= 1
+            free += step
         if free < self._head:
             self._head = free
-        else:
-            holes.fill(self.overlay, self.version, free, free + 1, False)
-        for stored in reversed(moved):
-            self._put(free, stored[_ELEMENT:])
-            free += 1
-
-    def _make_room_right(self, position: int) -> None:
-        moved = []
-        free = position
-        while free < self._tail:
-            key = encoding.list_position(self.version, free)
-            stored = self.overlay.get(key)
-            if stored is None:
-                break
-            moved.append(stored)
-            self._forget(free, key, stored)
-            free += 1
-        if free >= self._tail:
+        elif free >= self._tail:
             self._tail = free + 1
         else:
-            holes.fill(self.overlay, self.version, free, free + 1, False)
+            self._holes().fill(free, free + 1, False)
         for stored in reversed(moved):
             self._put(free, stored[_ELEMENT:])
-            free -= 1
+            free -= step
 
     # -- records of elements
 
@@ -485,17 +424,21 @@ class List(Value):
         if stored[:_ELEMENT] == LIST_ONCE:
             overlay.delete(value_key)
             return
-        found = overlay.get(value_key)
-        occurrences = None if found is None else encoding.read_occurrences_record(found)
-        if occurrences is None:
-            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
-        count, floor = occurrences
+        count, floor = self._counted(value_key)
         overlay.delete(encoding.list_occurrences(version, identity) + encoding.u64(position))
         if count == 1:
             overlay.delete(value_key)
         else:
             floor = position + 1 if position == floor else floor
             overlay.put(value_key, encoding.occurrences_record(count - 1, floor))
+
+    def _counted(self, value_key: bytes) -> tuple[int, int]:
+        """Return how often an element occurs, and a position below which it does not."""
+        found = self.overlay.get(value_key)
+        occurrences = None if found is None else encoding.read_occurrences_record(found)
+        if occurrences is None:
+            raise encoding.DamagedRecord('the positions of one of its elements are not counted')
+        return occurrences
 
     def _positions(self, element: bytes, reverse: bool) -> Iterator[int]:
         """Yield the element's positions, in order."""

@@ -7,35 +7,12 @@ leaves a long run of tombstones that LevelDB would have to walk over.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from itertools import islice
 
 from rq_leveldb.store import encoding
 from rq_leveldb.store.overlay import Overlay
 
 _DISTURBANCE = 16
-
-
-def scan(overlay: Overlay, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return members and their values, as they are now."""
-    start = len(prefix) + encoding.CHECKSUM_SIZE
-    return ((key[start:], value) for key, value in overlay.scan_prefix(prefix))
-
-
-def scan_from(overlay: Overlay, prefix: bytes, position: int) -> Iterator[tuple[int, bytes, bytes]]:
-    """Return checksums, members and their values, as they are now.
-
-    Args:
-        overlay: where the records are.
-        prefix: of the keys, up to the checksum.
-        position: the lowest checksum wanted.
-    """
-    size = len(prefix)
-    start = size + encoding.CHECKSUM_SIZE
-    stop = encoding.after(prefix)
-    if position >= encoding.CHECKSUM_END:
-        return
-    for key, value in overlay.scan(prefix + encoding.u32(position), stop):
-        yield encoding.read_u32(key, size), key[start:], value
 
 
 def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[int, list[tuple[bytes, bytes]]]:
@@ -52,12 +29,16 @@ def page(overlay: Overlay, prefix: bytes, position: int, count: int) -> tuple[in
     """
     found: list[tuple[bytes, bytes]] = []
     last = -1
-    for checksum, member, value in scan_from(overlay, prefix, position):
+    if position >= encoding.CHECKSUM_END:
+        return 0, found
+    size = len(prefix)
+    for key, value in overlay.scan(prefix + encoding.u32(position), encoding.after(prefix)):
+        checksum = encoding.read_u32(key, size)
         # Members with the same checksum stay together, since the next step begins at a checksum.
         if len(found) >= count and checksum != last:
             return checksum, found
         last = checksum
-        found.append((member, value))
+        found.append((key[size + encoding.CHECKSUM_SIZE :], value))
     return 0, found
 
 
@@ -71,20 +52,9 @@ def draw(overlay: Overlay, prefix: bytes, count: int) -> list[tuple[bytes, bytes
     """
     size = len(prefix) + encoding.CHECKSUM_SIZE
     start = prefix + random.randbytes(encoding.CHECKSUM_SIZE)
+    ranges = ((start, encoding.after(prefix)), (prefix, start))
+    members = ((key[size:], value) for first, stop in ranges for key, value in overlay.scan(first, stop))
     # Without this, a member after a wide gap would be drawn more often than others.
-    skip = random.randrange(_DISTURBANCE)
-    found: dict[bytes, bytes] = {}
-    skipped: list[tuple[bytes, bytes]] = []
-    for first, stop in ((start, encoding.after(prefix)), (prefix, start)):
-        for key, value in overlay.scan(first, stop):
-            if len(skipped) < skip:
-                skipped.append((key[size:], value))
-                continue
-            found[key[size:]] = value
-            if len(found) >= count:
-                return list(found.items())
-    for member, value in skipped:
-        if len(found) >= count:
-            break
-        found[member] = value
-    return list(found.items())
+    skipped = list(islice(members, random.randrange(_DISTURBANCE)))
+    found = list(islice(members, count))
+    return found + skipped[: count - len(found)]

@@ -13,9 +13,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, dropwhile, islice, takewhile
+from operator import gt, lt
 
 from rq_leveldb.store import encoding
-from rq_leveldb.store.encoding import SCORE_SIZE, read_score, score_bytes
+from rq_leveldb.store.encoding import SCORE_SIZE, SORTED_SET_TAG, read_score, score_bytes
 from rq_leveldb.store.layout import Layout
 from rq_leveldb.store.overlay import Overlay
 from rq_leveldb.store.types import scattered
@@ -90,16 +91,16 @@ class SortedSet(Value):
 
     def score(self, member: bytes) -> float | None:
         """Return a member's score, or None if there is no such member."""
-        stored = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        stored = self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member))
         return None if stored is None else read_score(stored)
 
     def __contains__(self, member: bytes) -> bool:
-        return self.overlay.get(encoding.sorted_set_member(self.version, member)) is not None
+        return self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member)) is not None
 
     def set(self, member: bytes, score: float) -> bool | None:
         """Set a member's score; return whether the member is new, or None if nothing changed."""
         version, overlay = self.version, self.overlay
-        member_key = encoding.sorted_set_member(version, member)
+        member_key = encoding.scattered_member(version, SORTED_SET_TAG, member)
         new = score_bytes(score)
         old = overlay.get(member_key)
         if old == new:
@@ -129,7 +130,7 @@ class SortedSet(Value):
     def delete(self, member: bytes) -> bool:
         """Remove a member; return whether it existed."""
         version = self.version
-        key = encoding.sorted_set_member(version, member)
+        key = encoding.scattered_member(version, SORTED_SET_TAG, member)
         score = self.overlay.get(key)
         if score is None:
             return False
@@ -181,6 +182,10 @@ class SortedSet(Value):
         if to_highest if reverse else from_lowest:
             return self._remember_end(found, reverse)
         return found
+
+    def items(self) -> Iterator[tuple[bytes, float]]:
+        """Return members and scores as they are now, in order."""
+        return map(split, self.entries())
 
     def _remember_end(self, found: Iterator[bytes], reverse: bool) -> Iterator[bytes]:
         """Remember where a scan found its first entry, so that the next scan need not walk there again."""
@@ -236,7 +241,7 @@ class SortedSet(Value):
         prefix = encoding.sorted_set_entries(version)
         for entry in entries:
             overlay.delete(prefix + entry)
-            overlay.delete(encoding.sorted_set_member(version, entry[SCORE_SIZE:]))
+            overlay.delete(encoding.scattered_member(version, SORTED_SET_TAG, entry[SCORE_SIZE:]))
         if entries:
             self._count -= len(entries)
             if min(entries) <= self._floor:
@@ -278,7 +283,7 @@ class SortedSet(Value):
 
     def rank(self, member: bytes, reverse: bool = False) -> int | None:
         """Return how many entries precede the member's, or None if it does not exist."""
-        score = self.overlay.get(encoding.sorted_set_member(self.version, member))
+        score = self.overlay.get(encoding.scattered_member(self.version, SORTED_SET_TAG, member))
         if score is None:
             return None
         entry = score + member
@@ -315,8 +320,7 @@ class SortedSet(Value):
         if highest[:SCORE_SIZE] == score:
             return self.entries((start, stop), reverse)
         # As in Redis, so that even a meaningless result is the same.
-        after_low = _above(low)
-        before_high = _below(high)
+        after_low, before_high = _within(low, gt), _within(high, lt)
         if not after_low(highest) or not before_high(self._lowest()) or stop <= start:
             return iter(())
         if reverse:
@@ -335,7 +339,9 @@ class SortedSet(Value):
         Returns:
             Where this step ended, 0 at the end; members and scores.
         """
-        end, found = scattered.page(self.overlay, encoding.sorted_set_members(self.version), position, count)
+        end, found = scattered.page(
+            self.overlay, encoding.scattered_members(self.version, SORTED_SET_TAG), position, count
+        )
         return end, [(member, read_score(score)) for member, score in found]
 
     def draw(self, count: int) -> list[tuple[bytes, float]]:
@@ -349,7 +355,7 @@ class SortedSet(Value):
             if not entries:
                 raise encoding.DamagedRecord('its entries are missing')
             return [split(entry) for entry in random.sample(entries, min(count, len(entries)))]
-        found = scattered.draw(self.overlay, encoding.sorted_set_members(self.version), count)
+        found = scattered.draw(self.overlay, encoding.scattered_members(self.version, SORTED_SET_TAG), count)
         return [(member, read_score(score)) for member, score in found]
 
 
@@ -363,19 +369,9 @@ def split(entry: bytes) -> tuple[bytes, float]:
     return entry[SCORE_SIZE:], read_score(entry)
 
 
-def _above(bound: MemberBound | None) -> Callable[[bytes], bool]:
+def _within(bound: MemberBound | None, inside: Callable[[bytes, bytes], bool]) -> Callable[[bytes], bool]:
+    """Return whether an entry's member lies on the side of a bound that a comparison means."""
     if bound is None:
         return lambda entry: True
     member, exclusive = bound
-    if exclusive:
-        return lambda entry: entry[SCORE_SIZE:] > member
-    return lambda entry: entry[SCORE_SIZE:] >= member
-
-
-def _below(bound: MemberBound | None) -> Callable[[bytes], bool]:
-    if bound is None:
-        return lambda entry: True
-    member, exclusive = bound
-    if exclusive:
-        return lambda entry: entry[SCORE_SIZE:] < member
-    return lambda entry: entry[SCORE_SIZE:] <= member
+    return lambda entry: inside(entry[SCORE_SIZE:], member) or (not exclusive and entry[SCORE_SIZE:] == member)

@@ -88,11 +88,8 @@ class Stream(Value):
         body = encoding.read_stream_body(record)
         encoding.check_number(body.added)
         self = cls(overlay, body.version)
-        self.last = body.last
-        self.added = body.added
-        self.deleted = body.deleted
-        self._count = body.count
-        self._floor = body.floor
+        self.last, self.added, self.deleted = body.last, body.added, body.deleted
+        self._count, self._floor = body.count, body.floor
         if record[0] == encoding.TYPE_SMALL_STREAM:
             self._entries = encoding.read_stream_entries_body(record)
             if len(self._entries) != body.count:
@@ -150,11 +147,10 @@ class Stream(Value):
         """Return an entry's fields and values alternating, or None if it does not exist."""
         key = encoding.stream_id(*id_)
         if self._entries is not None:
-            index = bisect_left(self._entries, (key,))
-            if index < len(self._entries) and self._entries[index][0] == key:
-                return encoding.read_strings_body(self._entries[index][1])
-            return None
-        data = self.overlay.get(encoding.stream_entries(self.version) + key)
+            index = self._index(self._entries, key)
+            data = None if index is None else self._entries[index][1]
+        else:
+            data = self.overlay.get(encoding.stream_entries(self.version) + key)
         return None if data is None else encoding.read_strings_body(data)
 
     def delete(self, id_: StreamId) -> bool:
@@ -189,26 +185,20 @@ class Stream(Value):
         """Return the entry with the greatest id, or None if there are no entries."""
         return next(self.range(MIN_ID, MAX_ID, reverse=True), None)
 
-    def trim_to_length(self, length: int, limit: int) -> int:
-        """Remove the oldest entries until `length` are left.
+    def trim(self, length: int = 0, below: StreamId | None = None, limit: int = 0) -> int:
+        """Remove the oldest entries.
 
         Args:
-            length: how many entries stay.
+            length: how many entries stay at least.
+            below: no entry from this id on is removed; None for no such bound.
             limit: how many to remove at most, 0 for any number.
 
         Returns:
             How many were removed.
         """
-        excess = self._count - length
+        count = self._count - length
         if limit:
-            excess = min(excess, limit)
-        return self._trim(excess, None)
-
-    def trim_to_id(self, id_: StreamId, limit: int) -> int:
-        """Remove the entries with smaller ids; see :meth:`trim_to_length`."""
-        return self._trim(min(self._count, limit) if limit else self._count, id_)
-
-    def _trim(self, count: int, below: StreamId | None) -> int:
+            count = min(count, limit)
         if count <= 0:
             return 0
         entries = self._entries
@@ -275,14 +265,19 @@ class Stream(Value):
                 return False
             self.overlay.delete(key)
         else:
-            index = bisect_left(entries, (key,))
-            if index >= len(entries) or entries[index][0] != key:
+            index = self._index(entries, key)
+            if index is None:
                 return False
             self._bytes -= encoding.STREAM_ID_SIZE + len(entries[index][1])
             del entries[index]
         self._count -= 1
         self._first = None
         return True
+
+    @staticmethod
+    def _index(entries: list[tuple[bytes, bytes]], key: bytes) -> int | None:
+        index = bisect_left(entries, (key,))
+        return index if index < len(entries) and entries[index][0] == key else None
 
     def _enlarge(self) -> None:
         entries = self._entries

@@ -31,6 +31,15 @@ class Value:
         self.expire = 0  # Unix time in ms, 0: never
         self.indexed = 0  # Unix time in ms of the entry in the expiry index, 0: none
 
+    @classmethod
+    def load(cls, overlay: Overlay, record: bytes) -> Value:
+        """Return the value that a meta record describes.
+
+        Raises:
+            DamagedRecord: the record is invalid.
+        """
+        raise NotImplementedError
+
     def is_empty(self) -> bool:
         """Return whether the value is empty; its key is then removed when it is marked as changed."""
         raise NotImplementedError
