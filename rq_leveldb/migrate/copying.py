@@ -1,7 +1,7 @@
 """A key comes into the target whole or not at all, and what is written there is noted in the same transaction.
 
-Short values are written under their names, many in one MULTI. A long one grows under the name `record.PART` and is then
-renamed. A name in the target that this migration has not written, or that somebody has changed since, is not
+Short values are written under their names, many in one MULTI. A long one grows under another name (see `growing`) and
+is then renamed. A name in the target that this migration has not written, or that somebody has changed since, is not
 overwritten.
 """
 
@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rq_leveldb.migrate import merging, record
+from rq_leveldb.migrate.growing import Growing
+from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.outcome import Outcome
-from rq_leveldb.migrate.record import PART, Entry, short
+from rq_leveldb.migrate.record import Entry, short
 from rq_leveldb.migrate.scope import Batches, Key, Read
 from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, read_slices, write_commands
 from rq_leveldb.migrate.wire import Command, Wire, pack
@@ -273,43 +275,34 @@ class Copier:
                 else:
                     self._outcome.refused.add(name, verdict)
                 return
-            if self._build(key):
-                self._count([name])
+            if self._build(name):
                 return
         self._outcome.refused.add(name, 'somebody changes it in the target all the time')
 
-    def _build(self, key: Key) -> bool:
+    def _build(self, name: bytes) -> bool:
         """Copy a watched key in slices; False if somebody touched it in the target meanwhile."""
-        name = key.name
-        target = self._target
-        target.call(b'UNLINK', PART)
-        expires = self._probe.call(b'PEXPIRETIME', name)
-        digest = Digest(key.kind, expires)
-        is_empty = True
-        for part in read_slices(self._probe, name, key.kind):
-            is_empty = False
-            digest.add(part)
-            self._add(part)
-        if is_empty or expires == -2:
-            target.call(b'UNWATCH')
+        is_named: bool | None = None
+
+        def read(moment: Moment) -> bool:
+            nonlocal is_named
+            growing = Growing(self._aside)
+            digest = Digest(moment.kind, moment.expires)
+            for part in read_slices(self._probe, moment.name, moment.kind):
+                digest.add(part)
+                growing.add(part)
+            if not moment.is_whole():
+                growing.drop()
+                return False
+            is_named = growing.give_name(self._target, name, moment.expires, Entry(short(digest.value())))
             return True
-        return self._rename(name, expires, Entry(short(digest.value())))
 
-    def _add(self, part: Slice) -> None:
-        commands = write_commands(PART, part)
-        for start in range(0, len(commands), 100):
-            self._target.do(commands[start : start + 100])
-
-    def _rename(self, name: bytes, expires: int, entry: Entry) -> bool:
-        lasting: Command = (b'PERSIST', name) if expires == NO_EXPIRY else (b'PEXPIREAT', name, expires)
-        *_, done = self._target.do(
-            [(b'MULTI',), (b'RENAME', PART, name), lasting, record.note([(name, entry)]), (b'EXEC',)]
-        )
-        if done is None:
-            return False
-        for reply in done:
-            self._target.checked(reply, 'RENAME')
-        return True
+        if problem := read_at_one_moment(self._probe, name, read):
+            self._outcome.refused.add(name, problem)
+        if is_named:
+            self._count([name])
+        elif is_named is None:
+            self._target.call(b'UNWATCH')
+        return is_named is not False
 
     def _merge_key(self, name: bytes, kind: bytes, expires: int, digest: bytes) -> None:
         target = self._target
@@ -326,16 +319,15 @@ class Copier:
                 self._outcome.refused.add(name, reason)
                 return
             start = target.call(b'LLEN', name) if kind == b'list' else 0
-            target.call(b'UNLINK', PART)
-            parts: Iterable[Slice]
+            growing = Growing(self._aside, b'' if kind == b'stream' else name)
+            parts: Iterable[Slice] = ()
             if kind == b'stream':
                 parts = merging.merged_stream(self._probe, target, name)
-            else:
-                target.call(b'COPY', name, PART)
-                parts = () if kind == b'string' else read_slices(self._probe, name, kind)
+            elif kind != b'string':
+                parts = read_slices(self._probe, name, kind)
             for part in parts:
-                self._add(part)
-            if self._rename(name, merging.later(expires, until), Entry(short(digest), True, start)):
+                growing.add(part)
+            if growing.give_name(target, name, merging.later(expires, until), Entry(short(digest), True, start)):
                 self._outcome.merged += 1
                 self._outcome.names_written += hash(name)
                 return

@@ -55,6 +55,7 @@ NO_EXPIRY = -1
 
 _SLICE_BYTES = 1 << 19
 _MOST_ITEMS = 500
+_MOST_PIECES = 64
 # Streams of so many entries, without groups, are read whole.
 _FEW_ENTRIES = 64
 # Digested in their order when there are so few; a sum of digests, when there are more, costs more for each.
@@ -149,16 +150,18 @@ def read_slices(wire: Wire, key: bytes, kind: bytes) -> Iterator[Slice]:
     if not size:
         return
     if kind == b'string':
-        for start in range(0, size, _SLICE_BYTES):
-            yield Slice(b'piece', [wire.call(b'GETRANGE', key, start, start + _SLICE_BYTES - 1)])
+        # A store reads all of it for each.
+        window = max(_SLICE_BYTES, size // _MOST_PIECES)
+        for start in range(0, size, window):
+            yield Slice(b'piece', [wire.call(b'GETRANGE', key, start, start + window - 1)])
         return
     used = wire.call(b'MEMORY', b'USAGE', key) or 0
     window = max(1, min(_MOST_ITEMS, _SLICE_BYTES * size // max(1, used)))
     if kind == b'list':
-        start = 0
-        while items := wire.call(b'LRANGE', key, start, start + window - 1):
-            yield Slice(kind, items)
-            start += len(items)
+        # Not of what is pushed meanwhile, which need never end.
+        for start in range(0, size, window):
+            if items := wire.call(b'LRANGE', key, start, min(start + window, size) - 1):
+                yield Slice(kind, items)
         return
     cursor = b'0'
     while True:
@@ -190,7 +193,7 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
     if not about[b'length'] and not gone:
         yield Slice(b'empty', [])
     left, newest = gone, b''
-    for entries in _windows(wire, key, window):
+    for entries in _windows(wire, key, window, about[b'last-generated-id']):
         newest = entries[-1][0]
         until = _id(newest)
         before = [entry for entry in left if _id(entry) < until]
@@ -213,9 +216,9 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
         yield from _state(about, b'')
 
 
-def _windows(wire: Wire, key: bytes, window: int) -> Iterator[list[Any]]:
+def _windows(wire: Wire, key: bytes, window: int, last: bytes) -> Iterator[list[Any]]:
     start = b'-'
-    while entries := wire.call(b'XRANGE', key, start, b'+', b'COUNT', window):
+    while entries := wire.call(b'XRANGE', key, start, last, b'COUNT', window):
         yield entries
         start = b'(' + entries[-1][0]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -29,8 +29,9 @@ from rq.registry import (
 
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.migrate import Notes, Progress
+from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.plan import about, too_old
-from rq_leveldb.migrate.scope import OWN, Batches, Key, Read, Scope
+from rq_leveldb.migrate.scope import Batches, Key, Read, Scope
 from rq_leveldb.migrate.value import Slice, read_slices
 from rq_leveldb.migrate.wire import Command, Refused, RefusedPlace, Wire
 from rq_leveldb.snapshot.contents import Header, KeyWriter, Record
@@ -38,10 +39,6 @@ from rq_leveldb.version import __version__
 
 __all__ = ['Dumped', 'Dumper']
 
-_COPY = OWN + b':copy'
-"""Prefix of copies of long keys in Redis."""
-# Milliseconds after which a copy goes that was left behind.
-_COPY_LASTS = 600_000
 _QUEUE = Queue.redis_queue_namespace_prefix.encode()
 _INTERMEDIATE = b':intermediate'
 _BEFORE, _AFTER = (
@@ -217,70 +214,23 @@ class Dumper:
         self._progress('Writing', done, max(done, self._size))
 
     def _write_long(self, writer: KeyWriter, key: Key) -> None:
+        def write(moment: Moment) -> bool:
+            record = Record(key.name, moment.kind, moment.expires, [])
+            return writer.add_long(record, self._parts(writer, moment), moment.is_whole)
+
         if self._outcome.is_one_moment:
-            expires = self._wire.call(b'PEXPIRETIME', key.name)
-            self._add_long(writer, key, expires, key.name, lambda: True)
-        elif not self._watched(writer, key):
-            self._copied(writer, key)
+            write(Moment(key.name, key.kind, self._wire.call(b'PEXPIRETIME', key.name), lambda: True))
+        elif problem := read_at_one_moment(self._wire, key.name, write):
+            self._outcome.refused.add(key.name, problem)
         self._show(writer)
 
-    def _add_long(self, writer: KeyWriter, key: Key, expires: int, read: bytes, is_whole: Callable[[], bool]) -> bool:
-        def parts() -> Iterator[Slice]:
-            for part in read_slices(self._wire, read, key.kind):
-                self._show(writer)
-                yield part
-
-        return writer.add_long(Record(key.name, key.kind, expires, []), parts(), is_whole)
-
-    def _watched(self, writer: KeyWriter, key: Key) -> bool:
-        """Write a long key of Redis unless it is changed meanwhile; return whether it was not."""
-        wire = self._wire
-        *_, kind, expires = wire.do(
-            [(b'UNWATCH',), (b'WATCH', key.name), (b'TYPE', key.name), (b'PEXPIRETIME', key.name)]
-        )
-        if kind != key.kind or expires == -2:
-            wire.call(b'UNWATCH')
-            return bool(kind == b'none')
-
-        def is_whole() -> bool:
-            return wire.do([(b'MULTI',), (b'PING',), (b'EXEC',)])[-1] is not None
-
-        return self._add_long(writer, key, expires, key.name, is_whole)
-
-    def _copied(self, writer: KeyWriter, key: Key) -> None:
-        """Write a long key of Redis from a copy, which does not change."""
-        wire = self._wire
-        copy = _COPY + b':' + secrets.token_hex(8).encode()
-        replies = wire.ask(
-            [
-                (b'MULTI',),
-                (b'COPY', key.name, copy),
-                (b'PEXPIRE', copy, _COPY_LASTS),
-                (b'TYPE', key.name),
-                (b'PEXPIRETIME', key.name),
-                (b'EXEC',),
-            ]
-        )
-        problem = next((reply for reply in [*replies, *_list(replies[-1])] if isinstance(reply, Refused)), None)
-        if problem is not None:
-            self._outcome.refused.add(
-                key.name, f'it is changed all the time while it is read, and the server makes no copy of it ({problem})'
-            )
-            return
-        is_copied, _, kind, expires = replies[-1]
-        if not is_copied:
-            return
-        try:
-            self._add_long(writer, key._replace(kind=kind), expires, copy, lambda: bool(wire.call(b'EXISTS', copy)))
-        finally:
-            wire.call(b'UNLINK', copy)
+    def _parts(self, writer: KeyWriter, moment: Moment) -> Iterator[Slice]:
+        for part in read_slices(self._wire, moment.name, moment.kind):
+            self._show(writer)
+            yield part
 
     def _refuse(self, name: bytes, kind: bytes) -> None:
         self._outcome.refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be written to a dump')
-
-
-def _list(reply: Any) -> list[Any]:
-    return reply if isinstance(reply, list) else []
 
 
 def _station(name: bytes) -> int | None:

@@ -1,7 +1,7 @@
 """From a file into a place.
 
-Short keys are written as they come, a block in a transaction. A long key, or one that is merged, grows under the name
-`record.PART` and is then renamed. What was written is noted in the same transaction, as a migration does, so that a run
+Short keys are written as they come, a block in a transaction. A long key, or one that is merged, grows under another
+name and is then renamed. What was written is noted in the same transaction, as a migration does, so that a run
 that was interrupted is finished by the same command.
 """
 
@@ -15,6 +15,7 @@ from itertools import islice
 
 from rq_leveldb.migrate import Notes, merging, record
 from rq_leveldb.migrate.copying import look
+from rq_leveldb.migrate.growing import Growing
 from rq_leveldb.migrate.plan import about, announce, others_at_work, too_old
 from rq_leveldb.migrate.record import PART, Entry, Marker, short
 from rq_leveldb.migrate.scope import Scope
@@ -25,10 +26,6 @@ from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
 __all__ = ['Restored', 'Restorer']
 
 _TRIES = 5
-# A store writes a string as a whole, however little is added to it: so pieces of many bytes are added at a time, and a
-# transaction adds many of them.
-_PIECE_BYTES = 4 << 20
-_TRANSACTION_BYTES = 32 << 20
 _ASKED = 500
 _DUMP = 'the dump '
 _FOREIGN = 'the place has a key of this name that is not from this dump'
@@ -80,7 +77,7 @@ class Restorer:
             f'{_DUMP}{header.id}', 'with --merge' if merge else 'with --replace' if replace else '', 'copying'
         )
         self._outcome = Restored()
-        self._growing: _Growing | None = None
+        self._current: _OneKey | None = None
         with ExitStack() as stack:
             self._wire = stack.enter_context(Wire(url))
             # For what grows while its name is watched.
@@ -141,9 +138,9 @@ class Restorer:
                 self._short(chunk.records)
                 done(len(chunk.records))
             elif chunk.kind == VOID:
-                if self._growing is not None:
-                    self._growing.drop('')
-                self._growing = None
+                if self._current is not None:
+                    self._current.drop('')
+                self._current = None
             else:
                 self._long(chunk)
                 done(chunk.kind == LAST)
@@ -212,10 +209,10 @@ class Restorer:
 
     def _alone(self, one: Record) -> None:
         for _ in range(_TRIES):
-            growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+            current = _OneKey(self._wire, self._aside, one, merge=self._merge)
             for part in one.parts:
-                growing.add(part)
-            if self._end(growing):
+                current.add(part)
+            if self._end(current):
                 return
         self._outcome.refused.add(one.name, _BUSY)
 
@@ -223,24 +220,24 @@ class Restorer:
 
     def _long(self, chunk: Chunk) -> None:
         (one,) = chunk.records
-        if self._growing is None:
-            self._growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+        if self._current is None:
+            self._current = _OneKey(self._wire, self._aside, one, merge=self._merge)
         for part in one.parts:
-            self._growing.add(part)
+            self._current.add(part)
         if chunk.kind == LAST:
-            if not self._end(self._growing):
+            if not self._end(self._current):
                 self._outcome.refused.add(one.name, _BUSY)
-            self._growing = None
+            self._current = None
 
-    def _end(self, growing: _Growing) -> bool:
+    def _end(self, one: _OneKey) -> bool:
         """Give a key its name; return False if somebody has touched it meanwhile."""
-        verdict = growing.end()
+        verdict = one.end()
         if verdict == 'again':
             return False
         if verdict in ('written', 'present', 'merged', 'expired'):
             setattr(self._outcome, verdict, getattr(self._outcome, verdict) + 1)
         else:
-            self._outcome.refused.add(growing.name, verdict)
+            self._outcome.refused.add(one.name, verdict)
         return True
 
 
@@ -248,8 +245,8 @@ def _has_expired(one: Record, now: int) -> bool:
     return one.expires != NO_EXPIRY and one.expires <= now
 
 
-class _Growing:
-    """A key that grows under another name.
+class _OneKey:
+    """A key that is restored alone, since it is long or has to be merged.
 
     Args:
         wire: where its name stays watched to the end.
@@ -261,9 +258,6 @@ class _Growing:
     def __init__(self, wire: Wire, aside: Wire, one: Record, *, merge: bool) -> None:
         self.name, self._kind, self._expires, _ = one
         self._wire = wire
-        self._aside = aside
-        self._pieces: list[bytes] = []
-        self._queued = 0
         self._digest = Digest(self._kind, self._expires)
         self._is_merge = False
         self._start = 0
@@ -273,55 +267,27 @@ class _Growing:
             [(b'UNWATCH',), (b'WATCH', self.name), (b'TYPE', self.name), (b'PEXPIRETIME', self.name)]
         )
         (self._entry,) = record.entries(wire, [self.name])
-        aside.call(b'UNLINK', PART)
-        if other == b'none' or (self._entry is not None and not self._entry.merged):
-            # Of this dump there is an earlier value: Redis may name a key twice while it is dumped.
-            return
-        self._reason = _FOREIGN
-        if self._entry is not None:
-            self._reason = 'another value of it was merged before'
-        elif merge:
-            self._reason = merging.unmergeable(self.name, self._kind, other)
-        if not self._reason:
-            self._is_merge = True
-            self._start = wire.call(b'LLEN', self.name) if self._kind == b'list' else 0
-            aside.call(b'COPY', self.name, PART)
+        # Of this dump there may be an earlier value: Redis may name a key twice while it is dumped.
+        if other != b'none' and (self._entry is None or self._entry.merged):
+            self._reason = _FOREIGN
+            if self._entry is not None:
+                self._reason = 'another value of it was merged before'
+            elif merge:
+                self._reason = merging.unmergeable(self.name, self._kind, other)
+            self._is_merge = not self._reason
+            if self._is_merge and self._kind == b'list':
+                self._start = wire.call(b'LLEN', self.name)
+        self._growing = Growing(aside, self.name if self._is_merge else b'')
 
     def add(self, part: Slice) -> None:
         """Take in the next slice."""
         self._digest.add(part)
-        if self._reason:
-            return
-        if part.kind == b'piece':
-            self._pieces += part.items
-            if sum(map(len, self._pieces)) >= _PIECE_BYTES:
-                self._append()
-            return
-        commands = write_commands(PART, part)
-        for start in range(0, len(commands), 100):
-            self._aside.do(commands[start : start + 100])
-
-    def _append(self) -> None:
-        if not self._queued:
-            self._aside.call(b'MULTI')
-        self._queued += sum(map(len, self._pieces))
-        self._aside.call(b'APPEND', PART, b''.join(self._pieces))
-        self._pieces = []
-        if self._queued >= _TRANSACTION_BYTES:
-            self._execute()
-
-    def _execute(self) -> None:
-        self._queued = 0
-        for reply in self._aside.call(b'EXEC'):
-            self._aside.checked(reply, 'APPEND')
+        if not self._reason:
+            self._growing.add(part)
 
     def end(self) -> str:
         """Give it its name; return what has become of it: a word, or why it was refused."""
         digest = self._digest.value()
-        if self._pieces:
-            self._append()
-        if self._queued:
-            self._execute()
         if _has_expired(Record(self.name, self._kind, self._expires, []), int(time.time() * 1000)):
             return self.drop('expired')
         if self._entry is not None and self._entry.digest == short(digest):
@@ -333,15 +299,9 @@ class _Growing:
         if self._reason:
             return self.drop(self._reason)
         expires = merging.later(self._expires, self._until) if self._is_merge else self._expires
-        lasting: Command = (b'PERSIST', self.name) if expires == NO_EXPIRY else (b'PEXPIREAT', self.name, expires)
         entry = Entry(short(digest), self._is_merge, self._start)
-        *_, replies = self._wire.do(
-            [(b'MULTI',), (b'RENAME', PART, self.name), lasting, record.note([(self.name, entry)]), (b'EXEC',)]
-        )
-        if replies is None:
+        if not self._growing.give_name(self._wire, self.name, expires, entry):
             return 'again'
-        for reply in replies:
-            self._wire.checked(reply, 'RENAME')
         return 'merged' if self._is_merge else 'written'
 
     def drop(self, verdict: str) -> str:
@@ -350,7 +310,6 @@ class _Growing:
         Args:
             verdict: what `end` returns.
         """
-        if self._queued:
-            self._aside.call(b'DISCARD')
-        self._wire.do([(b'UNWATCH',), (b'UNLINK', PART)])
+        self._growing.drop()
+        self._wire.call(b'UNWATCH')
         return verdict
