@@ -70,9 +70,8 @@ def requeue(**options: Any) -> int:
     is_complete = True
     if options['all'] or function is not None:
         wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
-        # RQ keeps stopped jobs among the failed ones, and requeues them with these, the oldest first.
+        # RQ keeps stopped jobs among the failed ones, and requeues them with these.
         job_ids, is_complete = choose(connection, reader, ['failed', 'stopped'], wanted)
-        job_ids.reverse()
     elif not job_ids:
         click.echo('Nothing to do')
         if queue is not None:

@@ -29,6 +29,8 @@ class Refused(Exception):
 def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Find all jobs that match, before the first is changed, which moves the others. What is no list is named.
 
+    Of the jobs in a registry the oldest come first.
+
     Args:
         connection: the store.
         reader: reads the jobs.
@@ -43,7 +45,7 @@ def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mappi
     found = [
         entry.seen.job.id
         for state in states
-        for entry in listed(connection, reader, state, names, wanted, strange)
+        for entry in listed(connection, reader, state, names, wanted, strange, oldest_first=True)
         if entry.seen is not None
     ]
     for item in dict.fromkeys(strange):
