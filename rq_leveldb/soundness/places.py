@@ -41,6 +41,7 @@ __all__ = [
     'QUEUES',
     'REGISTRIES',
     'RESULTS',
+    'SETS',
     'TYPES',
     'WORKER',
     'Place',
@@ -62,7 +63,7 @@ DEPENDENCIES = ':dependencies'
 
 
 class Place(NamedTuple):
-    """A queue or a registry of RQ.
+    """A queue, a registry or a set of RQ.
 
     Args:
         words: what it is called.
@@ -70,6 +71,7 @@ class Place(NamedTuple):
         statuses: that a job in it may have; none where the registry may hold any.
         expires: whether its scores are times at which entries end.
         gives: the status that a job gets there, if a job is run because of its entry; '' if it is not.
+        kind: the type of its keys.
     """
 
     words: str
@@ -77,6 +79,7 @@ class Place(NamedTuple):
     statuses: tuple[JobStatus, ...]
     expires: bool = False
     gives: str = ''
+    kind: str = 'zset'
 
 
 def _prefix_of(kind: type[BaseRegistry]) -> str:
@@ -89,6 +92,7 @@ QUEUES = Place(
     # A job that was saved but never enqueued may be pushed by hand.
     (JobStatus.QUEUED, JobStatus.CREATED),
     gives=JobStatus.QUEUED.value,
+    kind='list',
 )
 REGISTRIES = (
     Place(
@@ -110,6 +114,8 @@ REGISTRIES = (
     Place('the registry of canceled jobs', _prefix_of(CanceledJobRegistry), (JobStatus.CANCELED,)),
 )
 """Without that of started jobs: a worker and RQ's maintenance look after it."""
+SETS = Place('this set', '', (), kind='set')
+"""The jobs of a group, and those that wait for a job: RQ passes over ids without a job."""
 
 _HOMES: Mapping[str, type[BaseRegistry]] = {
     JobStatus.STARTED: StartedJobRegistry,

@@ -180,10 +180,10 @@ def _put_back(job: Job) -> str:
 
 
 def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
-    """Return what says whether an id is right in a queue or a registry.
+    """Return what says whether an id is right in a queue, a registry or a set.
 
     Args:
-        key: of the queue or registry.
+        key: of the queue, registry or set.
         place: what it is.
         job_id: the id.
     """
@@ -214,7 +214,7 @@ def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
     return Suspect(
         scripts.ENTRY,
         (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
-        (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives, _STATUSES),
+        (job_id, place.kind, allowed, place.gives, _STATUSES),
         describe,
         queue=key if place is QUEUES else b'',
         job_id=job_id,

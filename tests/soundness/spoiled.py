@@ -138,6 +138,10 @@ def spoil(connection: Any) -> Problems:
     for name in ('scheduled', 'deferred', 'failed', 'canceled', 'finished', 'ready'):
         connection.zadd(f'rq:{name}:default', {'nobody': 2e9})
         found['jobless', f'rq:{name}:default'] = partial(lacks, name, 'nobody')
+    connection.sadd('rq:groups', 'listed')
+    for key in ('rq:group:listed', 'rq:job:sound:dependents'):
+        connection.sadd(key, 'sound-dependent', 'nobody')
+        found['jobless', key] = lambda key=key: connection.smismember(key, ['sound-dependent', 'nobody']) == [1, 0]
     ended('failed', JobStatus.FAILED)
     connection.zadd('rq:failed:default', {'failed': 2e9})
     connection.expire('rq:job:failed', 100)
