@@ -59,6 +59,16 @@ _REDIS_SCHEMES = ('redis', 'rediss', 'unix')
 _MARKER = re.compile(r'rq-leveldb (\d+)\s*\Z')
 
 
+class _Inside:
+    """A name inside a data directory, which is read from an instance as a path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: DataDirectory, owner: object = None) -> Path:
+        return directory.path / self._name
+
+
 @dataclass(frozen=True)
 class DataDirectory:
     """The names inside a data directory; docs/format.rst describes what is in them.
@@ -69,15 +79,11 @@ class DataDirectory:
 
     path: Path
 
-    @property
-    def marker(self) -> Path:
-        """Text `rq-leveldb VERSION`, which identifies a data directory."""
-        return self.path / 'format'
+    marker = _Inside('format')
+    """Text `rq-leveldb VERSION`, which identifies a data directory."""
 
-    @property
-    def socket(self) -> Path:
-        """The store's unix socket."""
-        return self.path / 'store.sock'
+    socket = _Inside('store.sock')
+    """The store's unix socket."""
 
     @property
     def socket_url(self) -> str:
@@ -96,45 +102,29 @@ class DataDirectory:
             )
         return f'unix://{quote(name)}'
 
-    @property
-    def lock(self) -> Path:
-        """Locked by the running store for as long as it lives; says which process that is."""
-        return self.path / 'store.lock'
+    lock = _Inside('store.lock')
+    """Locked by the running store for as long as it lives; says which process that is."""
 
-    @property
-    def start_lock(self) -> Path:
-        """Locked by a client while it starts the store."""
-        return self.path / 'start.lock'
+    start_lock = _Inside('start.lock')
+    """Locked by a client while it starts the store."""
 
-    @property
-    def log(self) -> Path:
-        """The store's log."""
-        return self.path / 'store.log'
+    log = _Inside('store.log')
+    """The store's log."""
 
-    @property
-    def database(self) -> Path:
-        """LevelDB's own directory."""
-        return self.path / 'leveldb'
+    database = _Inside('leveldb')
+    """LevelDB's own directory."""
 
-    @property
-    def boot_note(self) -> Path:
-        """Records in which boot of the machine the database was last opened."""
-        return self.path / 'boot'
+    boot_note = _Inside('boot')
+    """Records in which boot of the machine the database was last opened."""
 
-    @property
-    def set_aside(self) -> Path:
-        """Files of LevelDB that a loss of power made unusable; kept for a day."""
-        return self.path / 'set-aside'
+    set_aside = _Inside('set-aside')
+    """Files of LevelDB that a loss of power made unusable; kept for a day."""
 
-    @property
-    def mending(self) -> Path:
-        """What `rq-leveldb check` works on: a copy of LevelDB's directory, which is removed at the end."""
-        return self.path / 'leveldb.mending'
+    mending = _Inside('leveldb.mending')
+    """What `rq-leveldb check` works on: a copy of LevelDB's directory, which is removed at the end."""
 
-    @property
-    def mended(self) -> Path:
-        """A mended database that is about to replace the damaged one."""
-        return self.path / 'leveldb.mended'
+    mended = _Inside('leveldb.mended')
+    """A mended database that is about to replace the damaged one."""
 
     def damaged(self, stamp: str) -> Path:
         """Return where a damaged database is kept until a person removes it.
@@ -144,20 +134,14 @@ class DataDirectory:
         """
         return self.path / f'damaged-{stamp}'
 
-    @property
-    def workers(self) -> Path:
-        """Files that live workers keep locked, one for each name."""
-        return self.path / 'workers'
+    workers = _Inside('workers')
+    """Files that live workers keep locked, one for each name."""
 
-    @property
-    def token(self) -> Path:
-        """The bearer token of the HTTP front."""
-        return self.path / 'http.token'
+    token = _Inside('http.token')
+    """The bearer token of the HTTP front."""
 
-    @property
-    def http_lock(self) -> Path:
-        """Locked by the HTTP front for as long as it lives; says where it listens."""
-        return self.path / 'http.lock'
+    http_lock = _Inside('http.lock')
+    """Locked by the HTTP front for as long as it lives; says where it listens."""
 
     def check(self) -> bool:
         """Return whether this is a store's directory, without changing anything.
