@@ -143,26 +143,20 @@ def _contents(connection: Redis) -> dict[str, Any]:
 
 def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int, set[str]]:
     """Return how many workers are alive, how many are dead but not cleaned up yet, and the queues of the former."""
-    from rq_leveldb.lookup import Fields, replies
-    from rq_leveldb.records import WORKER_KEY_TEMPLATE
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
+    from rq_leveldb.cli.workers_seen import read_workers
+    from rq_leveldb.worker.liveness import is_surely_dead
 
-    keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
-    pipe = connection.pipeline(transaction=False)
-    for key in keys:
-        pipe.hgetall(key)
     lived = gone = 0
     served: set[str] = set()
-    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
-        fields = Fields(raw, key)
-        said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
-        fields.whole('pid')
-        unreadable += [{'key': key, 'reason': str(fault)} for fault in fields.faults]
-        if is_surely_dead(connection, name, said):
+    for worker in read_workers(connection, names):
+        identity = worker.identity
+        worker.fields.whole('pid')
+        unreadable += [{'key': worker.key, 'reason': str(fault)} for fault in worker.fields.faults]
+        if is_surely_dead(connection, worker.name, identity):
             gone += 1
         else:
             lived += 1
-            served.update((fields.text('queues') or '').split(','))
+            served.update((worker.fields.text('queues') or '').split(','))
     return lived, gone, served
 
 
