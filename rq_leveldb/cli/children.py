@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -54,7 +53,7 @@ def children(number: int | None, url: str | None, name: str | None, as_json: boo
         return 1
     if as_json:
         shown = [dict(zip(('worker', 'busy', 'limit'), row, strict=True)) for row in rows]
-        click.echo(json.dumps({'workers': shown}, indent=2))
+        render.document({'workers': shown})
     else:
         render.table(['Worker', 'Busy', 'At most'], rows)
     return 0

@@ -6,7 +6,6 @@ clean up first, which fails jobs. These commands only count.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -57,7 +56,7 @@ def empty(**options: Any) -> int:
                 click.echo(f'{removed[name]} jobs removed from {name} queue')
         code |= bool(failures)
     if options['as_json']:
-        click.echo(json.dumps({'removed': removed}, indent=2))
+        render.document({'removed': removed})
     return code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import time
@@ -131,7 +130,7 @@ def jobs(
     end = last if is_cut else None
     notes = [{'key': item.key, 'reason': item.reason} for item in strange]
     if as_json:
-        click.echo(json.dumps({'jobs': rows, 'next': end, 'unreadable': notes}, indent=2))
+        render.document({'jobs': rows, 'next': end, 'unreadable': notes})
         return 0
     _show(rows)
     _show_notes(notes)
@@ -251,7 +250,7 @@ def _show_groups(
     if as_json:
         shown = [{**vars(group), 'latest_at': _text(group.latest_at)} for group in groups[:limit]]
         document = {'groups': shown, 'number_of_groups': len(groups), 'looked_at': len(found), 'unreadable': notes}
-        click.echo(json.dumps(document, indent=2))
+        render.document(document)
         return 0
     if groups:
         render.table(

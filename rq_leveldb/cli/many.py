@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -109,7 +108,7 @@ def report(done: str, job_ids: Sequence[str], failed: Mapping[str, str], as_json
     """
     changed = [job_id for job_id in job_ids if job_id not in failed]
     if as_json:
-        click.echo(json.dumps({done.lower(): changed, 'not_done': failed}, indent=2))
+        render.document({done.lower(): changed, 'not_done': failed})
         return 1 if failed else 0
     if len(changed) == 1:
         click.echo(f'{done} {changed[0]}.')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,7 @@ _PATIENCE = 5.0
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
-@click.command(
-    epilog=check_options.EPILOG,
-)
+@click.command(epilog=check_options.EPILOG)
 @options.url
 @options.json_output
 @check_options.check_options
@@ -48,7 +45,7 @@ def status(url: str | None, as_json: bool, check: bool, **limits: Any) -> int:
     else:
         report = _store(parse(url))
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        render.document(report)
     else:
         _show(report)
     return 0

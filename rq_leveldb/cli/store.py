@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
@@ -36,7 +35,7 @@ def stop(url: str | None, as_json: bool) -> int:
     was_running = autostart.running_store(location.directory) is not None
     is_running = was_running and not autostart.stop(location.directory)
     if as_json:
-        click.echo(json.dumps({'was_running': was_running, 'is_running': is_running}, indent=2))
+        render.document({'was_running': was_running, 'is_running': is_running})
     elif not is_running:
         click.echo('Stopped.' if was_running else 'No store is running there.')
     if is_running:

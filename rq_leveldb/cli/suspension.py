@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import click
 from rq.cli.cli import main as rq_group
 from rq.cli.helpers import CliConfig
 from rq.suspension import resume as go_on
 from rq.suspension import suspend as pause
+
+from rq_leveldb.cli import render
 
 __all__ = ['resume', 'suspend']
 
@@ -20,7 +20,7 @@ def suspend(*, as_json: bool, **options: Any) -> None:
         _as_rq('suspend', options)
         return
     pause(CliConfig(**options).connection, options['duration'])
-    click.echo(json.dumps({'suspended': True, 'seconds': options['duration']}, indent=2))
+    render.document({'suspended': True, 'seconds': options['duration']})
 
 
 def resume(*, as_json: bool, **options: Any) -> None:
@@ -29,7 +29,7 @@ def resume(*, as_json: bool, **options: Any) -> None:
         _as_rq('resume', options)
         return
     go_on(CliConfig(**options).connection)
-    click.echo(json.dumps({'suspended': False}, indent=2))
+    render.document({'suspended': False})
 
 
 def _as_rq(command: str, options: dict[str, Any]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from rq_leveldb.cli import options
+from rq_leveldb.cli import options, render
 
 __all__ = ['token']
 
@@ -20,4 +18,7 @@ def token(url: str | None, as_json: bool) -> None:
     from rq_leveldb.http.settings import HttpSettings
 
     found = Place.find(url).token(HttpSettings.from_environment(open=False))
-    click.echo(json.dumps({'token': found}, indent=2) if as_json else found)
+    if as_json:
+        render.document({'token': found})
+    else:
+        click.echo(found)

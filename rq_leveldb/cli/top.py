@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from itertools import islice
@@ -39,7 +38,7 @@ def top(url: str | None, interval: float, as_json: bool) -> int:
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     snapshot = _look(connection)
     if as_json:
-        click.echo(json.dumps(snapshot, indent=2))
+        render.document(snapshot)
         return 0
     from rich.console import Console
     from rich.live import Live
