@@ -77,21 +77,12 @@ class Copier:
         places: from where and to where.
         outcome: is counted up.
         merge: whether keys that are in the target already are merged.
-        strange: receives the name and the type of a key that cannot be carried over.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        outcome: Outcome,
-        *,
-        merge: bool,
-        strange: Callable[[bytes, bytes], None],
-    ) -> None:
+    def __init__(self, places: Places, outcome: Outcome, *, merge: bool) -> None:
         self._source, self._probe, self._target, self._aside = places
         self._outcome = outcome
         self._merge = merge
-        self._strange = strange
         # The transaction whose replies were not read yet: how many they are, and its keys.
         self._replies = 0
         self._written: list[bytes] = []
@@ -103,7 +94,7 @@ class Copier:
             names: which; some may come twice.
             done: receives numbers of keys that are done.
         """
-        batches = Batches(self._probe, names, self._strange)
+        batches = Batches(self._probe, names, self._outcome.refused)
         for groups in batches.passes():
             self._pass(batches, groups, done)
 

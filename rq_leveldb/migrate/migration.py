@@ -99,8 +99,8 @@ class Migration:
 
     def _copy(self, keys: int) -> None:
         places, outcome, scope = self._places, self._outcome, self._scope
-        copier = Copier(places, outcome, merge=self._merge, strange=self._refuse)
-        verifier = Verifier(places, outcome, self._refuse)
+        copier = Copier(places, outcome, merge=self._merge)
+        verifier = Verifier(places, outcome)
         with self._counted('Copying', keys) as done:
             copier.copy(scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
@@ -129,9 +129,9 @@ class Migration:
 
     def _remove(self, keys: int) -> None:
         places, outcome = self._places, self._outcome
-        remover = Remover(places, outcome, self._refuse)
-        copier = Copier(places, outcome, merge=self._merge, strange=self._refuse)
-        verifier = Verifier(places, outcome, self._refuse)
+        remover = Remover(places, outcome)
+        copier = Copier(places, outcome, merge=self._merge)
+        verifier = Verifier(places, outcome)
         with self._counted('Removing from the source', keys) as done:
             left = remover.remove(self._scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
@@ -142,9 +142,6 @@ class Migration:
             left = [*wrong, *remover.remove((name for name in left if name not in wrong), lambda count: None)]
         for name in left:
             outcome.left.add(name, outcome.refused.reason(name) or 'it changes in the source all the time')
-
-    def _refuse(self, name: bytes, kind: bytes) -> None:
-        self._outcome.refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be carried over')
 
     def _size(self) -> int:
         return int(self._places.source.call(b'DBSIZE'))

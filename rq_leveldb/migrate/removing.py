@@ -20,13 +20,11 @@ class Remover:
     Args:
         places: the two.
         outcome: is counted up.
-        strange: receives the name and the type of a key that cannot be carried over.
     """
 
-    def __init__(self, places: Places, outcome: Outcome, strange: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, places: Places, outcome: Outcome) -> None:
         self._places = places
         self._outcome = outcome
-        self._strange = strange
 
     def remove(self, names: Iterable[bytes], done: Callable[[int], None]) -> list[bytes]:
         """Remove keys; return the names of those that are not what was carried over.
@@ -36,7 +34,7 @@ class Remover:
             done: receives numbers of keys that are done.
         """
         left: list[bytes] = []
-        batches = Batches(self._places.source_aside, names, self._strange)
+        batches = Batches(self._places.source_aside, names, self._outcome.refused)
         for groups in batches.passes():
             for batch in groups:
                 left += self._batch(batches, batch)

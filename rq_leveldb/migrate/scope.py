@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
 from rq.defaults import RQ_KEY_PREFIX
 
+from rq_leveldb.migrate.outcome import Notes
 from rq_leveldb.migrate.value import KINDS, Slice, read_whole, slices_of
 from rq_leveldb.migrate.wire import Refused, Wire
 
@@ -119,14 +120,14 @@ class Batches:
     Args:
         probe: the source, for asking for types.
         names: of the keys.
-        strange: receives the name and the type of a key that cannot be carried over.
+        refused: receives keys of types that cannot be carried over.
     """
 
-    def __init__(self, probe: Wire, names: Iterable[bytes], strange: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, probe: Wire, names: Iterable[bytes], refused: Notes) -> None:
         self.again: list[bytes] = []
         self._probe = probe
         self._names = iter(names)
-        self._strange = strange
+        self._refused = refused
         self._count = _FIRST_KEYS
         self._unguessed: set[bytes] = set()
         self._large: set[bytes] = set()
@@ -176,7 +177,7 @@ class Batches:
             if kind == b'none':
                 continue
             if kind not in KINDS:
-                self._strange(name, kind)
+                self._refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be carried over')
                 continue
             yield Key(name, kind, name in self._large or (used or 0) > _LARGE)
 

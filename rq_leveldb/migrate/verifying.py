@@ -27,13 +27,11 @@ class Verifier:
     Args:
         places: which.
         outcome: is counted up.
-        strange: receives the name and the type of a key that cannot be carried over.
     """
 
-    def __init__(self, places: Places, outcome: Outcome, strange: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, places: Places, outcome: Outcome) -> None:
         self._places = places
         self._outcome = outcome
-        self._strange = strange
 
     def different(self, names: Iterable[bytes], done: Callable[[int], None]) -> list[bytes]:
         """Return the names of those keys that the target does not hold as the source does.
@@ -43,7 +41,7 @@ class Verifier:
             done: receives numbers of keys that are done.
         """
         found: list[bytes] = []
-        batches = Batches(self._places.source_aside, names, self._strange)
+        batches = Batches(self._places.source_aside, names, self._outcome.refused)
         for groups in batches.passes():
             self._pass(batches, groups, found, done)
         return found

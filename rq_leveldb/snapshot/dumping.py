@@ -158,10 +158,9 @@ class Dumper:
         )
         writer = KeyWriter(out, header)
         for names in self._names():
-            batches = Batches(wire, names, self._refuse)
-            self._pass(batches, writer)
-            while batches.again:
-                self._pass(batches, writer)
+            batches = Batches(wire, names, outcome.refused)
+            for groups in batches.passes():
+                self._pass(groups, batches, writer)
         writer.end()
         outcome.keys, outcome.kinds, outcome.bytes = writer.kinds.total(), writer.kinds, writer.size
         return outcome
@@ -190,9 +189,9 @@ class Dumper:
         yield from stations
         yield (name for name in self._scope.names(self._wire) if _station(name) is None)
 
-    def _pass(self, batches: Batches, writer: KeyWriter) -> None:
+    def _pass(self, groups: Iterable[list[Key]], batches: Batches, writer: KeyWriter) -> None:
         found: list[Read] = []
-        for batch in batches:
+        for batch in groups:
             if batch[0].large:
                 self._write(writer, found)
                 found = []
@@ -228,9 +227,6 @@ class Dumper:
         for part in read_slices(self._wire, moment.name, moment.kind):
             self._show(writer)
             yield part
-
-    def _refuse(self, name: bytes, kind: bytes) -> None:
-        self._outcome.refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be written to a dump')
 
 
 def _station(name: bytes) -> int | None:
