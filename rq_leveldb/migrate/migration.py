@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from rq_leveldb.errors import mask_password
 from rq_leveldb.migrate.copying import Copier, Places
@@ -13,7 +13,7 @@ from rq_leveldb.migrate.record import Marker
 from rq_leveldb.migrate.removing import Remover
 from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.migrate.verifying import Verifier, drop_gone
-from rq_leveldb.migrate.wire import Wire
+from rq_leveldb.migrate.wire import Connected
 
 __all__ = ['Migration', 'Progress']
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 _ROUNDS = 4
 
 
-class Migration:
+class Migration(Connected):
     """Carries keys from one place to another.
 
     Args:
@@ -56,15 +56,8 @@ class Migration:
         self._outcome = Outcome()
         options = ' and '.join(name for name, is_set in (('with --all', everything), ('with --merge', merge)) if is_set)
         self._marker = Marker(mask_password(source), options, 'copying')
-        with ExitStack() as stack:
-            self._places = Places(*(stack.enter_context(Wire(url)) for url in (source, source, target, target)))
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Migration:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        super().__init__(source, source, target, target)
+        self._places = Places(*self._wires)
 
     def plan(self) -> Plan:
         """Look at everything, and change nothing."""

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -33,7 +32,7 @@ from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.plan import about, too_old
 from rq_leveldb.migrate.scope import Batches, Key, Read, Scope
 from rq_leveldb.migrate.value import Slice, read_slices
-from rq_leveldb.migrate.wire import Command, Refused, RefusedPlace, Wire
+from rq_leveldb.migrate.wire import Command, Connected, Refused, RefusedPlace, Wire
 from rq_leveldb.snapshot.contents import Header, KeyWriter, Record
 from rq_leveldb.version import __version__
 
@@ -91,7 +90,7 @@ class _Transactions(Wire):
         return self._replies.popleft()
 
 
-class Dumper:
+class Dumper(Connected):
     """Writes a dump.
 
     Args:
@@ -110,15 +109,14 @@ class Dumper:
         self._scope = Scope(everything)
         self._progress = progress
         self._outcome = Dumped()
-        with ExitStack() as stack:
-            self._wire = stack.enter_context(Wire(url))
-            server = about(self._wire)
-            is_store = 'rq_leveldb_version' in server
-            for problem in too_old(self._wire, server):
-                raise StoreError(url, title=problem.removesuffix('.'), advice='Upgrade it first.')
-            self._values = self._wire if is_store else stack.enter_context(_Transactions(url))
-            self._outcome.is_one_moment = is_store
-            self._stack = stack.pop_all()
+        super().__init__(url)
+        (self._wire,) = self._wires
+        server = about(self._wire)
+        is_store = 'rq_leveldb_version' in server
+        for problem in too_old(self._wire, server):
+            raise StoreError(url, title=problem.removesuffix('.'), advice='Upgrade it first.')
+        self._values = self._wire if is_store else self._stack.enter_context(_Transactions(url))
+        self._outcome.is_one_moment = is_store
         name, version = (
             ('rq-leveldb', server['rq_leveldb_version'])
             if is_store
@@ -126,12 +124,6 @@ class Dumper:
         )
         self._server = f'{name} {version}'
         self._size = 0
-
-    def __enter__(self) -> Dumper:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def dump(self, out: BinaryIO) -> Dumped:
         """Do it.

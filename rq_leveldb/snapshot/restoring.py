@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,7 +19,7 @@ from rq_leveldb.migrate.plan import about, announce, others_at_work, too_old
 from rq_leveldb.migrate.record import PART, Entry, Marker, short
 from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, write_commands
-from rq_leveldb.migrate.wire import Command, Wire
+from rq_leveldb.migrate.wire import Command, Connected, Wire
 from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
 
 __all__ = ['Restored', 'Restorer']
@@ -51,7 +50,7 @@ class Restored:
     refused: Notes = field(default_factory=Notes)
 
 
-class Restorer:
+class Restorer(Connected):
     """Writes what a dump has.
 
     Args:
@@ -78,22 +77,14 @@ class Restorer:
         )
         self._outcome = Restored()
         self._current: _OneKey | None = None
-        with ExitStack() as stack:
-            self._wire = stack.enter_context(Wire(url))
-            # For what grows while its name is watched.
-            self._aside = stack.enter_context(Wire(url))
-            self._stack = stack.pop_all()
+        super().__init__(url, url)
+        # The second is for what grows while its name is watched.
+        self._wire, self._aside = self._wires
         found = Marker.read(self._wire)
         self.is_done = found == self._marker._replace(phase='done')
         self._begun = found if found is not None and found.phase != 'done' else None
         self.is_interrupted = self._begun is not None and self._begun.source.startswith(_DUMP)
         self.goes_on = self._begun is not None and self._begun._replace(phase='copying') == self._marker
-
-    def __enter__(self) -> Restorer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def obstacles(self) -> list[str]:
         """Return sentences: what is in the way."""
