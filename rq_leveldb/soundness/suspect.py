@@ -229,11 +229,7 @@ def orphan(key: bytes, owner: bytes) -> Suspect:
         owner: the job's key.
     """
     problem = f'belongs to job {text_of(owner).removeprefix(JOB)}, which is gone, and does not expire'
-
-    def describe(word: str) -> Finding:
-        return Finding(word, text_of(key), problem, 'it is deleted', harmless=True)
-
-    return Suspect(scripts.ORPHAN, (key, owner), (), describe)
+    return Suspect(scripts.ORPHAN, (key, owner), (), _harmless(text_of(key), problem, 'it is deleted'))
 
 
 def remains(key: bytes) -> Suspect:
@@ -242,12 +238,9 @@ def remains(key: bytes) -> Suspect:
     Args:
         key: of the job.
     """
-
-    def describe(word: str) -> Finding:
-        problem = 'has no data and does not expire: it was deleted while it ran'
-        return Finding(word, text_of(key), problem, 'it is deleted', harmless=True)
-
-    return Suspect(scripts.REMAINS, (key, EXECUTIONS.encode() + key.removeprefix(JOB.encode())), (), describe)
+    problem = 'has no data and does not expire: it was deleted while it ran'
+    keys = (key, EXECUTIONS.encode() + key.removeprefix(JOB.encode()))
+    return Suspect(scripts.REMAINS, keys, (), _harmless(text_of(key), problem, 'it is deleted'))
 
 
 def registered_worker(member: bytes) -> Suspect:
@@ -257,13 +250,10 @@ def registered_worker(member: bytes) -> Suspect:
         member: its key, as it stands among all workers.
     """
     name = text_of(member.removeprefix(WORKER.encode()))
-
-    def describe(word: str) -> Finding:
-        problem = f'names {text_of(member)}, of which nothing else is left'
-        return Finding(word, REDIS_WORKER_KEYS, problem, 'it is removed', harmless=True)
-
+    problem = f'names {text_of(member)}, of which nothing else is left'
     claims, executions = CLAIMS_KEY_TEMPLATE.format(name), f'{WORKER}{name}:executions'
     keys = (REDIS_WORKER_KEYS.encode(), member, claims.encode(), executions.encode())
+    describe = _harmless(REDIS_WORKER_KEYS, problem, 'it is removed')
     return Suspect(scripts.WORKER, keys, (member,), describe, holder=name)
 
 
@@ -290,9 +280,10 @@ def unlisted_group(key: bytes) -> Suspect:
     Args:
         key: the group's.
     """
-
-    def describe(word: str) -> Finding:
-        problem = f'is a group, but not in {Group.REDIS_GROUP_KEY}: nothing removes it when its jobs are gone'
-        return Finding(word, text_of(key), problem, 'it is listed there', harmless=True)
-
+    problem = f'is a group, but not in {Group.REDIS_GROUP_KEY}: nothing removes it when its jobs are gone'
+    describe = _harmless(text_of(key), problem, 'it is listed there')
     return Suspect(scripts.LISTED, (Group.REDIS_GROUP_KEY.encode(), key), (key.removeprefix(GROUP.encode()),), describe)
+
+
+def _harmless(key: str, problem: str, remedy: str) -> Callable[[str], Finding]:
+    return lambda word: Finding(word, key, problem, remedy, harmless=True)
