@@ -64,6 +64,10 @@ def spoil(connection: Any) -> Problems:
     def lacks(registry: str, job_id: str) -> bool:
         return score(registry, job_id) is None
 
+    def is_mended(key: str) -> bool:
+        found: list[int] = connection.smismember(key, ['sound-dependent', 'nobody'])
+        return found == [1, 0]
+
     def is_gone(key: str) -> bool:
         return not connection.exists(key)
 
@@ -141,7 +145,7 @@ def spoil(connection: Any) -> Problems:
     connection.sadd('rq:groups', 'listed')
     for key in ('rq:group:listed', 'rq:job:sound:dependents'):
         connection.sadd(key, 'sound-dependent', 'nobody')
-        found['jobless', key] = lambda key=key: connection.smismember(key, ['sound-dependent', 'nobody']) == [1, 0]
+        found['jobless', key] = partial(is_mended, key)
     ended('failed', JobStatus.FAILED)
     connection.zadd('rq:failed:default', {'failed': 2e9})
     connection.expire('rq:job:failed', 100)
