@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -51,25 +51,15 @@ def check_jobs(url: str | None, *, fix: bool, as_json: bool) -> int:
 
 def _may_live(connection: Redis) -> Callable[[str], bool]:
     """Return what says whether the worker of a name may be alive."""
-    from redis.exceptions import ResponseError
-
-    from rq_leveldb.records import WORKER_KEY_TEMPLATE
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, Life, judge, subscribed
+    from rq_leveldb.cli.workers_seen import read_workers
+    from rq_leveldb.worker.liveness import Life, judge, subscribed
     from rq_leveldb.worker.name_lock import NameLocks
 
     locks = NameLocks.of(connection)
 
     def may_live(name: str) -> bool:
-        try:
-            values: list[Any] = connection.hmget(WORKER_KEY_TEMPLATE.format(name), list(IDENTITY_FIELDS))
-        except ResponseError:
-            # Something else is stored there.
-            values = []
-        said = {
-            field: value.decode('utf-8', 'replace')
-            for field, value in zip(IDENTITY_FIELDS, values, strict=False)
-            if value is not None
-        }
+        (worker,) = read_workers(connection, [name])
+        said = {field: text for field, text in worker.identity.items() if text}
         life = judge(name, said, locks)
         return life is Life.ALIVE or (life is Life.UNKNOWN and (bool(said) or bool(subscribed(connection, [name]))))
 

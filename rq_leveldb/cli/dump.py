@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rq_leveldb.cli import options, render
-from rq_leveldb.cli.notes import described, show_notes
+from rq_leveldb.cli.notes import show_notes
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -77,7 +78,7 @@ def dump(file: str, url: str | None, everything: bool, force: bool, as_json: boo
             'types': dict(found.kinds),
             'bytes': found.bytes,
             'one_moment': found.is_one_moment,
-            'refused': described(found.refused),
+            'refused': asdict(found.refused),
         }
         render.document(report, err=is_pipe)
     elif not is_pipe:

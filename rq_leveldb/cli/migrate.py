@@ -11,7 +11,7 @@ import click
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.living import living_workers
-from rq_leveldb.cli.notes import described, say_done, say_nothing_done, show_counts, show_notes, show_obstacles
+from rq_leveldb.cli.notes import say_done, say_nothing_done, show_counts, show_notes, show_obstacles
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -107,7 +107,7 @@ def migrate(
             'queues': queues,
             'goes_on': plan.goes_on,
             'in_the_way': plan.obstacles,
-            'conflicts': described(plan.conflicts),
+            'conflicts': asdict(plan.conflicts),
             'warnings': plan.warnings,
         }
         if not as_json:
@@ -115,11 +115,7 @@ def migrate(
             _show_plan(plan, queues, source, target)
         outcome = migration.run(plan) if plan.may_begin and not dry_run else None
     if outcome is not None:
-        report['outcome'] = {
-            name: described(getattr(outcome, name)) if isinstance(value, dict) else value
-            for name, value in asdict(outcome).items()
-            if not name.startswith('names_')
-        }
+        report['outcome'] = {name: value for name, value in asdict(outcome).items() if not name.startswith('names_')}
     if as_json:
         render.document(report)
     elif outcome is not None:

@@ -13,17 +13,9 @@ from rq_leveldb.cli import render
 if TYPE_CHECKING:
     from rq_leveldb.migrate import Notes
 
-__all__ = ['described', 'say_done', 'say_nothing_done', 'show_counts', 'show_notes', 'show_obstacles']
+__all__ = ['say_done', 'say_nothing_done', 'show_counts', 'show_notes', 'show_obstacles']
 
 _SOME = 20
-
-
-def described(notes: Notes | dict[str, Any]) -> dict[str, Any]:
-    """Return notes as --json prints them."""
-    from rq_leveldb.migrate import Notes
-
-    assert isinstance(notes, Notes)
-    return {'count': notes.count, 'some': notes.some}
 
 
 def show_notes(title: str, notes: Notes, unit: str = 'keys') -> None:

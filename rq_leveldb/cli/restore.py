@@ -15,7 +15,7 @@ import click
 
 from rq_leveldb.cli import options, render
 from rq_leveldb.cli.living import living_workers
-from rq_leveldb.cli.notes import described, say_done, say_nothing_done, show_counts, show_notes, show_obstacles
+from rq_leveldb.cli.notes import say_done, say_nothing_done, show_counts, show_notes, show_obstacles
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -167,8 +167,7 @@ def _restore(
         outcome = restorer.run(dump, done)
     shown.pause()
     if as_json:
-        said = asdict(outcome) | {'refused': described(outcome.refused)}
-        render.document({**report, 'outcome': said})
+        render.document({**report, 'outcome': asdict(outcome)})
     else:
         _show(outcome, dump, url)
     sys.exit(4 if outcome.refused.count else 0)

@@ -94,14 +94,7 @@ def _look(connection: Any) -> dict[str, Any]:
             )
         ],
         'workers': [
-            {
-                'name': worker.name,
-                'host': worker.host,
-                'queues': worker.queues,
-                'busy': worker.busy,
-                'limit': worker.limit,
-                'is_dead': worker.is_dead,
-            }
+            {name: getattr(worker, name) for name in ('name', 'host', 'queues', 'busy', 'limit', 'is_dead')}
             for worker in workers
         ],
         'running': _running(connection, names),
