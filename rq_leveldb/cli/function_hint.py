@@ -60,7 +60,7 @@ def _look_in_source(spec: ModuleSpec, name: str, rest: list[str]) -> str | None:
         source = file.read()
     try:
         tree = ast.parse(source)
-        bound = symtable.symtable(source, spec.origin, 'exec').get_symbols()
+        bound = symtable.symtable(importlib.util.decode_source(source), spec.origin, 'exec').get_symbols()
     except SyntaxError as error:
         return f'{spec.origin} has a syntax error in line {error.lineno}: {error.msg}'
     except RecursionError:

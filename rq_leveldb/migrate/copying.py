@@ -15,8 +15,8 @@ from rq_leveldb.migrate.growing import Growing
 from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.record import Entry, short
-from rq_leveldb.migrate.scope import Batches, Key, Read
-from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, read_slices, write_commands
+from rq_leveldb.migrate.scope import Batches, Key
+from rq_leveldb.migrate.value import Digest, Slice, Value, digest_of, read_slices
 from rq_leveldb.migrate.wire import Command, Wire, pack
 
 __all__ = ['Copier', 'Places', 'Stored', 'look']
@@ -128,7 +128,7 @@ class Copier:
             return
         target = self._target
         reads = [read for read in batches.receive(self._source, batch) if read is not None and read.parts]
-        digests = [digest_of(read.key.kind, read.expires, read.parts) for read in reads]
+        digests = [read.digest for read in reads]
         self._settle(batches)
         target.checked(target.receive(), 'WATCH')
         found = target.checked(target.receive(), 'EXISTS')
@@ -136,11 +136,11 @@ class Copier:
             self._resolve(batches, reads, digests)
         else:
             self._write(reads, digests, ())
-            self._count(read.key.name for read in reads)
+            self._count(read.name for read in reads)
         if following:
             self._watch(following)
 
-    def _write(self, reads: list[Read], digests: list[bytes], present: Iterable[bytes]) -> None:
+    def _write(self, reads: list[Value], digests: list[bytes], present: Iterable[bytes]) -> None:
         """Send the transaction that writes short values; its replies are read later."""
         if not reads:
             self._target.send([(b'UNWATCH',)])
@@ -149,11 +149,8 @@ class Copier:
         commands: list[Command] = [(b'MULTI',)]
         commands += ((b'UNLINK', name) for name in present)
         for read in reads:
-            for part in read.parts:
-                commands += write_commands(read.key.name, part)
-            if read.expires != NO_EXPIRY:
-                commands.append((b'PEXPIREAT', read.key.name, read.expires))
-        self._written = [read.key.name for read in reads]
+            commands += read.commands()
+        self._written = [read.name for read in reads]
         commands += [
             record.note([(name, Entry(short(digest))) for name, digest in zip(self._written, digests, strict=True)]),
             (b'EXEC',),
@@ -179,18 +176,18 @@ class Copier:
         self._written = []
         return is_done
 
-    def _resolve(self, batches: Batches, reads: list[Read], digests: list[bytes]) -> None:
+    def _resolve(self, batches: Batches, reads: list[Value], digests: list[bytes]) -> None:
         """Write those of a batch that may be written, some of which the target has already."""
         if not reads:
             self._write([], [], ())
             return
-        noted = record.entries(self._target, [read.key.name for read in reads])
-        stored = self._stored(batches, [read.key for read in reads])
-        written: list[tuple[Read, bytes]] = []
-        merged: list[tuple[Read, bytes]] = []
+        noted = record.entries(self._target, [read.name for read in reads])
+        stored = self._stored(batches, [Key(read.name, read.kind, False) for read in reads])
+        written: list[tuple[Value, bytes]] = []
+        merged: list[tuple[Value, bytes]] = []
         replaced: list[bytes] = []
         for read, digest, entry, there in zip(reads, digests, noted, stored, strict=True):
-            name = read.key.name
+            name = read.name
             verdict = self._decide(name, digest, there, entry)
             if verdict == 'merge':
                 merged.append((read, digest))
@@ -202,12 +199,12 @@ class Copier:
                 self._outcome.present += 1
             else:
                 self._outcome.refused.add(name, verdict)
-        self._count(read.key.name for read, _ in written)
+        self._count(read.name for read, _ in written)
         self._write([read for read, _ in written], [digest for _, digest in written], replaced)
         if merged:
             self._settle()
             for read, digest in merged:
-                self._merge_key(read.key.name, read.key.kind, read.expires, digest)
+                self._merge_key(read.name, read.kind, read.expires, digest)
 
     def _stored(self, batches: Batches, keys: list[Key]) -> list[Stored | None]:
         """Return what the target has under the names of keys that are short in the source."""
@@ -221,7 +218,7 @@ class Copier:
             if read is None or not read.parts:
                 found.append(None)
             else:
-                found.append(Stored(key.kind, read.expires, digest_of(key.kind, read.expires, read.parts)))
+                found.append(Stored(key.kind, read.expires, read.digest))
         for at in doubtful:
             # It may be long here, or of another type.
             found[at] = look(aside, keys[at].name)

@@ -9,7 +9,6 @@ from rq_leveldb.migrate.copying import Places, look
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.record import short
 from rq_leveldb.migrate.scope import Batches, Key
-from rq_leveldb.migrate.value import digest_of
 
 __all__ = ['Remover']
 
@@ -54,7 +53,7 @@ class Remover:
             batches.request(source, batch)
             for read in batches.receive(source, batch):
                 if read is not None and read.parts:
-                    own[read.key.name] = short(digest_of(read.key.kind, read.expires, read.parts))
+                    own[read.name] = short(read.digest)
         if not own:
             source.call(b'UNWATCH')
             return []

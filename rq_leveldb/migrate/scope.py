@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from rq.defaults import RQ_KEY_PREFIX
 
 from rq_leveldb.migrate.outcome import Notes
-from rq_leveldb.migrate.value import KINDS, Slice, read_whole, slices_of
+from rq_leveldb.migrate.value import KINDS, Value, read_whole, slices_of
 from rq_leveldb.migrate.wire import Refused, Wire
 
-__all__ = ['OWN', 'RQ', 'Batches', 'Key', 'Read', 'Scope']
+__all__ = ['OWN', 'RQ', 'Batches', 'Key', 'Scope']
 
 RQ = RQ_KEY_PREFIX.encode() + b':'
 """Prefix of RQ's keys."""
@@ -83,20 +83,6 @@ class Key(NamedTuple):
     name: bytes
     kind: bytes
     large: bool
-
-
-class Read(NamedTuple):
-    """A short value.
-
-    Args:
-        key: whose it is.
-        expires: in ms since the epoch, or `value.NO_EXPIRY`.
-        parts: its slices; none if the key is gone.
-    """
-
-    key: Key
-    expires: int
-    parts: list[Slice]
 
 
 def guess(name: bytes) -> bytes | None:
@@ -190,7 +176,7 @@ class Batches:
         """
         wire.send(chain.from_iterable(((b'PEXPIRETIME', key.name), read_whole(key.name, key.kind)) for key in batch))
 
-    def receive(self, wire: Wire, batch: list[Key], *, leading: bool = True) -> list[Read | None]:
+    def receive(self, wire: Wire, batch: list[Key], *, leading: bool = True) -> list[Value | None]:
         """Return the values of a batch that was asked for.
 
         Args:
@@ -202,7 +188,7 @@ class Batches:
             For each key its value; None where it cannot be had in this way.
         """
         begun = wire.received
-        found: list[Read | None] = []
+        found: list[Value | None] = []
         for key in batch:
             expires = wire.checked(wire.receive(), 'PEXPIRETIME')
             reply: Any = wire.receive()
@@ -227,7 +213,7 @@ class Batches:
                 found.append(None)
             else:
                 # Its time may have come between the two replies.
-                found.append(Read(key, expires, parts if expires != -2 else []))
+                found.append(Value(key.name, key.kind, expires, parts if expires != -2 else []))
         average = max(1, (wire.received - begun) // len(batch))
         self._count = max(1, min(2 * self._count, _MOST_KEYS, _BATCH_BYTES // average))
         return found

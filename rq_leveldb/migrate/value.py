@@ -39,6 +39,7 @@ __all__ = [
     'NO_EXPIRY',
     'Digest',
     'Slice',
+    'Value',
     'digest_of',
     'holds',
     'read_slices',
@@ -74,6 +75,34 @@ class Slice(NamedTuple):
 
     kind: bytes
     items: list[Any]
+
+
+class Value(NamedTuple):
+    """A key and what it holds, or a part of that.
+
+    Args:
+        name: the key's name.
+        kind: its type, one of `KINDS`.
+        expires: in ms since the epoch, or `NO_EXPIRY`.
+        parts: its slices; none if the key is gone.
+    """
+
+    name: bytes
+    kind: bytes
+    expires: int
+    parts: list[Slice]
+
+    @property
+    def digest(self) -> bytes:
+        """The key's digest; of all of it."""
+        return digest_of(self.kind, self.expires, self.parts)
+
+    def commands(self) -> list[Command]:
+        """Return what makes the key where there is none of this name."""
+        made = [command for part in self.parts for command in write_commands(self.name, part)]
+        if self.expires != NO_EXPIRY:
+            made.append((b'PEXPIREAT', self.name, self.expires))
+        return made
 
 
 def read_whole(key: bytes, kind: bytes) -> Command:

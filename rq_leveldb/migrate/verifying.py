@@ -14,7 +14,7 @@ from rq_leveldb.migrate.copying import Places, look
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.record import short
 from rq_leveldb.migrate.scope import Batches, Key, Scope
-from rq_leveldb.migrate.value import digest_of, holds, read_slices
+from rq_leveldb.migrate.value import holds, read_slices
 
 __all__ = ['Verifier', 'drop_gone']
 
@@ -74,8 +74,7 @@ class Verifier:
             # A merged stream may be long in the target alone; what was put back or is gone is nothing to compare.
             if here is None or not here.parts:
                 continue
-            digest = digest_of(key.kind, here.expires, here.parts)
-            if there is not None and digest == digest_of(key.kind, there.expires, there.parts):
+            if there is not None and here.digest == there.digest:
                 self._count(key.name)
             else:
                 different.append(key.name)

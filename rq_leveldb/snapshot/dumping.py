@@ -30,10 +30,10 @@ from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.migrate import Notes, Progress
 from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.plan import about, too_old
-from rq_leveldb.migrate.scope import Batches, Key, Read, Scope
-from rq_leveldb.migrate.value import Slice, read_slices
+from rq_leveldb.migrate.scope import Batches, Key, Scope
+from rq_leveldb.migrate.value import Slice, Value, read_slices
 from rq_leveldb.migrate.wire import Command, Connected, Refused, RefusedPlace, Wire
-from rq_leveldb.snapshot.contents import Header, KeyWriter, Record
+from rq_leveldb.snapshot.contents import Header, KeyWriter
 from rq_leveldb.version import __version__
 
 __all__ = ['Dumped', 'Dumper']
@@ -182,7 +182,7 @@ class Dumper(Connected):
         yield (name for name in self._scope.names(self._wire) if _station(name) is None)
 
     def _pass(self, groups: Iterable[list[Key]], batches: Batches, writer: KeyWriter) -> None:
-        found: list[Read] = []
+        found: list[Value] = []
         for batch in groups:
             if batch[0].large:
                 self._write(writer, found)
@@ -195,9 +195,9 @@ class Dumper(Connected):
             found = [read for read in batches.receive(self._values, batch) if read is not None and read.parts]
         self._write(writer, found)
 
-    def _write(self, writer: KeyWriter, found: list[Read]) -> None:
-        for (name, kind, _), expires, parts in found:
-            writer.add(Record(name, kind, expires, parts))
+    def _write(self, writer: KeyWriter, found: list[Value]) -> None:
+        for value in found:
+            writer.add(value)
         self._show(writer)
 
     def _show(self, writer: KeyWriter) -> None:
@@ -206,8 +206,8 @@ class Dumper(Connected):
 
     def _write_long(self, writer: KeyWriter, key: Key) -> None:
         def write(moment: Moment) -> bool:
-            record = Record(key.name, moment.kind, moment.expires, [])
-            return writer.add_long(record, self._parts(writer, moment), moment.is_whole)
+            value = Value(key.name, moment.kind, moment.expires, [])
+            return writer.add_long(value, self._parts(writer, moment), moment.is_whole)
 
         if self._outcome.is_one_moment:
             write(Moment(key.name, key.kind, self._wire.call(b'PEXPIRETIME', key.name), lambda: True))

@@ -18,9 +18,9 @@ from rq_leveldb.migrate.growing import Growing
 from rq_leveldb.migrate.plan import about, announce, others_at_work, too_old
 from rq_leveldb.migrate.record import PART, Entry, Marker, short
 from rq_leveldb.migrate.scope import Scope
-from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, write_commands
+from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, Value
 from rq_leveldb.migrate.wire import Command, Connected, Wire
-from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
+from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header
 
 __all__ = ['Restored', 'Restorer']
 
@@ -126,8 +126,8 @@ class Restorer(Connected):
         self._marker.write(wire)
         for chunk in chunks:
             if chunk.kind == KEYS:
-                self._short(chunk.records)
-                done(len(chunk.records))
+                self._short(chunk.values)
+                done(len(chunk.values))
             elif chunk.kind == VOID:
                 if self._current is not None:
                     self._current.drop('')
@@ -148,18 +148,17 @@ class Restorer(Connected):
 
     # -- short keys
 
-    def _short(self, records: list[Record]) -> None:
-        now = int(time.time() * 1000)
-        living = [one for one in records if not _has_expired(one, now)]
-        self._outcome.expired += len(records) - len(living)
+    def _short(self, values: list[Value]) -> None:
+        living = [one for one in values if not _has_expired(one.expires)]
+        self._outcome.expired += len(values) - len(living)
         if not living:
             return
         wire = self._wire
         names = [one.name for one in living]
-        digests = [digest_of(one.kind, one.expires, one.parts) for one in living]
+        digests = [one.digest for one in living]
         _, _, found = wire.do([(b'UNWATCH',), (b'WATCH', *names), (b'EXISTS', *names)])
         new = list(zip(living, digests, strict=True))
-        others: list[Record] = []
+        others: list[Value] = []
         if found or self.goes_on:
             noted = record.entries(wire, names)
             there = wire.do([(b'EXISTS', name) for name in names])
@@ -177,7 +176,7 @@ class Restorer(Connected):
         for one in others:
             self._alone(one)
 
-    def _write(self, new: list[tuple[Record, bytes]]) -> bool:
+    def _write(self, new: list[tuple[Value, bytes]]) -> bool:
         """Write keys that are watched and not there; return False if somebody has touched one of them.
 
         Args:
@@ -185,10 +184,7 @@ class Restorer(Connected):
         """
         commands: list[Command] = [(b'MULTI',)]
         for one, _ in new:
-            for part in one.parts:
-                commands += write_commands(one.name, part)
-            if one.expires != NO_EXPIRY:
-                commands.append((b'PEXPIREAT', one.name, one.expires))
+            commands += one.commands()
         entries = [(one.name, Entry(short(digest))) for one, digest in new]
         *_, replies = self._wire.do([*commands, record.note(entries), (b'EXEC',)])
         if replies is None:
@@ -198,7 +194,7 @@ class Restorer(Connected):
         self._outcome.written += len(new)
         return True
 
-    def _alone(self, one: Record) -> None:
+    def _alone(self, one: Value) -> None:
         for _ in range(_TRIES):
             current = _OneKey(self._wire, self._aside, one, merge=self._merge)
             for part in one.parts:
@@ -210,7 +206,7 @@ class Restorer(Connected):
     # -- a key that grows
 
     def _long(self, chunk: Chunk) -> None:
-        (one,) = chunk.records
+        (one,) = chunk.values
         if self._current is None:
             self._current = _OneKey(self._wire, self._aside, one, merge=self._merge)
         for part in one.parts:
@@ -232,8 +228,8 @@ class Restorer(Connected):
         return True
 
 
-def _has_expired(one: Record, now: int) -> bool:
-    return one.expires != NO_EXPIRY and one.expires <= now
+def _has_expired(expires: int) -> bool:
+    return expires != NO_EXPIRY and expires <= time.time() * 1000
 
 
 class _OneKey:
@@ -246,7 +242,7 @@ class _OneKey:
         merge: whether it is merged with what the place has.
     """
 
-    def __init__(self, wire: Wire, aside: Wire, one: Record, *, merge: bool) -> None:
+    def __init__(self, wire: Wire, aside: Wire, one: Value, *, merge: bool) -> None:
         self.name, self._kind, self._expires, _ = one
         self._wire = wire
         self._digest = Digest(self._kind, self._expires)
@@ -279,7 +275,7 @@ class _OneKey:
     def end(self) -> str:
         """Give it its name; return what has become of it: a word, or why it was refused."""
         digest = self._digest.value()
-        if _has_expired(Record(self.name, self._kind, self._expires, []), int(time.time() * 1000)):
+        if _has_expired(self._expires):
             return self.drop('expired')
         if self._entry is not None and self._entry.digest == short(digest):
             return self.drop('present')
