@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -475,13 +475,16 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
     fsync = options.pop('fsync', None)
     if fsync is not None and fsync not in FSYNC_POLICIES:
         raise BadAddress(url, advice=f'fsync is one of {", ".join(FSYNC_POLICIES)}.')
-    return Location(
-        DataDirectory(directory),
-        db=int(_number(url, options, 'db', 0, int, f'0 to {DATABASES - 1}', lambda value: 0 <= value < DATABASES)),
-        fsync=fsync,
-        idle=_number(url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', is_duration),
-        extra=options,
-    )
+    db = options.pop('db', '0')
+    if db not in map(str, range(DATABASES)):
+        raise BadAddress(url, advice=f'db is a number (0 to {DATABASES - 1}).')
+    try:
+        idle = float(options.pop('idle', DEFAULT_IDLE))
+    except ValueError:
+        idle = math.nan
+    if not is_duration(idle):
+        raise BadAddress(url, advice='idle is a number (seconds, 0 for never).')
+    return Location(DataDirectory(directory), int(db), fsync, idle, options)
 
 
 def is_duration(seconds: float) -> bool:
@@ -505,24 +508,3 @@ def parse_store(url: str | None) -> Location:
             advice='Start and stop the server with its own tools, or name a store: --url leveldb:///absolute/path.',
         )
     return parse(url)
-
-
-def _number(
-    url: str,
-    options: dict[str, str],
-    name: str,
-    default: float,
-    convert: Callable[[str], float],
-    expected: str,
-    valid: Callable[[float], bool],
-) -> float:
-    text = options.pop(name, None)
-    if text is None:
-        return default
-    try:
-        value = convert(text)
-    except ValueError:
-        value = -1.0
-    if not valid(value):
-        raise BadAddress(url, advice=f'{name} is a number ({expected}).')
-    return value

@@ -93,9 +93,7 @@ def restore(file: str, url: str | None, check: bool, replace: bool, merge: bool,
             return
         if not is_pipe:
             source.seek(0)
-        _restore(
-            source, file, url or parse(None).url, keys, report, shown, merge=merge, replace=replace, as_json=as_json
-        )
+        _restore(source, url or parse(None).url, keys, report, shown, as_json, merge=merge, replace=replace)
 
 
 def _opened(file: str) -> Any:
@@ -120,24 +118,15 @@ def _checked(source: BinaryIO, file: str, report: dict[str, Any], shown: Progres
 
 
 def _restore(
-    source: BinaryIO,
-    file: str,
-    url: str,
-    keys: int,
-    report: dict[str, Any],
-    shown: Progress,
-    *,
-    merge: bool,
-    replace: bool,
-    as_json: bool,
+    source: BinaryIO, url: str, keys: int, report: dict[str, Any], shown: Progress, as_json: bool, **how: bool
 ) -> None:
     from rq_leveldb.snapshot import Dump, Restorer
 
-    dump = Dump(source, file)
+    dump = Dump(source, report['file'])
     if not is_redis_url(url):
         parse(url).directory.check()
     report.update(place=mask_password(url), dump=asdict(dump.header))
-    with Restorer(url, dump.header, merge=merge, replace=replace) as restorer:
+    with Restorer(url, dump.header, **how) as restorer:
         if restorer.is_done:
             say_done(report, _DONE, as_json=as_json)
             return
