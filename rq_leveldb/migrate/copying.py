@@ -127,34 +127,31 @@ class Copier:
         if not batch:
             return
         target = self._target
-        reads = [read for read in batches.receive(self._source, batch) if read is not None and read.parts]
-        digests = [read.digest for read in reads]
+        reads = (read for read in batches.receive(self._source, batch) if read is not None and read.parts)
+        # While the target is at work.
+        found = [(read, read.digest) for read in reads]
         self._settle(batches)
         target.checked(target.receive(), 'WATCH')
-        found = target.checked(target.receive(), 'EXISTS')
-        if found:
-            self._resolve(batches, reads, digests)
+        if target.checked(target.receive(), 'EXISTS'):
+            self._resolve(batches, found)
         else:
-            self._write(reads, digests, ())
-            self._count(read.name for read in reads)
+            self._write(found)
         if following:
             self._watch(following)
 
-    def _write(self, reads: list[Value], digests: list[bytes], present: Iterable[bytes]) -> None:
-        """Send the transaction that writes short values; its replies are read later."""
-        if not reads:
+    def _write(self, found: list[tuple[Value, bytes]], present: Iterable[bytes] = ()) -> None:
+        """Send the transaction that writes short values, with their digests; its replies are read later."""
+        if not found:
             self._target.send([(b'UNWATCH',)])
             self._replies = 1
             return
         commands: list[Command] = [(b'MULTI',)]
         commands += ((b'UNLINK', name) for name in present)
-        for read in reads:
+        for read, _ in found:
             commands += read.commands()
-        self._written = [read.name for read in reads]
-        commands += [
-            record.note([(name, Entry(short(digest))) for name, digest in zip(self._written, digests, strict=True)]),
-            (b'EXEC',),
-        ]
+        commands += [record.note([(read.name, Entry(short(digest))) for read, digest in found]), (b'EXEC',)]
+        self._written = [read.name for read, _ in found]
+        self._count(self._written)
         self._replies = len(commands)
         self._target.send_packed(b''.join(map(pack, commands)), len(commands))
 
@@ -163,46 +160,42 @@ class Copier:
             self._outcome.copied += 1
             self._outcome.names_written += hash(name)
 
-    def _settle(self, batches: Batches | None = None) -> bool:
-        """Read the replies to the last transaction; False if somebody touched one of its keys meanwhile."""
+    def _settle(self, batches: Batches) -> None:
+        """Read the replies to the last transaction; have its keys come again if somebody touched one of them meanwhile."""
         replies = [self._target.checked(self._target.receive(), 'a write') for _ in range(self._replies)]
-        is_done = not replies or replies[-1] is not None
-        if not is_done and batches is not None:
+        if replies and replies[-1] is None:
             batches.again += self._written
-        if replies and isinstance(replies[-1], list):
+        elif self._written:
             for reply in replies[-1]:
                 self._target.checked(reply, 'a write')
         self._replies = 0
         self._written = []
-        return is_done
 
-    def _resolve(self, batches: Batches, reads: list[Value], digests: list[bytes]) -> None:
+    def _resolve(self, batches: Batches, found: list[tuple[Value, bytes]]) -> None:
         """Write those of a batch that may be written, some of which the target has already."""
-        if not reads:
-            self._write([], [], ())
+        if not found:
+            self._write([])
             return
-        noted = record.entries(self._target, [read.name for read in reads])
-        stored = self._stored(batches, [Key(read.name, read.kind, False) for read in reads])
+        noted = record.entries(self._target, [read.name for read, _ in found])
+        stored = self._stored(batches, [Key(read.name, read.kind, False) for read, _ in found])
         written: list[tuple[Value, bytes]] = []
         merged: list[tuple[Value, bytes]] = []
         replaced: list[bytes] = []
-        for read, digest, entry, there in zip(reads, digests, noted, stored, strict=True):
-            name = read.name
-            verdict = self._decide(name, digest, there, entry)
+        for (read, digest), entry, there in zip(found, noted, stored, strict=True):
+            verdict = self._decide(read.name, digest, there, entry)
             if verdict == 'merge':
                 merged.append((read, digest))
             elif verdict in ('write', 'replace'):
                 written.append((read, digest))
                 if verdict == 'replace':
-                    replaced.append(name)
+                    replaced.append(read.name)
             elif verdict == 'present':
                 self._outcome.present += 1
             else:
-                self._outcome.refused.add(name, verdict)
-        self._count(read.name for read, _ in written)
-        self._write([read for read, _ in written], [digest for _, digest in written], replaced)
+                self._outcome.refused.add(read.name, verdict)
+        self._write(written, replaced)
         if merged:
-            self._settle()
+            self._settle(batches)
             for read, digest in merged:
                 self._merge_key(read.name, read.kind, read.expires, digest)
 
