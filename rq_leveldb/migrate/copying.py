@@ -161,7 +161,7 @@ class Copier:
             self._outcome.names_written += hash(name)
 
     def _settle(self, batches: Batches) -> None:
-        """Read the replies to the last transaction; have its keys come again if somebody touched one of them meanwhile."""
+        """Read the replies to the last transaction; its keys come again if somebody touched one of them meanwhile."""
         replies = [self._target.checked(self._target.receive(), 'a write') for _ in range(self._replies)]
         if replies and replies[-1] is None:
             batches.again += self._written
