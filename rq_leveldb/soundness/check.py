@@ -13,11 +13,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.job import Job, JobStatus
-from rq.registry import StartedJobRegistry
 from rq.utils import current_timestamp
 from rq.worker_registration import REDIS_WORKER_KEYS
 
-from rq_leveldb.lookup import find_workers, is_refused, replies
+from rq_leveldb.lookup import find_workers, is_refused, registry_key, replies
 from rq_leveldb.records import BEAT_FIELD
 from rq_leveldb.soundness import scripts, suspect
 from rq_leveldb.soundness.finding import Finding, Report
@@ -80,7 +79,7 @@ _SYNC = 'sync'
 # Seconds that a job without a time-out may run there.
 _LONGEST_RUN = 3600
 _ENDED = (b'finished', b'failed', b'stopped')
-_STARTED = StartedJobRegistry.key_template.format('')
+_STARTED = registry_key('started', '')
 _FIRST_SEEN = f'{INTERMEDIATE}:first_seen:'.encode()
 
 

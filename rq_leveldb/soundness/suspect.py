@@ -12,9 +12,9 @@ from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.group import Group
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
-from rq.registry import FailedJobRegistry, ReadyJobRegistry, StartedJobRegistry
 from rq.worker_registration import REDIS_WORKER_KEYS
 
+from rq_leveldb.lookup import registry_key
 from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
 from rq_leveldb.soundness import scripts
 from rq_leveldb.soundness.finding import Finding
@@ -108,8 +108,8 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         queue,
         f'{queue}{INTERMEDIATE}',
         f'{EXECUTIONS}{job_id}',
-        StartedJobRegistry.key_template.format(origin),
-        ReadyJobRegistry.key_template.format(origin),
+        registry_key('started', origin),
+        registry_key('ready_to_enqueue', origin),
         job.dependencies_key,
         Queue.redis_queues_keys,
         f'{limits}:allowed',
@@ -210,7 +210,7 @@ def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
         return Finding(kind, name, problem, 'it is removed from there', harmless=not place.gives)
 
     allowed = f',{",".join(place.statuses)},' if place.statuses else ''
-    failed = FailedJobRegistry.key_template.format(queue)
+    failed = registry_key('failed', queue)
     return Suspect(
         scripts.ENTRY,
         (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
