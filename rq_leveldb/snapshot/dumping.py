@@ -16,21 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from rq.queue import Queue
-from rq.registry import (
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ReadyJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
 
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.migrate import Notes, Progress
 from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.plan import about, too_old
-from rq_leveldb.migrate.scope import Batches, Key, Scope
+from rq_leveldb.migrate.scope import RQ, Batches, Key, Scope
 from rq_leveldb.migrate.value import Slice, Value, read_slices
 from rq_leveldb.migrate.wire import Command, Connected, Refused, RefusedPlace, Wire
 from rq_leveldb.snapshot.contents import Header, KeyWriter
@@ -40,14 +31,11 @@ __all__ = ['Dumped', 'Dumper']
 
 _QUEUE = Queue.redis_queue_namespace_prefix.encode()
 _INTERMEDIATE = b':intermediate'
-_BEFORE, _AFTER = (
-    tuple(registry.key_template.format('').encode() for registry in registries)
-    for registries in (
-        (DeferredJobRegistry, ScheduledJobRegistry, ReadyJobRegistry),
-        (StartedJobRegistry, FinishedJobRegistry, FailedJobRegistry, CanceledJobRegistry),
-    )
+_STATIONS = (
+    *(RQ + name for name in (b'deferred:', b'scheduled:', b'ready:')),
+    *(_QUEUE, _QUEUE),
+    *(RQ + name for name in (b'wip:', b'finished:', b'failed:', b'canceled:')),
 )
-_STATIONS = (*_BEFORE, _QUEUE, _QUEUE, *_AFTER)
 """What the names of lists and registries begin with, in the order in which a job passes through them."""
 
 
