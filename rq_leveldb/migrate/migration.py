@@ -10,7 +10,7 @@ from rq_leveldb.migrate.copying import Copier, Places
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.plan import Plan, announce, make_plan
 from rq_leveldb.migrate.record import Marker
-from rq_leveldb.migrate.removing import Remover
+from rq_leveldb.migrate.removing import remove
 from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.migrate.verifying import Verifier, drop_gone
 from rq_leveldb.migrate.wire import Connected
@@ -58,6 +58,8 @@ class Migration(Connected):
         self._marker = Marker(mask_password(source), options, 'copying')
         super().__init__(source, source, target, target)
         self._places = Places(*self._wires)
+        self._copier = Copier(self._places, self._outcome, merge=merge)
+        self._verifier = Verifier(self._places, self._outcome)
 
     def plan(self) -> Plan:
         """Look at everything, and change nothing."""
@@ -92,21 +94,19 @@ class Migration(Connected):
 
     def _copy(self, keys: int) -> None:
         places, outcome, scope = self._places, self._outcome, self._scope
-        copier = Copier(places, outcome, merge=self._merge)
-        verifier = Verifier(places, outcome)
         with self._counted('Copying', keys) as done:
-            copier.copy(scope.names(places.source_aside), done)
+            self._copier.copy(scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
             # All of it each time: what is written to now may be written to elsewhere at the same time.
-            different = self._verify(verifier, keys)
+            different = self._verify(keys)
             if not different:
                 break
             before = outcome.copied + outcome.merged
             with self._counted('Copying what has changed', len(different)) as done:
-                copier.copy(iter(different), done)
+                self._copier.copy(iter(different), done)
             outcome.recopied += outcome.copied + outcome.merged - before
         else:
-            different = self._verify(verifier, keys)
+            different = self._verify(keys)
         for name in different:
             outcome.changing.add(name, 'it changes in the source all the time')
         if outcome.names_written == outcome.names_verified:
@@ -114,25 +114,23 @@ class Migration(Connected):
         with self._counted('Looking for what is gone', keys) as done:
             drop_gone(places, scope, outcome, done)
 
-    def _verify(self, verifier: Verifier, keys: int) -> list[bytes]:
+    def _verify(self, keys: int) -> list[bytes]:
         self._outcome.verified = self._outcome.names_verified = 0
         with self._counted('Verifying', keys) as done:
-            different = verifier.different(self._scope.names(self._places.source_aside), done)
+            different = self._verifier.different(self._scope.names(self._places.source_aside), done)
         return [name for name in different if not self._outcome.refused.has(name)]
 
     def _remove(self, keys: int) -> None:
         places, outcome = self._places, self._outcome
-        remover = Remover(places, outcome)
-        copier = Copier(places, outcome, merge=self._merge)
-        verifier = Verifier(places, outcome)
         with self._counted('Removing from the source', keys) as done:
-            left = remover.remove(self._scope.names(places.source_aside), done)
+            left = remove(places, outcome, self._scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
             if not left:
                 return
-            copier.copy(iter(left), lambda count: None)
-            wrong = set(verifier.different(iter(left), lambda count: None))
-            left = [*wrong, *remover.remove((name for name in left if name not in wrong), lambda count: None)]
+            self._copier.copy(iter(left), lambda count: None)
+            wrong = set(self._verifier.different(iter(left), lambda count: None))
+            rest = (name for name in left if name not in wrong)
+            left = [*wrong, *remove(places, outcome, rest, lambda count: None)]
         for name in left:
             outcome.left.add(name, outcome.refused.reason(name) or 'it changes in the source all the time')
 
