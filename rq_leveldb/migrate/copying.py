@@ -268,14 +268,17 @@ class Copier:
             nonlocal is_named
             growing = Growing(self._aside)
             digest = Digest(moment.kind, moment.expires)
+            is_gone = True
             for part in read_slices(self._probe, moment.name, moment.kind):
+                is_gone = False
                 digest.add(part)
                 growing.add(part)
-            if not moment.is_whole():
+            is_whole = moment.is_whole()
+            if is_gone or not is_whole:
                 growing.drop()
-                return False
-            is_named = growing.give_name(self._target, name, moment.expires, Entry(short(digest.value())))
-            return True
+            else:
+                is_named = growing.give_name(self._target, name, moment.expires, Entry(short(digest.value())))
+            return is_whole
 
         if problem := read_at_one_moment(self._probe, name, read):
             self._outcome.refused.add(name, problem)
