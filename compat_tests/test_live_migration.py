@@ -1,4 +1,4 @@
-"""rq-leveldb migrate --live under load, between a store and a real Redis, both ways, and killed again and again."""
+"""rq-leveldb migrate --live under load: a store and a real Redis, both ways, and two Redis; killed again and again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,19 @@ class Load:
 
 
 class Scene:
-    """Two places, with workers in both."""
+    """Two places, with workers in both.
 
-    def __init__(self, source: str, target: str, traces: Path) -> None:
+    Args:
+        source: URL of the one.
+        target: URL of the other.
+        traces: where the jobs leave their traces.
+        rounds: how often the migration is killed.
+    """
+
+    def __init__(self, source: str, target: str, traces: Path, rounds: int) -> None:
         self.source = source
         self.target = target
+        self.rounds = rounds
         self.old, self.new = Redis.from_url(source), Redis.from_url(target)
         self.load = Load(source, traces)
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -186,12 +195,17 @@ class Scene:
         self.new.close()
 
 
-@pytest.fixture(params=['to Redis', 'from Redis'])
+@pytest.fixture(params=['to Redis', 'from Redis', 'between Redis'])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     store = f'leveldb://{tmp_path}/store'
-    with RealRedis() as server:
-        redis, traces = f'unix://{server.socket_path}', tmp_path / 'traces'
-        scene = Scene(store, redis, traces) if request.param == 'to Redis' else Scene(redis, store, traces)
+    with ExitStack() as stack:
+
+        def redis() -> str:
+            return f'unix://{stack.enter_context(RealRedis()).socket_path}'
+
+        source = store if request.param == 'to Redis' else redis()
+        target = store if request.param == 'from Redis' else redis()
+        scene = Scene(source, target, tmp_path / 'traces', 3 if request.param == 'between Redis' else 7)
         try:
             yield scene
         finally:
@@ -237,7 +251,7 @@ def check(scene: Scene, done: subprocess.Popen[str], out: str) -> None:
 
 def test_nothing_is_lost_and_nothing_runs_twice_while_all_goes_on(scene: Scene, tmp_path: Path) -> None:
     load = scene.load
-    for _ in range(90):
+    for _ in range(12 * scene.rounds):
         load.some(scene.old)
     gate = tmp_path / 'gate'
     first = Queue('default', connection=scene.old)
@@ -249,9 +263,9 @@ def test_nothing_is_lost_and_nothing_runs_twice_while_all_goes_on(scene: Scene, 
     scene.work()
     until(lambda: pending(scene.old).get(long[0]) == 'started')
     load.start()
-    caught = scene.kill_in_the_midst(4)
+    caught = scene.kill_in_the_midst(scene.rounds // 2 + 1)
     load.switch(scene.target)
-    for _ in range(3):
+    for _ in range(scene.rounds // 2):
         # By whoever was not switched yet.
         for _ in range(6):
             load.some(scene.old)

@@ -385,6 +385,33 @@ def test_what_is_written_meanwhile_comes_along(places: Places) -> None:
     assert contents(places.new) == contents(places.old)
 
 
+def test_a_long_queue_that_changes_all_the_time_is_that_of_one_moment(places: Places) -> None:
+    """Elements go round and round: each of them is in the target once, and what the two differ in is named."""
+    names = [f'{number:040}'.encode() for number in range(20_000)]
+    places.old.rpush('rq:queue:default', *names)
+    stopped = threading.Event()
+
+    def turn() -> None:
+        with Redis.from_url(places.source) as own:
+            while not stopped.is_set():
+                own.lmove('rq:queue:default', 'rq:queue:default', 'LEFT', 'RIGHT')
+
+    turning = threading.Thread(target=turn)
+    turning.start()
+    try:
+        code, out = migrate(places.source, places.target)
+    finally:
+        stopped.set()
+        turning.join()
+    assert code == 4, out
+    assert 'rq:queue:default: it changes in the source all the time' in out
+    assert sorted(places.new.lrange('rq:queue:default', 0, -1)) == names
+    assert places.old.dbsize() == 1
+    code, out = migrate(places.source, places.target)
+    assert code == 0, out
+    assert places.new.lrange('rq:queue:default', 0, -1) == places.old.lrange('rq:queue:default', 0, -1)
+
+
 def test_a_key_that_the_target_has_changed_is_not_overwritten(places: Places) -> None:
     many(places.old)
     assert kill_when(lambda: places.new.exists('rq:queue:default'), places)

@@ -185,25 +185,6 @@ class DurabilityMismatch(StoreError):
     default_advice = 'Stop it (rq-leveldb status shows its pid) and let it start again, or change the URL.'
 
 
-_KINDS: dict[str, type[StoreError]] = {
-    kind.__name__: kind
-    for kind in (
-        BadAddress,
-        BadCronFile,
-        CorruptDatabase,
-        DiskFull,
-        DurabilityMismatch,
-        ForeignOwner,
-        NewerFormat,
-        NoHomeDirectory,
-        NotAStore,
-        StoreInUse,
-        StoreNotStarting,
-        UnsafePath,
-        UnwritableDirectory,
-    )
-}
-
-
 def _rebuild(kind: str, title: str, where: str, advice: str) -> StoreError:
-    return _KINDS.get(kind, StoreError)(where, title=title, advice=advice)
+    kinds = {known.__name__: known for known in StoreError.__subclasses__() if known.__module__ == __name__}
+    return kinds.get(kind, StoreError)(where, title=title, advice=advice)

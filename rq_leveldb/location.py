@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -59,6 +59,16 @@ _REDIS_SCHEMES = ('redis', 'rediss', 'unix')
 _MARKER = re.compile(r'rq-leveldb (\d+)\s*\Z')
 
 
+class _Inside:
+    """A name inside a data directory, which is read from an instance as a path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: DataDirectory, owner: object = None) -> Path:
+        return directory.path / self._name
+
+
 @dataclass(frozen=True)
 class DataDirectory:
     """The names inside a data directory; docs/format.rst describes what is in them.
@@ -69,15 +79,11 @@ class DataDirectory:
 
     path: Path
 
-    @property
-    def marker(self) -> Path:
-        """Text `rq-leveldb VERSION`, which identifies a data directory."""
-        return self.path / 'format'
+    marker = _Inside('format')
+    """Text `rq-leveldb VERSION`, which identifies a data directory."""
 
-    @property
-    def socket(self) -> Path:
-        """The store's unix socket."""
-        return self.path / 'store.sock'
+    socket = _Inside('store.sock')
+    """The store's unix socket."""
 
     @property
     def socket_url(self) -> str:
@@ -96,45 +102,29 @@ class DataDirectory:
             )
         return f'unix://{quote(name)}'
 
-    @property
-    def lock(self) -> Path:
-        """Locked by the running store for as long as it lives; says which process that is."""
-        return self.path / 'store.lock'
+    lock = _Inside('store.lock')
+    """Locked by the running store for as long as it lives; says which process that is."""
 
-    @property
-    def start_lock(self) -> Path:
-        """Locked by a client while it starts the store."""
-        return self.path / 'start.lock'
+    start_lock = _Inside('start.lock')
+    """Locked by a client while it starts the store."""
 
-    @property
-    def log(self) -> Path:
-        """The store's log."""
-        return self.path / 'store.log'
+    log = _Inside('store.log')
+    """The store's log."""
 
-    @property
-    def database(self) -> Path:
-        """LevelDB's own directory."""
-        return self.path / 'leveldb'
+    database = _Inside('leveldb')
+    """LevelDB's own directory."""
 
-    @property
-    def boot_note(self) -> Path:
-        """Records in which boot of the machine the database was last opened."""
-        return self.path / 'boot'
+    boot_note = _Inside('boot')
+    """Records in which boot of the machine the database was last opened."""
 
-    @property
-    def set_aside(self) -> Path:
-        """Files of LevelDB that a loss of power made unusable; kept for a day."""
-        return self.path / 'set-aside'
+    set_aside = _Inside('set-aside')
+    """Files of LevelDB that a loss of power made unusable; kept for a day."""
 
-    @property
-    def mending(self) -> Path:
-        """What `rq-leveldb check` works on: a copy of LevelDB's directory, which is removed at the end."""
-        return self.path / 'leveldb.mending'
+    mending = _Inside('leveldb.mending')
+    """What `rq-leveldb check` works on: a copy of LevelDB's directory, which is removed at the end."""
 
-    @property
-    def mended(self) -> Path:
-        """A mended database that is about to replace the damaged one."""
-        return self.path / 'leveldb.mended'
+    mended = _Inside('leveldb.mended')
+    """A mended database that is about to replace the damaged one."""
 
     def damaged(self, stamp: str) -> Path:
         """Return where a damaged database is kept until a person removes it.
@@ -144,20 +134,14 @@ class DataDirectory:
         """
         return self.path / f'damaged-{stamp}'
 
-    @property
-    def workers(self) -> Path:
-        """Files that live workers keep locked, one for each name."""
-        return self.path / 'workers'
+    workers = _Inside('workers')
+    """Files that live workers keep locked, one for each name."""
 
-    @property
-    def token(self) -> Path:
-        """The bearer token of the HTTP front."""
-        return self.path / 'http.token'
+    token = _Inside('http.token')
+    """The bearer token of the HTTP front."""
 
-    @property
-    def http_lock(self) -> Path:
-        """Locked by the HTTP front for as long as it lives; says where it listens."""
-        return self.path / 'http.lock'
+    http_lock = _Inside('http.lock')
+    """Locked by the HTTP front for as long as it lives; says where it listens."""
 
     def check(self) -> bool:
         """Return whether this is a store's directory, without changing anything.
@@ -491,13 +475,16 @@ def parse(url: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
     fsync = options.pop('fsync', None)
     if fsync is not None and fsync not in FSYNC_POLICIES:
         raise BadAddress(url, advice=f'fsync is one of {", ".join(FSYNC_POLICIES)}.')
-    return Location(
-        DataDirectory(directory),
-        db=int(_number(url, options, 'db', 0, int, f'0 to {DATABASES - 1}', lambda value: 0 <= value < DATABASES)),
-        fsync=fsync,
-        idle=_number(url, options, 'idle', DEFAULT_IDLE, float, 'seconds, 0 for never', is_duration),
-        extra=options,
-    )
+    db = options.pop('db', '0')
+    if db not in map(str, range(DATABASES)):
+        raise BadAddress(url, advice=f'db is a number (0 to {DATABASES - 1}).')
+    try:
+        idle = float(options.pop('idle', DEFAULT_IDLE))
+    except ValueError:
+        idle = math.nan
+    if not is_duration(idle):
+        raise BadAddress(url, advice='idle is a number (seconds, 0 for never).')
+    return Location(DataDirectory(directory), int(db), fsync, idle, options)
 
 
 def is_duration(seconds: float) -> bool:
@@ -521,24 +508,3 @@ def parse_store(url: str | None) -> Location:
             advice='Start and stop the server with its own tools, or name a store: --url leveldb:///absolute/path.',
         )
     return parse(url)
-
-
-def _number(
-    url: str,
-    options: dict[str, str],
-    name: str,
-    default: float,
-    convert: Callable[[str], float],
-    expected: str,
-    valid: Callable[[float], bool],
-) -> float:
-    text = options.pop(name, None)
-    if text is None:
-        return default
-    try:
-        value = convert(text)
-    except ValueError:
-        value = -1.0
-    if not valid(value):
-        raise BadAddress(url, advice=f'{name} is a number ({expected}).')
-    return value

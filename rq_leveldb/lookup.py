@@ -357,15 +357,18 @@ def count_jobs(connection: Redis, names: Sequence[str]) -> list[dict[str, int | 
             key = registry_key(state, name)
             if state == 'queued':
                 pipe.llen(key)
-            elif state in _EXPIRING:
-                pipe.zcount(key, f'({now}', '+inf')
             else:
                 pipe.zcard(key)
+            if state in _EXPIRING:
+                # As RQ removes it: below 0 is what is kept for ever.
+                pipe.zcount(key, 0, now)
     found = iter(replies(pipe))
-    return [
-        {state: None if is_refused(number) else int(number) for state, number in zip(COUNTED, found, strict=False)}
-        for _ in names
-    ]
+
+    def count(state: str) -> int | None:
+        number, expired = next(found), next(found) if state in _EXPIRING else 0
+        return None if is_refused(number) else max(0, int(number) - int(expired))
+
+    return [{state: count(state) for state in COUNTED} for _ in names]
 
 
 def count_servers(connection: Redis, names: Sequence[str]) -> list[int | None]:

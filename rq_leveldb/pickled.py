@@ -256,9 +256,6 @@ class _Machine:
         self._stack = self._marked.pop()
         return found
 
-    def _pop_mark(self, argument: Any) -> None:
-        self._since_mark()
-
     def _pop(self, argument: Any) -> None:
         if self._stack:
             self._stack.pop()
@@ -268,14 +265,11 @@ class _Machine:
     def _push(self, value: Any) -> None:
         self._stack.append(value)
 
-    def _get(self, argument: Any) -> None:
-        self._stack.append(self._memo[int(argument)])
-
     def _put(self, argument: Any) -> None:
         self._memo[int(argument)] = self._stack[-1]
 
     def _memoize(self, argument: Any) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
+        self._put(len(self._memo))
 
     def _tuple_of(self, count: int) -> None:
         if len(self._stack) < count:
@@ -283,12 +277,6 @@ class _Machine:
         found = tuple(self._stack[-count:])
         del self._stack[-count:]
         self._stack.append(found)
-
-    def _append(self, argument: Any) -> None:
-        self._add([self._stack.pop()])
-
-    def _appends(self, argument: Any) -> None:
-        self._add(self._since_mark())
 
     def _add(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -317,9 +305,6 @@ class _Machine:
         value, key = self._stack.pop(), self._stack.pop()
         self._set([key, value])
 
-    def _set_items(self, argument: Any) -> None:
-        self._set(self._since_mark())
-
     def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -340,10 +325,6 @@ class _Machine:
         items = self._since_mark()
         self._check_keys(items)
         self._push(frozenset(items))
-
-    def _global(self, argument: Any) -> None:
-        module, _, name = argument.partition(' ')
-        self._stack.append(self._find(module, name))
 
     def _stack_global(self, argument: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
@@ -403,9 +384,6 @@ class _Machine:
         elif self._exactly:
             raise pickle.UnpicklingError('it changes what is not changed here')
 
-    def _skip(self, argument: Any) -> None:
-        pass
-
     def _refuse(self, argument: Any) -> None:
         raise pickle.UnpicklingError('it refers to objects outside of itself')
 
@@ -429,12 +407,14 @@ def _tuples(count: int) -> Callable[[_Machine, Any], None]:
     return lambda machine, argument: machine._tuple_of(count)
 
 
-_OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
+_OPERATIONS: dict[str, Callable[[_Machine, Any], object]] = {
     'MARK': _Machine._mark,
     'POP': _Machine._pop,
-    'POP_MARK': _Machine._pop_mark,
+    'POP_MARK': lambda machine, argument: machine._since_mark(),
     'DUP': lambda machine, argument: machine._push(machine._stack[-1]),
-    **dict.fromkeys(('GET', 'BINGET', 'LONG_BINGET'), _Machine._get),
+    **dict.fromkeys(
+        ('GET', 'BINGET', 'LONG_BINGET'), lambda machine, argument: machine._push(machine._memo[int(argument)])
+    ),
     **dict.fromkeys(('PUT', 'BINPUT', 'LONG_BINPUT'), _Machine._put),
     'MEMOIZE': _Machine._memoize,
     'NONE': _pushes(lambda: None),
@@ -451,11 +431,11 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     'LIST': lambda machine, argument: machine._push(machine._since_mark()),
     'DICT': _Machine._dict,
     'FROZENSET': _Machine._frozen_set,
-    'APPEND': _Machine._append,
-    **dict.fromkeys(('APPENDS', 'ADDITEMS'), _Machine._appends),
+    'APPEND': lambda machine, argument: machine._add([machine._stack.pop()]),
+    **dict.fromkeys(('APPENDS', 'ADDITEMS'), lambda machine, argument: machine._add(machine._since_mark())),
     'SETITEM': _Machine._set_item,
-    'SETITEMS': _Machine._set_items,
-    'GLOBAL': _Machine._global,
+    'SETITEMS': lambda machine, argument: machine._set(machine._since_mark()),
+    'GLOBAL': lambda machine, argument: machine._push(machine._find(*argument.split(' ', 1))),
     'STACK_GLOBAL': _Machine._stack_global,
     # NEWOBJ calls __new__ and REDUCE what it is given; here nothing is called.
     **dict.fromkeys(('REDUCE', 'NEWOBJ'), _Machine._reduce),
@@ -463,6 +443,6 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     'INST': _Machine._instance,
     'OBJ': _Machine._object,
     'BUILD': _Machine._build,
-    **dict.fromkeys(('PROTO', 'FRAME', 'READONLY_BUFFER'), _Machine._skip),
+    **dict.fromkeys(('PROTO', 'FRAME', 'READONLY_BUFFER'), lambda machine, argument: None),
     **dict.fromkeys(('PERSID', 'BINPERSID', 'EXT1', 'EXT2', 'EXT4', 'NEXT_BUFFER'), _Machine._refuse),
 }

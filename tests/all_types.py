@@ -14,7 +14,7 @@ def fill(redis: Redis) -> None:
     soon = int(time.time() * 1000) + 3_600_123
     redis.set('rq:text', b'\x00\xff\r\n')
     redis.set('rq:empty', b'', pxat=soon)
-    redis.set('rq:long text', os.urandom(1_500_000))
+    redis.set('rq:long text', os.urandom(5_000_000))
     redis.hset('rq:job:one', mapping={'data': b'\x80\x04', 'status': 'queued', '': 'no name'})
     redis.pexpireat('rq:job:one', soon)
     redis.hset('rq:many fields', mapping={f'field {number}': os.urandom(40) for number in range(12_000)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ def check(url: str | None, jobs: bool, fix: bool, as_json: bool) -> None:
         render.fail(error)
         sys.exit(3)
     if as_json:
-        click.echo(json.dumps(_described(report, directory), indent=2))
+        render.document(_described(report, directory))
     else:
         _show(report, directory)
     sys.exit(0 if report.sound or report.kept is not None else 1)
@@ -116,44 +115,21 @@ def _described(report: Report, directory: DataDirectory) -> dict[str, Any]:
 def _show(report: Report, directory: DataDirectory) -> None:
     done = 'Mended' if report.kept is not None else 'With --fix'
     if report.findings:
-        _table(report.findings, done)
+        rows = [(one.harmless, _place(one), one.problem, one.remedy) for one in report.findings]
+        render.findings(rows, 'damaged', done, f'{done}: ')
+    held = f'{report.keys} keys, {report.records} records in {directory.path}'
     if report.sound:
-        click.echo(
-            f'{click.style("Sound", fg="green", bold=True)}: {report.keys} keys, {report.records} records '
-            f'in {directory.path}'
-        )
+        click.echo(f'{render.good("Sound")}: {held}')
     elif report.kept is not None:
-        click.echo(
-            f'{click.style("Mended", fg="green", bold=True)}: {report.keys} keys, {report.records} records '
-            f'in {directory.path}'
-        )
+        click.echo(f'{render.good("Mended")}: {held}')
         click.echo(
             f'The damaged database is kept in {report.kept} ({render.size(report.kept_bytes)}); remove it when you no '
             'longer need it.'
         )
     else:
-        click.echo(f'{click.style("Damaged", fg="red", bold=True)}: {directory.path}. Nothing was changed.')
+        click.echo(f'{render.bad("Damaged")}: {directory.path}. Nothing was changed.')
         click.echo('rq-leveldb check --fix makes the repairs listed above, and keeps the damaged database.')
 
 
-def _table(findings: list[Finding], done: str) -> None:
-    def place(finding: Finding) -> str:
-        return finding.where if finding.at is None else f'{finding.where}, byte {finding.at}'
-
-    if not sys.stdout.isatty():
-        for finding in findings:
-            level = 'note' if finding.harmless else 'damaged'
-            click.echo(f'{level}: {place(finding)}: {finding.problem}. {done}: {finding.remedy}.')
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ('Where', 'What', done):
-        table.add_column(heading, overflow='fold')
-    for finding in findings:
-        style = 'yellow' if finding.harmless else 'red'
-        table.add_row(Text(place(finding), style=style), Text(finding.problem), Text(finding.remedy))
-    Console().print(table)
+def _place(finding: Finding) -> str:
+    return finding.where if finding.at is None else f'{finding.where}, byte {finding.at}'

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from rq_leveldb.cli import render
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -42,7 +41,7 @@ def check_jobs(url: str | None, *, fix: bool, as_json: bool) -> int:
         with Redis.from_url(place) as connection, Progress() as shown:
             report = Check(connection, _may_live(connection), fix=fix, progress=shown.show).run()
     if as_json:
-        click.echo(json.dumps(_described(report, place), indent=2))
+        render.document(_described(report, place))
     else:
         _show(report, place, fix=fix)
         if is_redis:
@@ -52,25 +51,15 @@ def check_jobs(url: str | None, *, fix: bool, as_json: bool) -> int:
 
 def _may_live(connection: Redis) -> Callable[[str], bool]:
     """Return what says whether the worker of a name may be alive."""
-    from redis.exceptions import ResponseError
-
-    from rq_leveldb.records import WORKER_KEY_TEMPLATE
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, Life, judge, subscribed
+    from rq_leveldb.cli.workers_seen import read_workers
+    from rq_leveldb.worker.liveness import Life, judge, subscribed
     from rq_leveldb.worker.name_lock import NameLocks
 
     locks = NameLocks.of(connection)
 
     def may_live(name: str) -> bool:
-        try:
-            values: list[Any] = connection.hmget(WORKER_KEY_TEMPLATE.format(name), list(IDENTITY_FIELDS))
-        except ResponseError:
-            # Something else is stored there.
-            values = []
-        said = {
-            field: value.decode('utf-8', 'replace')
-            for field, value in zip(IDENTITY_FIELDS, values, strict=False)
-            if value is not None
-        }
+        (worker,) = read_workers(connection, [name])
+        said = {field: text for field, text in worker.identity.items() if text}
         life = judge(name, said, locks)
         return life is Life.ALIVE or (life is Life.UNKNOWN and (bool(said) or bool(subscribed(connection, [name]))))
 
@@ -95,13 +84,13 @@ def _show(report: Report, place: str, *, fix: bool) -> None:
     where = f'{report.jobs:,} jobs in {mask_password(place)}'
     if report.sound:
         note = ', apart from what is named above and harms nothing' if report.findings else ''
-        click.echo(f'{click.style("Sound", fg="green", bold=True)}: {where}{note}')
+        click.echo(f'{render.good("Sound")}: {where}{note}')
     elif not report.unfixed:
-        click.echo(f'{click.style("Mended", fg="green", bold=True)}: {where}')
+        click.echo(f'{render.good("Mended")}: {where}')
     else:
         kept = f', {report.unfixed:,} of them left' if fix else '. Nothing was changed'
         problems = f'{report.harmful:,} problem{"s" if report.harmful != 1 else ""}'
-        click.echo(f'{click.style("Not sound", fg="red", bold=True)}: {where}: {problems}{kept}.')
+        click.echo(f'{render.bad("Not sound")}: {where}: {problems}{kept}.')
     if not fix and any(finding.fixable for finding in report.findings):
         click.echo('rq-leveldb check --jobs --fix makes the repairs listed above.')
 
@@ -110,23 +99,7 @@ def _show_findings(report: Report) -> None:
     shown: list[Finding] = []
     for kind in report.counts:
         shown += [finding for finding in report.findings if finding.kind == kind][:_SHOWN]
-    if sys.stdout.isatty():
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for heading in ('Where', 'What', 'Repair'):
-            table.add_column(heading, overflow='fold')
-        for finding in shown:
-            style = 'yellow' if finding.harmless else 'red'
-            table.add_row(Text(finding.key, style=style), Text(finding.problem), Text(_repair(finding)))
-        Console().print(table)
-    else:
-        for finding in shown:
-            level = 'note' if finding.harmless else 'wrong'
-            click.echo(f'{level}: {finding.key}: {finding.problem}. {_repair(finding)}.')
+    render.findings([(one.harmless, one.key, one.problem, _repair(one)) for one in shown], 'wrong', 'Repair')
     for kind, count in report.counts.items():
         if count > _SHOWN:
             click.echo(f'{count - _SHOWN:,} more of the kind {kind} (--json names up to 1,000)')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -24,40 +24,6 @@ _WITHIN = 900.0
 
 Command = TypeVar('Command', bound=Callable[..., Any])
 
-if TYPE_CHECKING:
-    _LimitsBase = click.ParamType[tuple[float, float]]
-else:
-    # Before click 8.2 the class could not be subscripted.
-    _LimitsBase = click.ParamType
-
-
-class _Limits(_LimitsBase):
-    """A limit for a warning and one for what is critical, or only the first.
-
-    Args:
-        read: reads one of them.
-        unlimited: what stands for the second where there is none; the smaller number is the worse if it is negative.
-    """
-
-    name = 'limits'
-
-    def __init__(self, read: Callable[[str], float | None], unlimited: float) -> None:
-        self._read = read
-        self._unlimited = unlimited
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        first, _, second = value.partition(',')
-        try:
-            warning = float(self._read(first) or 0)
-            critical = float(self._read(second) or 0) if second else self._unlimited
-        except ValueError as error:
-            self.fail(f'{error}; two limits look like those of the default', param, ctx)
-        if warning > critical if self._unlimited > 0 else warning < critical:
-            self.fail(f'{value!r}: the first limit is that of a warning, and is reached first', param, ctx)
-        return warning, critical
-
 
 def _seconds(text: str) -> float | None:
     from rq_leveldb.cli.checks import read_seconds
@@ -74,8 +40,33 @@ def _within(context: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(str(error)) from error
 
 
-def _limits(name: str, read: Callable[[str], float | None], unlimited: float, default: Any, what: str) -> Any:
-    return click.option(name, type=_Limits(read, unlimited), default=default, metavar='WARN,CRIT', help=what)
+def _limits(
+    name: str, read: Callable[[str], float | None], unlimited: float, default: tuple[float, float], what: str
+) -> Any:
+    """Return the option of a limit for a warning and one for what is critical, or only the first.
+
+    Args:
+        name: of the option.
+        read: reads one of them.
+        unlimited: what stands for the second where there is none; the smaller number is the worse if it is negative.
+        default: both.
+        what: they are.
+    """
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float]:
+        if value is None:
+            return default
+        first, _, second = value.partition(',')
+        try:
+            warning = float(read(first) or 0)
+            critical = float(read(second) or 0) if second else unlimited
+        except ValueError as error:
+            raise click.BadParameter(f'{error}; two limits look like those of the default') from error
+        if warning > critical if unlimited > 0 else warning < critical:
+            raise click.BadParameter(f'{value!r}: the first limit is that of a warning, and is reached first')
+        return warning, critical
+
+    return click.option(name, callback=convert, metavar='WARN,CRIT', help=what)
 
 
 _OPTIONS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,7 @@ def compact(url: str | None, as_json: bool) -> None:
     after = found['disk_bytes']
     seconds = time.monotonic() - started
     if as_json:
-        click.echo(json.dumps({'before': before, 'after': after, 'seconds': round(seconds, 3)}, indent=2))
+        render.document({'before': before, 'after': after, 'seconds': round(seconds, 3)})
     else:
         click.echo(f'{render.size(before)} before, {render.size(after)} now; it took {render.duration(seconds)}.')
 

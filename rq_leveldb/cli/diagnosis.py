@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from rq.intermediate_queue import IntermediateQueue
-from rq.suspension import WORKERS_SUSPENDED
+from rq.suspension import is_suspended
 from rq.version import VERSION as RQ_VERSION
 
 from rq_leveldb.cli import render
@@ -134,9 +134,7 @@ def examine_contents(connection: Any, findings: list[Finding]) -> None:
 
 def _examine_workers(connection: Any, workers: list[WorkerSeen], findings: list[Finding]) -> None:
     alive = [worker for worker in workers if not worker.is_dead]
-    pipe = connection.pipeline(transaction=False)
-    pipe.exists(WORKERS_SUSPENDED)
-    if replies(pipe)[0]:
+    if is_suspended(connection):
         findings.append(Finding('warning', 'All workers are suspended', 'rq-leveldb resume lets them go on.'))
     for worker in workers:
         if worker.is_dead:

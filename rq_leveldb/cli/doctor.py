@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -66,7 +65,7 @@ def doctor(url: str | None, path: tuple[str, ...], as_json: bool) -> int:
         findings.append(diagnosis.Finding('error', f'The store does not answer: {what}', advice))
     is_well = all(finding.level in ('fine', 'note') for finding in findings)
     if as_json:
-        click.echo(json.dumps({'is_well': is_well, 'findings': [vars(finding) for finding in findings]}, indent=2))
+        render.document({'is_well': is_well, 'findings': [vars(finding) for finding in findings]})
     else:
         _show(findings)
     return 0 if is_well else 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rq_leveldb.cli import options, render
-from rq_leveldb.cli.notes import described, show_notes
+from rq_leveldb.cli.notes import show_notes
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -42,10 +42,7 @@ and are named; 130 interrupted.
 """
 
 
-@click.command(
-    epilog=_EPILOG,
-    context_settings={'help_option_names': ['-h', '--help']},
-)
+@click.command(epilog=_EPILOG)
 @click.argument('file')
 @options.url
 @click.option('--all', 'everything', is_flag=True, help="All keys of the database, and not only RQ's and ours.")
@@ -81,9 +78,9 @@ def dump(file: str, url: str | None, everything: bool, force: bool, as_json: boo
             'types': dict(found.kinds),
             'bytes': found.bytes,
             'one_moment': found.is_one_moment,
-            'refused': described(found.refused),
+            'refused': asdict(found.refused),
         }
-        click.echo(json.dumps(report, indent=2), err=is_pipe)
+        render.document(report, err=is_pipe)
     elif not is_pipe:
         _show(found, file)
     sys.exit(4 if found.refused.count else 0)
@@ -93,7 +90,7 @@ def _show(found: Dumped, file: str) -> None:
     show_notes('Not in the dump', found.refused)
     kinds = ', '.join(f'{count:,} {kind}' for kind, count in found.kinds.most_common())
     click.echo(
-        f'{click.style("Done", fg="green", bold=True)}: {found.keys:,} keys{f" ({kinds})" if kinds else ""}, '
+        f'{render.good("Done")}: {found.keys:,} keys{f" ({kinds})" if kinds else ""}, '
         f'{render.size(found.bytes)} in {file}'
     )
     if not found.is_one_moment:

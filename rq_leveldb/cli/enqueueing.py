@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +53,7 @@ def enqueue(**options: Any) -> None:
     if options['as_json']:
         said = [what for what, _ in warnings]
         document = {name: options[name] for name in ('job_id', 'queue', 'function')}
-        click.echo(json.dumps({**document, 'warnings': said}, indent=2))
+        render.document({**document, 'warnings': said})
         return
     for what, advice in warnings:
         render.warn(what, advice)

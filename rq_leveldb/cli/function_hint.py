@@ -10,7 +10,7 @@ import builtins
 import difflib
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+import symtable
 from importlib.machinery import ModuleSpec, PathFinder
 
 __all__ = ['find_fault']
@@ -59,45 +59,16 @@ def _look_in_source(spec: ModuleSpec, name: str, rest: list[str]) -> str | None:
     with open(spec.origin, 'rb') as file:
         source = file.read()
     try:
-        names = set(_names(ast.parse(source).body))
+        tree = ast.parse(source)
+        bound = symtable.symtable(importlib.util.decode_source(source), spec.origin, 'exec').get_symbols()
     except SyntaxError as error:
         return f'{spec.origin} has a syntax error in line {error.lineno}: {error.msg}'
-    except (_Dynamic, RecursionError):
+    except RecursionError:
         return None
-    if rest[0] in names:
+    names = {symbol.get_name() for symbol in bound if symbol.is_assigned() or symbol.is_imported()}
+    is_dynamic = any(isinstance(node, ast.ImportFrom) and node.names[0].name == '*' for node in ast.walk(tree))
+    if is_dynamic or '__getattr__' in names or rest[0] in names:
         return None
     similar = difflib.get_close_matches(rest[0], names, 1)
     hint = f'; did you mean {name}.{similar[0]}?' if similar else ''
     return f'there is no {rest[0]} in {spec.origin}{hint}'
-
-
-class _Dynamic(Exception):
-    """Which names a module has is known only when it runs."""
-
-
-def _names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Return the names that statements of a module bind."""
-    for statement in body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            if statement.name == '__getattr__':
-                raise _Dynamic
-            yield statement.name
-        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-            for alias in statement.names:
-                if alias.name == '*':
-                    raise _Dynamic
-                yield alias.asname or alias.name.partition('.')[0]
-        else:
-            for node in ast.walk(statement) if not _blocks(statement) else ():
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    yield node.id
-            for block in _blocks(statement):
-                yield from _names(block)
-
-
-def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
-    """Return the blocks of an if, try, with or loop."""
-    blocks = [getattr(statement, name, []) for name in ('body', 'orelse', 'finalbody')]
-    blocks += [handler.body for handler in getattr(statement, 'handlers', [])]
-    blocks += [case.body for case in getattr(statement, 'cases', [])]
-    return [block for block in blocks if block]

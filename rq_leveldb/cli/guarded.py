@@ -6,7 +6,6 @@ clean up first, which fails jobs. These commands only count.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +60,7 @@ def empty(**options: Any) -> int:
                 click.echo(f'{removed[name]} jobs removed from {name} queue')
         code |= bool(failures)
     if options['as_json']:
-        click.echo(json.dumps({'removed': removed}, indent=2))
+        render.document({'removed': removed})
     return code
 
 
@@ -74,9 +73,8 @@ def requeue(**options: Any) -> int:
     is_complete = True
     if options['all'] or function is not None:
         wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
-        # RQ keeps stopped jobs among the failed ones, and requeues them with these, the oldest first.
+        # RQ keeps stopped jobs among the failed ones, and requeues them with these.
         job_ids, is_complete = choose(connection, reader, ['failed', 'stopped'], wanted)
-        job_ids.reverse()
     elif not job_ids:
         click.echo('Nothing to do')
         if queue is not None:

@@ -46,17 +46,7 @@ __all__ = ['http']
 @click.option('--ready-fd', type=int, hidden=True)
 @click.option('--lock-fd', type=int, hidden=True)
 @click.option('--parent', type=int, hidden=True)
-def http(
-    url: str | None,
-    address: str | None,
-    is_open: bool,
-    access_log: bool,
-    paths: tuple[str, ...],
-    ready_fd: int | None,
-    lock_fd: int | None,
-    parent: int | None,
-    **given: Any,
-) -> None:
+def http(url: str | None, is_open: bool, access_log: bool, ready_fd: int | None, **given: Any) -> None:
     """Serve jobs over HTTP: enqueue, inspect and wait for results, with a page for people at /.
 
     Every option has an environment variable; docs/http.rst lists them.
@@ -64,17 +54,7 @@ def http(
     from rq_leveldb.http.serving.child import run
 
     try:
-        run(
-            url,
-            paths=paths,
-            parent=parent,
-            ready_fd=ready_fd,
-            lock_fd=lock_fd,
-            address=address,
-            open=is_open or None,
-            access_log=access_log or None,
-            **given,
-        )
+        run(url, ready_fd=ready_fd, open=is_open or None, access_log=access_log or None, **given)
     except StoreError as error:
         if ready_fd is None:
             raise

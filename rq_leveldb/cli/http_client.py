@@ -14,6 +14,7 @@ import click
 from rq.cli.helpers import parse_function_args, parse_schedule
 from rq.utils import get_call_string
 
+from rq_leveldb.cli import render
 from rq_leveldb.errors import StoreError
 from rq_leveldb.location import configured_url, front_directory
 
@@ -69,7 +70,7 @@ def enqueue(options: Mapping[str, Any]) -> None:
     job = _post(options['url'].rstrip('/') + '/v1/jobs', body)
     if options['as_json']:
         shown = {'job_id': job['id'], 'queue': options['queue'], 'function': options['function'], 'warnings': []}
-        click.echo(json.dumps(shown, indent=2))
+        render.document(shown)
     elif not options['quiet']:
         click.echo(f"Enqueued {click.style(call, fg='blue')} with job-id '{job['id']}'.")
 

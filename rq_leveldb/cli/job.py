@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import datetime
@@ -71,7 +70,7 @@ def job(
 
     document = report(connection, reader, found)
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        render.document(document)
     else:
         _show(document, verbose)
     return 0

@@ -123,18 +123,16 @@ def _do(
     job_ids: Sequence[str],
     states: Sequence[str],
     act: Callable[[Seen], None],
-    *,
     as_json: bool,
     everything: bool = False,
-    queue: str | None = None,
-    function: str | None = None,
     yes: bool = False,
+    **narrowed: str | None,
 ) -> int:
     from rq_leveldb.cli.many import change, choose, confirm, report
     from rq_leveldb.client.connection import Redis
     from rq_leveldb.reading import Reader
 
-    wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
+    wanted = {name: value for name, value in narrowed.items() if value is not None}
     is_many = everything or bool(wanted)
     if is_many == bool(job_ids):
         raise click.UsageError('Name jobs by id, or say which all of them are, but not both. --help has examples.')

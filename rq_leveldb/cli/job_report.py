@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from rq_leveldb.cli import render
 from rq_leveldb.cli.waiting import why_waiting
+from rq_leveldb.jobs.listing import TIMES
 from rq_leveldb.jobs.parts import read_parts
 from rq_leveldb.lookup import Seen, see_jobs
 from rq_leveldb.reading import Looking, Reader, call_text, read_call, show, value_text
@@ -47,22 +49,16 @@ def report(connection: Any, reader: Reader, seen: Seen) -> dict[str, Any]:
         'progress_text': _progress(meta),
         'result_text': value_text(returned) if has_result else None,
         'worker': job.worker_name,
-        'created_at': _text(job.created_at),
-        'enqueued_at': _text(job.enqueued_at),
+        **{name: render.iso(getattr(job, name)) for name in TIMES},
         'due_at': _moment(parts.due),
-        'started_at': _text(job.started_at),
-        'ended_at': _text(job.ended_at),
-        'timeout': job.timeout,
-        'ttl': job.ttl,
-        'result_ttl': job.result_ttl,
-        'failure_ttl': job.failure_ttl,
-        'retries_left': job.retries_left,
+        **{name: getattr(job, name) for name in ('timeout', 'ttl', 'result_ttl', 'failure_ttl', 'retries_left')},
         'position': parts.position,
         'waits_because': why_waiting(connection, seen, parts, depends_on),
         'depends_on': [{'id': job_id, 'status': status} for job_id, status in depends_on.items()],
         'dependents': [{'id': job_id, 'status': status} for job_id, status in dependents.items()],
         'running': [
-            {'execution': run.name, 'worker': run.worker, 'started_at': _text(run.started_at)} for run in parts.runs
+            {'execution': run.name, 'worker': run.worker, 'started_at': render.iso(run.started_at)}
+            for run in parts.runs
         ],
         'executions': [{**entry, 'started': _moment(entry.get('started'))} for entry in parts.usage],
         'crashes': parts.crashes,
@@ -85,10 +81,6 @@ def _moment(seconds: Any) -> str | None:
         return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None
 
 
 def _progress(meta: Any) -> str | None:

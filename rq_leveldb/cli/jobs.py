@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import time
@@ -131,7 +130,7 @@ def jobs(
     end = last if is_cut else None
     notes = [{'key': item.key, 'reason': item.reason} for item in strange]
     if as_json:
-        click.echo(json.dumps({'jobs': rows, 'next': end, 'unreadable': notes}, indent=2))
+        render.document({'jobs': rows, 'next': end, 'unreadable': notes})
         return 0
     _show(rows)
     _show_notes(notes)
@@ -173,12 +172,14 @@ def _end(state: str, entry: Listed) -> str:
 
 def _row(reader: Reader, state: str, entry: Listed) -> dict[str, Any]:
     from rq_leveldb.jobs.error_text import read_error
+    from rq_leveldb.jobs.listing import TIMES
     from rq_leveldb.reading import call_text, read_call
 
     assert entry.seen is not None
     job = entry.seen.job
     function, args, kwargs = read_call(reader, job.data)
     error = read_error(entry.error) if entry.error else None
+    due = datetime.fromtimestamp(entry.position.score, timezone.utc) if state == 'scheduled' else None
     return {
         'id': job.id,
         'status': entry.seen.status,
@@ -187,19 +188,12 @@ def _row(reader: Reader, state: str, entry: Listed) -> dict[str, Any]:
         'call': None if function is None else call_text(function, args, kwargs),
         'description': job.description,
         'worker': job.worker_name,
-        'created_at': _text(job.created_at),
-        'enqueued_at': _text(job.enqueued_at),
-        'due_at': _text(datetime.fromtimestamp(entry.position.score, timezone.utc)) if state == 'scheduled' else None,
-        'started_at': _text(job.started_at),
-        'ended_at': _text(job.ended_at),
+        **{name: render.iso(getattr(job, name)) for name in TIMES},
+        'due_at': render.iso(due),
         'error': None if error is None else error.line,
         'error_type': None if error is None else error.kind,
         'unreadable': [str(fault) for fault in entry.seen.faults],
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
@@ -249,9 +243,9 @@ def _show_groups(
     groups = group_failures(reader, found)
     notes = [{'key': item.key, 'reason': item.reason} for item in strange]
     if as_json:
-        shown = [{**vars(group), 'latest_at': _text(group.latest_at)} for group in groups[:limit]]
+        shown = [{**vars(group), 'latest_at': render.iso(group.latest_at)} for group in groups[:limit]]
         document = {'groups': shown, 'number_of_groups': len(groups), 'looked_at': len(found), 'unreadable': notes}
-        click.echo(json.dumps(document, indent=2))
+        render.document(document)
         return 0
     if groups:
         render.table(

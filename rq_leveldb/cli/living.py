@@ -16,28 +16,19 @@ def living_workers(url: str) -> dict[str, str]:
     Returns:
         Of each, what is to be said of it; '' where it is surely alive.
     """
-    from rq.worker import BaseWorker
-
+    from rq_leveldb.cli.workers_seen import read_workers
     from rq_leveldb.client.connection import Redis
-    from rq_leveldb.lookup import Fields, find_workers, replies
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead, subscribed
+    from rq_leveldb.lookup import find_workers
+    from rq_leveldb.worker.liveness import is_surely_dead, subscribed
 
     found: dict[str, str] = {}
     with Redis.from_url(url) as connection:
         names = find_workers(connection).names
-        if not names:
-            return found
-        keys = [f'{BaseWorker.redis_worker_namespace_prefix}{name}' for name in names]
-        pipe = connection.pipeline(transaction=False)
-        for key in keys:
-            pipe.hgetall(key)
         listening = subscribed(connection, names)
-        for name, key, raw in zip(names, keys, replies(pipe), strict=True):
-            fields = Fields(raw, key)
-            said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
-            if name in listening:
-                found[name] = ''
-            elif raw and not is_surely_dead(connection, name, said):
-                left = connection.ttl(key)
-                found[name] = f'; if it has died, its registration ends in {render.duration(max(0, int(left)))}'
+        for worker in read_workers(connection, names):
+            if worker.name in listening:
+                found[worker.name] = ''
+            elif worker.is_there and not is_surely_dead(connection, worker.name, worker.identity):
+                left = max(0, int(connection.ttl(worker.key)))
+                found[worker.name] = f'; if it has died, its registration ends in {render.duration(left)}'
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -29,6 +28,8 @@ class Refused(Exception):
 def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Find all jobs that match, before the first is changed, which moves the others. What is no list is named.
 
+    Of the jobs in a registry the oldest come first.
+
     Args:
         connection: the store.
         reader: reads the jobs.
@@ -43,7 +44,7 @@ def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mappi
     found = [
         entry.seen.job.id
         for state in states
-        for entry in listed(connection, reader, state, names, wanted, strange)
+        for entry in listed(connection, reader, state, names, wanted, strange, oldest_first=True)
         if entry.seen is not None
     ]
     for item in dict.fromkeys(strange):
@@ -107,7 +108,7 @@ def report(done: str, job_ids: Sequence[str], failed: Mapping[str, str], as_json
     """
     changed = [job_id for job_id in job_ids if job_id not in failed]
     if as_json:
-        click.echo(json.dumps({done.lower(): changed, 'not_done': failed}, indent=2))
+        render.document({done.lower(): changed, 'not_done': failed})
         return 1 if failed else 0
     if len(changed) == 1:
         click.echo(f'{done} {changed[0]}.')

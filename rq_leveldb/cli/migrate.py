@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import click
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.living import living_workers
-from rq_leveldb.cli.notes import described, show_notes
+from rq_leveldb.cli.notes import say_done, say_nothing_done, show_counts, show_notes, show_obstacles
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -24,6 +23,10 @@ __all__ = ['migrate']
 
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled')
 
+_DONE = (
+    'This migration was completed within the last ten minutes, and nothing was done now. What was written to the '
+    'source since then is not in the target.'
+)
 _EPILOG = """\b
 SOURCE and TARGET are URLs: leveldb:///dir, redis://, rediss:// or unix://;
 - reads one from standard input, for a URL with a password. Stop the workers
@@ -54,10 +57,7 @@ carried over or not removed, and are named; 130 interrupted.
 """
 
 
-@click.command(
-    epilog=_EPILOG,
-    context_settings={'help_option_names': ['-h', '--help']},
-)
+@click.command(epilog=_EPILOG)
 @click.argument('source')
 @click.argument('target')
 @click.option('--dry-run', is_flag=True, help='Say what there is to do and what is in the way, and change nothing.')
@@ -94,7 +94,7 @@ def migrate(
         stack.enter_context(migration)
         plan = migration.plan()
         if plan.is_done and not plan.obstacles:
-            _say_done(report, as_json=as_json)
+            say_done(report, _DONE, as_json=as_json)
             return
         if not live:
             for url in (source, target):
@@ -107,7 +107,7 @@ def migrate(
             'queues': queues,
             'goes_on': plan.goes_on,
             'in_the_way': plan.obstacles,
-            'conflicts': described(plan.conflicts),
+            'conflicts': asdict(plan.conflicts),
             'warnings': plan.warnings,
         }
         if not as_json:
@@ -115,22 +115,16 @@ def migrate(
             _show_plan(plan, queues, source, target)
         outcome = migration.run(plan) if plan.may_begin and not dry_run else None
     if outcome is not None:
-        report['outcome'] = {
-            name: described(getattr(outcome, name)) if isinstance(value, dict) else value
-            for name, value in asdict(outcome).items()
-            if not name.startswith('names_')
-        }
+        report['outcome'] = {name: value for name, value in asdict(outcome).items() if not name.startswith('names_')}
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        render.document(report)
     elif outcome is not None:
         if live:
             _show_moved(outcome, source, target)
         else:
             _show_outcome(outcome, source, target, is_move=move)
     elif not plan.may_begin:
-        click.echo(
-            f'{click.style("Nothing was done.", fg="red", bold=True)} Mend this, and run the same command again.'
-        )
+        say_nothing_done()
     else:
         click.echo('Nothing is in the way. Nothing was changed.')
     if outcome is None:
@@ -145,14 +139,6 @@ def _given(name: str, url: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(f'URL of the {name}', hide_input=True, err=True))
     return sys.stdin.readline().strip()
-
-
-def _say_done(report: dict[str, Any], *, as_json: bool) -> None:
-    said = 'This migration was completed within the last ten minutes, and nothing was done now.'
-    if as_json:
-        click.echo(json.dumps({**report, 'completed': True}, indent=2))
-    else:
-        click.echo(f'{said} What was written to the source since then is not in the target.')
 
 
 def _exists(url: str) -> bool:
@@ -216,31 +202,28 @@ def _show_plan(plan: Plan, queues: dict[str, dict[str, int | None]], source: str
         click.echo('Goes on with a migration that was interrupted.')
     for warning in plan.warnings:
         click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
-    for obstacle in plan.obstacles:
-        click.echo(f'{click.style("In the way:", fg="red")} {obstacle}')
+    show_obstacles(plan.obstacles)
     show_notes('In the way', plan.conflicts)
 
 
 def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) -> None:
-    parts = [
-        f'{count:,} {what}'
-        for count, what in (
+    show_counts(
+        (
             (outcome.copied, 'copied'),
             (outcome.present, 'there from before'),
             (outcome.merged, 'merged'),
             (outcome.recopied, 'copied again, since they changed meanwhile'),
             (outcome.dropped, 'removed again, since the source has them no more'),
             (outcome.removed, 'removed from the source'),
-        )
-        if count
-    ]
-    click.echo(f'Keys: {", ".join(parts) or "nothing to do"}')
+        ),
+        'nothing to do',
+    )
     show_notes('Not carried over', outcome.refused)
     show_notes('Not equal', outcome.changing)
     show_notes('Left in the source', outcome.left)
     if not outcome.complete:
         click.echo(
-            f'{click.style("Not complete.", fg="red", bold=True)} Stop what writes to the two places, see to what is '
+            f'{render.bad("Not complete.")} Stop what writes to the two places, see to what is '
             'named here, and run the same command again.'
         )
     elif outcome.left.count:
@@ -250,7 +233,7 @@ def _show_outcome(outcome: Outcome, source: str, target: str, *, is_move: bool) 
         )
     else:
         said = f': {outcome.verified:,} keys are equal in both places, order aside where it means nothing'
-        click.echo(f'{click.style("Done and verified", fg="green", bold=True)}{said if outcome.verified else ""}.')
+        click.echo(f'{render.good("Done and verified")}{said if outcome.verified else ""}.')
         if not is_move:
             click.echo(f'Nothing was removed from {mask_password(source)}.')
         click.echo(f'Use it with RQ_LEVELDB_URL={mask_password(target)}')
@@ -266,6 +249,6 @@ def _show_moved(outcome: Outcome, source: str, target: str) -> None:
         )
     else:
         click.echo(
-            f'{click.style("Done", fg="green", bold=True)}: {mask_password(source)} has no job any more. Stop its '
+            f'{render.good("Done")}: {mask_password(source)} has no job any more. Stop its '
             f'workers, and use RQ_LEVELDB_URL={mask_password(target)}'
         )

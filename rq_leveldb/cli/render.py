@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import click
 
 from rq_leveldb.errors import StoreError
 
-__all__ = ['complain', 'cut', 'duration', 'fail', 'fields', 'moment', 'plain', 'size', 'table', 'warn']
+__all__ = [
+    'bad',
+    'complain',
+    'cut',
+    'duration',
+    'fail',
+    'fields',
+    'findings',
+    'good',
+    'iso',
+    'moment',
+    'plain',
+    'size',
+    'table',
+    'warn',
+]
 
 
 def fail(error: StoreError) -> None:
@@ -43,6 +59,26 @@ def _say(title: str, colour: str, what: str, advice: str) -> None:
     click.echo(f'{click.style(title, fg=colour, bold=True)} {what}', err=True)
     if advice:
         click.echo(f'{" " * len(title)} {advice}', err=True)
+
+
+def document(what: Mapping[str, object], err: bool = False) -> None:
+    """Print one JSON object, for programs.
+
+    Args:
+        what: the object.
+        err: whether it goes to standard error.
+    """
+    click.echo(json.dumps(what, indent=2), err=err)
+
+
+def good(text: str) -> str:
+    """Return the word for a good end."""
+    return click.style(text, fg='green', bold=True)
+
+
+def bad(text: str) -> str:
+    """Return the word for a bad end, or for what is in the way of one."""
+    return click.style(text, fg='red', bold=True)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
@@ -87,6 +123,32 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | int]], texts: in
     Console().print(shown)
 
 
+def findings(rows: Iterable[tuple[bool, str, str, str]], level: str, heading: str, prefix: str = '') -> None:
+    """Print what is wrong: a table on a terminal, else a line for each.
+
+    Args:
+        rows: whether it is harmless, where it is, what it is, and what is done about it.
+        level: what a line begins with if it is not harmless.
+        heading: of the last column.
+        prefix: stands in a line before what is done.
+    """
+    if not sys.stdout.isatty():
+        for harmless, where, problem, remedy in rows:
+            click.echo(f'{"note" if harmless else level}: {where}: {problem}. {prefix}{remedy}.')
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ('Where', 'What', heading):
+        shown.add_column(name, overflow='fold')
+    for harmless, where, problem, remedy in rows:
+        shown.add_row(Text(where, style='yellow' if harmless else 'red'), Text(problem), Text(remedy))
+    Console().print(shown)
+
+
 def size(count: float) -> str:
     """Return a number of bytes in words, such as '3.4 MB'."""
     number = float(count)
@@ -108,6 +170,11 @@ def moment(when: datetime | None) -> str:
     passed = time.time() - when.timestamp()
     far = f'{duration(passed)} ago' if passed >= 0 else f'in {duration(-passed)}'
     return f'{when.astimezone():%Y-%m-%d %H:%M:%S} ({far})'
+
+
+def iso(when: datetime | None) -> str | None:
+    """Return a point in time for programs; None if it is not known."""
+    return when.isoformat() if when is not None else None
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,7 @@ import click
 
 from rq_leveldb.cli import options, render
 from rq_leveldb.cli.living import living_workers
-from rq_leveldb.cli.notes import described, show_notes
+from rq_leveldb.cli.notes import say_done, say_nothing_done, show_counts, show_notes, show_obstacles
 from rq_leveldb.cli.progress import Progress
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.location import is_redis_url, parse
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ['restore']
 
+_DONE = 'This dump was restored here within the last ten minutes, and nothing was done now.'
 _EPILOG = """\b
 Stop the workers first. It can be interrupted at any time: run the same
 command again, and it goes on where it was. A file is checked as a whole
@@ -52,10 +53,7 @@ and nothing was done; 4 some keys were not restored, and are named;
 """
 
 
-@click.command(
-    epilog=_EPILOG,
-    context_settings={'help_option_names': ['-h', '--help']},
-)
+@click.command(epilog=_EPILOG)
 @click.argument('file')
 @options.url
 @click.option('--check', is_flag=True, help='Read the dump, say whether all of it is right, and write nothing.')
@@ -87,7 +85,7 @@ def restore(file: str, url: str | None, check: bool, replace: bool, merge: bool,
             except BadDump as error:
                 if not as_json:
                     raise
-                click.echo(json.dumps({'file': file, 'sound': False, **json.loads(error.to_json())}, indent=2))
+                render.document({'file': file, 'sound': False, **json.loads(error.to_json())})
                 sys.exit(1)
         if check:
             shown.pause()
@@ -95,9 +93,7 @@ def restore(file: str, url: str | None, check: bool, replace: bool, merge: bool,
             return
         if not is_pipe:
             source.seek(0)
-        _restore(
-            source, file, url or parse(None).url, keys, report, shown, merge=merge, replace=replace, as_json=as_json
-        )
+        _restore(source, url or parse(None).url, keys, report, shown, as_json, merge=merge, replace=replace)
 
 
 def _opened(file: str) -> Any:
@@ -122,26 +118,17 @@ def _checked(source: BinaryIO, file: str, report: dict[str, Any], shown: Progres
 
 
 def _restore(
-    source: BinaryIO,
-    file: str,
-    url: str,
-    keys: int,
-    report: dict[str, Any],
-    shown: Progress,
-    *,
-    merge: bool,
-    replace: bool,
-    as_json: bool,
+    source: BinaryIO, url: str, keys: int, report: dict[str, Any], shown: Progress, as_json: bool, **how: bool
 ) -> None:
     from rq_leveldb.snapshot import Dump, Restorer
 
-    dump = Dump(source, file)
+    dump = Dump(source, report['file'])
     if not is_redis_url(url):
         parse(url).directory.check()
     report.update(place=mask_password(url), dump=asdict(dump.header))
-    with Restorer(url, dump.header, merge=merge, replace=replace) as restorer:
+    with Restorer(url, dump.header, **how) as restorer:
         if restorer.is_done:
-            _say_done(report, as_json=as_json)
+            say_done(report, _DONE, as_json=as_json)
             return
         obstacles = restorer.obstacles()
         for name, reason in living_workers(url).items():
@@ -152,7 +139,11 @@ def _restore(
                 )
         report.update(goes_on=restorer.goes_on, in_the_way=obstacles)
         if obstacles:
-            _show_obstacles(report, as_json=as_json)
+            if as_json:
+                render.document(report)
+            else:
+                show_obstacles(obstacles)
+                say_nothing_done()
             sys.exit(3)
         total = keys or dump.header.keys
         count = 0
@@ -165,8 +156,7 @@ def _restore(
         outcome = restorer.run(dump, done)
     shown.pause()
     if as_json:
-        said = asdict(outcome) | {'refused': described(outcome.refused)}
-        click.echo(json.dumps({**report, 'outcome': said}, indent=2))
+        render.document({**report, 'outcome': asdict(outcome)})
     else:
         _show(outcome, dump, url)
     sys.exit(4 if outcome.refused.count else 0)
@@ -178,7 +168,7 @@ def _time(made: int) -> str:
 
 def _show_check(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        render.document(report)
         return
     header = report['dump']
     kinds = ', '.join(f'{count:,} {kind}' for kind, count in sorted(report['types'].items()))
@@ -191,45 +181,23 @@ def _show_check(report: dict[str, Any], *, as_json: bool) -> None:
             ('Moment', 'one for all keys' if header['is_one_moment'] else 'of each key its own'),
         ]
     )
-    click.echo(f'{click.style("Sound", fg="green", bold=True)}: all of it is as it was written.')
-
-
-def _show_obstacles(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
-        return
-    for obstacle in report['in_the_way']:
-        click.echo(f'{click.style("In the way:", fg="red")} {obstacle}')
-    click.echo(f'{click.style("Nothing was done.", fg="red", bold=True)} Mend this, and run the same command again.')
-
-
-def _say_done(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({**report, 'completed': True}, indent=2))
-    else:
-        click.echo('This dump was restored here within the last ten minutes, and nothing was done now.')
+    click.echo(f'{render.good("Sound")}: all of it is as it was written.')
 
 
 def _show(outcome: Restored, dump: Dump, url: str) -> None:
-    parts = [
-        f'{count:,} {what}'
-        for count, what in (
+    show_counts(
+        (
             (outcome.written, 'written'),
             (outcome.present, 'there from before'),
             (outcome.merged, 'merged'),
             (outcome.expired, 'left out, since they have expired'),
-        )
-        if count
-    ]
-    click.echo(f'Keys: {", ".join(parts) or "none"}')
+        ),
+        'none',
+    )
     show_notes('Not restored', outcome.refused)
     if outcome.refused.count:
         click.echo(
-            f'{click.style("Not complete.", fg="red", bold=True)} See to the keys that are named here, and run the '
-            'same command again.'
+            f'{render.bad("Not complete.")} See to the keys that are named here, and run the same command again.'
         )
         return
-    click.echo(
-        f'{click.style("Done", fg="green", bold=True)}: {mask_password(url)} has what the dump of '
-        f'{_time(dump.header.made)} has.'
-    )
+    click.echo(f'{render.good("Done")}: {mask_password(url)} has what the dump of {_time(dump.header.made)} has.')

@@ -15,7 +15,7 @@ from rq.cli.cli import main as rq_group
 from rq.cli.cli_cron import cron as rq_cron
 from rq.cli.workers import worker_pool as rq_worker_pool
 
-from rq_leveldb.cli import checks, enqueueing, guarded, http_client, place
+from rq_leveldb.cli import checks, enqueueing, guarded, http_client, place, suspension
 from rq_leveldb.client import autostart
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 from rq_leveldb.worker import cron_file
@@ -120,8 +120,14 @@ requeue = _adopt(
     connection_class=_CONNECTION,
 )
 empty = _adopt(_commands['empty'], _JSON, callback=guarded.empty, connection_class=_CONNECTION)
-suspend = _adopt(_commands['suspend'], connection_class=_CONNECTION)
-resume = _adopt(_commands['resume'], connection_class=_CONNECTION)
+suspend = _adopt(
+    _commands['suspend'],
+    click.Option(['--duration'], type=click.IntRange(1), help='For how many seconds.  [default: until resume]'),
+    _JSON,
+    callback=suspension.suspend,
+    connection_class=_CONNECTION,
+)
+resume = _adopt(_commands['resume'], _JSON, callback=suspension.resume, connection_class=_CONNECTION)
 cron = _adopt(rq_cron, connection_class=_CONNECTION)
 # RQ's own worker, which runs one job at a time; `worker` runs several.
 worker_pool = _adopt(rq_worker_pool, connection_class=_CONNECTION)

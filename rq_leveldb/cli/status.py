@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,7 @@ _PATIENCE = 5.0
 _STATES = ('queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready_to_enqueue')
 
 
-@click.command(
-    epilog=check_options.EPILOG,
-)
+@click.command(epilog=check_options.EPILOG)
 @options.url
 @options.json_output
 @check_options.check_options
@@ -48,7 +45,7 @@ def status(url: str | None, as_json: bool, check: bool, **limits: Any) -> int:
     else:
         report = _store(parse(url))
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        render.document(report)
     else:
         _show(report)
     return 0
@@ -143,26 +140,20 @@ def _contents(connection: Redis) -> dict[str, Any]:
 
 def _workers(names: Sequence[str], connection: Redis, unreadable: list[dict[str, str]]) -> tuple[int, int, set[str]]:
     """Return how many workers are alive, how many are dead but not cleaned up yet, and the queues of the former."""
-    from rq_leveldb.lookup import Fields, replies
-    from rq_leveldb.records import WORKER_KEY_TEMPLATE
-    from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
+    from rq_leveldb.cli.workers_seen import read_workers
+    from rq_leveldb.worker.liveness import is_surely_dead
 
-    keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
-    pipe = connection.pipeline(transaction=False)
-    for key in keys:
-        pipe.hgetall(key)
     lived = gone = 0
     served: set[str] = set()
-    for name, key, raw in zip(names, keys, replies(pipe) if keys else [], strict=True):
-        fields = Fields(raw, key)
-        said = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
-        fields.whole('pid')
-        unreadable += [{'key': key, 'reason': str(fault)} for fault in fields.faults]
-        if is_surely_dead(connection, name, said):
+    for worker in read_workers(connection, names):
+        identity = worker.identity
+        worker.fields.whole('pid')
+        unreadable += [{'key': worker.key, 'reason': str(fault)} for fault in worker.fields.faults]
+        if is_surely_dead(connection, worker.name, identity):
             gone += 1
         else:
             lived += 1
-            served.update((fields.text('queues') or '').split(','))
+            served.update((worker.fields.text('queues') or '').split(','))
     return lived, gone, served
 
 

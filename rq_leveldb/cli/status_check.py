@@ -5,7 +5,6 @@ The line and the codes are those of a Nagios plug-in: https://nagios-plugins.org
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
-from rq.suspension import WORKERS_SUSPENDED
+from rq.suspension import is_suspended
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.workers_seen import see_workers, serving
@@ -111,7 +110,7 @@ def _report(found: _Findings, as_json: bool) -> int:
     if as_json:
         problems = [{'level': _LEVELS[level].lower(), 'what': what} for level, what in found.problems]
         document = {'state': _LEVELS[level].lower(), 'problems': problems, **found.measured}
-        click.echo(json.dumps(document, indent=2))
+        render.document(document)
     else:
         what = '; '.join(what for _, what in found.problems) or 'all jobs are served'
         performance = f' | {" ".join(found.performance)}' if found.performance else ''
@@ -133,9 +132,7 @@ def _look(found: _Findings, connection: Any, thresholds: Thresholds) -> None:
         found.problems.append(
             (2, f'no worker serves {"the queue" if len(unserved) == 1 else "queues"} {_some(unserved)}')
         )
-    pipe = connection.pipeline(transaction=False)
-    pipe.exists(WORKERS_SUSPENDED)
-    if replies(pipe)[0]:
+    if is_suspended(connection):
         found.problems.append((1, 'all workers are suspended'))
     dead = [worker.name for worker in workers if worker.is_dead]
     if dead and len(dead) == len(workers):

@@ -25,18 +25,21 @@ def store(arguments: tuple[str, ...]) -> None:
 
 @click.command()
 @options.url
-def stop(url: str | None) -> None:
+@options.json_output
+def stop(url: str | None, as_json: bool) -> int:
     """Stop the store once it has answered all requests. The next client starts it again."""
     from rq_leveldb.client import autostart
 
     location = parse_store(url)
     location.directory.check()
-    if autostart.running_store(location.directory) is None:
-        click.echo('No store is running there.')
-    elif autostart.stop(location.directory):
-        click.echo('Stopped.')
-    else:
+    was_running = autostart.running_store(location.directory) is not None
+    is_running = was_running and not autostart.stop(location.directory)
+    if as_json:
+        render.document({'was_running': was_running, 'is_running': is_running})
+    elif not is_running:
+        click.echo('Stopped.' if was_running else 'No store is running there.')
+    if is_running:
         render.complain(
             'The store did not stop in time', 'rq-leveldb status shows its pid; its log is in the data directory.'
         )
-        sys.exit(1)
+    return int(is_running)

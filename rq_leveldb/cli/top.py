@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from itertools import islice
@@ -39,7 +38,7 @@ def top(url: str | None, interval: float, as_json: bool) -> int:
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     snapshot = _look(connection)
     if as_json:
-        click.echo(json.dumps(snapshot, indent=2))
+        render.document(snapshot)
         return 0
     from rich.console import Console
     from rich.live import Live
@@ -95,14 +94,7 @@ def _look(connection: Any) -> dict[str, Any]:
             )
         ],
         'workers': [
-            {
-                'name': worker.name,
-                'host': worker.host,
-                'queues': worker.queues,
-                'busy': worker.busy,
-                'limit': worker.limit,
-                'is_dead': worker.is_dead,
-            }
+            {name: getattr(worker, name) for name in ('name', 'host', 'queues', 'busy', 'limit', 'is_dead')}
             for worker in workers
         ],
         'running': _running(connection, names),

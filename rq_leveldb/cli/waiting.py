@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rq.suspension import WORKERS_SUSPENDED
+from rq.suspension import is_suspended
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.workers_seen import WorkerSeen, see_workers, serving
 from rq_leveldb.jobs.parts import Parts
-from rq_leveldb.lookup import Seen, replies
+from rq_leveldb.lookup import Seen
 
 __all__ = ['why_waiting']
 
@@ -35,13 +35,10 @@ def why_waiting(connection: Any, seen: Seen, parts: Parts, dependencies: Mapping
         return [f'as many jobs run as its rate limit {job.rate_limit_key!r} allows ({job.rate_limit_concurrency})']
     if seen.status not in ('queued', 'scheduled', 'started'):
         return []
-    pipe = connection.pipeline(transaction=False)
-    pipe.exists(WORKERS_SUSPENDED)
-    (is_suspended,) = replies(pipe)
     workers = see_workers(connection)
     if seen.status == 'started':
         return _started(seen, workers)
-    reasons = ['all workers are suspended; rq-leveldb resume lets them go on'] if is_suspended else []
+    reasons = ['all workers are suspended; rq-leveldb resume lets them go on'] if is_suspended(connection) else []
     reasons += _scheduled(parts, workers) if seen.status == 'scheduled' else _queued(seen, parts, workers)
     return reasons
 

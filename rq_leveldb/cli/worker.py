@@ -30,33 +30,25 @@ __all__ = ['worker']
 _DEFAULT_OUTPUT = 64 * 1024
 
 
-if TYPE_CHECKING:
-    _SizeBase = click.ParamType[int]
-    _FunctionBase = click.ParamType[str]
-else:
-    # Before click 8.2 the class could not be subscripted.
-    _SizeBase = _FunctionBase = click.ParamType
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    from rq_leveldb.worker.limits import parse_size
+
+    try:
+        return None if value is None else parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
-class _Size(_SizeBase):
-    name = 'size'
+def _hook(name: str, what: str) -> click.Option:
+    def check(context: click.Context, parameter: click.Parameter, functions: tuple[str, ...]) -> tuple[str, ...]:
+        for function in functions:
+            if '.' not in function:
+                raise click.BadParameter(
+                    f'{function!r} is not the dotted name of a function, such as app.database.close'
+                )
+        return functions
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from rq_leveldb.worker.limits import parse_size
-
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Function(_FunctionBase):
-    name = 'function'
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not isinstance(value, str) or '.' not in value:
-            self.fail(f'{value!r} is not the dotted name of a function, such as app.database.close', param, ctx)
-        return value
+    return click.Option([name], callback=check, metavar='FUNCTION', multiple=True, help=what)
 
 
 _OURS: list[click.Parameter] = [
@@ -84,10 +76,11 @@ _OURS: list[click.Parameter] = [
         show_default=True,
         help='How many times in a row a job may crash its process before it fails as poisonous.',
     ),
-    click.Option(['--job-memory'], type=_Size(), help='Memory limit of a job, such as 512M.'),
+    click.Option(['--job-memory'], callback=_size, metavar='SIZE', help='Memory limit of a job, such as 512M.'),
     click.Option(
         ['--capture-output'],
-        type=_Size(),
+        callback=_size,
+        metavar='SIZE',
         is_flag=False,
         flag_value=str(_DEFAULT_OUTPUT),
         help="Keep the last SIZE bytes of a job's output with it, 64K by default.",
@@ -105,13 +98,9 @@ _OURS: list[click.Parameter] = [
         show_default=True,
         help='auto: import the modules of jobs before forking, as they become known. Imports have side effects.',
     ),
-    click.Option(
-        ['--before-first-fork'], type=_Function(), multiple=True, help='Call this once, before the first fork.'
-    ),
-    click.Option(['--before-fork'], type=_Function(), multiple=True, help='Call this before each fork.'),
-    click.Option(
-        ['--after-fork'], type=_Function(), multiple=True, help="Call this in each job's process, before the job."
-    ),
+    _hook('--before-first-fork', 'Call this once, before the first fork.'),
+    _hook('--before-fork', 'Call this before each fork.'),
+    _hook('--after-fork', "Call this in each job's process, before the job."),
     click.Option(['--cron'], metavar='FILE', help="Also run RQ's cron definitions in this file or module."),
     click.Option(
         ['--status-line/--no-status-line'],

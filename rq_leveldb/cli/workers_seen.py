@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rq_leveldb.lookup import Fields, find_workers, is_refused, replies
 from rq_leveldb.records import MAX_CHILDREN_FIELD, VERSION_FIELD, WORKER_KEY_TEMPLATE
 from rq_leveldb.worker.liveness import IDENTITY_FIELDS, is_surely_dead
 
-__all__ = ['WorkerSeen', 'see_workers', 'serving']
+__all__ = ['Registered', 'WorkerSeen', 'read_workers', 'see_workers', 'serving']
+
+
+class Registered(NamedTuple):
+    """What a place holds of a worker.
+
+    Args:
+        name: its name.
+        key: of its record.
+        fields: of its record.
+        is_there: whether anything is stored there.
+        busy: how many jobs it runs; None if that cannot be read.
+    """
+
+    name: str
+    key: str
+    fields: Fields
+    is_there: bool
+    busy: int | None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What it says of its process, for `liveness`."""
+        return {field: self.fields.text(field) or '' for field in IDENTITY_FIELDS}
+
+
+def read_workers(connection: Any, names: Sequence[str]) -> Iterator[Registered]:
+    """Return what there is of workers, whether or not it can be read.
+
+    Args:
+        connection: the store.
+        names: the workers' names, as `find_workers` returns them.
+    """
+    pipe = connection.pipeline(transaction=False)
+    keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
+    for key in keys:
+        pipe.hgetall(key)
+        pipe.scard(f'{key}:executions')
+    found = iter(replies(pipe) if keys else ())
+    for name, key, raw, busy in zip(names, keys, found, found, strict=True):
+        yield Registered(name, key, Fields(raw, key), bool(raw), None if is_refused(busy) else busy)
 
 
 @dataclass(frozen=True)
@@ -47,28 +87,20 @@ def see_workers(connection: Any) -> list[WorkerSeen]:
     Args:
         connection: the store.
     """
-    names = find_workers(connection).names
-    keys = [WORKER_KEY_TEMPLATE.format(name) for name in names]
-    pipe = connection.pipeline(transaction=False)
-    for key in keys:
-        pipe.hgetall(key)
-        pipe.scard(f'{key}:executions')
-    found = replies(pipe) if keys else []
     workers: list[WorkerSeen] = []
-    for name, key, raw, busy in zip(names, keys, found[::2], found[1::2], strict=True):
-        if is_refused(raw) or not raw or raw.get(b'death'):
+    for worker in read_workers(connection, find_workers(connection).names):
+        fields = worker.fields
+        if not worker.is_there or fields.faults or fields.text('death'):
             continue
-        fields = Fields(raw, key)
         limit = fields.whole(MAX_CHILDREN_FIELD)
-        identity = {field: fields.text(field) or '' for field in IDENTITY_FIELDS}
         workers.append(
             WorkerSeen(
-                name=name,
+                name=worker.name,
                 queues=[queue for queue in (fields.text('queues') or '').split(',') if queue],
-                busy=0 if is_refused(busy) else busy,
+                busy=worker.busy or 0,
                 # RQ's own worker runs one job at a time.
                 limit=1 if limit is None else limit,
-                is_dead=is_surely_dead(connection, name, identity),
+                is_dead=is_surely_dead(connection, worker.name, worker.identity),
                 host=fields.text('hostname'),
                 rq_version=fields.text('version'),
                 version=fields.text(VERSION_FIELD),

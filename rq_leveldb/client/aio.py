@@ -14,12 +14,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from rq_leveldb.client import autostart
-from rq_leveldb.client.connection import SocketPath, connection_options
+from rq_leveldb.client.connection import SocketPath, configured_pool, connection_options
 from rq_leveldb.client.older_redis_py import NO_SETINFO, AsyncUnixConnection
-from rq_leveldb.client.options import for_server, warn_of_place, warn_of_unused
+from rq_leveldb.client.options import warn_of_unused
 from rq_leveldb.client.retry import Progress, StoreUnavailable, unavailable
 from rq_leveldb.errors import DurabilityMismatch, StoreError
-from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
+from rq_leveldb.location import DataDirectory, Location, is_redis_url, parse
 
 __all__ = ['AsyncRedis', 'AsyncStoreConnection', 'AsyncUnsentRetry']
 
@@ -153,18 +153,7 @@ class AsyncRedis(redis.asyncio.Redis):
         if options.get('connection_pool') is not None:
             super().__init__(db=db, **options)
             return
-        url = configured_url()
-        options.update(db=db)
-        pool: ConnectionPool
-        if url is not None and is_redis_url(url):
-            warn_of_place(options, url)
-            pool = ConnectionPool.from_url(url, **for_server(url, options))
-            if db:
-                # As in the synchronous client.
-                pool.connection_kwargs['db'] = db
-        else:
-            warn_of_unused(options, 'the store is on this machine')
-            pool = _pool(parse(url), options)
+        pool = configured_pool({**options, 'db': db}, ConnectionPool, _pool)
         super().__init__(connection_pool=pool, single_connection_client=options.get('single_connection_client', False))
         self.auto_close_connection_pool = True
 
@@ -179,11 +168,12 @@ class AsyncRedis(redis.asyncio.Redis):
         """Return a client for a URL; arguments and errors as `rq_leveldb.Redis.from_url`."""
         if is_redis_url(url):
             return cast(R, super().from_url(url, single_connection_client, auto_close_connection_pool, **options))
-        warn_of_unused(options, 'the store is on this machine')
-        client = cls(connection_pool=_pool(parse(url), options), single_connection_client=single_connection_client)
+        warn_of_unused(options)
+        pool = _pool(**connection_options(parse(url), options))
+        client = cls(connection_pool=pool, single_connection_client=single_connection_client)
         client.auto_close_connection_pool = auto_close_connection_pool is not False
         return client
 
 
-def _pool(location: Location, options: Mapping[str, Any]) -> ConnectionPool:
-    return ConnectionPool(**{**connection_options(location, options), 'connection_class': AsyncStoreConnection})
+def _pool(**options: Any) -> ConnectionPool:
+    return ConnectionPool(**{**options, 'connection_class': AsyncStoreConnection})

@@ -24,7 +24,7 @@ from rq_leveldb.client.retry import Progress, UnsentRetry, unavailable
 from rq_leveldb.errors import DurabilityMismatch, StoreError
 from rq_leveldb.location import DataDirectory, Location, configured_url, is_redis_url, parse
 
-__all__ = ['Redis', 'SocketPath', 'StoreConnection', 'connection_options']
+__all__ = ['Redis', 'SocketPath', 'StoreConnection', 'configured_pool', 'connection_options']
 
 R = TypeVar('R', bound='Redis')
 
@@ -205,18 +205,8 @@ class Redis(redis.Redis):
         options.update(name_positional('socket_timeout', further))
         if options.get('connection_pool') is None:
             options.pop('connection_pool', None)
-            url = configured_url()
-            options.update(db=db, password=password)
-            pool: ConnectionPool
-            if url is not None and is_redis_url(url):
-                warn_of_place({'host': host, 'port': port, **options}, url)
-                pool = ConnectionPool.from_url(url, **for_server(url, options))
-                if db:
-                    # In redis-py the URL wins; here the code wins, whatever the URL names.
-                    pool.connection_kwargs['db'] = db
-            else:
-                warn_of_unused({'host': host, 'port': port, **options}, 'the store is on this machine')
-                pool = StorePool(**connection_options(parse(url), options))
+            options.update(host=host, port=port, db=db, password=password)
+            pool = configured_pool(options, ConnectionPool, StorePool)
             super().__init__(
                 connection_pool=pool, single_connection_client=options.get('single_connection_client', False)
             )
@@ -259,11 +249,34 @@ class Redis(redis.Redis):
         if is_redis_url(url):
             return cast(R, super().from_url(url, **options))
         single = options.pop('single_connection_client', False)
-        warn_of_unused(options, 'the store is on this machine')
+        warn_of_unused(options)
         pool = StorePool(**connection_options(parse(url), options))
         client = cls(connection_pool=pool, single_connection_client=single)
         client.auto_close_connection_pool = True
         return client
+
+
+def configured_pool(options: dict[str, Any], server_pool: Any, store_pool: Callable[..., Any]) -> Any:
+    """Return a connection pool to the configured place.
+
+    Args:
+        options: of redis.Redis, with `db`.
+        server_pool: class of the pool to a real server.
+        store_pool: makes the pool to a store, with what `connection_options` returns.
+
+    Raises:
+        BadAddress, TypeError: as `connection_options`.
+    """
+    url = configured_url()
+    if url is None or not is_redis_url(url):
+        warn_of_unused(options, depth=4)
+        return store_pool(**connection_options(parse(url), options))
+    warn_of_place(options, url)
+    pool = server_pool.from_url(url, **for_server(url, options))
+    if options['db']:
+        # In redis-py the URL wins; here the code wins, whatever the URL names.
+        pool.connection_kwargs['db'] = options['db']
+    return pool
 
 
 def connection_options(location: Location, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 
 from rq_leveldb.client.connection import SocketPath
-from rq_leveldb.location import URL_VARIABLES, configured_url
+from rq_leveldb.location import DEFAULT_IDLE, URL_VARIABLES, configured_url
 
 __all__ = ['default_place', 'url_of']
 
@@ -27,12 +28,8 @@ def url_of(connection: Any) -> str | None:
     path = options.get('path')
     db = options.get('db') or 0
     if isinstance(path, SocketPath):
-        place = path.location
         # The client's options do not belong to the place, and the number of the database is not in the path.
-        query = {'db': db} if db else {}
-        if place.fsync:
-            query['fsync'] = place.fsync
-        return f'leveldb://{quote(str(place.directory.path))}{"?" if query else ""}{urlencode(query)}'
+        return replace(path.location, db=db, idle=DEFAULT_IDLE, extra={}).url
     user, password = options.get('username') or '', options.get('password') or ''
     login = f'{quote(user, safe="")}:{quote(password, safe="")}@' if user or password else ''
     if issubclass(pool.connection_class, UnixDomainSocketConnection) and path:

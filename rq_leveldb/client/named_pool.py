@@ -34,5 +34,5 @@ class ConnectionPool(StorePool):
         """
         if is_redis_url(url):
             return redis.ConnectionPool.from_url(url, **for_server(url, options))
-        warn_of_unused(options, 'the store is on this machine')
+        warn_of_unused(options)
         return cls(**connection_options(parse(url), options))

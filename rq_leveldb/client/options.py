@@ -172,10 +172,10 @@ def warn_of_place(options: Mapping[str, Any], url: str) -> None:
     is_tls = url.lower().startswith('rediss:')
     names = ('host', 'port', 'unix_socket_path') if is_tls else ('host', 'port', 'unix_socket_path', 'ssl')
     named = {name: options[name] for name in names if name in options}
-    warn_of_unused(named, 'the configured URL names the server', depth=4)
+    warn_of_unused(named, 'the configured URL names the server', depth=5)
 
 
-def warn_of_unused(options: Mapping[str, Any], reason: str, depth: int = 3) -> None:
+def warn_of_unused(options: Mapping[str, Any], reason: str = 'the store is on this machine', depth: int = 3) -> None:
     """Warn of options for a server on a network, if there are any.
 
     Args:

@@ -64,25 +64,15 @@ class UnsentRetry(Retry):
     ) -> T:
         """Call `do`, and once more if it failed before it sent anything; arguments as redis.retry.Retry."""
         progress = self._progress
-        progress.sent = False
-        try:
-            return do()
-        except self._supported_errors as error:
-            if is_retryable and not is_retryable(error):
-                raise
-            last = progress.sent or isinstance(error, StoreUnavailable)
-            self._tell(fail, error, 2 if last else 1, with_failure_count)
-            if last:
-                raise
-        progress.sent = False
-        try:
-            return do()
-        except self._supported_errors as error:
-            self._tell(fail, error, 2, with_failure_count)
-            raise
-
-    def _tell(self, fail: Callable[..., Any], error: Exception, count: int, with_count: bool) -> None:
-        if with_count:
-            fail(error, count)
-        else:
-            fail(error)
+        for attempt in (1, 2):
+            progress.sent = False
+            try:
+                return do()
+            except self._supported_errors as error:
+                if is_retryable and not is_retryable(error):
+                    raise
+                last = attempt == 2 or progress.sent or isinstance(error, StoreUnavailable)
+                fail(error, *((2 if last else 1,) if with_failure_count else ()))
+                if last:
+                    raise
+        raise AssertionError('the second attempt returns or raises')

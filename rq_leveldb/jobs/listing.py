@@ -104,6 +104,7 @@ def listed(
     strange: list[Strange],
     *,
     with_errors: bool = False,
+    oldest_first: bool = False,
 ) -> Iterator[Listed]:
     """Walk the jobs of a state, queue by queue.
 
@@ -116,6 +117,7 @@ def listed(
             case), `since` and `until` with `time`, one of `TIMES`; and the `cursor` behind which to go on.
         strange: receives what is stored where a list should be.
         with_errors: whether to read the errors of jobs that failed.
+        oldest_first: whether a registry's jobs come in the order in which they came there, in any state.
 
     Returns:
         Every entry that was looked at.
@@ -129,7 +131,7 @@ def listed(
         if names[:1] != [start]:
             after = None
     for name in names:
-        for entries in walk(connection, state, name, after, strange):
+        for entries in walk(connection, state, name, after, strange, oldest_first=oldest_first):
             yield from _read(connection, reader, state, [(name, *entry) for entry in entries], wanted, with_errors)
         after = None
 

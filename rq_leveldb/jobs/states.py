@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ STATES = (
 )
 """The states whose jobs can be listed, by RQ's names."""
 
-# Scored by the time at which the entry expires.
+# Scored by the time at which the entry expires; below 0 is a failed job that is kept for ever.
 _EXPIRING = ('finished', 'failed')
+_KEPT = -1e-9
 ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
 """The states of a registry in which the next job to run comes first; in the others it is the newest."""
 
@@ -47,7 +49,13 @@ class Position:
 
 
 def walk(
-    connection: Redis, state: str, queue: str, after: Position | None, strange: list[Strange]
+    connection: Redis,
+    state: str,
+    queue: str,
+    after: Position | None,
+    strange: list[Strange],
+    *,
+    oldest_first: bool = False,
 ) -> Iterator[list[tuple[str, Position]]]:
     """Walk a queue's jobs of a state, in chunks.
 
@@ -57,6 +65,7 @@ def walk(
         queue: the queue's name.
         after: the position of the last job that was seen; None begins.
         strange: receives what is stored there if it is not a list of jobs.
+        oldest_first: whether to begin in a registry with the jobs that have been there longest, in any state.
 
     Returns:
         Chunks of jobs' ids, each with its position, for a cursor; none empty.
@@ -65,7 +74,7 @@ def walk(
         if state == 'queued':
             yield from _walk_list(connection, _key(state, queue), after)
         else:
-            yield from _walk_sorted(connection, state, _key(state, queue), after)
+            yield from _walk_sorted(connection, state, _key(state, queue), after, oldest_first or state in ASCENDING)
     except ResponseError as error:
         if not is_wrong_type(error):
             raise
@@ -93,37 +102,37 @@ def _walk_list(connection: Redis, key: str, after: Position | None) -> Iterator[
 
 
 def _walk_sorted(
-    connection: Redis, state: str, key: str, after: Position | None
+    connection: Redis, state: str, key: str, after: Position | None, is_ascending: bool
 ) -> Iterator[list[tuple[str, Position]]]:
-    is_ascending = state in ASCENDING
-    low: float | str = f'({time.time()}' if state in _EXPIRING else '-inf'
-    high: float | str = '+inf'
-    if after is not None:
-        if is_ascending:
-            low = after.score
-        else:
-            high = after.score
-    offset = 0
-    pairs: Any
-    while True:
-        if is_ascending:
-            pairs = connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
-        else:
-            pairs = connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
-        if not pairs:
-            return
-        offset += len(pairs)
-        entries = []
-        for raw, score in pairs:
-            member = raw.decode('utf-8', 'replace')
-            # Members of one score come in their own order.
-            if (
-                after is not None
-                and float(score) == after.score
-                and (member <= after.member if is_ascending else member >= after.member)
-            ):
-                continue
-            job_id = member.partition(':')[0] if state == 'started' else member
-            entries.append((job_id, Position(float(score), member)))
-        if entries:
-            yield entries
+    ranges = [(-math.inf, math.inf)]
+    if state in _EXPIRING:
+        ranges = [(-math.inf, _KEPT), (time.time(), math.inf)]
+    for low, high in ranges if is_ascending else reversed(ranges):
+        if after is not None and is_ascending:
+            low = max(low, after.score)
+        elif after is not None:
+            high = min(high, after.score)
+        offset = 0
+        pairs: Any
+        while True:
+            if is_ascending:
+                pairs = connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
+            else:
+                pairs = connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
+            if not pairs:
+                break
+            offset += len(pairs)
+            entries = []
+            for raw, score in pairs:
+                member = raw.decode('utf-8', 'replace')
+                # Members of one score come in their own order.
+                if (
+                    after is not None
+                    and float(score) == after.score
+                    and (member <= after.member if is_ascending else member >= after.member)
+                ):
+                    continue
+                job_id = member.partition(':')[0] if state == 'started' else member
+                entries.append((job_id, Position(float(score), member)))
+            if entries:
+                yield entries

@@ -6,6 +6,8 @@
 `scope`            which keys are meant, and groups of them that fit into memory
 `plan`             what there is to do, and what is in the way
 `record`           what a migration writes down in its target
+`growing`          a long value grows in the target until all of it is there
+`moment`           a long key of the source is read as it is at one moment
 `copying`          a key comes into the target whole or not at all, and the target knows that it is ours
 `merging`          what becomes of a key that both places have
 `verifying`        whether the target holds what the source holds

@@ -16,7 +16,7 @@ from rq.utils import current_timestamp, now, utcformat, utcparse
 
 from rq_leveldb.migrate.dependencies import Dependent, ids_in
 from rq_leveldb.migrate.scope import RQ
-from rq_leveldb.migrate.value import NO_EXPIRY, Slice, digest_of, read_whole, slices_of, write_commands
+from rq_leveldb.migrate.value import NO_EXPIRY, Slice, Value, digest_of, read_whole, slices_of
 from rq_leveldb.migrate.wire import Command, RefusedPlace, Wire
 
 __all__ = ['KINDS', 'Arrival', 'Taken', 'keys_of']
@@ -120,14 +120,12 @@ class Arrival:
     def _write(self, name: bytes, kind: bytes, expires: int, parts: list[Slice]) -> None:
         if not parts or expires == -2:
             return
-        for part in parts:
-            self.commands += write_commands(name, part)
-        if expires != NO_EXPIRY:
-            self.commands.append((b'PEXPIREAT', name, expires))
+        value = Value(name, kind, expires, parts)
+        self.commands += value.commands()
         if kind == b'set':
             # Others may wait there for the same job already.
             return
-        self._reads.append((len(self.commands), name, kind, expires, digest_of(kind, expires, parts)))
+        self._reads.append((len(self.commands), name, kind, expires, value.digest))
         self.commands += [(b'PEXPIRETIME', name), read_whole(name, kind)]
 
     def _place(self, job: Taken) -> None:

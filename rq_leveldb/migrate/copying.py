@@ -1,7 +1,7 @@
 """A key comes into the target whole or not at all, and what is written there is noted in the same transaction.
 
-Short values are written under their names, many in one MULTI. A long one grows under the name `record.PART` and is then
-renamed. A name in the target that this migration has not written, or that somebody has changed since, is not
+Short values are written under their names, many in one MULTI. A long one grows under another name (see `growing`) and
+is then renamed. A name in the target that this migration has not written, or that somebody has changed since, is not
 overwritten.
 """
 
@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rq_leveldb.migrate import merging, record
+from rq_leveldb.migrate.growing import Growing
+from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.outcome import Outcome
-from rq_leveldb.migrate.record import PART, Entry, short
-from rq_leveldb.migrate.scope import Batches, Key, Read
-from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, read_slices, write_commands
+from rq_leveldb.migrate.record import Entry, short
+from rq_leveldb.migrate.scope import Batches, Key
+from rq_leveldb.migrate.value import Digest, Slice, Value, digest_of, read_slices
 from rq_leveldb.migrate.wire import Command, Wire, pack
 
 __all__ = ['Copier', 'Places', 'Stored', 'look']
@@ -75,21 +77,12 @@ class Copier:
         places: from where and to where.
         outcome: is counted up.
         merge: whether keys that are in the target already are merged.
-        strange: receives the name and the type of a key that cannot be carried over.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        outcome: Outcome,
-        *,
-        merge: bool,
-        strange: Callable[[bytes, bytes], None],
-    ) -> None:
+    def __init__(self, places: Places, outcome: Outcome, *, merge: bool) -> None:
         self._source, self._probe, self._target, self._aside = places
         self._outcome = outcome
         self._merge = merge
-        self._strange = strange
         # The transaction whose replies were not read yet: how many they are, and its keys.
         self._replies = 0
         self._written: list[bytes] = []
@@ -101,7 +94,7 @@ class Copier:
             names: which; some may come twice.
             done: receives numbers of keys that are done.
         """
-        batches = Batches(self._probe, names, self._strange)
+        batches = Batches(self._probe, names, self._outcome.refused)
         for groups in batches.passes():
             self._pass(batches, groups, done)
 
@@ -134,37 +127,31 @@ class Copier:
         if not batch:
             return
         target = self._target
-        reads = [read for read in batches.receive(self._source, batch) if read is not None and read.parts]
-        digests = [digest_of(read.key.kind, read.expires, read.parts) for read in reads]
+        reads = (read for read in batches.receive(self._source, batch) if read is not None and read.parts)
+        # While the target is at work.
+        found = [(read, read.digest) for read in reads]
         self._settle(batches)
         target.checked(target.receive(), 'WATCH')
-        found = target.checked(target.receive(), 'EXISTS')
-        if found:
-            self._resolve(batches, reads, digests)
+        if target.checked(target.receive(), 'EXISTS'):
+            self._resolve(batches, found)
         else:
-            self._write(reads, digests, ())
-            self._count(read.key.name for read in reads)
+            self._write(found)
         if following:
             self._watch(following)
 
-    def _write(self, reads: list[Read], digests: list[bytes], present: Iterable[bytes]) -> None:
-        """Send the transaction that writes short values; its replies are read later."""
-        if not reads:
+    def _write(self, found: list[tuple[Value, bytes]], present: Iterable[bytes] = ()) -> None:
+        """Send the transaction that writes short values, with their digests; its replies are read later."""
+        if not found:
             self._target.send([(b'UNWATCH',)])
             self._replies = 1
             return
         commands: list[Command] = [(b'MULTI',)]
         commands += ((b'UNLINK', name) for name in present)
-        for read in reads:
-            for part in read.parts:
-                commands += write_commands(read.key.name, part)
-            if read.expires != NO_EXPIRY:
-                commands.append((b'PEXPIREAT', read.key.name, read.expires))
-        self._written = [read.key.name for read in reads]
-        commands += [
-            record.note([(name, Entry(short(digest))) for name, digest in zip(self._written, digests, strict=True)]),
-            (b'EXEC',),
-        ]
+        for read, _ in found:
+            commands += read.commands()
+        commands += [record.note([(read.name, Entry(short(digest))) for read, digest in found]), (b'EXEC',)]
+        self._written = [read.name for read, _ in found]
+        self._count(self._written)
         self._replies = len(commands)
         self._target.send_packed(b''.join(map(pack, commands)), len(commands))
 
@@ -173,48 +160,44 @@ class Copier:
             self._outcome.copied += 1
             self._outcome.names_written += hash(name)
 
-    def _settle(self, batches: Batches | None = None) -> bool:
-        """Read the replies to the last transaction; False if somebody touched one of its keys meanwhile."""
+    def _settle(self, batches: Batches) -> None:
+        """Read the replies to the last transaction; its keys come again if somebody touched one of them meanwhile."""
         replies = [self._target.checked(self._target.receive(), 'a write') for _ in range(self._replies)]
-        is_done = not replies or replies[-1] is not None
-        if not is_done and batches is not None:
+        if replies and replies[-1] is None:
             batches.again += self._written
-        if replies and isinstance(replies[-1], list):
+        elif self._written:
             for reply in replies[-1]:
                 self._target.checked(reply, 'a write')
         self._replies = 0
         self._written = []
-        return is_done
 
-    def _resolve(self, batches: Batches, reads: list[Read], digests: list[bytes]) -> None:
+    def _resolve(self, batches: Batches, found: list[tuple[Value, bytes]]) -> None:
         """Write those of a batch that may be written, some of which the target has already."""
-        if not reads:
-            self._write([], [], ())
+        if not found:
+            self._write([])
             return
-        noted = record.entries(self._target, [read.key.name for read in reads])
-        stored = self._stored(batches, [read.key for read in reads])
-        written: list[tuple[Read, bytes]] = []
-        merged: list[tuple[Read, bytes]] = []
+        noted = record.entries(self._target, [read.name for read, _ in found])
+        stored = self._stored(batches, [Key(read.name, read.kind, False) for read, _ in found])
+        written: list[tuple[Value, bytes]] = []
+        merged: list[tuple[Value, bytes]] = []
         replaced: list[bytes] = []
-        for read, digest, entry, there in zip(reads, digests, noted, stored, strict=True):
-            name = read.key.name
-            verdict = self._decide(name, digest, there, entry)
+        for (read, digest), entry, there in zip(found, noted, stored, strict=True):
+            verdict = self._decide(read.name, digest, there, entry)
             if verdict == 'merge':
                 merged.append((read, digest))
             elif verdict in ('write', 'replace'):
                 written.append((read, digest))
                 if verdict == 'replace':
-                    replaced.append(name)
+                    replaced.append(read.name)
             elif verdict == 'present':
                 self._outcome.present += 1
             else:
-                self._outcome.refused.add(name, verdict)
-        self._count(read.key.name for read, _ in written)
-        self._write([read for read, _ in written], [digest for _, digest in written], replaced)
+                self._outcome.refused.add(read.name, verdict)
+        self._write(written, replaced)
         if merged:
-            self._settle()
+            self._settle(batches)
             for read, digest in merged:
-                self._merge_key(read.key.name, read.key.kind, read.expires, digest)
+                self._merge_key(read.name, read.kind, read.expires, digest)
 
     def _stored(self, batches: Batches, keys: list[Key]) -> list[Stored | None]:
         """Return what the target has under the names of keys that are short in the source."""
@@ -228,7 +211,7 @@ class Copier:
             if read is None or not read.parts:
                 found.append(None)
             else:
-                found.append(Stored(key.kind, read.expires, digest_of(key.kind, read.expires, read.parts)))
+                found.append(Stored(key.kind, read.expires, read.digest))
         for at in doubtful:
             # It may be long here, or of another type.
             found[at] = look(aside, keys[at].name)
@@ -273,43 +256,37 @@ class Copier:
                 else:
                     self._outcome.refused.add(name, verdict)
                 return
-            if self._build(key):
-                self._count([name])
+            if self._build(name):
                 return
         self._outcome.refused.add(name, 'somebody changes it in the target all the time')
 
-    def _build(self, key: Key) -> bool:
+    def _build(self, name: bytes) -> bool:
         """Copy a watched key in slices; False if somebody touched it in the target meanwhile."""
-        name = key.name
-        target = self._target
-        target.call(b'UNLINK', PART)
-        expires = self._probe.call(b'PEXPIRETIME', name)
-        digest = Digest(key.kind, expires)
-        is_empty = True
-        for part in read_slices(self._probe, name, key.kind):
-            is_empty = False
-            digest.add(part)
-            self._add(part)
-        if is_empty or expires == -2:
-            target.call(b'UNWATCH')
-            return True
-        return self._rename(name, expires, Entry(short(digest.value())))
+        is_named: bool | None = None
 
-    def _add(self, part: Slice) -> None:
-        commands = write_commands(PART, part)
-        for start in range(0, len(commands), 100):
-            self._target.do(commands[start : start + 100])
+        def read(moment: Moment) -> bool:
+            nonlocal is_named
+            growing = Growing(self._aside)
+            digest = Digest(moment.kind, moment.expires)
+            is_gone = True
+            for part in read_slices(self._probe, moment.name, moment.kind):
+                is_gone = False
+                digest.add(part)
+                growing.add(part)
+            is_whole = moment.is_whole()
+            if is_gone or not is_whole:
+                growing.drop()
+            else:
+                is_named = growing.give_name(self._target, name, moment.expires, Entry(short(digest.value())))
+            return is_whole
 
-    def _rename(self, name: bytes, expires: int, entry: Entry) -> bool:
-        lasting: Command = (b'PERSIST', name) if expires == NO_EXPIRY else (b'PEXPIREAT', name, expires)
-        *_, done = self._target.do(
-            [(b'MULTI',), (b'RENAME', PART, name), lasting, record.note([(name, entry)]), (b'EXEC',)]
-        )
-        if done is None:
-            return False
-        for reply in done:
-            self._target.checked(reply, 'RENAME')
-        return True
+        if problem := read_at_one_moment(self._probe, name, read):
+            self._outcome.refused.add(name, problem)
+        if is_named:
+            self._count([name])
+        elif is_named is None:
+            self._target.call(b'UNWATCH')
+        return is_named is not False
 
     def _merge_key(self, name: bytes, kind: bytes, expires: int, digest: bytes) -> None:
         target = self._target
@@ -326,16 +303,15 @@ class Copier:
                 self._outcome.refused.add(name, reason)
                 return
             start = target.call(b'LLEN', name) if kind == b'list' else 0
-            target.call(b'UNLINK', PART)
-            parts: Iterable[Slice]
+            growing = Growing(self._aside, b'' if kind == b'stream' else name)
+            parts: Iterable[Slice] = ()
             if kind == b'stream':
                 parts = merging.merged_stream(self._probe, target, name)
-            else:
-                target.call(b'COPY', name, PART)
-                parts = () if kind == b'string' else read_slices(self._probe, name, kind)
+            elif kind != b'string':
+                parts = read_slices(self._probe, name, kind)
             for part in parts:
-                self._add(part)
-            if self._rename(name, merging.later(expires, until), Entry(short(digest), True, start)):
+                growing.add(part)
+            if growing.give_name(target, name, merging.later(expires, until), Entry(short(digest), True, start)):
                 self._outcome.merged += 1
                 self._outcome.names_written += hash(name)
                 return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import timedelta
 
 from rq.queue import Queue
@@ -24,7 +23,7 @@ from rq_leveldb.migrate.related import YOUNG, Family, families
 from rq_leveldb.migrate.scope import RQ
 from rq_leveldb.migrate.standing import carry_standing
 from rq_leveldb.migrate.step import Seen, Step
-from rq_leveldb.migrate.wire import Refused, Wire
+from rq_leveldb.migrate.wire import Connected, Refused
 
 __all__ = ['LiveMigration']
 
@@ -52,7 +51,7 @@ _REASONS = {
 }
 
 
-class LiveMigration:
+class LiveMigration(Connected):
     """Moves jobs from one place to another, while workers and producers are at work in both.
 
     Args:
@@ -77,19 +76,12 @@ class LiveMigration:
         self._progress = progress
         self._outcome = Outcome()
         self._marker = Marker(mask_password(source), LIVE, 'copying')
-        with ExitStack() as stack:
-            self._source, self._target = (stack.enter_context(Wire(url)) for url in (source, target))
-            self._stack = stack.pop_all()
+        super().__init__(source, target)
+        self._source, self._target = self._wires
         self._step = Step(self._source, self._target)
         # Why jobs that were looked at in this round are still there.
         self._why: dict[bytes, str] = {}
         self._size = 0
-
-    def __enter__(self) -> LiveMigration:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def plan(self) -> Plan:
         """Look at what is in the way, and change nothing."""

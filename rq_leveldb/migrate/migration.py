@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from rq_leveldb.errors import mask_password
 from rq_leveldb.migrate.copying import Copier, Places
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.plan import Plan, announce, make_plan
 from rq_leveldb.migrate.record import Marker
-from rq_leveldb.migrate.removing import Remover
+from rq_leveldb.migrate.removing import remove
 from rq_leveldb.migrate.scope import Scope
 from rq_leveldb.migrate.verifying import Verifier, drop_gone
-from rq_leveldb.migrate.wire import Wire
+from rq_leveldb.migrate.wire import Connected
 
 __all__ = ['Migration', 'Progress']
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 _ROUNDS = 4
 
 
-class Migration:
+class Migration(Connected):
     """Carries keys from one place to another.
 
     Args:
@@ -56,15 +56,10 @@ class Migration:
         self._outcome = Outcome()
         options = ' and '.join(name for name, is_set in (('with --all', everything), ('with --merge', merge)) if is_set)
         self._marker = Marker(mask_password(source), options, 'copying')
-        with ExitStack() as stack:
-            self._places = Places(*(stack.enter_context(Wire(url)) for url in (source, source, target, target)))
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Migration:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        super().__init__(source, source, target, target)
+        self._places = Places(*self._wires)
+        self._copier = Copier(self._places, self._outcome, merge=merge)
+        self._verifier = Verifier(self._places, self._outcome)
 
     def plan(self) -> Plan:
         """Look at everything, and change nothing."""
@@ -99,21 +94,19 @@ class Migration:
 
     def _copy(self, keys: int) -> None:
         places, outcome, scope = self._places, self._outcome, self._scope
-        copier = Copier(places, outcome, merge=self._merge, strange=self._refuse)
-        verifier = Verifier(places, outcome, self._refuse)
         with self._counted('Copying', keys) as done:
-            copier.copy(scope.names(places.source_aside), done)
+            self._copier.copy(scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
             # All of it each time: what is written to now may be written to elsewhere at the same time.
-            different = self._verify(verifier, keys)
+            different = self._verify(keys)
             if not different:
                 break
             before = outcome.copied + outcome.merged
             with self._counted('Copying what has changed', len(different)) as done:
-                copier.copy(iter(different), done)
+                self._copier.copy(iter(different), done)
             outcome.recopied += outcome.copied + outcome.merged - before
         else:
-            different = self._verify(verifier, keys)
+            different = self._verify(keys)
         for name in different:
             outcome.changing.add(name, 'it changes in the source all the time')
         if outcome.names_written == outcome.names_verified:
@@ -121,30 +114,25 @@ class Migration:
         with self._counted('Looking for what is gone', keys) as done:
             drop_gone(places, scope, outcome, done)
 
-    def _verify(self, verifier: Verifier, keys: int) -> list[bytes]:
+    def _verify(self, keys: int) -> list[bytes]:
         self._outcome.verified = self._outcome.names_verified = 0
         with self._counted('Verifying', keys) as done:
-            different = verifier.different(self._scope.names(self._places.source_aside), done)
+            different = self._verifier.different(self._scope.names(self._places.source_aside), done)
         return [name for name in different if not self._outcome.refused.has(name)]
 
     def _remove(self, keys: int) -> None:
         places, outcome = self._places, self._outcome
-        remover = Remover(places, outcome, self._refuse)
-        copier = Copier(places, outcome, merge=self._merge, strange=self._refuse)
-        verifier = Verifier(places, outcome, self._refuse)
         with self._counted('Removing from the source', keys) as done:
-            left = remover.remove(self._scope.names(places.source_aside), done)
+            left = remove(places, outcome, self._scope.names(places.source_aside), done)
         for _ in range(_ROUNDS):
             if not left:
                 return
-            copier.copy(iter(left), lambda count: None)
-            wrong = set(verifier.different(iter(left), lambda count: None))
-            left = [*wrong, *remover.remove((name for name in left if name not in wrong), lambda count: None)]
+            self._copier.copy(iter(left), lambda count: None)
+            wrong = set(self._verifier.different(iter(left), lambda count: None))
+            rest = (name for name in left if name not in wrong)
+            left = [*wrong, *remove(places, outcome, rest, lambda count: None)]
         for name in left:
             outcome.left.add(name, outcome.refused.reason(name) or 'it changes in the source all the time')
-
-    def _refuse(self, name: bytes, kind: bytes) -> None:
-        self._outcome.refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be carried over')
 
     def _size(self) -> int:
         return int(self._places.source.call(b'DBSIZE'))

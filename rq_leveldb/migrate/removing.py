@@ -9,65 +9,53 @@ from rq_leveldb.migrate.copying import Places, look
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.record import short
 from rq_leveldb.migrate.scope import Batches, Key
-from rq_leveldb.migrate.value import digest_of
 
-__all__ = ['Remover']
+__all__ = ['remove']
 
 
-class Remover:
-    """Removes keys from the source.
+def remove(places: Places, outcome: Outcome, names: Iterable[bytes], done: Callable[[int], None]) -> list[bytes]:
+    """Remove keys; return the names of those that are not what was carried over.
 
     Args:
         places: the two.
         outcome: is counted up.
-        strange: receives the name and the type of a key that cannot be carried over.
+        names: of keys of the source.
+        done: receives numbers of keys that are done.
     """
+    left: list[bytes] = []
+    batches = Batches(places.source_aside, names, outcome.refused)
+    for groups in batches.passes():
+        for batch in groups:
+            left += _remove(places, outcome, batches, batch)
+            done(len(batch))
+    return left
 
-    def __init__(self, places: Places, outcome: Outcome, strange: Callable[[bytes, bytes], None]) -> None:
-        self._places = places
-        self._outcome = outcome
-        self._strange = strange
 
-    def remove(self, names: Iterable[bytes], done: Callable[[int], None]) -> list[bytes]:
-        """Remove keys; return the names of those that are not what was carried over.
-
-        Args:
-            names: of keys of the source.
-            done: receives numbers of keys that are done.
-        """
-        left: list[bytes] = []
-        batches = Batches(self._places.source_aside, names, self._strange)
-        for groups in batches.passes():
-            for batch in groups:
-                left += self._batch(batches, batch)
-                done(len(batch))
-        return left
-
-    def _batch(self, batches: Batches, batch: list[Key]) -> list[bytes]:
-        source = self._places.source
-        names = [key.name for key in batch]
-        source.call(b'WATCH', *names)
-        own: dict[bytes, bytes] = {}
-        if batch[0].large:
-            found = look(source, names[0])
-            if found is not None:
-                own[names[0]] = short(found.digest)
-        else:
-            batches.request(source, batch)
-            for read in batches.receive(source, batch):
-                if read is not None and read.parts:
-                    own[read.key.name] = short(digest_of(read.key.kind, read.expires, read.parts))
-        if not own:
-            source.call(b'UNWATCH')
-            return []
-        noted = dict(zip(own, record.entries(self._places.target_aside, list(own)), strict=True))
-        same = [name for name, digest in own.items() if (entry := noted[name]) is not None and entry.digest == digest]
-        if not same:
-            source.call(b'UNWATCH')
-            return list(own)
-        *_, removed = source.do([(b'MULTI',), (b'UNLINK', *same), (b'EXEC',)])
-        if removed is None:
-            # One of them has changed since it was read.
-            return list(own)
-        self._outcome.removed += len(same)
-        return [name for name in own if name not in same]
+def _remove(places: Places, outcome: Outcome, batches: Batches, batch: list[Key]) -> list[bytes]:
+    source = places.source
+    names = [key.name for key in batch]
+    source.call(b'WATCH', *names)
+    own: dict[bytes, bytes] = {}
+    if batch[0].large:
+        found = look(source, names[0])
+        if found is not None:
+            own[names[0]] = short(found.digest)
+    else:
+        batches.request(source, batch)
+        for read in batches.receive(source, batch):
+            if read is not None and read.parts:
+                own[read.name] = short(read.digest)
+    if not own:
+        source.call(b'UNWATCH')
+        return []
+    noted = dict(zip(own, record.entries(places.target_aside, list(own)), strict=True))
+    same = [name for name, digest in own.items() if (entry := noted[name]) is not None and entry.digest == digest]
+    if not same:
+        source.call(b'UNWATCH')
+        return list(own)
+    *_, removed = source.do([(b'MULTI',), (b'UNLINK', *same), (b'EXEC',)])
+    if removed is None:
+        # One of them has changed since it was read.
+        return list(own)
+    outcome.removed += len(same)
+    return [name for name in own if name not in same]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
 from rq.defaults import RQ_KEY_PREFIX
 
-from rq_leveldb.migrate.value import KINDS, Slice, read_whole, slices_of
+from rq_leveldb.migrate.outcome import Notes
+from rq_leveldb.migrate.value import KINDS, Value, read_whole, slices_of
 from rq_leveldb.migrate.wire import Refused, Wire
 
-__all__ = ['OWN', 'RQ', 'Batches', 'Key', 'Read', 'Scope']
+__all__ = ['OWN', 'RQ', 'Batches', 'Key', 'Scope']
 
 RQ = RQ_KEY_PREFIX.encode() + b':'
 """Prefix of RQ's keys."""
@@ -84,20 +85,6 @@ class Key(NamedTuple):
     large: bool
 
 
-class Read(NamedTuple):
-    """A short value.
-
-    Args:
-        key: whose it is.
-        expires: in ms since the epoch, or `value.NO_EXPIRY`.
-        parts: its slices; none if the key is gone.
-    """
-
-    key: Key
-    expires: int
-    parts: list[Slice]
-
-
 def guess(name: bytes) -> bytes | None:
     """Return the type that a key has according to its name, None where that tells nothing."""
     for prefix, kind in _GUESSES:
@@ -119,14 +106,14 @@ class Batches:
     Args:
         probe: the source, for asking for types.
         names: of the keys.
-        strange: receives the name and the type of a key that cannot be carried over.
+        refused: receives keys of types that cannot be carried over.
     """
 
-    def __init__(self, probe: Wire, names: Iterable[bytes], strange: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, probe: Wire, names: Iterable[bytes], refused: Notes) -> None:
         self.again: list[bytes] = []
         self._probe = probe
         self._names = iter(names)
-        self._strange = strange
+        self._refused = refused
         self._count = _FIRST_KEYS
         self._unguessed: set[bytes] = set()
         self._large: set[bytes] = set()
@@ -176,7 +163,7 @@ class Batches:
             if kind == b'none':
                 continue
             if kind not in KINDS:
-                self._strange(name, kind)
+                self._refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be carried over')
                 continue
             yield Key(name, kind, name in self._large or (used or 0) > _LARGE)
 
@@ -189,7 +176,7 @@ class Batches:
         """
         wire.send(chain.from_iterable(((b'PEXPIRETIME', key.name), read_whole(key.name, key.kind)) for key in batch))
 
-    def receive(self, wire: Wire, batch: list[Key], *, leading: bool = True) -> list[Read | None]:
+    def receive(self, wire: Wire, batch: list[Key], *, leading: bool = True) -> list[Value | None]:
         """Return the values of a batch that was asked for.
 
         Args:
@@ -201,7 +188,7 @@ class Batches:
             For each key its value; None where it cannot be had in this way.
         """
         begun = wire.received
-        found: list[Read | None] = []
+        found: list[Value | None] = []
         for key in batch:
             expires = wire.checked(wire.receive(), 'PEXPIRETIME')
             reply: Any = wire.receive()
@@ -226,7 +213,7 @@ class Batches:
                 found.append(None)
             else:
                 # Its time may have come between the two replies.
-                found.append(Read(key, expires, parts if expires != -2 else []))
+                found.append(Value(key.name, key.kind, expires, parts if expires != -2 else []))
         average = max(1, (wire.received - begun) // len(batch))
         self._count = max(1, min(2 * self._count, _MOST_KEYS, _BATCH_BYTES // average))
         return found

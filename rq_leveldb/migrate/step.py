@@ -159,13 +159,17 @@ return outcomes
 
 # KEYS: what is on its way
 # ARGV: id of the step, prefix of RQ's keys, prefix of keys on their way
-_DROP = (
+_MOVING = (
     """
 local moving = redis.call('LRANGE', KEYS[1], 0, -1)
 if moving[1] ~= ARGV[1] then return 0 end
 local rq, aside = ARGV[2], ARGV[3]
 """
     + _KEYS
+)
+
+_DROP = (
+    _MOVING
     + """
 for at = 3, #moving, 4 do
     for _, key in ipairs(keys_of(moving[at])) do redis.call('UNLINK', aside .. key) end
@@ -175,15 +179,10 @@ return 1
 """
 )
 
-# As above. Backwards, since what was first in its queue comes to the front last. Where somebody has enqueued a job of
-# this id meanwhile, it is that one which is in the queue once more, as with RQ.
+# Backwards, since what was first in its queue comes to the front last. Where somebody has enqueued a job of this id
+# meanwhile, it is that one which is in the queue once more, as with RQ.
 _GIVE_BACK = (
-    """
-local moving = redis.call('LRANGE', KEYS[1], 0, -1)
-if moving[1] ~= ARGV[1] then return 0 end
-local rq, aside = ARGV[2], ARGV[3]
-"""
-    + _KEYS
+    _MOVING
     + """
 -- It is refused where there is no memory, as what follows is; then nothing is done.
 redis.call('LSET', KEYS[1], 1, moving[2])

@@ -39,6 +39,7 @@ __all__ = [
     'NO_EXPIRY',
     'Digest',
     'Slice',
+    'Value',
     'digest_of',
     'holds',
     'read_slices',
@@ -55,6 +56,7 @@ NO_EXPIRY = -1
 
 _SLICE_BYTES = 1 << 19
 _MOST_ITEMS = 500
+_MOST_PIECES = 64
 # Streams of so many entries, without groups, are read whole.
 _FEW_ENTRIES = 64
 # Digested in their order when there are so few; a sum of digests, when there are more, costs more for each.
@@ -73,6 +75,34 @@ class Slice(NamedTuple):
 
     kind: bytes
     items: list[Any]
+
+
+class Value(NamedTuple):
+    """A key and what it holds, or a part of that.
+
+    Args:
+        name: the key's name.
+        kind: its type, one of `KINDS`.
+        expires: in ms since the epoch, or `NO_EXPIRY`.
+        parts: its slices; none if the key is gone.
+    """
+
+    name: bytes
+    kind: bytes
+    expires: int
+    parts: list[Slice]
+
+    @property
+    def digest(self) -> bytes:
+        """The key's digest; of all of it."""
+        return digest_of(self.kind, self.expires, self.parts)
+
+    def commands(self) -> list[Command]:
+        """Return what makes the key where there is none of this name."""
+        made = [command for part in self.parts for command in write_commands(self.name, part)]
+        if self.expires != NO_EXPIRY:
+            made.append((b'PEXPIREAT', self.name, self.expires))
+        return made
 
 
 def read_whole(key: bytes, kind: bytes) -> Command:
@@ -149,16 +179,18 @@ def read_slices(wire: Wire, key: bytes, kind: bytes) -> Iterator[Slice]:
     if not size:
         return
     if kind == b'string':
-        for start in range(0, size, _SLICE_BYTES):
-            yield Slice(b'piece', [wire.call(b'GETRANGE', key, start, start + _SLICE_BYTES - 1)])
+        # A store reads all of it for each.
+        window = max(_SLICE_BYTES, size // _MOST_PIECES)
+        for start in range(0, size, window):
+            yield Slice(b'piece', [wire.call(b'GETRANGE', key, start, start + window - 1)])
         return
     used = wire.call(b'MEMORY', b'USAGE', key) or 0
     window = max(1, min(_MOST_ITEMS, _SLICE_BYTES * size // max(1, used)))
     if kind == b'list':
-        start = 0
-        while items := wire.call(b'LRANGE', key, start, start + window - 1):
-            yield Slice(kind, items)
-            start += len(items)
+        # Not of what is pushed meanwhile, which need never end.
+        for start in range(0, size, window):
+            if items := wire.call(b'LRANGE', key, start, min(start + window, size) - 1):
+                yield Slice(kind, items)
         return
     cursor = b'0'
     while True:
@@ -190,7 +222,7 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
     if not about[b'length'] and not gone:
         yield Slice(b'empty', [])
     left, newest = gone, b''
-    for entries in _windows(wire, key, window):
+    for entries in _windows(wire, key, window, about[b'last-generated-id']):
         newest = entries[-1][0]
         until = _id(newest)
         before = [entry for entry in left if _id(entry) < until]
@@ -213,9 +245,9 @@ def _read_stream(wire: Wire, key: bytes) -> Iterator[Slice]:
         yield from _state(about, b'')
 
 
-def _windows(wire: Wire, key: bytes, window: int) -> Iterator[list[Any]]:
+def _windows(wire: Wire, key: bytes, window: int, last: bytes) -> Iterator[list[Any]]:
     start = b'-'
-    while entries := wire.call(b'XRANGE', key, start, b'+', b'COUNT', window):
+    while entries := wire.call(b'XRANGE', key, start, last, b'COUNT', window):
         yield entries
         start = b'(' + entries[-1][0]
 

@@ -14,7 +14,7 @@ from rq_leveldb.migrate.copying import Places, look
 from rq_leveldb.migrate.outcome import Outcome
 from rq_leveldb.migrate.record import short
 from rq_leveldb.migrate.scope import Batches, Key, Scope
-from rq_leveldb.migrate.value import digest_of, holds, read_slices
+from rq_leveldb.migrate.value import holds, read_slices
 
 __all__ = ['Verifier', 'drop_gone']
 
@@ -27,13 +27,11 @@ class Verifier:
     Args:
         places: which.
         outcome: is counted up.
-        strange: receives the name and the type of a key that cannot be carried over.
     """
 
-    def __init__(self, places: Places, outcome: Outcome, strange: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, places: Places, outcome: Outcome) -> None:
         self._places = places
         self._outcome = outcome
-        self._strange = strange
 
     def different(self, names: Iterable[bytes], done: Callable[[int], None]) -> list[bytes]:
         """Return the names of those keys that the target does not hold as the source does.
@@ -43,7 +41,7 @@ class Verifier:
             done: receives numbers of keys that are done.
         """
         found: list[bytes] = []
-        batches = Batches(self._places.source_aside, names, self._strange)
+        batches = Batches(self._places.source_aside, names, self._outcome.refused)
         for groups in batches.passes():
             self._pass(batches, groups, found, done)
         return found
@@ -76,8 +74,7 @@ class Verifier:
             # A merged stream may be long in the target alone; what was put back or is gone is nothing to compare.
             if here is None or not here.parts:
                 continue
-            digest = digest_of(key.kind, here.expires, here.parts)
-            if there is not None and digest == digest_of(key.kind, there.expires, there.parts):
+            if there is not None and here.digest == there.digest:
                 self._count(key.name)
             else:
                 different.append(key.name)

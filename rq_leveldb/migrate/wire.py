@@ -6,8 +6,8 @@ redis-py makes the connection, with all that its URL says, and shakes hands; the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, cast
+from contextlib import ExitStack
+from typing import Any, TypeVar, cast
 
 import hiredis
 import redis.exceptions
@@ -16,7 +16,9 @@ from rq_leveldb.client.connection import Redis
 from rq_leveldb.client.older_redis_py import UNUSED_NAME
 from rq_leveldb.errors import StoreError
 
-__all__ = ['Command', 'CutConnection', 'Refused', 'RefusedPlace', 'Wire', 'advice_for', 'pack']
+__all__ = ['Command', 'Connected', 'CutConnection', 'Refused', 'RefusedPlace', 'Wire', 'advice_for', 'pack']
+
+C = TypeVar('C', bound='Connected')
 
 Command = tuple[Any, ...]
 """A command and its arguments: bytes, text or integers."""
@@ -111,9 +113,7 @@ class Wire:
     def __enter__(self) -> Wire:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -204,3 +204,25 @@ class Wire:
     def _cut(self, error: OSError | None) -> CutConnection:
         reason = 'it was closed' if error is None else (error.strerror or str(error))
         return CutConnection(self.url, title=f'The connection was cut ({reason})')
+
+
+class Connected:
+    """What has connections as long as its block lasts.
+
+    Args:
+        urls: the place of each connection.
+
+    Raises:
+        BadAddress, RefusedPlace, CutConnection: as `Wire`.
+    """
+
+    def __init__(self, *urls: str) -> None:
+        with ExitStack() as stack:
+            self._wires = [stack.enter_context(Wire(url)) for url in urls]
+            self._stack = stack.pop_all()
+
+    def __enter__(self: C) -> C:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()

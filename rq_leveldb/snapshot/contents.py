@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import hiredis
 
-from rq_leveldb.migrate.value import KINDS, Slice
+from rq_leveldb.migrate.value import KINDS, Slice, Value
 from rq_leveldb.migrate.wire import pack
 from rq_leveldb.snapshot.blocks import END, HEADER, BadDump, Block, BlockWriter, read_blocks
 
-__all__ = ['Chunk', 'Dump', 'Header', 'KeyWriter', 'Record']
+__all__ = ['Chunk', 'Dump', 'Header', 'KeyWriter']
 
 KEYS = b'K'
 """Whole keys."""
@@ -60,32 +60,16 @@ class Header:
     keys: int
 
 
-class Record(NamedTuple):
-    """A key, or a part of it.
-
-    Args:
-        name: its name.
-        kind: its type, one of `value.KINDS`.
-        expires: in ms since the epoch, or `value.NO_EXPIRY`.
-        parts: its slices.
-    """
-
-    name: bytes
-    kind: bytes
-    expires: int
-    parts: list[Slice]
-
-
 class Chunk(NamedTuple):
     """What one block holds.
 
     Args:
         kind: `KEYS`, `PART`, `LAST` or `VOID`.
-        records: whole keys; or one, with its next slices; or none.
+        values: whole keys; or one, with its next slices; or none.
     """
 
     kind: bytes
-    records: list[Record]
+    values: list[Value]
 
 
 class KeyWriter:
@@ -111,22 +95,22 @@ class KeyWriter:
         """Bytes written so far."""
         return self._blocks.size
 
-    def add(self, record: Record) -> None:
+    def add(self, value: Value) -> None:
         """Write a short key.
 
         Args:
-            record: all of it.
+            value: all of it.
         """
-        self._put(_packed(record))
-        self.kinds[record.kind.decode()] += 1
+        self._put(_packed(value))
+        self.kinds[value.kind.decode()] += 1
         if self._size >= _BLOCK_BYTES:
             self._flush(KEYS)
 
-    def add_long(self, record: Record, parts: Iterable[Slice], is_whole: Callable[[], bool]) -> bool:
+    def add_long(self, value: Value, parts: Iterable[Slice], is_whole: Callable[[], bool]) -> bool:
         """Write a key of any length.
 
         Args:
-            record: without its slices.
+            value: without its slices.
             parts: those.
             is_whole: called in the end; returns whether the key was not changed meanwhile.
 
@@ -139,7 +123,7 @@ class KeyWriter:
             if self._size >= _BLOCK_BYTES:
                 self._flush(PART)
             if not self._buffer:
-                self._put(_packed(record))
+                self._put(_packed(value))
             self._put(_array(part))
             begun = True
         if not begun:
@@ -149,7 +133,7 @@ class KeyWriter:
             self._blocks.write(VOID, b'')
             return False
         self._flush(LAST)
-        self.kinds[record.kind.decode()] += 1
+        self.kinds[value.kind.decode()] += 1
         return True
 
     def end(self) -> None:
@@ -167,9 +151,9 @@ class KeyWriter:
             self._buffer, self._size = [], 0
 
 
-def _packed(record: Record) -> bytes:
-    head = pack((_KEY, record.name, record.kind, record.expires))
-    return b''.join((head, *map(_array, record.parts)))
+def _packed(value: Value) -> bytes:
+    head = pack((_KEY, value.name, value.kind, value.expires))
+    return b''.join((head, *map(_array, value.parts)))
 
 
 def _array(part: Slice) -> bytes:
@@ -254,11 +238,11 @@ class Dump:
                 chunk = _chunk(block)
             except (ValueError, IndexError, TypeError, hiredis.HiredisError) as error:
                 raise self._strange(block) from error
-            if growing and (chunk.kind == KEYS or any(record.name != growing for record in chunk.records)):
+            if growing and (chunk.kind == KEYS or any(value.name != growing for value in chunk.values)):
                 raise self._strange(block)
-            growing = chunk.records[0].name if chunk.kind == PART else b''
+            growing = chunk.values[0].name if chunk.kind == PART else b''
             if chunk.kind in (KEYS, LAST):
-                self.kinds.update(record.kind.decode() for record in chunk.records)
+                self.kinds.update(value.kind.decode() for value in chunk.values)
             yield chunk
 
     def _strange(self, block: Block) -> BadDump:
@@ -272,15 +256,15 @@ def _chunk(block: Block) -> Chunk:
         raise ValueError(block.kind)
     reader = hiredis.Reader()
     reader.feed(block.payload)
-    records: list[Record] = []
+    values: list[Value] = []
     while (array := reader.gets()) is not False:
         if array[0] == _KEY:
             _, name, kind, expires = array
             if kind not in KINDS:
                 raise ValueError(kind)
-            records.append(Record(name, kind, int(expires), []))
+            values.append(Value(name, kind, int(expires), []))
         else:
-            records[-1].parts.append(_slice(array))
-    if reader.has_data() or (block.kind in (PART, LAST) and len(records) != 1):
+            values[-1].parts.append(_slice(array))
+    if reader.has_data() or (block.kind in (PART, LAST) and len(values) != 1):
         raise ValueError(block.kind)
-    return Chunk(block.kind, records)
+    return Chunk(block.kind, values)

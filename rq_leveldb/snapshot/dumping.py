@@ -11,47 +11,31 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from rq.queue import Queue
-from rq.registry import (
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ReadyJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
 
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.migrate import Notes, Progress
+from rq_leveldb.migrate.moment import Moment, read_at_one_moment
 from rq_leveldb.migrate.plan import about, too_old
-from rq_leveldb.migrate.scope import OWN, Batches, Key, Read, Scope
-from rq_leveldb.migrate.value import Slice, read_slices
-from rq_leveldb.migrate.wire import Command, Refused, RefusedPlace, Wire
-from rq_leveldb.snapshot.contents import Header, KeyWriter, Record
+from rq_leveldb.migrate.scope import RQ, Batches, Key, Scope
+from rq_leveldb.migrate.value import Slice, Value, read_slices
+from rq_leveldb.migrate.wire import Command, Connected, Refused, RefusedPlace, Wire
+from rq_leveldb.snapshot.contents import Header, KeyWriter
 from rq_leveldb.version import __version__
 
 __all__ = ['Dumped', 'Dumper']
 
-_COPY = OWN + b':copy'
-"""Prefix of copies of long keys in Redis."""
-# Milliseconds after which a copy goes that was left behind.
-_COPY_LASTS = 600_000
 _QUEUE = Queue.redis_queue_namespace_prefix.encode()
 _INTERMEDIATE = b':intermediate'
-_BEFORE, _AFTER = (
-    tuple(registry.key_template.format('').encode() for registry in registries)
-    for registries in (
-        (DeferredJobRegistry, ScheduledJobRegistry, ReadyJobRegistry),
-        (StartedJobRegistry, FinishedJobRegistry, FailedJobRegistry, CanceledJobRegistry),
-    )
+_STATIONS = (
+    *(RQ + name for name in (b'deferred:', b'scheduled:', b'ready:')),
+    *(_QUEUE, _QUEUE),
+    *(RQ + name for name in (b'wip:', b'finished:', b'failed:', b'canceled:')),
 )
-_STATIONS = (*_BEFORE, _QUEUE, _QUEUE, *_AFTER)
 """What the names of lists and registries begin with, in the order in which a job passes through them."""
 
 
@@ -94,7 +78,7 @@ class _Transactions(Wire):
         return self._replies.popleft()
 
 
-class Dumper:
+class Dumper(Connected):
     """Writes a dump.
 
     Args:
@@ -113,15 +97,14 @@ class Dumper:
         self._scope = Scope(everything)
         self._progress = progress
         self._outcome = Dumped()
-        with ExitStack() as stack:
-            self._wire = stack.enter_context(Wire(url))
-            server = about(self._wire)
-            is_store = 'rq_leveldb_version' in server
-            for problem in too_old(self._wire, server):
-                raise StoreError(url, title=problem.removesuffix('.'), advice='Upgrade it first.')
-            self._values = self._wire if is_store else stack.enter_context(_Transactions(url))
-            self._outcome.is_one_moment = is_store
-            self._stack = stack.pop_all()
+        super().__init__(url)
+        (self._wire,) = self._wires
+        server = about(self._wire)
+        is_store = 'rq_leveldb_version' in server
+        for problem in too_old(self._wire, server):
+            raise StoreError(url, title=problem.removesuffix('.'), advice='Upgrade it first.')
+        self._values = self._wire if is_store else self._stack.enter_context(_Transactions(url))
+        self._outcome.is_one_moment = is_store
         name, version = (
             ('rq-leveldb', server['rq_leveldb_version'])
             if is_store
@@ -129,12 +112,6 @@ class Dumper:
         )
         self._server = f'{name} {version}'
         self._size = 0
-
-    def __enter__(self) -> Dumper:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def dump(self, out: BinaryIO) -> Dumped:
         """Do it.
@@ -161,10 +138,9 @@ class Dumper:
         )
         writer = KeyWriter(out, header)
         for names in self._names():
-            batches = Batches(wire, names, self._refuse)
-            self._pass(batches, writer)
-            while batches.again:
-                self._pass(batches, writer)
+            batches = Batches(wire, names, outcome.refused)
+            for groups in batches.passes():
+                self._pass(groups, batches, writer)
         writer.end()
         outcome.keys, outcome.kinds, outcome.bytes = writer.kinds.total(), writer.kinds, writer.size
         return outcome
@@ -193,9 +169,9 @@ class Dumper:
         yield from stations
         yield (name for name in self._scope.names(self._wire) if _station(name) is None)
 
-    def _pass(self, batches: Batches, writer: KeyWriter) -> None:
-        found: list[Read] = []
-        for batch in batches:
+    def _pass(self, groups: Iterable[list[Key]], batches: Batches, writer: KeyWriter) -> None:
+        found: list[Value] = []
+        for batch in groups:
             if batch[0].large:
                 self._write(writer, found)
                 found = []
@@ -207,9 +183,9 @@ class Dumper:
             found = [read for read in batches.receive(self._values, batch) if read is not None and read.parts]
         self._write(writer, found)
 
-    def _write(self, writer: KeyWriter, found: list[Read]) -> None:
-        for (name, kind, _), expires, parts in found:
-            writer.add(Record(name, kind, expires, parts))
+    def _write(self, writer: KeyWriter, found: list[Value]) -> None:
+        for value in found:
+            writer.add(value)
         self._show(writer)
 
     def _show(self, writer: KeyWriter) -> None:
@@ -217,70 +193,20 @@ class Dumper:
         self._progress('Writing', done, max(done, self._size))
 
     def _write_long(self, writer: KeyWriter, key: Key) -> None:
+        def write(moment: Moment) -> bool:
+            value = Value(key.name, moment.kind, moment.expires, [])
+            return writer.add_long(value, self._parts(writer, moment), moment.is_whole)
+
         if self._outcome.is_one_moment:
-            expires = self._wire.call(b'PEXPIRETIME', key.name)
-            self._add_long(writer, key, expires, key.name, lambda: True)
-        elif not self._watched(writer, key):
-            self._copied(writer, key)
+            write(Moment(key.name, key.kind, self._wire.call(b'PEXPIRETIME', key.name), lambda: True))
+        elif problem := read_at_one_moment(self._wire, key.name, write):
+            self._outcome.refused.add(key.name, problem)
         self._show(writer)
 
-    def _add_long(self, writer: KeyWriter, key: Key, expires: int, read: bytes, is_whole: Callable[[], bool]) -> bool:
-        def parts() -> Iterator[Slice]:
-            for part in read_slices(self._wire, read, key.kind):
-                self._show(writer)
-                yield part
-
-        return writer.add_long(Record(key.name, key.kind, expires, []), parts(), is_whole)
-
-    def _watched(self, writer: KeyWriter, key: Key) -> bool:
-        """Write a long key of Redis unless it is changed meanwhile; return whether it was not."""
-        wire = self._wire
-        *_, kind, expires = wire.do(
-            [(b'UNWATCH',), (b'WATCH', key.name), (b'TYPE', key.name), (b'PEXPIRETIME', key.name)]
-        )
-        if kind != key.kind or expires == -2:
-            wire.call(b'UNWATCH')
-            return bool(kind == b'none')
-
-        def is_whole() -> bool:
-            return wire.do([(b'MULTI',), (b'PING',), (b'EXEC',)])[-1] is not None
-
-        return self._add_long(writer, key, expires, key.name, is_whole)
-
-    def _copied(self, writer: KeyWriter, key: Key) -> None:
-        """Write a long key of Redis from a copy, which does not change."""
-        wire = self._wire
-        copy = _COPY + b':' + secrets.token_hex(8).encode()
-        replies = wire.ask(
-            [
-                (b'MULTI',),
-                (b'COPY', key.name, copy),
-                (b'PEXPIRE', copy, _COPY_LASTS),
-                (b'TYPE', key.name),
-                (b'PEXPIRETIME', key.name),
-                (b'EXEC',),
-            ]
-        )
-        problem = next((reply for reply in [*replies, *_list(replies[-1])] if isinstance(reply, Refused)), None)
-        if problem is not None:
-            self._outcome.refused.add(
-                key.name, f'it is changed all the time while it is read, and the server makes no copy of it ({problem})'
-            )
-            return
-        is_copied, _, kind, expires = replies[-1]
-        if not is_copied:
-            return
-        try:
-            self._add_long(writer, key._replace(kind=kind), expires, copy, lambda: bool(wire.call(b'EXISTS', copy)))
-        finally:
-            wire.call(b'UNLINK', copy)
-
-    def _refuse(self, name: bytes, kind: bytes) -> None:
-        self._outcome.refused.add(name, f'its type, {kind.decode("utf-8", "replace")}, cannot be written to a dump')
-
-
-def _list(reply: Any) -> list[Any]:
-    return reply if isinstance(reply, list) else []
+    def _parts(self, writer: KeyWriter, moment: Moment) -> Iterator[Slice]:
+        for part in read_slices(self._wire, moment.name, moment.kind):
+            self._show(writer)
+            yield part
 
 
 def _station(name: bytes) -> int | None:

@@ -1,7 +1,7 @@
 """From a file into a place.
 
-Short keys are written as they come, a block in a transaction. A long key, or one that is merged, grows under the name
-`record.PART` and is then renamed. What was written is noted in the same transaction, as a migration does, so that a run
+Short keys are written as they come, a block in a transaction. A long key, or one that is merged, grows under another
+name and is then renamed. What was written is noted in the same transaction, as a migration does, so that a run
 that was interrupted is finished by the same command.
 """
 
@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
 from rq_leveldb.migrate import Notes, merging, record
 from rq_leveldb.migrate.copying import look
+from rq_leveldb.migrate.growing import Growing
 from rq_leveldb.migrate.plan import about, announce, others_at_work, too_old
 from rq_leveldb.migrate.record import PART, Entry, Marker, short
 from rq_leveldb.migrate.scope import Scope
-from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, digest_of, write_commands
-from rq_leveldb.migrate.wire import Command, Wire
-from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header, Record
+from rq_leveldb.migrate.value import NO_EXPIRY, Digest, Slice, Value
+from rq_leveldb.migrate.wire import Command, Connected, Wire
+from rq_leveldb.snapshot.contents import KEYS, LAST, VOID, Chunk, Header
 
 __all__ = ['Restored', 'Restorer']
 
 _TRIES = 5
-# A store writes a string as a whole, however little is added to it: so pieces of many bytes are added at a time, and a
-# transaction adds many of them.
-_PIECE_BYTES = 4 << 20
-_TRANSACTION_BYTES = 32 << 20
 _ASKED = 500
 _DUMP = 'the dump '
 _FOREIGN = 'the place has a key of this name that is not from this dump'
@@ -54,7 +50,7 @@ class Restored:
     refused: Notes = field(default_factory=Notes)
 
 
-class Restorer:
+class Restorer(Connected):
     """Writes what a dump has.
 
     Args:
@@ -80,23 +76,15 @@ class Restorer:
             f'{_DUMP}{header.id}', 'with --merge' if merge else 'with --replace' if replace else '', 'copying'
         )
         self._outcome = Restored()
-        self._growing: _Growing | None = None
-        with ExitStack() as stack:
-            self._wire = stack.enter_context(Wire(url))
-            # For what grows while its name is watched.
-            self._aside = stack.enter_context(Wire(url))
-            self._stack = stack.pop_all()
+        self._current: _OneKey | None = None
+        super().__init__(url, url)
+        # The second is for what grows while its name is watched.
+        self._wire, self._aside = self._wires
         found = Marker.read(self._wire)
         self.is_done = found == self._marker._replace(phase='done')
         self._begun = found if found is not None and found.phase != 'done' else None
         self.is_interrupted = self._begun is not None and self._begun.source.startswith(_DUMP)
         self.goes_on = self._begun is not None and self._begun._replace(phase='copying') == self._marker
-
-    def __enter__(self) -> Restorer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def obstacles(self) -> list[str]:
         """Return sentences: what is in the way."""
@@ -138,12 +126,12 @@ class Restorer:
         self._marker.write(wire)
         for chunk in chunks:
             if chunk.kind == KEYS:
-                self._short(chunk.records)
-                done(len(chunk.records))
+                self._short(chunk.values)
+                done(len(chunk.values))
             elif chunk.kind == VOID:
-                if self._growing is not None:
-                    self._growing.drop('')
-                self._growing = None
+                if self._current is not None:
+                    self._current.drop('')
+                self._current = None
             else:
                 self._long(chunk)
                 done(chunk.kind == LAST)
@@ -160,18 +148,17 @@ class Restorer:
 
     # -- short keys
 
-    def _short(self, records: list[Record]) -> None:
-        now = int(time.time() * 1000)
-        living = [one for one in records if not _has_expired(one, now)]
-        self._outcome.expired += len(records) - len(living)
+    def _short(self, values: list[Value]) -> None:
+        living = [one for one in values if not _has_expired(one.expires)]
+        self._outcome.expired += len(values) - len(living)
         if not living:
             return
         wire = self._wire
         names = [one.name for one in living]
-        digests = [digest_of(one.kind, one.expires, one.parts) for one in living]
+        digests = [one.digest for one in living]
         _, _, found = wire.do([(b'UNWATCH',), (b'WATCH', *names), (b'EXISTS', *names)])
         new = list(zip(living, digests, strict=True))
-        others: list[Record] = []
+        others: list[Value] = []
         if found or self.goes_on:
             noted = record.entries(wire, names)
             there = wire.do([(b'EXISTS', name) for name in names])
@@ -189,7 +176,7 @@ class Restorer:
         for one in others:
             self._alone(one)
 
-    def _write(self, new: list[tuple[Record, bytes]]) -> bool:
+    def _write(self, new: list[tuple[Value, bytes]]) -> bool:
         """Write keys that are watched and not there; return False if somebody has touched one of them.
 
         Args:
@@ -197,10 +184,7 @@ class Restorer:
         """
         commands: list[Command] = [(b'MULTI',)]
         for one, _ in new:
-            for part in one.parts:
-                commands += write_commands(one.name, part)
-            if one.expires != NO_EXPIRY:
-                commands.append((b'PEXPIREAT', one.name, one.expires))
+            commands += one.commands()
         entries = [(one.name, Entry(short(digest))) for one, digest in new]
         *_, replies = self._wire.do([*commands, record.note(entries), (b'EXEC',)])
         if replies is None:
@@ -210,46 +194,46 @@ class Restorer:
         self._outcome.written += len(new)
         return True
 
-    def _alone(self, one: Record) -> None:
+    def _alone(self, one: Value) -> None:
         for _ in range(_TRIES):
-            growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+            current = _OneKey(self._wire, self._aside, one, merge=self._merge)
             for part in one.parts:
-                growing.add(part)
-            if self._end(growing):
+                current.add(part)
+            if self._end(current):
                 return
         self._outcome.refused.add(one.name, _BUSY)
 
     # -- a key that grows
 
     def _long(self, chunk: Chunk) -> None:
-        (one,) = chunk.records
-        if self._growing is None:
-            self._growing = _Growing(self._wire, self._aside, one, merge=self._merge)
+        (one,) = chunk.values
+        if self._current is None:
+            self._current = _OneKey(self._wire, self._aside, one, merge=self._merge)
         for part in one.parts:
-            self._growing.add(part)
+            self._current.add(part)
         if chunk.kind == LAST:
-            if not self._end(self._growing):
+            if not self._end(self._current):
                 self._outcome.refused.add(one.name, _BUSY)
-            self._growing = None
+            self._current = None
 
-    def _end(self, growing: _Growing) -> bool:
+    def _end(self, one: _OneKey) -> bool:
         """Give a key its name; return False if somebody has touched it meanwhile."""
-        verdict = growing.end()
+        verdict = one.end()
         if verdict == 'again':
             return False
         if verdict in ('written', 'present', 'merged', 'expired'):
             setattr(self._outcome, verdict, getattr(self._outcome, verdict) + 1)
         else:
-            self._outcome.refused.add(growing.name, verdict)
+            self._outcome.refused.add(one.name, verdict)
         return True
 
 
-def _has_expired(one: Record, now: int) -> bool:
-    return one.expires != NO_EXPIRY and one.expires <= now
+def _has_expired(expires: int) -> bool:
+    return expires != NO_EXPIRY and expires <= time.time() * 1000
 
 
-class _Growing:
-    """A key that grows under another name.
+class _OneKey:
+    """A key that is restored alone, since it is long or has to be merged.
 
     Args:
         wire: where its name stays watched to the end.
@@ -258,12 +242,9 @@ class _Growing:
         merge: whether it is merged with what the place has.
     """
 
-    def __init__(self, wire: Wire, aside: Wire, one: Record, *, merge: bool) -> None:
+    def __init__(self, wire: Wire, aside: Wire, one: Value, *, merge: bool) -> None:
         self.name, self._kind, self._expires, _ = one
         self._wire = wire
-        self._aside = aside
-        self._pieces: list[bytes] = []
-        self._queued = 0
         self._digest = Digest(self._kind, self._expires)
         self._is_merge = False
         self._start = 0
@@ -273,56 +254,28 @@ class _Growing:
             [(b'UNWATCH',), (b'WATCH', self.name), (b'TYPE', self.name), (b'PEXPIRETIME', self.name)]
         )
         (self._entry,) = record.entries(wire, [self.name])
-        aside.call(b'UNLINK', PART)
-        if other == b'none' or (self._entry is not None and not self._entry.merged):
-            # Of this dump there is an earlier value: Redis may name a key twice while it is dumped.
-            return
-        self._reason = _FOREIGN
-        if self._entry is not None:
-            self._reason = 'another value of it was merged before'
-        elif merge:
-            self._reason = merging.unmergeable(self.name, self._kind, other)
-        if not self._reason:
-            self._is_merge = True
-            self._start = wire.call(b'LLEN', self.name) if self._kind == b'list' else 0
-            aside.call(b'COPY', self.name, PART)
+        # Of this dump there may be an earlier value: Redis may name a key twice while it is dumped.
+        if other != b'none' and (self._entry is None or self._entry.merged):
+            self._reason = _FOREIGN
+            if self._entry is not None:
+                self._reason = 'another value of it was merged before'
+            elif merge:
+                self._reason = merging.unmergeable(self.name, self._kind, other)
+            self._is_merge = not self._reason
+            if self._is_merge and self._kind == b'list':
+                self._start = wire.call(b'LLEN', self.name)
+        self._growing = Growing(aside, self.name if self._is_merge else b'')
 
     def add(self, part: Slice) -> None:
         """Take in the next slice."""
         self._digest.add(part)
-        if self._reason:
-            return
-        if part.kind == b'piece':
-            self._pieces += part.items
-            if sum(map(len, self._pieces)) >= _PIECE_BYTES:
-                self._append()
-            return
-        commands = write_commands(PART, part)
-        for start in range(0, len(commands), 100):
-            self._aside.do(commands[start : start + 100])
-
-    def _append(self) -> None:
-        if not self._queued:
-            self._aside.call(b'MULTI')
-        self._queued += sum(map(len, self._pieces))
-        self._aside.call(b'APPEND', PART, b''.join(self._pieces))
-        self._pieces = []
-        if self._queued >= _TRANSACTION_BYTES:
-            self._execute()
-
-    def _execute(self) -> None:
-        self._queued = 0
-        for reply in self._aside.call(b'EXEC'):
-            self._aside.checked(reply, 'APPEND')
+        if not self._reason:
+            self._growing.add(part)
 
     def end(self) -> str:
         """Give it its name; return what has become of it: a word, or why it was refused."""
         digest = self._digest.value()
-        if self._pieces:
-            self._append()
-        if self._queued:
-            self._execute()
-        if _has_expired(Record(self.name, self._kind, self._expires, []), int(time.time() * 1000)):
+        if _has_expired(self._expires):
             return self.drop('expired')
         if self._entry is not None and self._entry.digest == short(digest):
             return self.drop('present')
@@ -333,15 +286,9 @@ class _Growing:
         if self._reason:
             return self.drop(self._reason)
         expires = merging.later(self._expires, self._until) if self._is_merge else self._expires
-        lasting: Command = (b'PERSIST', self.name) if expires == NO_EXPIRY else (b'PEXPIREAT', self.name, expires)
         entry = Entry(short(digest), self._is_merge, self._start)
-        *_, replies = self._wire.do(
-            [(b'MULTI',), (b'RENAME', PART, self.name), lasting, record.note([(self.name, entry)]), (b'EXEC',)]
-        )
-        if replies is None:
+        if not self._growing.give_name(self._wire, self.name, expires, entry):
             return 'again'
-        for reply in replies:
-            self._wire.checked(reply, 'RENAME')
         return 'merged' if self._is_merge else 'written'
 
     def drop(self, verdict: str) -> str:
@@ -350,7 +297,6 @@ class _Growing:
         Args:
             verdict: what `end` returns.
         """
-        if self._queued:
-            self._aside.call(b'DISCARD')
-        self._wire.do([(b'UNWATCH',), (b'UNLINK', PART)])
+        self._growing.drop()
+        self._wire.call(b'UNWATCH')
         return verdict

@@ -13,11 +13,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.job import Job, JobStatus
-from rq.registry import StartedJobRegistry
 from rq.utils import current_timestamp
 from rq.worker_registration import REDIS_WORKER_KEYS
 
-from rq_leveldb.lookup import find_workers, is_refused, replies
+from rq_leveldb.lookup import find_workers, is_refused, registry_key, replies
 from rq_leveldb.records import BEAT_FIELD
 from rq_leveldb.soundness import scripts, suspect
 from rq_leveldb.soundness.finding import Finding, Report
@@ -35,6 +34,7 @@ from rq_leveldb.soundness.places import (
     QUEUES,
     REGISTRIES,
     RESULTS,
+    SETS,
     TYPES,
     WORKER,
     Place,
@@ -79,7 +79,7 @@ _SYNC = 'sync'
 # Seconds that a job without a time-out may run there.
 _LONGEST_RUN = 3600
 _ENDED = (b'finished', b'failed', b'stopped')
-_STARTED = StartedJobRegistry.key_template.format('')
+_STARTED = registry_key('started', '')
 _FIRST_SEEN = f'{INTERMEDIATE}:first_seen:'.encode()
 
 
@@ -145,7 +145,7 @@ class Check:
         for name in sizes:
             for page in self._ids_in(name):
                 self._queued.add(page)
-                self._look_at_entries(name, QUEUES, page)
+                self._look_at_entries(QUEUES, [(name, job_id) for job_id in page])
                 done += len(page)
                 self._progress('Reading queues', min(done, total), total)
         twice = self._queued.seal()
@@ -163,35 +163,38 @@ class Check:
             yield page
             end = start
 
-    # What is in a queue or a registry
+    # What is in a queue, a registry or a set
 
-    def _look_at_entries(self, key: bytes, place: Place, ids: Sequence[bytes]) -> None:
+    def _look_at_entries(self, place: Place, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Look at ids, each with the key that it is in."""
         pipe = self._connection.pipeline(transaction=False)
-        for job_id in ids:
+        for _, job_id in entries:
             job_key = JOB.encode() + job_id
             pipe.hget(job_key, 'status')
             pipe.hexists(job_key, 'data')
         found = iter(replies(pipe))
         allowed = {status.value.encode() for status in place.statuses}
-        for job_id, status, has_data in zip(ids, found, found, strict=True):
+        for (key, job_id), status, has_data in zip(entries, found, found, strict=True):
             if is_refused(status):
                 continue
             if not has_data or (status is not None and allowed and status not in allowed):
                 self._suspect(suspect.entry(key, place, job_id))
 
+    def _look_at_all_entries(self, place: Place, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        for page in _pages(entries):
+            self._look_at_entries(place, page)
+            self._look_again(_MOST_HELD)
+
     def _look_at_registry(self, key: bytes, place: Place) -> None:
         now = current_timestamp()
-        entries = self._connection.zscan_iter(key, count=_PAGE)
-        for page in _pages(entries):
-            ids = [
-                # RQ removes what has expired.
-                job_id
-                for job_id, score in page
-                if not (place.expires and 0 <= score <= now + _MARGIN)
-            ]
-            if ids:
-                self._look_at_entries(key, place, ids)
-            self._look_again(_MOST_HELD)
+        entries: Iterator[tuple[bytes, float]] = self._connection.zscan_iter(key, count=_PAGE)
+        # RQ removes what has expired.
+        lasting = ((key, job_id) for job_id, score in entries if not (place.expires and 0 <= score <= now + _MARGIN))
+        self._look_at_all_entries(place, lasting)
+
+    def _look_at_sets(self, keys: Iterable[bytes]) -> None:
+        members = ((key, member) for key in keys for member in self._connection.sscan_iter(key, count=_PAGE))
+        self._look_at_all_entries(SETS, members)
 
     # Keys
 
@@ -273,6 +276,7 @@ class Check:
                 pipe.ttl(name)
                 pipe.exists(owner)
         found = iter(replies(pipe))
+        sets: list[bytes] = []
         for name, owner in zip(names, owners, strict=True):
             kind = next(found)
             expires, has_owner = (next(found) != -1, next(found)) if owner else (True, 1)
@@ -283,6 +287,9 @@ class Check:
                 self._suspect(suspect.orphan(name, owner))
             elif kind == (wanted or '').encode():
                 self._look_at_names(name)
+                if name.startswith(GROUP.encode()) or name.endswith(DEPENDENTS.encode()):
+                    sets.append(name)
+        self._look_at_sets(sets)
 
     def _look_at_names(self, name: bytes) -> None:
         if _is_queue(name):

@@ -12,19 +12,10 @@ from rq.group import Group
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
-from rq.registry import (
-    BaseRegistry,
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ReadyJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
 from rq.results import Result
 from rq.worker_registration import REDIS_WORKER_KEYS
 
+from rq_leveldb.lookup import registry_key
 from rq_leveldb.records import WORKER_KEY_TEMPLATE, output_key
 
 __all__ = [
@@ -41,6 +32,7 @@ __all__ = [
     'QUEUES',
     'REGISTRIES',
     'RESULTS',
+    'SETS',
     'TYPES',
     'WORKER',
     'Place',
@@ -62,7 +54,7 @@ DEPENDENCIES = ':dependencies'
 
 
 class Place(NamedTuple):
-    """A queue or a registry of RQ.
+    """A queue, a registry or a set of RQ.
 
     Args:
         words: what it is called.
@@ -70,6 +62,7 @@ class Place(NamedTuple):
         statuses: that a job in it may have; none where the registry may hold any.
         expires: whether its scores are times at which entries end.
         gives: the status that a job gets there, if a job is run because of its entry; '' if it is not.
+        kind: the type of its keys.
     """
 
     words: str
@@ -77,10 +70,11 @@ class Place(NamedTuple):
     statuses: tuple[JobStatus, ...]
     expires: bool = False
     gives: str = ''
+    kind: str = 'zset'
 
 
-def _prefix_of(kind: type[BaseRegistry]) -> str:
-    return str(kind.key_template.format(''))
+def _registry(words: str, state: str, *statuses: JobStatus, expires: bool = False, gives: str = '') -> Place:
+    return Place(f'the registry of {words}', registry_key(state, ''), statuses, expires, gives)
 
 
 QUEUES = Place(
@@ -89,42 +83,24 @@ QUEUES = Place(
     # A job that was saved but never enqueued may be pushed by hand.
     (JobStatus.QUEUED, JobStatus.CREATED),
     gives=JobStatus.QUEUED.value,
+    kind='list',
 )
 REGISTRIES = (
-    Place(
-        'the registry of scheduled jobs',
-        _prefix_of(ScheduledJobRegistry),
-        (JobStatus.SCHEDULED, JobStatus.CREATED),
-        gives=JobStatus.SCHEDULED.value,
-    ),
-    Place('the registry of deferred jobs', _prefix_of(DeferredJobRegistry), (JobStatus.DEFERRED,)),
-    Place('the registry of jobs that are ready', _prefix_of(ReadyJobRegistry), (JobStatus.READY_TO_ENQUEUE,)),
+    _registry('scheduled jobs', 'scheduled', JobStatus.SCHEDULED, JobStatus.CREATED, gives=JobStatus.SCHEDULED.value),
+    _registry('deferred jobs', 'deferred', JobStatus.DEFERRED),
+    _registry('jobs that are ready', 'ready_to_enqueue', JobStatus.READY_TO_ENQUEUE),
     # A job that repeats stays here while it waits and runs again.
-    Place('the registry of finished jobs', _prefix_of(FinishedJobRegistry), (), expires=True),
-    Place(
-        'the registry of failed jobs',
-        _prefix_of(FailedJobRegistry),
-        (JobStatus.FAILED, JobStatus.STOPPED),
-        expires=True,
-    ),
-    Place('the registry of canceled jobs', _prefix_of(CanceledJobRegistry), (JobStatus.CANCELED,)),
+    _registry('finished jobs', 'finished', expires=True),
+    _registry('failed jobs', 'failed', JobStatus.FAILED, JobStatus.STOPPED, expires=True),
+    _registry('canceled jobs', 'canceled', JobStatus.CANCELED),
 )
 """Without that of started jobs: a worker and RQ's maintenance look after it."""
-
-_HOMES: Mapping[str, type[BaseRegistry]] = {
-    JobStatus.STARTED: StartedJobRegistry,
-    JobStatus.FINISHED: FinishedJobRegistry,
-    JobStatus.FAILED: FailedJobRegistry,
-    JobStatus.STOPPED: FailedJobRegistry,
-    JobStatus.DEFERRED: DeferredJobRegistry,
-    JobStatus.SCHEDULED: ScheduledJobRegistry,
-    JobStatus.CANCELED: CanceledJobRegistry,
-    JobStatus.READY_TO_ENQUEUE: ReadyJobRegistry,
-}
+SETS = Place('this set', '', (), kind='set')
+"""The jobs of a group, and those that wait for a job: RQ passes over ids without a job."""
 
 TYPES: Mapping[str, str] = {
     **{place.prefix: 'zset' for place in REGISTRIES},
-    StartedJobRegistry.key_template.format(''): 'zset',
+    registry_key('started', ''): 'zset',
     EXECUTIONS: 'zset',
     EXECUTION: 'hash',
     RESULTS: 'stream',
@@ -148,8 +124,7 @@ def home_of(status: str, origin: str, limit: str) -> str:
         origin: its queue's name.
         limit: key of its rate limit; '' if it has none.
     """
-    if status == JobStatus.QUEUED:
-        return f'{QUEUE}{origin}'
     if status == JobStatus.RATE_LIMITED:
         return f'{PREFIX}rl:{limit}:rate_limited'
-    return _HOMES[status].key_template.format(origin)
+    # RQ keeps stopped jobs among the failed ones.
+    return registry_key('failed' if status == JobStatus.STOPPED else status, origin)

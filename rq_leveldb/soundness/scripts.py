@@ -137,7 +137,7 @@ end
 return 'nowhere'
 """
 
-# KEYS: job, queue or registry, the job's executions, the queue's registry of failed jobs
+# KEYS: job, queue, registry or set, the job's executions, the queue's registry of failed jobs
 # ARGV: mode, id, type of the second key, statuses that are right there as ',a,b,' or '' for any, status that a job
 #       gets there, which a worker is going to run; '' for a registry that only lists jobs, every status that there is
 ENTRY = """
@@ -163,7 +163,9 @@ else
     end
 end
 local found
-if not is_list then
+if ARGV[3] == 'set' then
+    if redis.call('SISMEMBER', KEYS[2], id) == 0 then return '' end
+elseif not is_list then
     if not redis.call('ZSCORE', KEYS[2], id) then return '' end
 elseif fix or word == '' then
     -- Otherwise whoever asks has seen that it is there: Redis looks for it in the whole queue.
@@ -178,8 +180,10 @@ if fix and string.sub(word, 1, 5) == 'ended' then
     redis.call('HSET', KEYS[1], 'status', ARGV[5])
     redis.call('PERSIST', KEYS[1])
     redis.pcall('ZREM', KEYS[4], id)
+elseif is_list and fix then
+    redis.call('LREM', KEYS[2], 0, id)
 elseif fix then
-    if is_list then redis.call('LREM', KEYS[2], 0, id) else redis.call('ZREM', KEYS[2], id) end
+    redis.call(ARGV[3] == 'set' and 'SREM' or 'ZREM', KEYS[2], id)
 end
 return word
 """

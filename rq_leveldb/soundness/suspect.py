@@ -12,9 +12,9 @@ from rq.defaults import DEFAULT_FAILURE_TTL, DEFAULT_RESULT_TTL
 from rq.group import Group
 from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
-from rq.registry import FailedJobRegistry, ReadyJobRegistry, StartedJobRegistry
 from rq.worker_registration import REDIS_WORKER_KEYS
 
+from rq_leveldb.lookup import registry_key
 from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
 from rq_leveldb.soundness import scripts
 from rq_leveldb.soundness.finding import Finding
@@ -108,8 +108,8 @@ def job_in_place(job: Job, fields: Mapping[bytes, bytes], now: int) -> Suspect:
         queue,
         f'{queue}{INTERMEDIATE}',
         f'{EXECUTIONS}{job_id}',
-        StartedJobRegistry.key_template.format(origin),
-        ReadyJobRegistry.key_template.format(origin),
+        registry_key('started', origin),
+        registry_key('ready_to_enqueue', origin),
         job.dependencies_key,
         Queue.redis_queues_keys,
         f'{limits}:allowed',
@@ -180,10 +180,10 @@ def _put_back(job: Job) -> str:
 
 
 def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
-    """Return what says whether an id is right in a queue or a registry.
+    """Return what says whether an id is right in a queue, a registry or a set.
 
     Args:
-        key: of the queue or registry.
+        key: of the queue, registry or set.
         place: what it is.
         job_id: the id.
     """
@@ -210,11 +210,11 @@ def entry(key: bytes, place: Place, job_id: bytes) -> Suspect:
         return Finding(kind, name, problem, 'it is removed from there', harmless=not place.gives)
 
     allowed = f',{",".join(place.statuses)},' if place.statuses else ''
-    failed = FailedJobRegistry.key_template.format(queue)
+    failed = registry_key('failed', queue)
     return Suspect(
         scripts.ENTRY,
         (JOB.encode() + job_id, key, EXECUTIONS.encode() + job_id, failed.encode()),
-        (job_id, 'list' if place is QUEUES else 'zset', allowed, place.gives, _STATUSES),
+        (job_id, place.kind, allowed, place.gives, _STATUSES),
         describe,
         queue=key if place is QUEUES else b'',
         job_id=job_id,
@@ -229,11 +229,7 @@ def orphan(key: bytes, owner: bytes) -> Suspect:
         owner: the job's key.
     """
     problem = f'belongs to job {text_of(owner).removeprefix(JOB)}, which is gone, and does not expire'
-
-    def describe(word: str) -> Finding:
-        return Finding(word, text_of(key), problem, 'it is deleted', harmless=True)
-
-    return Suspect(scripts.ORPHAN, (key, owner), (), describe)
+    return Suspect(scripts.ORPHAN, (key, owner), (), _harmless(text_of(key), problem, 'it is deleted'))
 
 
 def remains(key: bytes) -> Suspect:
@@ -242,12 +238,9 @@ def remains(key: bytes) -> Suspect:
     Args:
         key: of the job.
     """
-
-    def describe(word: str) -> Finding:
-        problem = 'has no data and does not expire: it was deleted while it ran'
-        return Finding(word, text_of(key), problem, 'it is deleted', harmless=True)
-
-    return Suspect(scripts.REMAINS, (key, EXECUTIONS.encode() + key.removeprefix(JOB.encode())), (), describe)
+    problem = 'has no data and does not expire: it was deleted while it ran'
+    keys = (key, EXECUTIONS.encode() + key.removeprefix(JOB.encode()))
+    return Suspect(scripts.REMAINS, keys, (), _harmless(text_of(key), problem, 'it is deleted'))
 
 
 def registered_worker(member: bytes) -> Suspect:
@@ -257,13 +250,10 @@ def registered_worker(member: bytes) -> Suspect:
         member: its key, as it stands among all workers.
     """
     name = text_of(member.removeprefix(WORKER.encode()))
-
-    def describe(word: str) -> Finding:
-        problem = f'names {text_of(member)}, of which nothing else is left'
-        return Finding(word, REDIS_WORKER_KEYS, problem, 'it is removed', harmless=True)
-
+    problem = f'names {text_of(member)}, of which nothing else is left'
     claims, executions = CLAIMS_KEY_TEMPLATE.format(name), f'{WORKER}{name}:executions'
     keys = (REDIS_WORKER_KEYS.encode(), member, claims.encode(), executions.encode())
+    describe = _harmless(REDIS_WORKER_KEYS, problem, 'it is removed')
     return Suspect(scripts.WORKER, keys, (member,), describe, holder=name)
 
 
@@ -290,9 +280,10 @@ def unlisted_group(key: bytes) -> Suspect:
     Args:
         key: the group's.
     """
-
-    def describe(word: str) -> Finding:
-        problem = f'is a group, but not in {Group.REDIS_GROUP_KEY}: nothing removes it when its jobs are gone'
-        return Finding(word, text_of(key), problem, 'it is listed there', harmless=True)
-
+    problem = f'is a group, but not in {Group.REDIS_GROUP_KEY}: nothing removes it when its jobs are gone'
+    describe = _harmless(text_of(key), problem, 'it is listed there')
     return Suspect(scripts.LISTED, (Group.REDIS_GROUP_KEY.encode(), key), (key.removeprefix(GROUP.encode()),), describe)
+
+
+def _harmless(key: str, problem: str, remedy: str) -> Callable[[str], Finding]:
+    return lambda word: Finding(word, key, problem, remedy, harmless=True)

@@ -190,6 +190,8 @@ def _place(options: argparse.Namespace) -> location.Location:
     if options.dir is not None:
         if not options.dir or '\0' in options.dir:
             raise errors.BadAddress(repr(options.dir), title='This is no directory', advice='Name another with --dir.')
+        if '://' in options.dir:
+            raise errors.BadAddress(options.dir, title='This is a URL, not a directory', advice='Say --url for a URL.')
         return location.Location(location.DataDirectory(Path(options.dir).absolute()))
     url = options.url if options.url is not None else location.configured_url()
     return location.parse_store(url)

@@ -73,6 +73,9 @@ def test_suspend_and_resume(run: Run) -> None:
     assert refused.returncode == 1
     assert run('resume').stdout == 'Resuming workers.\n'
     assert json.loads(run('status', '--json').stdout)['suspended'] is False
+    assert json.loads(run('suspend', '--duration', '50', '--json').stdout) == {'suspended': True, 'seconds': 50}
+    assert json.loads(run('status', '--json').stdout)['suspended'] is True
+    assert json.loads(run('resume', '--json').stdout) == {'suspended': False}
 
 
 def test_worker_pool(run: Run, redis: Redis) -> None:
@@ -177,6 +180,8 @@ def test_stop(run: Run, redis: Redis, store_dir: Path) -> None:
     assert run('stop').stdout == 'Stopped.\n'
     assert run('stop').stdout == 'No store is running there.\n'
     assert redis.get('name') == b'value'
+    assert json.loads(run('token', '--json').stdout)['token'] + '\n' == run('token').stdout
+    assert json.loads(run('stop', '--json').stdout) == {'was_running': True, 'is_running': False}
 
 
 def test_store_in_the_foreground(store_dir: Path) -> None:

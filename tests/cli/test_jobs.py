@@ -19,7 +19,7 @@ def stored(redis: Redis) -> Redis:
     """Return a store with jobs in several states."""
     mail, other = Queue('mail', connection=redis), Queue('other', connection=redis)
     for number in range(3):
-        mail.enqueue('cli_jobs.fail', job_id=f'bad-{number}')
+        mail.enqueue('cli_jobs.fail', job_id=f'bad-{number}', failure_ttl=-1 if number else None)
         other.enqueue('cli_jobs.add', number, job_id=f'short-{number}')
     other.enqueue('cli_jobs.add', 1, 2, job_id='good')
     work(redis, 'mail', 'other')
@@ -45,6 +45,7 @@ def test_lists_are_narrowed(call: Call) -> None:
     assert sorted(ids(call, 'failed', '--function', 'cli_jobs.add')) == ['short-0', 'short-1', 'short-2']
     assert sorted(ids(call, 'failed', '--error', 'ValueError')) == ['bad-0', 'bad-1', 'bad-2']
     assert len(ids(call, 'failed', '--since', '1h')) == 6
+    assert json.loads(call('status', '--json')[1])['queues']['mail']['failed'] == 3
     assert ids(call, 'failed', '--since', '0') == []
     assert ids(call, '--queue', 'mail')[:2] == ['next', 'later']
     assert call('jobs', 'canceled') == (0, 'No such jobs.\n')

@@ -131,6 +131,7 @@ def test_a_name_that_is_no_text(store_dir: Path, capfd: pytest.CaptureFixture[st
         (['--idle', '-1'], '-1 is not a number of seconds'),
         (['--fsync', 'never'], "invalid choice: 'never'"),
         (['--dir', ''], 'This is no directory'),
+        (['--dir', 'redis://localhost'], 'This is a URL, not a directory'),
         (['--dir', '/nowhere', '--url', 'leveldb://'], 'not allowed with'),
         (['--url', 'redis://:secret@example.org'], 'only works on stores, and this is the URL of a Redis server'),
         (['--url', 'leveldb:///nowhere?idle=inf'], 'idle is a number'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -506,8 +507,11 @@ def test_many_failed_jobs_are_requeued_at_once(api: Api, connection: Any) -> Non
         queue.remove(job)
         queue.failed_job_registry.add(job, ttl=1000)
         job.set_status('failed')  # type: ignore[arg-type]
+    oldest = jobs[500].id
+    connection.zadd(queue.failed_job_registry.key, {oldest: time.time() + 100})
     first = api.post('/v1/requeue-failed').json
     assert (first['count'], first['is_complete']) == (1000, False)
+    assert first['requeued'][0] == oldest
     second = api.post('/v1/requeue-failed').json
     assert (second['count'], second['is_complete']) == (50, True)
     assert len(set(first['requeued']) | set(second['requeued'])) == 1050

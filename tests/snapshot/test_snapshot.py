@@ -121,7 +121,7 @@ def test_every_cut_and_every_flipped_bit_is_noticed(places: Places) -> None:
     places.old.set('rq:long', b'x' * 1_200_000)
     dump(places)
     whole = places.file.read_bytes()
-    assert sum(len(chunk.records) for chunk in Dump(io.BytesIO(whole), 'whole')) == 4
+    assert sum(len(chunk.values) for chunk in Dump(io.BytesIO(whole), 'whole')) == 4
     begins = [block.offset for block in read_blocks(io.BytesIO(whole), 'whole')] + [len(whole)]
     # The heads, the checksums and the ends of all blocks, and some of what is between.
     near = {at + by for at in begins for by in range(-30, 50)} & set(range(len(whole)))
@@ -297,7 +297,7 @@ def test_what_has_expired_meanwhile_is_left_out(places: Places) -> None:
     places.old.set('rq:short', 'x', px=1_500)
     places.old.set('rq:lasting', 'x', px=3_600_000)
     dump(places)
-    assert [one.name for chunk in Dump(places.file.open('rb'), '') for one in chunk.records] == [
+    assert [one.name for chunk in Dump(places.file.open('rb'), '') for one in chunk.values] == [
         b'rq:lasting',
         b'rq:short',
     ]

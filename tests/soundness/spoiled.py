@@ -64,6 +64,10 @@ def spoil(connection: Any) -> Problems:
     def lacks(registry: str, job_id: str) -> bool:
         return score(registry, job_id) is None
 
+    def is_mended(key: str) -> bool:
+        found: list[int] = connection.smismember(key, ['sound-dependent', 'nobody'])
+        return found == [1, 0]
+
     def is_gone(key: str) -> bool:
         return not connection.exists(key)
 
@@ -138,6 +142,10 @@ def spoil(connection: Any) -> Problems:
     for name in ('scheduled', 'deferred', 'failed', 'canceled', 'finished', 'ready'):
         connection.zadd(f'rq:{name}:default', {'nobody': 2e9})
         found['jobless', f'rq:{name}:default'] = partial(lacks, name, 'nobody')
+    connection.sadd('rq:groups', 'listed')
+    for key in ('rq:group:listed', 'rq:job:sound:dependents'):
+        connection.sadd(key, 'sound-dependent', 'nobody')
+        found['jobless', key] = partial(is_mended, key)
     ended('failed', JobStatus.FAILED)
     connection.zadd('rq:failed:default', {'failed': 2e9})
     connection.expire('rq:job:failed', 100)

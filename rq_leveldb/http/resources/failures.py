@@ -112,7 +112,7 @@ def _group_document(group: FailureGroup) -> FailureDocument:
 
 
 def requeue_failed(call: Call) -> RequeuedDocument:
-    """Put jobs that failed back on their queues, at most a thousand at a time."""
+    """Put jobs that failed back on their queues, the oldest of each first, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
     done, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
     return {'requeued': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
@@ -143,7 +143,9 @@ def _chosen(backend: Backend, wanted: dict[str, Any]) -> Iterator[Listed]:
     if 'jobs' not in wanted:
         names: list[str] = [] if 'queue' in wanted else backend.queue_names()
         strange: list[Strange] = []
-        yield from islice(listed(backend.connection, backend.reader, 'failed', names, wanted, strange), MOST_SCANNED)
+        # In the order in which RQ requeues them.
+        found = listed(backend.connection, backend.reader, 'failed', names, wanted, strange, oldest_first=True)
+        yield from islice(found, MOST_SCANNED)
         return
     for seen in backend.jobs(wanted['jobs']):
         if seen is not None and seen.status in _ENDED:
