@@ -106,6 +106,12 @@ _OURS: list[click.Parameter] = [
         help='auto: import the modules of jobs before forking, as they become known. Imports have side effects.',
     ),
     click.Option(
+        ['--reload'],
+        is_flag=True,
+        help='Load the imported modules again when their files are edited; running jobs end with the old code. For '
+        'development; needs rq-leveldb[reload].',
+    ),
+    click.Option(
         ['--before-first-fork'], type=_Function(), multiple=True, help='Call this once, before the first fork.'
     ),
     click.Option(['--before-fork'], type=_Function(), multiple=True, help='Call this before each fork.'),
@@ -288,8 +294,14 @@ def _make_worker(config: CliConfig, settings: dict[str, Any], options: dict[str,
 
 def _settings(options: dict[str, Any]) -> Settings:
     from rq_leveldb.worker import Settings
+    from rq_leveldb.worker.code_watcher import require_watchfiles
     from rq_leveldb.worker.settings import NamedHook
 
+    if options['reload']:
+        try:
+            require_watchfiles()
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint='--reload') from error
     settings = Settings(
         grace=options['grace'],
         requeue_abandoned=options['requeue_abandoned'],
@@ -298,6 +310,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         capture_output=options['capture_output'] or 0,
         preload=options['preload'] == 'auto',
         imports=list(options['imports']),
+        reload=options['reload'],
         before_first_fork=[NamedHook(name) for name in options['before_first_fork']],
         before_fork=[NamedHook(name) for name in options['before_fork']],
         after_fork=[NamedHook(name) for name in options['after_fork']],

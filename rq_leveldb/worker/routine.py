@@ -162,7 +162,7 @@ class Routine:
 
     def _reap_strangers(self) -> None:
         """Reap orphans that the kernel gave to process 1 of a container; our own processes have their owners."""
-        own = {self._nursery.forker_pid, *self._services.pids}
+        own = {*self._nursery.forker_pids, *self._services.pids}
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -65,6 +65,7 @@ class Settings:
         capture_output: bytes of a job's output to keep with it, the last ones; 0 for none.
         preload: import in the parent what the jobs turn out to need.
         imports: modules to import before forking, in the process that forks.
+        reload: load them again when their files are edited; needs the package watchfiles.
         before_first_fork, before_fork, after_fork: functions to call, the last in the child with its job at hand.
     """
 
@@ -77,6 +78,7 @@ class Settings:
     capture_output: int = 0
     preload: bool = False
     imports: list[str] = field(default_factory=list)
+    reload: bool = False
     before_first_fork: list[Hook] = field(default_factory=list)
     before_fork: list[Hook] = field(default_factory=list)
     after_fork: list[Hook] = field(default_factory=list)
