@@ -23,7 +23,7 @@ from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
 if TYPE_CHECKING:
-    from rq_leveldb.worker import Service, Settings
+    from rq_leveldb.worker import Keep, Service, Settings
 
 __all__ = ['worker']
 
@@ -33,9 +33,10 @@ _DEFAULT_OUTPUT = 64 * 1024
 if TYPE_CHECKING:
     _SizeBase = click.ParamType[int]
     _FunctionBase = click.ParamType[str]
+    _KeepBase = click.ParamType[Keep]
 else:
     # Before click 8.2 the class could not be subscripted.
-    _SizeBase = _FunctionBase = click.ParamType
+    _SizeBase = _FunctionBase = _KeepBase = click.ParamType
 
 
 class _Size(_SizeBase):
@@ -46,6 +47,18 @@ class _Size(_SizeBase):
 
         try:
             return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Keep(_KeepBase):
+    name = 'keep'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Keep:
+        from rq_leveldb.worker import Keep
+
+        try:
+            return value if isinstance(value, Keep) else Keep.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -91,6 +104,23 @@ _OURS: list[click.Parameter] = [
         is_flag=False,
         flag_value=str(_DEFAULT_OUTPUT),
         help="Keep the last SIZE bytes of a job's output with it, 64K by default.",
+    ),
+    click.Option(
+        ['--keep-finished'],
+        type=_Keep(),
+        multiple=True,
+        metavar='[QUEUE:]NUMBER|TIME',
+        envvar='RQ_LEVELDB_KEEP_FINISHED',
+        help='Keep at most so many finished jobs of each queue, or for so long: 10000, 12h, 30d; default:1000 for the '
+        "queue named default only. May be repeated.  [default: RQ's lifetimes alone]",
+    ),
+    click.Option(
+        ['--keep-failed'],
+        type=_Keep(),
+        multiple=True,
+        metavar='[QUEUE:]NUMBER|TIME',
+        envvar='RQ_LEVELDB_KEEP_FAILED',
+        help='The same for failed and stopped jobs.',
     ),
     click.Option(
         ['--import', 'imports'],
@@ -307,6 +337,8 @@ def _settings(options: dict[str, Any]) -> Settings:
         requeue_abandoned=options['requeue_abandoned'],
         max_crashes=options['max_crashes'],
         job_memory=options['job_memory'],
+        keep_finished=list(options['keep_finished']),
+        keep_failed=list(options['keep_failed']),
         capture_output=options['capture_output'] or 0,
         preload=options['preload'] == 'auto',
         imports=list(options['imports']),
