@@ -45,6 +45,8 @@ __all__ = ['http']
 @click.option('--access-log', is_flag=True, help='Log every request.')
 @click.option('--ready-fd', type=int, hidden=True)
 @click.option('--lock-fd', type=int, hidden=True)
+@click.option('--listen-fd', type=int, hidden=True)
+@click.option('--idle', type=float, default=0.0, hidden=True)
 @click.option('--parent', type=int, hidden=True)
 def http(
     url: str | None,
@@ -54,6 +56,8 @@ def http(
     paths: tuple[str, ...],
     ready_fd: int | None,
     lock_fd: int | None,
+    listen_fd: int | None,
+    idle: float,
     parent: int | None,
     **given: Any,
 ) -> None:
@@ -70,6 +74,8 @@ def http(
             parent=parent,
             ready_fd=ready_fd,
             lock_fd=lock_fd,
+            listen_fd=listen_fd,
+            idle=idle,
             address=address,
             open=is_open or None,
             access_log=access_log or None,

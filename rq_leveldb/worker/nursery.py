@@ -10,6 +10,7 @@ last child.
 from __future__ import annotations
 
 import _socket
+import gc
 import itertools
 import os
 import signal
@@ -157,6 +158,8 @@ class Nursery:
 
     def _start_forker(self) -> Forker:
         self._template.ask_store()
+        # The collector of this process would write to all that the forker and the children share with it.
+        gc.freeze()
         forker = Forker(self._site, self._template, self._leave)
         self._loop.watch(forker.fileno(), partial(self._forker_speaks, forker))
         return forker
@@ -439,3 +442,4 @@ class Nursery:
             forker.close()
         self._forker = self._former = None
         self._let_go.clear()
+        gc.unfreeze()
