@@ -6,6 +6,7 @@ different times. So all of a registry is looked at to find the oldest, a slice a
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -115,7 +116,7 @@ class Retention:
         entries: Any
         while True:
             cursor, entries = connection.zscan(key, cursor, count=_SLICE)
-            oldest.update(self._ends([as_text(member) for member, _ in entries]))
+            oldest.update(self._ends(state, [as_text(member) for member, _ in entries]))
             if len(oldest) > 2 * most:
                 oldest = set(sorted(oldest)[:most])
             yield
@@ -138,22 +139,20 @@ class Retention:
                 name,
             )
 
-    def _ends(self, job_ids: list[str]) -> Iterator[tuple[float, str]]:
-        """Return when jobs ended, each with its id, but for jobs for which others still wait."""
+    def _ends(self, state: str, job_ids: list[str]) -> Iterator[tuple[float, str]]:
+        """Return when jobs ended, each with its id, but for those that run again or for which others still wait."""
         job_class = self._site.job_class
         with self._site.connection.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
-                pipeline.hmget(job_class.key_for(job_id), 'ended_at', 'created_at')
+                pipeline.hmget(job_class.key_for(job_id), 'status', 'ended_at', 'created_at')
                 pipeline.exists(job_class.dependents_key_for(job_id))
             replies = pipeline.execute(raise_on_error=False)
-        for job_id, times, is_awaited in zip(job_ids, replies[::2], replies[1::2], strict=True):
-            if isinstance(times, Exception) or is_awaited:
-                continue
-            try:
-                yield utcparse(as_text(times[0] or times[1])).timestamp(), job_id
-            except (ValueError, TypeError, AttributeError):
-                # It is gone, or cannot be read.
-                continue
+        for job_id, values, is_awaited in zip(job_ids, replies[::2], replies[1::2], strict=True):
+            # What is gone or cannot be read is left to RQ's lifetimes.
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                status, ended_at, created_at = values
+                if as_text(status) in _ENDED[state] and not is_awaited:
+                    yield utcparse(as_text(ended_at or created_at)).timestamp(), job_id
 
     def _remove(self, name: str, state: str, job_ids: list[str]) -> int:
         """Delete jobs by RQ's method, in one transaction; returns how many.

@@ -93,8 +93,8 @@ def test_broken_code_is_said_and_the_old_code_goes_on(
 
     # With the old code gone, jobs wait for code that can be loaded.
     next(process for process in family(worker.pid) if process.ppid() == worker.pid).kill()
-    waiting = queue.enqueue('edited_often.version')
     until(lambda: 'jobs wait until it can' in log.read_text())
+    waiting = queue.enqueue('edited_often.version')
     module.write_text(_CODE.format(version='mended'))
     until(lambda: waiting.get_status() == JobStatus.FINISHED)
     assert waiting.return_value() == 'mended'
