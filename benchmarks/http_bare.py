@@ -11,9 +11,9 @@ import sys
 
 import falcon
 
-from rq_leveldb.http.serving.address import Address, listen
 from rq_leveldb.http.serving.server import FrontServer
 from rq_leveldb.http.settings import HttpSettings
+from rq_leveldb.http_address import Address, listen
 
 ANSWER = {'id': 'b1e13686-9cf3-4d5d-bf7e-a636d36e8bad', 'status': 'queued', 'queue': 'default', 'is_duplicate': False}
 

@@ -45,6 +45,8 @@ __all__ = ['http']
 @click.option('--access-log', is_flag=True, help='Log every request.')
 @click.option('--ready-fd', type=int, hidden=True)
 @click.option('--lock-fd', type=int, hidden=True)
+@click.option('--listen-fd', type=int, hidden=True)
+@click.option('--idle', type=float, default=0.0, hidden=True)
 @click.option('--parent', type=int, hidden=True)
 def http(url: str | None, is_open: bool, access_log: bool, ready_fd: int | None, **given: Any) -> None:
     """Serve jobs over HTTP: enqueue, inspect and wait for results, with a page for people at /.

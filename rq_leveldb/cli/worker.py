@@ -23,7 +23,7 @@ from rq_leveldb.failed_import import describe
 from rq_leveldb.location import URL_VARIABLES, is_redis_url, parse
 
 if TYPE_CHECKING:
-    from rq_leveldb.worker import Service, Settings
+    from rq_leveldb.worker import Keep, Service, Settings
 
 __all__ = ['worker']
 
@@ -35,6 +35,15 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 
     try:
         return None if value is None else parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _keep(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Keep]:
+    from rq_leveldb.worker import Keep
+
+    try:
+        return [Keep.parse(value) for value in values]
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -86,6 +95,23 @@ _OURS: list[click.Parameter] = [
         help="Keep the last SIZE bytes of a job's output with it, 64K by default.",
     ),
     click.Option(
+        ['--keep-finished'],
+        callback=_keep,
+        multiple=True,
+        metavar='[QUEUE:]NUMBER|TIME',
+        envvar='RQ_LEVELDB_KEEP_FINISHED',
+        help='Keep at most so many finished jobs of each queue, or for so long: 10000, 12h, 30d; default:1000 for the '
+        "queue named default only. May be repeated.  [default: RQ's lifetimes alone]",
+    ),
+    click.Option(
+        ['--keep-failed'],
+        callback=_keep,
+        multiple=True,
+        metavar='[QUEUE:]NUMBER|TIME',
+        envvar='RQ_LEVELDB_KEEP_FAILED',
+        help='The same for failed and stopped jobs.',
+    ),
+    click.Option(
         ['--import', 'imports'],
         multiple=True,
         metavar='MODULE',
@@ -97,6 +123,12 @@ _OURS: list[click.Parameter] = [
         default='off',
         show_default=True,
         help='auto: import the modules of jobs before forking, as they become known. Imports have side effects.',
+    ),
+    click.Option(
+        ['--reload'],
+        is_flag=True,
+        help='Load the imported modules again when their files are edited; running jobs end with the old code. For '
+        'development; needs rq-leveldb[reload].',
     ),
     _hook('--before-first-fork', 'Call this once, before the first fork.'),
     _hook('--before-fork', 'Call this before each fork.'),
@@ -277,16 +309,25 @@ def _make_worker(config: CliConfig, settings: dict[str, Any], options: dict[str,
 
 def _settings(options: dict[str, Any]) -> Settings:
     from rq_leveldb.worker import Settings
+    from rq_leveldb.worker.code_watcher import require_watchfiles
     from rq_leveldb.worker.settings import NamedHook
 
+    if options['reload']:
+        try:
+            require_watchfiles()
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint='--reload') from error
     settings = Settings(
         grace=options['grace'],
         requeue_abandoned=options['requeue_abandoned'],
         max_crashes=options['max_crashes'],
         job_memory=options['job_memory'],
+        keep_finished=list(options['keep_finished']),
+        keep_failed=list(options['keep_failed']),
         capture_output=options['capture_output'] or 0,
         preload=options['preload'] == 'auto',
         imports=list(options['imports']),
+        reload=options['reload'],
         before_first_fork=[NamedHook(name) for name in options['before_first_fork']],
         before_fork=[NamedHook(name) for name in options['before_fork']],
         after_fork=[NamedHook(name) for name in options['after_fork']],

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rq_leveldb.errors import StoreError
+from rq_leveldb.http_address import DEFAULT_ADDRESS
 
-__all__ = ['DEFAULT_ADDRESS', 'BadSetting', 'HttpSettings', 'variable']
-
-DEFAULT_ADDRESS = '127.0.0.1:7753'
+__all__ = ['BadSetting', 'HttpSettings', 'variable']
 
 
 class BadSetting(StoreError, ValueError):

@@ -20,8 +20,9 @@ When a worker dies, `recovery` in another one goes on with `settling`.
 
 from __future__ import annotations
 
+from .keep import Keep
 from .services import Service
 from .settings import Settings
 from .worker import Worker
 
-__all__ = ['Service', 'Settings', 'Worker']
+__all__ = ['Keep', 'Service', 'Settings', 'Worker']

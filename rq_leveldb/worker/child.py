@@ -26,11 +26,13 @@ class Child:
         identity: which process.
         channel: the parent's end.
         mailbox: where it says how its job ended.
+        forker_pid: the process that forked it.
     """
 
     identity: Identity
     channel: _socket.socket
     mailbox: Mailbox
+    forker_pid: int
     assignment: Assignment | None = None
     ending: Ending | None = None
     started: float = 0.0

@@ -16,12 +16,14 @@ forker to supervisor
 ``('forked', token, pid)``       it waits on its channel
 ``('failed', token, words)``     it could not be forked
 ``('ended', pid, status, use)``  it was reaped; what wait4(2) said
+``('changed', paths)``           these files of the application were edited, if code is to be loaded again
 ===============================  ==========================================================================
 
 The application is imported here and not in the supervisor: whatever its import does (threads, patches, signal handlers,
 an exit) stays out of the supervisor, and a thread that holds a lock at a fork is one of this process.
 
-The kernel kills the forker when the supervisor ends, and the children when the forker ends: prctl(2).
+The kernel kills the forker when the supervisor ends, and the children when the forker ends: prctl(2). A forker that
+finds its socket shut has nothing more to fork: it reports how its last children end, and ends too.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ import importlib
 import os
 import pickle
 import posix
+import resource
 import select
 import signal
 import socket
@@ -48,6 +51,7 @@ from rq_leveldb.failed_import import describe
 from rq_leveldb.process import die_with_parent
 
 from . import signals
+from .code_watcher import CodeWatcher
 from .green import original, renew_loops
 from .settings import NamedHook
 from .site import Site
@@ -70,6 +74,12 @@ class Forker:
         site: what the worker's parts share.
         template: of which the children will be copies, as it is when the forker is started.
         leave: closes, in the forker, what is the supervisor's alone.
+
+    Attributes:
+        pid: its process id.
+        since: when it was started, by the monotonic clock.
+        ready: whether it has imported what it was told to, and can fork.
+        failure: why it cannot, in words.
     """
 
     def __init__(self, site: Site, template: Template, leave: Callable[[], None]) -> None:
@@ -88,6 +98,9 @@ class Forker:
         its.close()
         mine.setblocking(False)
         self._control = mine
+        self.since = time.monotonic()
+        self.ready = False
+        self.failure = ''
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when there is a message, or when the forker has died."""
@@ -145,6 +158,15 @@ class Forker:
             if not message:
                 return found or None
             found.append(pickle.loads(message))
+
+    def let_go(self) -> None:
+        """Let the forker end once its children have; until then it reports how they do."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+
+    def abandon(self) -> None:
+        """Close what this process has of it, in another forker."""
+        self._control.close()
 
     def close(self) -> int | None:
         """Let the forker end, once its children have, and reap it.
@@ -220,6 +242,8 @@ class _ForkServer:
         self._pid = os.getpid()
         self._hooks = site.settings.before_fork
         self._code = StaleCode(self._code_changed)
+        self._watcher: CodeWatcher | None = None
+        self._began = time.time()
         self._warm = False
         self._threads_told = False
         self._wakeup, self._waker = os.pipe()
@@ -250,8 +274,43 @@ class _ForkServer:
             return False
         # After the imports, which may have set handlers of their own.
         signals.handle_in_forker(self._supervisor, self._waker)
+        if settings.reload:
+            self._watch_code()
         self._send(('ready', '', ''))
         return True
+
+    def _watch_code(self) -> None:
+        """Have edits of what is imported by now noticed."""
+        self._stop_watching_code()
+        self._watcher = CodeWatcher(self._began, self._leave)
+        self._poll.register(self._watcher, select.POLLIN)
+
+    def _stop_watching_code(self) -> None:
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._forget_watcher()
+
+    def _forget_watcher(self) -> None:
+        if self._watcher is not None:
+            self._poll.unregister(self._watcher)
+            self._watcher.close()
+            self._watcher = None
+
+    def _hear_watcher(self) -> None:
+        # It may have been replaced since the poll.
+        said = self._watcher.changed() if self._watcher is not None else None
+        if said is None:
+            self._forget_watcher()
+            return
+        paths, words = said
+        if paths:
+            self._send(('changed', paths))
+        if words:
+            self._site.log.error(
+                'Worker %s: edits of the code are not noticed: %s; restart the worker after them',
+                self._site.name,
+                words,
+            )
 
     def run(self) -> None:
         # A collection would write to pages all over the heap, and there is nothing to collect.
@@ -262,6 +321,8 @@ class _ForkServer:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wakeup, 512)
                     self._reap()
+                elif descriptor != self._control.fileno():
+                    self._hear_watcher()
                 elif not self._receive():
                     self._wait_for_the_last()
                     return
@@ -279,6 +340,8 @@ class _ForkServer:
             self._fork(message[1], descriptors)
         else:
             self._send(('imported', message[1], self._preload(message[1])))
+            if self._watcher is not None:
+                self._watch_code()
         return True
 
     def _preload(self, module: str) -> str:
@@ -301,7 +364,8 @@ class _ForkServer:
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
         try:
-            self._code.look()
+            if self._watcher is None:
+                self._code.look()
             for hook in self._hooks:
                 hook()
             _flush()
@@ -355,6 +419,8 @@ class _ForkServer:
         self._control.close()
         os.close(self._wakeup)
         os.close(self._waker)
+        if self._watcher is not None:
+            self._watcher.close()
 
     def _reap(self) -> None:
         while True:
@@ -364,15 +430,20 @@ class _ForkServer:
                 return
             if pid == 0:
                 return
-            self._send(('ended', pid, status, tuple(usage)))
+            self._report(pid, status, usage)
+
+    def _report(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if self._watcher is not None and pid == self._watcher.pid:
+            self._forget_watcher()
+        self._send(('ended', pid, status, tuple(usage)))
 
     def _send(self, message: tuple[Any, ...]) -> None:
         # The supervisor may be gone; then this process is about to be killed.
         with contextlib.suppress(OSError):
             self._control.send(pickle.dumps(message))
 
-    @staticmethod
-    def _wait_for_the_last() -> None:
+    def _wait_for_the_last(self) -> None:
+        self._stop_watching_code()
         with contextlib.suppress(ChildProcessError):
             while True:
-                _waitpid(-1, 0)
+                self._report(*_wait4(-1, 0))

@@ -1,19 +1,28 @@
-"""Keeps the HTTP front alive beside the worker: one for each data directory, whichever worker has it."""
+"""The HTTP front beside the worker: one for each data directory, whichever worker has it.
+
+Where the user named an address, it is kept alive. Else it is there on demand: the worker listens, starts it when
+somebody connects, and lets it end when nobody has been connected for a while, since it takes more memory than the rest.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import select
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rq_leveldb import interpreter
 from rq_leveldb.errors import StoreError
+from rq_leveldb.http_address import DEFAULT_ADDRESS, Address, listen
 from rq_leveldb.location import URL_VARIABLES, parse, prepare_front_directory
+from rq_leveldb.version import __version__
 
 from .backoff import Backoff
 
@@ -26,6 +35,8 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _LIVED = 60.0
 _START_PATIENCE = 20.0
+# Seconds without a client after which a front that was started on demand ends.
+_IDLE = 300.0
 
 
 class Front:
@@ -40,7 +51,6 @@ class Front:
     """
 
     name = 'HTTP front'
-    retry = _TAKEOVER
 
     def __init__(
         self,
@@ -53,12 +63,15 @@ class Front:
         self._address = address
         self._options = tuple(options)
         self._log = log or logging.getLogger('rq.worker')
+        self.retry = _TAKEOVER
         self._process: subprocess.Popen[bytes] | None = None
+        # Where it listens for the front, and the descriptor of the lock; only on demand.
+        self._door: tuple[socket.socket, int] | None = None
         self._lock: tuple[Path, os.stat_result] | None = None
         self._ready = -1
         self._started = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        self._told = ''
+        self._told = self._url_told = ''
 
     def require(self) -> None:
         """Start it now and wait until it serves; before the worker takes jobs, where the user asked for an address.
@@ -86,6 +99,13 @@ class Front:
         if self._process is not None and self._process.returncode is None:
             # `require` started it.
             return self._process.pid
+        self.retry = _TAKEOVER
+        if self.is_misplaced():
+            self.leave()
+        if self._door is not None:
+            sock, lock = self._door
+            is_wanted = select.select([sock], [], [], 0)[0]
+            return self._launch(lock, sock) if is_wanted else None
         directory = prepare_front_directory(self._url)
         lock = os.open(directory.http_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -94,11 +114,56 @@ class Front:
             os.close(lock)
             return None
         self._lock = (directory.http_lock, os.fstat(lock))
+        try:
+            if self._address is None:
+                address = Address.parse(os.environ.get('RQ_LEVELDB_HTTP') or DEFAULT_ADDRESS)
+                # The front itself removes the file of a unix socket.
+                if address.path is None:
+                    self._door = self._listen(address, lock), lock
+                    return None
+            return self._launch(lock)
+        except StoreError as error:
+            self.retry = self._backoff.next()
+            self._warn(_in_words(error))
+            return None
+        finally:
+            if self._door is None:
+                # From here on the front holds the lock, until its last process ends.
+                os.close(lock)
+
+    def _listen(self, address: Address, lock: int) -> socket.socket:
+        """Listen in the place of the front, and say so where and as it does."""
+        sock = listen(address)
+        url = address.url(sock)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps({'url': url, 'pid': os.getpid(), 'version': __version__}).encode(), 0)
+        if url != self._url_told:
+            print(f'{time.strftime("%H:%M:%S")} http: serving on {url}', file=sys.stderr, flush=True)
+            self._url_told = url
+        return sock
+
+    def listener(self) -> int | None:
+        """Return the descriptor that is readable when somebody connects; None if it does not wait for that."""
+        return self._door[0].fileno() if self._door is not None else None
+
+    def leave(self) -> None:
+        """Listen no more, and let another worker have the lock."""
+        if self._door is not None:
+            sock, lock = self._door
+            sock.close()
+            os.close(lock)
+            self._door = None
+
+    def _launch(self, lock: int, sock: socket.socket | None = None) -> int:
         ready, theirs = os.pipe()
         os.set_blocking(ready, False)
         command = [interpreter.executable(), '-m', 'rq_leveldb', 'http', *self._options]
         if self._address is not None:
             command += ['--http', self._address]
+        descriptors = [theirs, lock]
+        if sock is not None:
+            command += ['--listen-fd', str(sock.fileno()), '--idle', str(_IDLE)]
+            descriptors.append(sock.fileno())
         command += ['--parent', str(os.getpid()), '--ready-fd', str(theirs), '--lock-fd', str(lock)]
         try:
             # A session of its own, so that Ctrl-C reaches only the worker, which stops the front last.
@@ -106,10 +171,8 @@ class Front:
             # It must find the application's modules where this process finds them.
             environment = {**os.environ, URL_VARIABLES[0]: self._url or parse(None).url}
             environment['PYTHONPATH'] = interpreter.search_path()
-            self._process = subprocess.Popen(command, pass_fds=(theirs, lock), start_new_session=True, env=environment)
+            self._process = subprocess.Popen(command, pass_fds=descriptors, start_new_session=True, env=environment)
         finally:
-            # From here on the front holds the lock, until its last process ends.
-            os.close(lock)
             os.close(theirs)
         self._ready = ready
         self._started = time.monotonic()
@@ -134,14 +197,21 @@ class Front:
         if time.monotonic() - self._started > _LIVED:
             self._backoff.reset()
             self._told = ''
+        if error is None and self._door is not None and self._process.returncode == 0:
+            # Nobody has needed it for a while.
+            return 0.0
         if error is not None:
-            text = f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs still run.'
+            self._warn(_in_words(error))
+            # Who waits is disconnected.
+            self.leave()
         else:
-            text = f'The HTTP front exited with code {self._process.returncode}; restarting it.'
+            self._warn(f'The HTTP front exited with code {self._process.returncode}; restarting it.')
+        return self._backoff.next()
+
+    def _warn(self, text: str) -> None:
         if text != self._told:
             self._log.warning('%s', text)
             self._told = text
-        return self._backoff.next()
 
     def is_misplaced(self) -> bool:
         """Say whether the lock file, by which it is found, is no longer at its path."""
@@ -172,3 +242,7 @@ class Front:
             return StoreError.from_json(text.removeprefix('error '))
         except ValueError:
             return StoreError(self._address or '', title='The HTTP front did not start', advice=text[:500])
+
+
+def _in_words(error: StoreError) -> str:
+    return f'No HTTP front: {error.title}: {error.where}. {error.advice} Jobs still run.'

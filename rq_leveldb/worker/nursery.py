@@ -1,22 +1,29 @@
 """The worker's children: has them forked, knows those that wait and those that run a job, and hears of their end.
 
 It knows processes. What a child's end means for its job is for the supervisor to find out.
+
+There is one process that forks. While code is loaded again there are two: the new one, which imports it, and the former
+one, which comes back if that fails. Where it succeeds, the former one is let go: it forks no more, and ends with its
+last child.
 """
 
 from __future__ import annotations
 
 import _socket
+import gc
 import itertools
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from rq_leveldb.process import Identity, identify
 
+from .application_files import application_files
 from .backoff import Backoff
 from .child import Child
 from .forker import Forker
@@ -45,6 +52,16 @@ class ImportFailed(Exception):
     def __init__(self, name: str, words: str) -> None:
         self.name = name
         super().__init__(words)
+
+
+@dataclass
+class _Ordered:
+    """A child that a forker was asked for, and what was prepared for it."""
+
+    forker: Forker
+    channel: _socket.socket
+    mailbox: Mailbox
+    capture: Capture | None
 
 
 class Nursery:
@@ -78,11 +95,12 @@ class Nursery:
         self._on_failure = failed
         self._on_useless = useless
         self._children: dict[int, Child] = {}
-        self._ordered: dict[int, tuple[_socket.socket, Mailbox, Capture | None]] = {}
+        self._ordered: dict[int, _Ordered] = {}
         self._tokens = itertools.count()
         self._forker: Forker | None = None
-        self._forker_since = 0.0
-        self._ready = self._has_imported = False
+        self._former: Forker | None = None
+        self._let_go: list[Forker] = []
+        self._has_imported = False
         self._imported: set[str] = set()
         self._importing: str | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, site.exponential_backoff_factor)
@@ -99,14 +117,17 @@ class Nursery:
         return [child for child in self._children.values() if child.busy]
 
     @property
-    def forker_pid(self) -> int:
-        """The process that forks; 0 if there is none."""
-        return self._forker.pid if self._forker is not None else 0
+    def forker_pids(self) -> set[int]:
+        """The processes that fork, or did."""
+        return {forker.pid for forker in self._forkers()}
 
     @property
     def is_ready(self) -> bool:
         """Whether a forker has imported what it was told to import; its hooks may still fail."""
         return self._has_imported
+
+    def _forkers(self) -> list[Forker]:
+        return [forker for forker in (self._forker, self._former, *self._let_go) if forker is not None]
 
     def waiting(self) -> list[Child]:
         """Return the children that are there for a job."""
@@ -127,23 +148,23 @@ class Nursery:
     def _order_one(self) -> bool:
         try:
             if self._forker is None:
-                self._start_forker()
-            return self._order_from_forker()
+                self._forker = self._start_forker()
+            return self._order_from(self._forker)
         except OSError as error:
             # No descriptors, no memory, no more processes.
             self._site.log.error('Worker %s: no child can be forked now: %s', self._site.name, error)
             self._forking_failed()
             return False
 
-    def _start_forker(self) -> None:
+    def _start_forker(self) -> Forker:
         self._template.ask_store()
-        self._forker = Forker(self._site, self._template, self._leave)
-        self._forker_since = time.monotonic()
-        self._ready = False
-        self._loop.watch(self._forker.fileno(), self._forker_speaks)
+        # The collector of this process would write to all that the forker and the children share with it.
+        gc.freeze()
+        forker = Forker(self._site, self._template, self._leave)
+        self._loop.watch(forker.fileno(), partial(self._forker_speaks, forker))
+        return forker
 
-    def _order_from_forker(self) -> bool:
-        assert self._forker is not None
+    def _order_from(self, forker: Forker) -> bool:
         size = self._site.settings.capture_output
         mailbox = Mailbox()
         try:
@@ -154,7 +175,7 @@ class Nursery:
         token = next(self._tokens)
         channel = None
         try:
-            channel = self._forker.fork(token, mailbox.descriptor, capture.write_end if capture is not None else None)
+            channel = forker.fork(token, mailbox.descriptor, capture.write_end if capture is not None else None)
         finally:
             if capture is not None:
                 capture.forked()
@@ -164,7 +185,7 @@ class Nursery:
                     capture.close()
         if channel is None:
             return False
-        self._ordered[token] = (channel, mailbox, capture)
+        self._ordered[token] = _Ordered(forker, channel, mailbox, capture)
         return True
 
     def retire_spare(self) -> None:
@@ -192,48 +213,120 @@ class Nursery:
         self._forker.preload(module)
         self.retire_waiting()
 
+    # When the application's code is edited
+
+    def _load_again(self, paths: list[str]) -> None:
+        """Have the application imported anew, by a new forker; jobs wait for that, and running ones go on."""
+        if self._closing:
+            return
+        site = self._site
+        more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
+        site.log.info('Worker %s: %s%s was edited; loading the application again', site.name, paths[0], more)
+        own = sorted(application_files() & set(paths))
+        if own:
+            site.log.warning(
+                'Worker %s: the worker itself has imported %s, for its classes, exception handlers or settings; jobs '
+                'run the old code of it until the worker is restarted',
+                site.name,
+                own[0],
+            )
+        try:
+            forker = self._start_forker()
+        except OSError as error:
+            site.log.error('Worker %s: the application cannot be loaded now: %s', site.name, error)
+            return
+        if self._former is None:
+            self._former = self._forker
+        elif self._forker is not None:
+            # It was still importing what has changed meanwhile.
+            self._let_go.append(self._forker)
+            self._forker.kill()
+        self._forker = forker
+        self._imported.clear()
+        self._importing = None
+        self.retire_waiting()
+
+    @property
+    def _loads_again(self) -> bool:
+        return self._site.settings.reload and self._has_imported
+
+    def _load_succeeded(self) -> None:
+        """Let the former forker go: the new code is there."""
+        if self._former is not None:
+            self._site.log.info('Worker %s: loaded the edited code', self._site.name)
+            self._let_go.append(self._former)
+            self._former.let_go()
+            self._former = None
+
+    def _load_failed(self, forker: Forker, words: str) -> None:
+        """Go back to the former forker if there is one; else try again later."""
+        site = self._site
+        if self._former is None:
+            site.log.error('Worker %s: the edited code cannot be loaded: %s; jobs wait until it can', site.name, words)
+            self._forking_failed()
+            return
+        site.log.error(
+            'Worker %s: the edited code cannot be loaded: %s; jobs run the old code until it is edited again',
+            site.name,
+            words,
+        )
+        self._let_go.append(forker)
+        self._forker, self._former = self._former, None
+
     # What the forker says
 
-    def _forker_speaks(self) -> None:
-        assert self._forker is not None
-        messages = self._forker.messages()
+    def _forker_speaks(self, forker: Forker) -> None:
+        messages = forker.messages()
         if messages is None:
-            self._forker_died()
+            self._forker_ended(forker)
             return
         for message in messages:
             # An end that cannot be written down now must not keep the others from being heard.
-            self._loop.call(partial(self._hear, *message))
+            self._loop.call(partial(self._hear, forker, *message))
 
-    def _hear(self, kind: str, *values: Any) -> None:
+    def _hear(self, forker: Forker, kind: str, *values: Any) -> None:
         if kind == 'forked':
             self._child_is_there(*values)
         elif kind == 'ended':
             self._child_ended(*values)
         elif kind == 'ready':
-            self._told_ready(*values)
+            self._told_ready(forker, *values)
         elif kind == 'imported':
             self._importing = None
+        elif kind == 'changed':
+            if forker not in self._let_go:
+                self._load_again(*values)
         else:
             self._no_child(*values)
 
-    def _told_ready(self, name: str, words: str) -> None:
-        self._ready = not words
-        if name:
+    def _told_ready(self, forker: Forker, name: str, words: str) -> None:
+        if not words:
+            forker.ready = self._has_imported = True
+            if forker is self._forker:
+                self._load_succeeded()
+        elif self._loads_again:
+            # It ends now, and then that is dealt with.
+            forker.failure = words
+        elif name:
             self._on_useless(ImportFailed(name, words))
         else:
             self._has_imported = True
 
     def _child_is_there(self, token: int, pid: int) -> None:
-        channel, mailbox, capture = self._ordered.pop(token)
+        ordered = self._ordered.pop(token)
         self._backoff.reset()
         try:
             identity = identify(pid)
         except ProcessLookupError:
             # It has already ended; that message comes next.
             identity = Identity(pid, '', '')
-        child = self._children[pid] = Child(identity, channel, mailbox, capture=capture)
-        if capture is not None:
-            self._loop.watch(capture.read_end, lambda: self._drain(child))
+        child = Child(identity, ordered.channel, ordered.mailbox, ordered.forker.pid, capture=ordered.capture)
+        self._children[pid] = child
+        if child.capture is not None:
+            self._loop.watch(child.capture.read_end, lambda: self._drain(child))
+        if ordered.forker is not self._forker:
+            # It was ordered before the code was edited.
+            self._retire(child)
 
     def _drain(self, child: Child) -> None:
         if child.capture is not None and not child.capture.drain():
@@ -251,11 +344,11 @@ class Nursery:
 
     def _give_up(self, token: int) -> None:
         """Close what was prepared for a child that will not be there."""
-        channel, mailbox, capture = self._ordered.pop(token)
-        channel.close()
-        mailbox.close()
-        if capture is not None:
-            capture.close()
+        ordered = self._ordered.pop(token)
+        ordered.channel.close()
+        ordered.mailbox.close()
+        if ordered.capture is not None:
+            ordered.capture.close()
 
     def _forking_failed(self) -> None:
         """Pause, longer each time: the cause (a hook that raises, no memory) will not go away at once."""
@@ -267,44 +360,56 @@ class Nursery:
             self._stop_listening(child)
             self._on_end(child, status, values)
 
-    def _forker_died(self) -> None:
-        """Clean up after a forker that was killed: its children die with it, and a new one will be started."""
-        site = self._site
-        assert self._forker is not None
-        self._loop.unwatch(self._forker.fileno())
-        status = self._forker.close()
-        self._forker = None
-        killed = status is None or os.WIFSIGNALED(status)
-        if not self._closing:
-            if self._importing is not None:
-                site.log.error(
-                    'Worker %s: the process that forks ended while it imported %s; jobs will import it themselves from '
-                    'now on',
-                    site.name,
-                    self._importing,
-                )
-            elif self._ready or killed:
-                site.log.warning('Worker %s: the process that forks was killed, and its children with it', site.name)
-            elif site.settings.imports:
-                modules = ', '.join(site.settings.imports)
-                self._on_useless(ImportFailed(modules, f'{modules}: the process ended while it was imported'))
-        self._importing = None
-        if time.monotonic() - self._forker_since < 1.0:
-            self._forking_failed()
-        for token in list(self._ordered):
+    def _forker_ended(self, forker: Forker) -> None:
+        """Clean up after a forker: its children die with it, and a new one will be started if it was the last."""
+        self._loop.unwatch(forker.fileno())
+        status = forker.close()
+        if not self._closing and forker not in self._let_go:
+            self._explain_end(forker, killed=status is None or os.WIFSIGNALED(status))
+        if forker in self._let_go:
+            self._let_go.remove(forker)
+        elif forker is self._former:
+            self._former = None
+        else:
+            self._forker = None
+            self._importing = None
+            if time.monotonic() - forker.since < 1.0:
+                self._forking_failed()
+        for token in [token for token, ordered in self._ordered.items() if ordered.forker is forker]:
             self._give_up(token)
-        for child in list(self._children.values()):
+        for child in [child for child in self._children.values() if child.forker_pid == forker.pid]:
             child.kill(signal.SIGKILL)
             wait_until_gone(child.identity, _PATIENCE)
             self._loop.call(partial(self._child_ended, child.pid, int(signal.SIGKILL), (0,) * 16))
 
+    def _explain_end(self, forker: Forker, killed: bool) -> None:
+        site = self._site
+        if self._loads_again and not forker.ready:
+            self._load_failed(forker, forker.failure or 'the process that imported it ended')
+        elif self._importing is not None:
+            site.log.error(
+                'Worker %s: the process that forks ended while it imported %s; jobs will import it themselves from '
+                'now on',
+                site.name,
+                self._importing,
+            )
+        elif forker.ready or killed:
+            site.log.warning('Worker %s: the process that forks was killed, and its children with it', site.name)
+        elif site.settings.imports:
+            modules = ', '.join(site.settings.imports)
+            self._on_useless(ImportFailed(modules, f'{modules}: the process ended while it was imported'))
+
     def _leave(self) -> None:
         """Close in the forker what belongs to the supervisor."""
         self._leave_supervisor()
+        for forker in self._forkers():
+            forker.abandon()
         for child in self._children.values():
             child.close()
             if child.capture is not None and child.capture.read_end >= 0:
                 os.close(child.capture.read_end)
+        for token in list(self._ordered):
+            self._give_up(token)
 
     # The end
 
@@ -312,21 +417,29 @@ class Nursery:
         """Expect the forker to end from now on."""
         self._closing = True
 
-    def kill_forker(self) -> None:
-        """Kill the forker, and with it all children: it no longer reports how they end."""
-        if self._forker is not None:
-            self._forker.kill()
+    def kill_forkers(self) -> None:
+        """Kill all forkers, and with them all children: they no longer report how those end."""
+        for forker in self._forkers():
+            forker.kill()
 
     def close(self) -> None:
-        """End the forker and the waiting children."""
+        """End the forkers and the waiting children."""
         self.retire_waiting()
-        if self._forker is None:
-            return
-        self._loop.unwatch(self._forker.fileno())
         for token in list(self._ordered):
             self._give_up(token)
-        for child in self._children.values():
-            child.close()
-        self._forker.close()
-        self._forker = None
-        self._children.clear()
+        forkers = self._forkers()
+        if forkers:
+            for child in self._children.values():
+                child.close()
+            self._children.clear()
+        if self._former is not None and self._forker is not None:
+            # It is importing, which may take long.
+            self._forker.kill()
+        for forker in forkers:
+            self._loop.unwatch(forker.fileno())
+            forker.let_go()
+        for forker in forkers:
+            forker.close()
+        self._forker = self._former = None
+        self._let_go.clear()
+        gc.unfreeze()

@@ -15,6 +15,7 @@ from .nursery import Nursery
 from .performing import PerformingWorker
 from .ready import enqueue_ready
 from .recovery import Recovery
+from .retention import Retention
 from .scheduler import InProcessScheduler
 from .services import Services
 from .settling import Settling
@@ -87,6 +88,9 @@ class Routine:
         duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
         duties.add('looking after services', _HEARTBEAT, services.look)
         duties.add('maintenance', 0.0, self.maintain)
+        self._retention = Retention(self._site)
+        if self._retention:
+            duties.add('removing old jobs', 0.0, self._remove_old_jobs)
         if os.getpid() == 1:
             duties.add('reaping', 0.0, self._reap_strangers)
 
@@ -130,6 +134,10 @@ class Routine:
                 child.kill(signal.SIGKILL)
         self._settling.check()
 
+    def _remove_old_jobs(self) -> None:
+        if not self._stopping.has_begun:
+            self._retention.step()
+
     def _look_for_suspension(self) -> None:
         self._suspend(bool(self._site.connection.exists(WORKERS_SUSPENDED)))
 
@@ -162,7 +170,7 @@ class Routine:
 
     def _reap_strangers(self) -> None:
         """Reap orphans that the kernel gave to process 1 of a container; our own processes have their owners."""
-        own = {self._nursery.forker_pid, *self._services.pids}
+        own = {*self._nursery.forker_pids, *self._services.pids}
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

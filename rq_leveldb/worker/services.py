@@ -6,14 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rq_leveldb.process import pidfd_open
 
 from .loop import Loop
 from .site import Site
 
-__all__ = ['Service', 'Services']
+__all__ = ['OnDemand', 'Service', 'Services']
 
 _PATIENCE = 5.0
 
@@ -53,6 +53,17 @@ class Service(Protocol):
         """Ask the process to end; after five seconds it is killed."""
 
 
+@runtime_checkable
+class OnDemand(Protocol):
+    """What a service has that runs only while somebody needs it; called from the supervisor's loop as well."""
+
+    def listener(self) -> int | None:
+        """Return the descriptor that is readable when the service is needed; None if it does not wait for that now."""
+
+    def leave(self) -> None:
+        """Close what it has open, in a process that was forked off, or because the worker ends."""
+
+
 class Services:
     """Keeps the services of one worker alive.
 
@@ -69,6 +80,7 @@ class Services:
         self._loop = loop
         self._stops = stops
         self._running: dict[int, tuple[Service, int | None]] = {}
+        self._waiting: dict[int, Service] = {}
 
     @property
     def pids(self) -> list[int]:
@@ -89,23 +101,43 @@ class Services:
             self._site.log.exception('Worker %s: %s did not start', self._site.name, service.name)
             pid = None
         if pid is None:
-            self._loop.after(service.retry, lambda: self._start(service))
+            self._wait(service)
             return
         descriptor = pidfd_open(pid)
         self._running[pid] = (service, descriptor)
         if descriptor is not None:
             self._loop.watch(descriptor, lambda: self._ended(pid))
 
+    def _wait(self, service: Service) -> None:
+        """Start a service when it is needed, or try it again."""
+        descriptor = service.listener() if isinstance(service, OnDemand) else None
+        if descriptor is None:
+            self._loop.after(service.retry, lambda: self._start(service))
+            return
+        self._waiting[descriptor] = service
+        self._loop.watch(descriptor, lambda: self._start(self._wait_no_more(descriptor)))
+
+    def _wait_no_more(self, descriptor: int) -> Service:
+        self._loop.unwatch(descriptor)
+        return self._waiting.pop(descriptor)
+
     def look(self) -> None:
         """Restart services whose data directory was removed or replaced."""
         for service, _ in self._running.values():
-            if service.is_misplaced():
-                self._site.log.warning(
-                    'Worker %s: the data directory was removed or replaced; restarting %s',
-                    self._site.name,
-                    service.name,
-                )
+            if self._is_misplaced(service):
                 service.stop()
+        for descriptor, service in list(self._waiting.items()):
+            if self._is_misplaced(service):
+                self._wait_no_more(descriptor)
+                self._start(service)
+
+    def _is_misplaced(self, service: Service) -> bool:
+        if not service.is_misplaced():
+            return False
+        self._site.log.warning(
+            'Worker %s: the data directory was removed or replaced; restarting %s', self._site.name, service.name
+        )
+        return True
 
     def reap(self) -> None:
         """See which have ended; only needed where the system has no pidfd."""
@@ -134,11 +166,20 @@ class Services:
         for _, descriptor in self._running.values():
             if descriptor is not None:
                 os.close(descriptor)
+        self._leave_services()
+
+    def _leave_services(self) -> None:
+        for service in self._services:
+            if isinstance(service, OnDemand):
+                service.leave()
 
     def ask_to_end(self) -> None:
         """Tell them to end."""
+        for descriptor in list(self._waiting):
+            self._wait_no_more(descriptor)
         for service, _ in self._running.values():
             service.stop()
+        self._leave_services()
 
     def wait_for_the_end(self) -> None:
         """Wait until all have ended; kill those that take longer than five seconds."""

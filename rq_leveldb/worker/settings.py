@@ -11,6 +11,8 @@ from rq.utils import import_attribute
 
 from rq_leveldb.process import usable_cores
 
+from .keep import Keep
+
 __all__ = ['Hook', 'NamedHook', 'Settings', 'default_max_children']
 
 Hook = Callable[[], object]
@@ -62,9 +64,11 @@ class Settings:
             failing it: the first time at the front, then behind the others and after a pause that grows.
         max_crashes: how many times in a row a job may take its process down.
         job_memory: bytes of memory per job; None for no limit. A job's `meta['job_memory']` comes first.
+        keep_finished, keep_failed: how many ended jobs are kept, or for how long, within RQ's lifetimes.
         capture_output: bytes of a job's output to keep with it, the last ones; 0 for none.
         preload: import in the parent what the jobs turn out to need.
         imports: modules to import before forking, in the process that forks.
+        reload: load them again when their files are edited; needs the package watchfiles.
         before_first_fork, before_fork, after_fork: functions to call, the last in the child with its job at hand.
     """
 
@@ -74,9 +78,12 @@ class Settings:
     requeue_abandoned: bool = False
     max_crashes: int = 3
     job_memory: int | None = None
+    keep_finished: list[Keep] = field(default_factory=list)
+    keep_failed: list[Keep] = field(default_factory=list)
     capture_output: int = 0
     preload: bool = False
     imports: list[str] = field(default_factory=list)
+    reload: bool = False
     before_first_fork: list[Hook] = field(default_factory=list)
     before_fork: list[Hook] = field(default_factory=list)
     after_fork: list[Hook] = field(default_factory=list)

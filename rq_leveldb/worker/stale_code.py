@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
-from types import ModuleType
+
+from .application_files import application_files
 
 __all__ = ['StaleCode']
 
 _INTERVAL = 5.0
-_INSTALLED = (f'{os.sep}site-packages{os.sep}', f'{os.sep}dist-packages{os.sep}')
 
 
 class StaleCode:
     """Reports once that jobs run older code than is in the files; used in the process that forks.
-
-    What is installed is not looked at: that is many files, and nobody edits them.
 
     Args:
         changed: called once, with the paths of the files.
@@ -28,9 +25,6 @@ class StaleCode:
     def __init__(self, changed: Callable[[list[str]], None], interval: float = _INTERVAL) -> None:
         self._changed = changed
         self._interval = interval
-        self._libraries = tuple(
-            path + os.sep for name in ('stdlib', 'platstdlib') if (path := sysconfig.get_path(name)) is not None
-        )
         self._known: dict[str, tuple[int, int]] = {}
         self._seen: set[str] = set()
         self._said = False
@@ -51,24 +45,11 @@ class StaleCode:
             self._remember()
 
     def _remember(self) -> None:
-        for name in sys.modules.keys() - self._seen:
-            self._seen.add(name)
-            path = self._file(name)
-            if path is not None and (stamp := _stamp(path)) is not None:
+        unseen = sys.modules.keys() - self._seen
+        self._seen |= unseen
+        for path in application_files(unseen):
+            if (stamp := _stamp(path)) is not None:
                 self._known[path] = stamp
-
-    def _file(self, name: str) -> str | None:
-        module = sys.modules.get(name)
-        if name == '__main__' or not isinstance(module, ModuleType):
-            return None
-        # Not getattr, which may make a lazy module import itself.
-        path = object.__getattribute__(module, '__dict__').get('__file__')
-        if not isinstance(path, str):
-            return None
-        path = os.path.abspath(path)
-        if path.startswith(self._libraries) or any(part in path for part in _INSTALLED):
-            return None
-        return path
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

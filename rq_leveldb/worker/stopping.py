@@ -121,7 +121,7 @@ class Stopping:
 
     def _kill_silent_forker(self) -> None:
         if self._nursery.running:
-            self._nursery.kill_forker()
+            self._nursery.kill_forkers()
 
     def _let_settle(self) -> None:
         """Wait for the children that handle the ends of jobs, for a while."""

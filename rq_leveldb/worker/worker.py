@@ -23,6 +23,7 @@ from rq_leveldb.records import BEAT_FIELD, CRON_FIELD, MAX_CHILDREN_FIELD, VERSI
 from rq_leveldb.version import __version__
 
 from .backoff import Backoff
+from .code_watcher import require_watchfiles
 from .green import is_eventlets
 from .heartbeat import new_beat
 from .liveness import identity_fields
@@ -56,7 +57,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         broken: whether `work` ended by an error that nobody expected.
 
     Raises:
-        ValueError: `max_children` is negative.
+        ValueError: `max_children` is negative, or code is to be reloaded without the package that it takes.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Worker(DefaultConnection, SupervisedWorker):
             self.settings.max_children = max_children
         if self.settings.max_children < 0:
             raise ValueError('max_children must be 0 or more')
+        if self.settings.reload:
+            require_watchfiles()
         self.services = list(services)
         self.status_line = status_line
         self.broken = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rq_leveldb.errors import StoreError
@@ -21,11 +23,13 @@ from rq_leveldb.worker.front import Front
 from tests.http.support import TOKEN
 from tests.places import APPLICATIONS
 from tests.until import until
+from tests.worker.support import family
 
 SCRIPT = """
 import sys
 from rq_leveldb import Redis
 from rq_leveldb.worker.worker import Worker
+from rq_leveldb.worker import front as front_module
 from rq_leveldb.worker.front import Front
 url, address = sys.argv[1:]
 front = Front(url, address or None, ['--allow', 'http_tasks.*'])
@@ -117,7 +121,7 @@ def test_a_second_worker_starts_none_and_takes_over(places: Places) -> None:
 
 def workers(url: str) -> list[Any]:
     request = urllib.request.Request(f'{url}/v1/workers', headers={'Authorization': f'Bearer {TOKEN}'})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return list(json.load(answer)['items'])
 
 
@@ -148,6 +152,35 @@ def test_a_default_port_that_is_taken_is_a_warning_and_jobs_run(
         warning = next(line for line in lines if 'No HTTP front' in line)
         assert 'Something else listens on this address' in warning
         assert '--no-http' in warning
+
+
+def has_front(pid: int) -> bool:
+    for process in family(pid):
+        with contextlib.suppress(psutil.Error):
+            if 'http' in process.cmdline():
+                return True
+    return False
+
+
+def test_without_an_address_it_is_there_while_somebody_needs_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('RQ_LEVELDB_HTTP', '127.0.0.1:0')
+    monkeypatch.setattr('tests.http.test_front.SCRIPT', SCRIPT.replace('\nurl,', '\nfront_module._IDLE = 1.0\nurl,'))
+    worker = places.worker('')
+    lock = front_directory(places.url).http_lock
+    said = until(lambda: lock.exists() and lock.read_text() and json.loads(lock.read_text()))
+    assert said['pid'] == worker.pid
+    assert not has_front(worker.pid)
+
+    # The first request starts it, and is answered.
+    assert workers(said['url'])[0]['pid'] == worker.pid
+    assert has_front(worker.pid)
+    until(lambda: not has_front(worker.pid))
+    # When it has ended, the next one starts it again.
+    assert len(workers(said['url'])) == 1
+    worker.terminate()
+    assert worker.wait(30) == 0
 
 
 def test_it_moves_to_the_directory_that_is_there_now(places: Places, store_dir: Path) -> None:

@@ -29,6 +29,8 @@ def run(
     parent: int | None = None,
     ready_fd: int | None = None,
     lock_fd: int | None = None,
+    listen_fd: int | None = None,
+    idle: float = 0.0,
     **given: Any,
 ) -> None:
     """Serve until told to stop; returns only by SystemExit.
@@ -39,6 +41,8 @@ def run(
         parent: process id of the worker that this process must not outlive.
         ready_fd: where to write `ready URL` when requests are served.
         lock_fd: the locked lock file of the data directory, inherited.
+        listen_fd: a socket that listens, inherited; who has it knows the address already.
+        idle: seconds without a client after which to end; 0 for never.
         given: settings by name; None counts as not given.
 
     Raises:
@@ -68,12 +72,13 @@ def run(
             print(f'Serving on {address}', flush=True)
             systemd.notify('READY=1')
         else:
-            # In the format of the worker's log, which goes to this terminal: people look for the address there.
-            print(f'{time.strftime("%H:%M:%S")} http: serving on {address}', file=sys.stderr, flush=True)
+            if listen_fd is None:
+                # In the format of the worker's log, which goes to this terminal: people look for the address there.
+                print(f'{time.strftime("%H:%M:%S")} http: serving on {address}', file=sys.stderr, flush=True)
             os.write(ready_fd, f'ready {address}\n'.encode())
             os.close(ready_fd)
 
-    serve(settings, place.connect, token, lock=lock, ready=ready)
+    serve(settings, place.connect, token, lock=lock, ready=ready, listener=listen_fd, idle=idle)
 
 
 def _share_heap() -> None:

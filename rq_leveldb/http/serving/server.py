@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import resource
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from rq_leveldb.errors import StoreError
 from rq_leveldb.http.access.allow import AllowList
 from rq_leveldb.http.application import Application, build
 from rq_leveldb.http.serving import affinity
-from rq_leveldb.http.serving.address import Address, listen
 from rq_leveldb.http.settings import HttpSettings, variable
+from rq_leveldb.http_address import Address, listen
 from rq_leveldb.version import __version__
 
 __all__ = ['AlreadyServed', 'FrontServer', 'hold_lock', 'serve']
@@ -42,6 +43,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         descriptor: a listening socket.
         load: makes the application; called in each process that serves.
         ready: called when requests are served.
+        idle: seconds without a client after which it ends; 0 for never.
     """
 
     def __init__(
@@ -50,8 +52,11 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         descriptor: int,
         load: Callable[[], Application],
         ready: Callable[[], None] | None = None,
+        idle: float = 0.0,
     ) -> None:
         self.settings = settings
+        # Several processes would each have to know whether the others have clients.
+        self.idle = idle if settings.processes == 1 else 0.0
         self._descriptor = descriptor
         self._load = load
         self._ready = ready
@@ -155,6 +160,8 @@ def serve(
     *,
     lock: int | None = None,
     ready: Callable[[str], None] | None = None,
+    listener: int | None = None,
+    idle: float = 0.0,
 ) -> None:
     """Serve until told to stop; returns only by SystemExit.
 
@@ -164,6 +171,8 @@ def serve(
         token: the bearer token; None requires none.
         lock: the locked descriptor of the data directory's lock file, where the address is written down.
         ready: called with the service's URL when it serves.
+        listener: descriptor of a socket that listens at the settings' address already; None makes one.
+        idle: seconds without a client after which it ends; 0 for never.
 
     Raises:
         StoreError: the address cannot be used, or a module cannot be imported.
@@ -178,7 +187,7 @@ def serve(
     # Imported before gunicorn forks: a module that fails must stop the start and not each worker process, and the
     # processes share its memory.
     allow = AllowList(settings.imports, settings.allow)
-    sock = listen(address)
+    sock = listen(address) if listener is None else socket.socket(fileno=listener)
     url = address.url(sock)
     if lock is not None:
         os.ftruncate(lock, 0)
@@ -189,7 +198,7 @@ def serve(
         affinity.start_stores_unbound(connection)
         return build(connection, settings, token, allow)
 
-    server = FrontServer(settings, sock.fileno(), load, (lambda: ready(url)) if ready is not None else None)
+    server = FrontServer(settings, sock.fileno(), load, (lambda: ready(url)) if ready is not None else None, idle)
     try:
         server.run()
     finally:

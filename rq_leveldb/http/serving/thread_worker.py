@@ -7,8 +7,11 @@ import errno
 import functools
 import json
 import logging
+import os
 import selectors
+import signal
 import socket
+import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -78,6 +81,7 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
         )
         # Health checks are answered even when all other threads are busy.
         self._health_pool = ThreadPoolExecutor(_HEALTH_THREADS)
+        self._last_client = time.monotonic()
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -124,6 +128,16 @@ class FrontWorker(ThreadWorker):  # type: ignore[misc]
                 self._refuse(connection, problems.TooSlow('It must arrive as a whole within a time limit.'))
             else:
                 self._drop(connection)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        """End the whole service if nobody has been connected for so long as was asked for."""
+        idle: float = self.app.idle
+        if not idle or self.nr_conns:
+            self._last_client = time.monotonic()
+        elif self.alive and time.monotonic() - self._last_client > idle:
+            os.kill(self.ppid, signal.SIGTERM)
+            self._last_client = time.monotonic()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop, the event streams included, which would go on forever."""

@@ -1,4 +1,4 @@
-"""Where the service listens: a host and port, or a unix socket."""
+"""Where the HTTP front listens: a host and port, or a unix socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from pathlib import Path
 from rq_leveldb.errors import StoreError
 from rq_leveldb.unix_socket import bind_unix, connect_unix
 
-__all__ = ['Address', 'AddressTaken', 'BadHttpAddress', 'listen']
+__all__ = ['DEFAULT_ADDRESS', 'Address', 'AddressTaken', 'BadHttpAddress', 'listen']
+
+DEFAULT_ADDRESS = '127.0.0.1:7753'
 
 _BACKLOG = 1024
 # Longest time that the service waits for a client to read an answer, seconds.
