@@ -16,6 +16,7 @@ from rq.utils import get_connection_from_queues
 
 from rq_leveldb.client.connection import Redis
 from rq_leveldb.location import configured_url, parse
+from rq_leveldb.paused_queues import is_paused, pause, resume
 
 __all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'default_connection', 'job']
 
@@ -86,6 +87,20 @@ class Queue(rq.Queue):
                     job._status, job.enqueued_at = status, enqueued_at
                 else:
                     return job
+
+
+    def pause(self) -> None:
+        """Let workers take nothing from this queue until it is resumed; jobs that run go on, and new ones wait."""
+        pause(self)
+
+    def resume(self) -> None:
+        """Let workers take jobs from this queue again."""
+        resume(self)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether workers take nothing from this queue."""
+        return is_paused(self)
 
 
 class job(rq.decorators.job):  # noqa: N801 - it is named as what it stands in for
