@@ -88,7 +88,6 @@ class Queue(rq.Queue):
                 else:
                     return job
 
-
     def pause(self) -> None:
         """Let workers take nothing from this queue until it is resumed; jobs that run go on, and new ones wait."""
         pause(self)

@@ -34,6 +34,8 @@ _SECTIONS: Mapping[str, Mapping[str, _Entry]] = {
         'cron': _Entry('rq_leveldb.cli.rq_commands:cron', "Runs RQ's cron scheduler, without a worker."),
         'suspend': _Entry('rq_leveldb.cli.rq_commands:suspend', 'Lets all workers take no more jobs.'),
         'resume': _Entry('rq_leveldb.cli.rq_commands:resume', 'Lets them take jobs again.'),
+        'pause': _Entry('rq_leveldb.cli.pausing:pause', 'Lets workers take nothing from single queues.'),
+        'unpause': _Entry('rq_leveldb.cli.pausing:unpause', 'Lets them take jobs from these queues again.'),
     },
     'Enqueueing and changing jobs': {
         'enqueue': _Entry('rq_leveldb.cli.rq_commands:enqueue', 'Enqueues a job.'),

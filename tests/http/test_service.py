@@ -19,6 +19,7 @@ from rq_leveldb.http.access.sessions import SESSION_SECONDS
 from rq_leveldb.http.access.token import load_token
 from rq_leveldb.http.access.tries import Tries
 from rq_leveldb.http.application import Application
+from rq_leveldb.paused_queues import is_paused
 from rq_leveldb.unreadable import list_aside
 from rq_leveldb.version import __version__
 from tests.http.support import TOKEN, Api
@@ -245,6 +246,24 @@ def test_suspend_and_resume(api: Api, connection: Any) -> None:
     assert api.delete('/v1/suspension').status_code == 204
     assert api.get('/v1/suspension').json == {'is_suspended': False, 'seconds_left': None}
     assert api.client.simulate_put('/v1/suspension', json={'ttl': 0}).status_code == 422
+
+
+def test_a_queue_is_paused_and_resumed(api: Api, connection: Any) -> None:
+    api.enqueue('add', 1, queue='mail')
+    assert api.post('/v1/queues/nothing/pause').status_code == 404
+    paused = api.post('/v1/queues/mail/pause')
+    assert (paused.status_code, paused.json['is_paused']) == (200, True)
+    assert is_paused(Queue('mail', connection=connection))
+    assert [queue['is_paused'] for queue in api.get('/v1/queues').json['items']] == [True]
+    assert 'rq_leveldb_queue_paused{queue="mail"} 1.0' in api.get('/metrics').text
+    assert api.post('/v1/queues/mail/resume').json['is_paused'] is False
+    api.post('/v1/queues/mail/pause')
+    assert api.delete('/v1/queues/mail').status_code == 204
+    api.enqueue('add', 1, queue='mail')
+    assert api.get('/v1/queues/mail').json['is_paused'] is False
+    connection.set('rq:paused-queues', 'something else')
+    assert api.get('/v1/queues').json['unreadable'][0]['key'] == 'rq:paused-queues'
+    assert api.post('/v1/queues/mail/pause').status_code == 409
 
 
 def test_workers(api: Api, connection: Any) -> None:

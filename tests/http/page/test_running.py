@@ -8,6 +8,7 @@ from typing import Any
 
 from rq import Queue, SimpleWorker
 
+from rq_leveldb.paused_queues import is_paused
 from tests.http.page.browsing import Visit
 
 
@@ -54,6 +55,19 @@ def test_a_queue_is_emptied_after_a_question(visit: Callable[..., Visit], connec
     seen.click('button', 'Empty queue mail')
     seen.see('mail was emptied.')
     assert (queue.count, seen.asked) == (0, ['Delete the 1 jobs that wait in mail? This cannot be undone.'])
+
+
+def test_a_queue_is_paused_and_resumed(visit: Callable[..., Visit], connection: Any) -> None:
+    job = Queue('mail', connection=connection).enqueue('http_tasks.add', 1)
+    seen = visit().log_in()
+    seen.click('button', 'Pause queue mail')
+    seen.page.get_by_role('row', name='mail').get_by_text('paused').wait_for()
+    seen.gone('No worker serves')
+    seen.go(f'job/{job.id}', 'http_tasks.add(1)').see('The queue mail is paused.')
+    seen.go('queue/mail', 'Queue mail').see('This queue is paused: workers take nothing from it.')
+    seen.click('button', 'Resume queue mail')
+    seen.gone('This queue is paused')
+    assert not is_paused(Queue('mail', connection=connection))
 
 
 def test_a_job_that_waits_names_what_it_waits_for(
