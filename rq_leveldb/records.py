@@ -72,7 +72,7 @@ RECOVERY_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':recovery:{0}'
 """String: who recovers the jobs of the dead worker of a name, for a moment."""
 
 DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
-"""String: when an entry of cron is due, and when it ran last, as JSON."""
+"""String: when an entry of cron is due, and when it ran last, as JSON; see `cron_due.Due`."""
 
 TALLY_KEY = 'rq-leveldb:tally'
 """Hash of how many jobs there were, for all workers; `worker.tally` says what stands in it."""

@@ -231,7 +231,10 @@ def _show(report: dict[str, Any]) -> None:
         render.table(
             ('queue', *(state.replace('_', ' ') for state in states)),
             [
-                (name, *('?' if counts[state] is None else counts[state] for state in states))
+                (
+                    f'{name} (paused)' if name in report['paused'] else name,
+                    *('?' if counts[state] is None else counts[state] for state in states),
+                )
                 for name, counts in report['queues'].items()
             ],
         )

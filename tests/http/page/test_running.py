@@ -8,8 +8,13 @@ from typing import Any
 
 from rq import Queue, SimpleWorker
 
+from rq_leveldb import Worker
+from rq_leveldb.jobs.cron_entries import find_cron_entries
 from rq_leveldb.paused_queues import is_paused
+from rq_leveldb.worker.cron import WorkerCron
 from tests.http.page.browsing import Visit
+from tests.places import APPLICATIONS
+from tests.worker.support import site_of
 
 
 def test_it_follows_what_happens(visit: Callable[..., Visit], connection: Any, work: Callable[..., None]) -> None:
@@ -68,6 +73,20 @@ def test_a_queue_is_paused_and_resumed(visit: Callable[..., Visit], connection: 
     seen.click('button', 'Resume queue mail')
     seen.gone('This queue is paused')
     assert not is_paused(Queue('mail', connection=connection))
+
+
+def test_a_cron_entry_is_disabled_and_run(visit: Callable[..., Visit], connection: Any) -> None:
+    cron = WorkerCron(site_of(Worker(['clock'], connection=connection)), str(APPLICATIONS / 'cron_config.py'))
+    cron.step()
+    seen = visit().log_in().go('schedules', 'Schedules')
+    seen.click('button', 'Disable: cli_jobs.add')
+    seen.page.get_by_role('row', name='cli_jobs.add').get_by_text('disabled').wait_for()
+    seen.click('button', 'Run now: cli_jobs.add')
+    seen.see('A worker enqueues it in a moment.')
+    seen.click('button', 'Enable: cli_jobs.add')
+    seen.gone('disabled')
+    (entry,) = find_cron_entries(connection, [])
+    assert not entry.is_disabled
 
 
 def test_a_job_that_waits_names_what_it_waits_for(
