@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,7 @@ __all__ = ['cron_jobs']
 
 # So much of an id tells entries of one name apart.
 _SHOWN_ID = 8
+_DONE = {'run': 'A worker runs', 'disable': 'Disabled', 'enable': 'Enabled'}
 
 _EPILOG = """\b
 Examples:
@@ -31,101 +32,74 @@ when they are due, so they cannot be changed here.
 """
 
 
-@click.group('cron-jobs', invoke_without_command=True, epilog=_EPILOG)
+@click.command('cron-jobs', epilog=_EPILOG)
+@click.argument('action', required=False, type=click.Choice(('run', 'disable', 'enable')))
+@click.argument('names', nargs=-1, metavar='[NAME]...')
 @options.url
 @options.json_output
-@click.pass_context
-def cron_jobs(ctx: click.Context, url: str | None, as_json: bool) -> int:
-    """List the cron entries of running workers with their next runs; run, disable or enable one."""
-    ctx.obj = url
-    if ctx.invoked_subcommand is not None:
-        return 0
+def cron_jobs(action: str | None, names: tuple[str, ...], url: str | None, as_json: bool) -> int:
+    """List the cron entries of running workers with their next runs, or do something with those of some names or ids.
+
+    run: a worker enqueues it now, also if it is disabled; when it is due next stays as it is. disable: it does not run
+    until it is enabled; what is left out meanwhile is not made up for.
+    """
+    from rq_leveldb.client.connection import Redis
     from rq_leveldb.jobs.cron_entries import find_cron_entries
     from rq_leveldb.lookup import Strange
 
+    if action is not None and not names:
+        raise click.UsageError(f'Say which entries to {action}, by name or id.')
+    connection: Any = Redis.from_url(url) if url is not None else Redis()
     strange: list[Strange] = []
-    entries = find_cron_entries(_connection(url), strange)
+    entries = find_cron_entries(connection, strange)
+    code = 0
+    if action is not None:
+        code = max([_act(connection, entries, action, name, as_json) for name in names])
+        entries = find_cron_entries(connection, [])
     if as_json:
         notes = [{'key': item.key, 'reason': item.reason} for item in strange]
         click.echo(json.dumps({'entries': [_document(entry) for entry in entries], 'unreadable': notes}, indent=2))
-        return 0
-    if entries:
-        render.table(['name', 'queue', 'when', 'next run', 'last run', 'id'], [_row(item) for item in entries], texts=6)
-    else:
-        click.echo('No running worker has cron entries. Start one: rq-leveldb worker --cron FILE')
+        return code
+    if action is None:
+        if entries:
+            table = [_row(entry) for entry in entries]
+            render.table(['name', 'queue', 'when', 'next run', 'last run', 'id'], table, texts=6)
+        else:
+            click.echo('No running worker has cron entries. Start one: rq-leveldb worker --cron FILE')
     for item in strange:
         click.echo(f'{click.style("Cannot be read:", fg="yellow")} {item.key}: {item.reason}', err=True)
-    return 0
+    return code
 
 
-@cron_jobs.command()
-@click.argument('names', nargs=-1, required=True, metavar='NAME...')
-@options.url
-@click.pass_obj
-def run(group_url: str | None, names: tuple[str, ...], url: str | None) -> int:
-    """Run the entries with these names or ids now, also disabled ones. When they are due next stays as it is."""
-    from rq_leveldb.jobs.cron_entries import run_now
+def _act(connection: Any, entries: Sequence[CronEntry], action: str, name: str, is_quiet: bool) -> int:
+    """Do something with the entry of a name, and return the exit code."""
+    from rq_leveldb.jobs.cron_entries import run_now, set_enabled
 
-    return _do(_connection(url or group_url), names, run_now, 'Running {} in a moment.')
-
-
-@cron_jobs.command()
-@click.argument('names', nargs=-1, required=True, metavar='NAME...')
-@options.url
-@click.pass_obj
-def disable(group_url: str | None, names: tuple[str, ...], url: str | None) -> int:
-    """Let the entries with these names or ids not run any more, until they are enabled."""
-    from rq_leveldb.jobs.cron_entries import set_enabled
-
-    return _do(
-        _connection(url or group_url), names, lambda place, entry: set_enabled(place, entry, False), 'Disabled {}.'
-    )
-
-
-@cron_jobs.command()
-@click.argument('names', nargs=-1, required=True, metavar='NAME...')
-@options.url
-@click.pass_obj
-def enable(group_url: str | None, names: tuple[str, ...], url: str | None) -> int:
-    """Let the entries with these names or ids run again when they are due. What was left out is not made up for."""
-    from rq_leveldb.jobs.cron_entries import set_enabled
-
-    return _do(
-        _connection(url or group_url), names, lambda place, entry: set_enabled(place, entry, True), 'Enabled {}.'
-    )
-
-
-def _connection(url: str | None) -> Any:
-    from rq_leveldb.client.connection import Redis
-
-    return Redis.from_url(url) if url is not None else Redis()
-
-
-def _do(connection: Any, names: Sequence[str], act: Callable[[Any, str], bool], done: str) -> int:
-    from rq_leveldb.jobs.cron_entries import find_cron_entries
-
-    entries = find_cron_entries(connection, [])
-    code = 0
-    for name in names:
-        found = {entry.id: entry for entry in entries if name in (entry.definition.name, entry.id)}
-        found = found or {entry.id: entry for entry in entries if (entry.id or '').startswith(name)}
-        ids = [entry_id for entry_id in found if entry_id is not None]
-        if len(ids) == 1 and act(connection, ids[0]):
-            click.echo(done.format(found[ids[0]].definition.name))
-            continue
-        code = 1
-        if len(ids) > 1:
-            shown = ', '.join(entry_id[:_SHOWN_ID] for entry_id in ids)
-            render.complain(f'{len(ids)} entries have the name {name}', f'Say which by its id: {shown}')
-        elif None in found:
-            render.complain(
-                f"{name} is an entry of RQ's own rq cron", 'Run its file with rq-leveldb worker --cron FILE.'
-            )
-        elif ids:
-            render.complain(f'when {name} is due cannot be read', 'Its worker writes it anew within a second.')
+    found = {entry.id: entry for entry in entries if name in (entry.definition.name, entry.id)}
+    if not found and len(name) >= _SHOWN_ID:
+        found = {entry.id: entry for entry in entries if (entry.id or '').startswith(name)}
+    ids = [entry_id for entry_id in found if entry_id is not None]
+    if len(ids) > 1:
+        shown = ', '.join(entry_id[:_SHOWN_ID] for entry_id in ids)
+        render.complain(f'{len(ids)} entries have the name {name}', f'Say which by its id: {shown}')
+        return 1
+    if not ids:
+        if found:
+            what = f"{name} is an entry of RQ's own rq cron"
+            render.complain(what, 'Run its file with rq-leveldb worker --cron FILE instead.')
         else:
             render.complain(f'no running worker has a cron entry {name}', 'rq-leveldb cron-jobs lists them.')
-    return code
+        return 1
+    (entry_id,) = ids
+    is_done = (
+        run_now(connection, entry_id) if action == 'run' else set_enabled(connection, entry_id, action == 'enable')
+    )
+    if not is_done:
+        render.complain(f'when {name} is due cannot be read', 'Its worker writes it anew within a second.')
+        return 1
+    if not is_quiet:
+        click.echo(f'{_DONE[action]} {found[entry_id].definition.name}.')
+    return 0
 
 
 def _row(entry: CronEntry) -> list[str]:

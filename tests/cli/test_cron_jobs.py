@@ -39,12 +39,14 @@ def test_entries_are_listed_run_and_disabled(redis: Any, call: Call, tmp_path: P
 
     assert call('cron-jobs', 'disable', 'nightly') == (0, 'Disabled nightly.\n')
     assert 'disabled' in call('cron-jobs')[1]
-    assert call('cron-jobs', 'run', nightly['id'][:8]) == (0, 'Running nightly in a moment.\n')
+    assert call('cron-jobs', 'run', nightly['id'][:8]) == (0, 'A worker runs nightly.\n')
     due = Due.decode(redis.get(due_key(nightly['id'])))
     assert due is not None
     assert due.is_wanted
     assert due.is_disabled
-    assert call('cron-jobs', 'enable', 'nightly')[0] == 0
+    shown = json.loads(call('cron-jobs', 'enable', 'nightly', '--json')[1])['entries']
+    assert [entry['is_enabled'] for entry in shown] == [True] * 4
+    assert call('cron-jobs', 'run')[0] == 2
     assert 'disabled' not in call('cron-jobs')[1]
     for name, reason in (
         ('json.dumps', '2 entries have the name json.dumps'),

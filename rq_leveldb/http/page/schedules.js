@@ -11,7 +11,7 @@ function cronButtons(item, again) {
   if (item.id === null) return none();
   const button = (title, action, done) => el('button', {
     type: 'button', class: 'quiet', 'data-key': `${action} ${item.id}`, 'aria-label': `${title}: ${item.name}`,
-    onclick: (event) => act(event.target, done, () => post(`/v1/cron/${item.id}/${action}`)).then(again),
+    onclick: (event) => act(event.target, done, () => post(`/v1/cron/${encodeURIComponent(item.id)}/${action}`)).then(again),
   }, title);
   return [button('Run now', 'run-now', 'A worker enqueues it in a moment.'),
     item.is_enabled ? button('Disable', 'disable', `${item.name} does not run until it is enabled.`) : button('Enable', 'enable', `${item.name} runs when it is due.`)];
