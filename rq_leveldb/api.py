@@ -12,11 +12,29 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.exceptions import WatchError
 from rq.job import Job
+from rq.results import Result
 from rq.utils import get_connection_from_queues
 
 from rq_leveldb.client.connection import Redis
 from rq_leveldb.location import configured_url, parse
 from rq_leveldb.paused_queues import is_paused, pause, resume
+
+_SLICE = 500
+"""Number of jobs that `Queue.empty` removes at once; nobody else is served meanwhile."""
+
+_REMOVE = """
+    local ids = redis.call('lrange', KEYS[1], 0, ARGV[1] - 1)
+    if #ids == 0 then return 0 end
+    local keys = {}
+    for _, id in ipairs(ids) do
+        keys[#keys + 1] = ARGV[2] .. id
+        keys[#keys + 1] = ARGV[2] .. id .. ':dependents'
+        keys[#keys + 1] = ARGV[3] .. id
+    end
+    redis.call('ltrim', KEYS[1], #ids, -1)
+    redis.call('unlink', unpack(keys))
+    return #ids
+"""
 
 __all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'default_connection', 'job']
 
@@ -87,6 +105,25 @@ class Queue(rq.Queue):
                     job._status, job.enqueued_at = status, enqueued_at
                 else:
                     return job
+
+    def empty(self) -> int:
+        """Remove the jobs that wait in the queue, in slices, so that others are served in between.
+
+        If it is cut off, the other jobs are still in the queue.
+
+        Returns:
+            How many there were.
+        """
+        prefixes = self.job_class.redis_job_namespace_prefix, Result.get_key('')
+        remove = self.connection.register_script(_REMOVE)
+        found, removed = self.count, 0
+        while removed < found:
+            # Not more than were found: others may go on enqueueing.
+            count = remove(keys=[self.key], args=[min(_SLICE, found - removed), *prefixes])
+            if not count:
+                break
+            removed += count
+        return removed
 
     def pause(self) -> None:
         """Let workers take nothing from this queue until it is resumed; jobs that run go on, and new ones wait."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+import rq
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as StoreTimeoutError
@@ -23,6 +24,7 @@ from rq.registry import FailedJobRegistry
 from rq.utils import as_text
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
+from rq_leveldb.api import Queue
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
 from rq_leveldb.lookup import (
@@ -56,8 +58,10 @@ def empty(**options: Any) -> int:
         return 0
     code = 0
     removed: dict[str, int] = {}
+    # Ours removes in slices, so that nobody has to wait for the whole.
+    queue_class = Queue if config.queue_class is rq.Queue else config.queue_class
     for name in names:
-        queue = config.queue_class(
+        queue = queue_class(
             name, connection=config.connection, job_class=config.job_class, serializer=options['serializer']
         )
         with _named(f'queue {name}') as failures:

@@ -94,3 +94,26 @@ def test_a_transaction_whose_reply_is_lost_is_not_repeated(store_dir: Path, redi
 
     redis.ping()
     assert redis.lrange(queue.key, 0, -1) in ([], [b'once'])
+
+
+class Busy(Redis):
+    """A client beside which somebody enqueues a job before each script."""
+
+    def evalsha(self, *args: Any) -> Any:
+        self.rpush('rq:queue:default', 'new')
+        return super().evalsha(*args)
+
+
+def test_a_queue_is_emptied_in_slices_even_while_others_enqueue(store_dir: Path, redis: Redis) -> None:
+    queue = Queue(connection=redis)
+    call = queue.prepare_data('builtins.abs', (-1,))
+    jobs = queue.enqueue_many([call] * 700)
+    queue.enqueue('builtins.abs', -2, depends_on=jobs[0])
+    stays = Queue('other', redis).enqueue('builtins.abs', -3)
+
+    removed = Queue(connection=Busy.from_url(f'leveldb://{store_dir}')).empty()
+
+    assert removed == 700
+    assert set(redis.lrange(queue.key, 0, -1)) == {b'new'}
+    assert redis.exists(*[job.key for job in jobs], jobs[0].dependents_key) == 0
+    assert redis.exists(stays.key) == 1

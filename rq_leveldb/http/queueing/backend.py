@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, InvalidJobOperationError, NoSuchJobError
 from rq.job import Job
 
+from rq_leveldb.api import Queue
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http.access.allow import AllowList
 from rq_leveldb.http.problems import NoSuchJob, NoSuchQueue, Problem, UnreadableJob, UnreadableRecord
