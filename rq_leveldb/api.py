@@ -17,6 +17,7 @@ from rq.utils import get_connection_from_queues
 
 from rq_leveldb.client.connection import Redis
 from rq_leveldb.location import configured_url, parse
+from rq_leveldb.paused_queues import is_paused, pause, resume
 
 _SLICE = 500
 """Number of jobs that `Queue.empty` removes at once; nobody else is served meanwhile."""
@@ -123,6 +124,19 @@ class Queue(rq.Queue):
                 break
             removed += count
         return removed
+
+    def pause(self) -> None:
+        """Let workers take nothing from this queue until it is resumed; jobs that run go on, and new ones wait."""
+        pause(self)
+
+    def resume(self) -> None:
+        """Let workers take jobs from this queue again."""
+        resume(self)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether workers take nothing from this queue."""
+        return is_paused(self)
 
 
 class job(rq.decorators.job):  # noqa: N801 - it is named as what it stands in for

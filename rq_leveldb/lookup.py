@@ -34,6 +34,7 @@ from rq.utils import as_text, utcparse
 from rq.worker import BaseWorker
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from .records import PAUSED_KEY
 from .unreadable import Fault, UnreadableJob, is_wrong_type, restore_job, show_bytes
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     'Strange',
     'count_jobs',
     'count_servers',
+    'find_paused',
     'find_queues',
     'find_workers',
     'is_refused',
@@ -292,6 +294,15 @@ def find_queues(connection: Redis) -> Names:
         connection: the store.
     """
     return _names(connection, Queue.redis_queues_keys, Queue.redis_queue_namespace_prefix)
+
+
+def find_paused(connection: Redis) -> Names:
+    """Return the names of the queues that are paused.
+
+    Args:
+        connection: the store.
+    """
+    return _names(connection, PAUSED_KEY, Queue.redis_queue_namespace_prefix)
 
 
 def find_workers(connection: Redis) -> Names:

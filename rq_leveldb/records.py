@@ -12,7 +12,9 @@ __all__ = [
     'CRON_FIELD',
     'DUE_KEY_TEMPLATE',
     'LOCK_FIELD',
+    'LOOK_COMMAND',
     'MAX_CHILDREN_FIELD',
+    'PAUSED_KEY',
     'PID_STARTED_FIELD',
     'RECOVERY_KEY_TEMPLATE',
     'TALLY_BOUNDS',
@@ -57,6 +59,12 @@ VERSION_FIELD = 'rq_leveldb_version'
 CHILDREN_COMMAND = 'children'
 """On a worker's channel: changes `MAX_CHILDREN_FIELD` to the command's `children`."""
 
+LOOK_COMMAND = 'look'
+"""On a worker's channel: there may be work in its queues that it has not heard of."""
+
+PAUSED_KEY = f'{RQ_KEY_PREFIX}:paused-queues'
+"""Set of the keys of the queues from which workers take nothing, as RQ's own set of all queues has them."""
+
 CLAIMS_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':worker:{0}:claims'
 """Hash of the jobs that the worker of a name has taken into an intermediate queue: job id to the queue's key."""
 
@@ -64,7 +72,7 @@ RECOVERY_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':recovery:{0}'
 """String: who recovers the jobs of the dead worker of a name, for a moment."""
 
 DUE_KEY_TEMPLATE = FORMAT_KEY_PREFIX + ':cron-due:{0}'
-"""String: when an entry of cron is due, and when it ran last, as JSON."""
+"""String: when an entry of cron is due, and when it ran last, as JSON; see `cron_due.Due`."""
 
 TALLY_KEY = 'rq-leveldb:tally'
 """Hash of how many jobs there were, for all workers; `worker.tally` says what stands in it."""

@@ -21,7 +21,17 @@ from rq_leveldb.client import autostart
 from rq_leveldb.jobs.listing import listed
 from rq_leveldb.jobs.states import walk
 from rq_leveldb.location import DataDirectory
-from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues, is_refused, registry_key, replies, see_jobs
+from rq_leveldb.lookup import (
+    Seen,
+    Strange,
+    count_jobs,
+    find_paused,
+    find_queues,
+    is_refused,
+    registry_key,
+    replies,
+    see_jobs,
+)
 from rq_leveldb.reading import Reader, read_call
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
@@ -119,14 +129,19 @@ def examine_contents(connection: Any, findings: list[Finding]) -> None:
     queues = find_queues(connection)
     workers = see_workers(connection)
     _examine_workers(connection, workers, findings)
+    paused = find_paused(connection)
     for name, counts in zip(queues.names, count_jobs(connection, queues.names), strict=True):
-        if counts['queued'] and not serving(workers, name):
-            count = counts['queued']
-            what = f'No worker serves the queue {name}, which has {count} job{"s" if count > 1 else ""}'
+        count = counts['queued'] or 0
+        jobs = f'{count} job{"s" if count != 1 else ""}'
+        if name in paused.names:
+            remedy = f'rq-leveldb unpause {name} lets workers go on with it.'
+            findings.append(Finding('note', f'The queue {name} is paused, with {jobs}', remedy))
+        elif count and not serving(workers, name):
+            what = f'No worker serves the queue {name}, which has {jobs}'
             findings.append(Finding('warning', what, f'Start one: rq-leveldb worker {name}'))
         _examine_registries(connection, name, workers, findings)
     _examine_functions(connection, queues.names, findings)
-    broken = [(item.key, item.reason) for item in queues.strange]
+    broken = [(item.key, item.reason) for item in (*queues.strange, *paused.strange)]
     broken += [(item.key, item.reason) for item in read_aside(connection)]
     for key, reason in broken:
         findings.append(Finding('warning', f'{key} cannot be read: {reason}', 'See docs/worker.rst; DEL removes it.'))

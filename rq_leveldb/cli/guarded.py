@@ -26,7 +26,16 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.api import Queue
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
-from rq_leveldb.lookup import Seen, count_jobs, count_servers, find_queues, is_refused, registry_key, replies
+from rq_leveldb.lookup import (
+    Seen,
+    count_jobs,
+    count_servers,
+    find_paused,
+    find_queues,
+    is_refused,
+    registry_key,
+    replies,
+)
 from rq_leveldb.reading import Reader
 
 __all__ = ['empty', 'info', 'requeue']
@@ -132,6 +141,8 @@ def _show(config: CliConfig, options: dict[str, Any]) -> None:
 
 def _show_queues(connection: Any, names: list[str], raw: bool, notes: list[str]) -> None:
     counts = count_jobs(connection, names)
+    paused = find_paused(connection)
+    notes += [f'{item.key}: {item.reason}' for item in paused.strange]
     width = min(_CHART, _columns() - _CHART)
     ratio = width / get_scale(max((count['queued'] or 0 for count in counts), default=0))
     for name, count, workers in zip(names, counts, count_servers(connection, names), strict=True):
@@ -142,12 +153,13 @@ def _show_queues(connection: Any, names: list[str], raw: bool, notes: list[str])
         )
         if count['ready_to_enqueue']:
             numbers += f', {count["ready_to_enqueue"]} ready to be enqueued'
+        is_paused = name in paused.names
         if raw:
-            click.echo(f'queue {name} {numbers}')
+            click.echo(f'queue {name} {numbers}{", paused" if is_paused else ""}')
         else:
             chart = click.style('|' + '█' * int(ratio * (count['queued'] or 0)), fg='green')
-            unserved = click.style(', no worker serves it', fg='yellow') if count['queued'] and workers == 0 else ''
-            click.echo(f'{name:<12} {chart} {numbers}{unserved}')
+            mark = ', paused' if is_paused else ', no worker serves it' if count['queued'] and workers == 0 else ''
+            click.echo(f'{name:<12} {chart} {numbers}{click.style(mark, fg="yellow")}')
         notes += [
             f'{registry_key(state, name)} holds another type of value'
             for state, number in count.items()

@@ -32,8 +32,11 @@ _SECTIONS: Mapping[str, Mapping[str, _Entry]] = {
         'children': _Entry('rq_leveldb.cli.children:children', 'Changes how many jobs a worker runs at once.'),
         'worker-pool': _Entry('rq_leveldb.cli.rq_commands:worker_pool', "Runs a pool of RQ's own workers."),
         'cron': _Entry('rq_leveldb.cli.rq_commands:cron', "Runs RQ's cron scheduler, without a worker."),
+        'cron-jobs': _Entry('rq_leveldb.cli.cron_jobs:cron_jobs', 'Shows when cron entries run; runs or disables one.'),
         'suspend': _Entry('rq_leveldb.cli.rq_commands:suspend', 'Lets all workers take no more jobs.'),
         'resume': _Entry('rq_leveldb.cli.rq_commands:resume', 'Lets them take jobs again.'),
+        'pause': _Entry('rq_leveldb.cli.pausing:pause', 'Lets workers take nothing from single queues.'),
+        'unpause': _Entry('rq_leveldb.cli.pausing:unpause', 'Lets them take jobs from these queues again.'),
     },
     'Enqueueing and changing jobs': {
         'enqueue': _Entry('rq_leveldb.cli.rq_commands:enqueue', 'Enqueues a job.'),

@@ -112,7 +112,7 @@ def _contents(connection: Redis) -> dict[str, Any]:
     """Return what is in a running store or server."""
     from rq.suspension import is_suspended
 
-    from rq_leveldb.lookup import count_jobs, find_queues, find_workers, registry_key
+    from rq_leveldb.lookup import count_jobs, find_paused, find_queues, find_workers, registry_key
     from rq_leveldb.unreadable import read_aside
 
     registered = find_workers(connection)
@@ -120,7 +120,9 @@ def _contents(connection: Redis) -> dict[str, Any]:
     workers, gone, served = _workers(registered.names, connection, unreadable)
     queues = find_queues(connection)
     counts = dict(zip(queues.names, count_jobs(connection, queues.names), strict=True))
-    unreadable += [{'key': item.key, 'reason': item.reason} for item in (*queues.strange, *registered.strange)]
+    paused = find_paused(connection)
+    strange = (*queues.strange, *registered.strange, *paused.strange)
+    unreadable += [{'key': item.key, 'reason': item.reason} for item in strange]
     unreadable += [
         {'key': registry_key(state, name), 'reason': 'holds another type of value'}
         for name, states in counts.items()
@@ -133,7 +135,12 @@ def _contents(connection: Redis) -> dict[str, Any]:
         'workers_gone': gone,
         'suspended': bool(is_suspended(connection)),
         'queues': {name: {state: states[state] for state in _STATES} for name, states in counts.items()},
-        'unserved': [name for name, states in counts.items() if states['queued'] and name not in served],
+        'paused': paused.names,
+        'unserved': [
+            name
+            for name, states in counts.items()
+            if states['queued'] and name not in served and name not in paused.names
+        ],
         'unreadable': unreadable,
     }
 
@@ -199,6 +206,9 @@ def _show(report: dict[str, Any]) -> None:
         gone = report['workers_gone']
         died = click.style(f', {gone} died: the next worker recovers its jobs', fg='yellow') if gone else ''
         lines.append(('Workers', f'{report["workers"]}{died}{suspended}'))
+        if report['paused']:
+            names = render.cut(', '.join(report['paused']))
+            lines.append(('Paused', f'{click.style(names, fg="yellow")} (rq-leveldb unpause QUEUE)'))
     render.fields(lines)
     for warning in report.get('warnings', ()):
         click.echo(f'{click.style("Warning:", fg="yellow")} {warning}')
@@ -212,7 +222,10 @@ def _show(report: dict[str, Any]) -> None:
         render.table(
             ('queue', *(state.replace('_', ' ') for state in states)),
             [
-                (name, *('?' if counts[state] is None else counts[state] for state in states))
+                (
+                    f'{name} (paused)' if name in report['paused'] else name,
+                    *('?' if counts[state] is None else counts[state] for state in states),
+                )
                 for name, counts in report['queues'].items()
             ],
         )

@@ -20,7 +20,7 @@ from rq_leveldb.cli.workers_seen import see_workers, serving
 from rq_leveldb.errors import StoreError
 from rq_leveldb.jobs.oldest import oldest_waiting
 from rq_leveldb.jobs.states import walk
-from rq_leveldb.lookup import count_jobs, find_queues, is_refused, registry_key, replies, see_jobs
+from rq_leveldb.lookup import count_jobs, find_paused, find_queues, is_refused, registry_key, replies, see_jobs
 from rq_leveldb.reading import Reader
 from rq_leveldb.unreadable import read_aside
 
@@ -57,9 +57,10 @@ class Thresholds:
 
 @dataclass
 class _Findings:
-    """What was measured, and what is wrong."""
+    """What was measured, what is wrong, and what rests because somebody wants it to."""
 
     measured: dict[str, float] = field(default_factory=dict)
+    paused: list[str] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
     performance: list[str] = field(default_factory=list)
 
@@ -109,10 +110,13 @@ def _report(found: _Findings, as_json: bool) -> int:
     level = max((level for level, _ in found.problems), default=0)
     if as_json:
         problems = [{'level': _LEVELS[level].lower(), 'what': what} for level, what in found.problems]
-        document = {'state': _LEVELS[level].lower(), 'problems': problems, **found.measured}
+        state = _LEVELS[level].lower()
+        document = {'state': state, 'problems': problems, 'paused': found.paused, **found.measured}
         render.document(document)
     else:
         what = '; '.join(what for _, what in found.problems) or 'all jobs are served'
+        if found.paused:
+            what += f'; paused: {_some(found.paused)}'
         performance = f' | {" ".join(found.performance)}' if found.performance else ''
         click.echo(f'{click.style(_LEVELS[level], fg=_COLOURS[level])}: {what}{performance}')
     return level
@@ -123,10 +127,12 @@ def _look(found: _Findings, connection: Any, thresholds: Thresholds) -> None:
     names = queues.names
     counts = count_jobs(connection, names)
     workers = see_workers(connection)
+    paused = find_paused(connection)
+    found.paused = paused.names
     unserved = [
         f'{name} ({count["queued"]} job{"s" if count["queued"] != 1 else ""})'
         for name, count in zip(names, counts, strict=True)
-        if count['queued'] and not serving(workers, name)
+        if count['queued'] and not serving(workers, name) and name not in paused.names
     ]
     if unserved:
         found.problems.append(
@@ -137,21 +143,25 @@ def _look(found: _Findings, connection: Any, thresholds: Thresholds) -> None:
     dead = [worker.name for worker in workers if worker.is_dead]
     if dead and len(dead) == len(workers):
         found.problems.append((2, f'all workers died: {_some(dead)}'))
-    seconds, queue = _oldest(connection, names)
+    seconds, queue = _oldest(connection, names, paused.names)
     problem = f'a job of the queue {queue} waits for {render.duration(seconds)}'
     found.measure('oldest_wait', seconds, 's', thresholds.max_wait, problem)
     failed = _failed_since(connection, names, time.time() - thresholds.within)
     jobs = '1 job' if failed == 1 else f'{failed} jobs'
     problem = f'{jobs} failed in the last {render.duration(thresholds.within)}'
     found.measure('failed', failed, '', thresholds.max_failed, problem)
-    broken = [item.key for item in queues.strange] + [item.key for item in read_aside(connection)]
+    broken = [item.key for item in (*queues.strange, *paused.strange)] + [item.key for item in read_aside(connection)]
     if broken:
         found.problems.append((1, f'what cannot be read: {_some(broken)}'))
 
 
-def _oldest(connection: Any, names: Sequence[str]) -> tuple[float, str]:
-    """Return how long the oldest job has waited that is queued, or scheduled and due; and its queue."""
-    ages = zip(oldest_waiting(connection, Reader(), names), names, strict=True)
+def _oldest(connection: Any, names: Sequence[str], paused: Sequence[str]) -> tuple[float, str]:
+    """Return how long the oldest job has waited that is queued, or scheduled and due; and its queue.
+
+    What is queued in a paused queue is meant to wait; what is due is enqueued there, too.
+    """
+    open_names = [name for name in names if name not in paused]
+    ages = zip(oldest_waiting(connection, Reader(), open_names), open_names, strict=True)
     waiting = [(age, name) for age, name in ages if age is not None]
     pipe = connection.pipeline(transaction=False)
     for name in names:

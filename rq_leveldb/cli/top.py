@@ -65,13 +65,14 @@ def _look(connection: Any) -> dict[str, Any]:
 
     from rq_leveldb.cli.workers_seen import see_workers, serving
     from rq_leveldb.jobs.oldest import oldest_waiting
-    from rq_leveldb.lookup import count_jobs, find_queues, is_refused, replies
+    from rq_leveldb.lookup import count_jobs, find_paused, find_queues, is_refused, replies
     from rq_leveldb.reading import Reader
     from rq_leveldb.records import TALLY_KEY
 
     reader = Reader()
     names = find_queues(connection).names
     workers = see_workers(connection)
+    paused = find_paused(connection).names
     pipe = connection.pipeline(transaction=False)
     pipe.exists(WORKERS_SUSPENDED)
     pipe.hmget(TALLY_KEY, 'finished|', 'failed|')
@@ -85,6 +86,7 @@ def _look(connection: Any) -> dict[str, Any]:
         'queues': [
             {
                 'name': name,
+                'is_paused': name in paused,
                 **{state: counts[state] for state in _STATES},
                 'oldest_wait_seconds': age,
                 'workers': len(serving(workers, name)),
@@ -148,10 +150,13 @@ def _shown(snapshot: dict[str, Any], before: dict[str, Any] | None, room: int) -
     queues = _table('queue', *_STATES, 'oldest waits', 'workers')
     for queue in snapshot['queues']:
         age = queue['oldest_wait_seconds']
-        is_unserved = bool(queue['queued']) and not queue['workers']
+        is_unserved = bool(queue['queued']) and not queue['workers'] and not queue['is_paused']
         cells = ['?' if queue[state] is None else str(queue[state]) for state in _STATES]
         queues.add_row(
-            Text(render.cut(queue['name'])),
+            Text(
+                render.cut(f'{queue["name"]} (paused)' if queue['is_paused'] else queue['name']),
+                style='yellow' if queue['is_paused'] else '',
+            ),
             *cells,
             '' if age is None else render.duration(age),
             Text(str(queue['workers']), style='red' if is_unserved else ''),

@@ -11,7 +11,7 @@ from rq.suspension import is_suspended
 from rq_leveldb.cli import render
 from rq_leveldb.cli.workers_seen import WorkerSeen, see_workers, serving
 from rq_leveldb.jobs.parts import Parts
-from rq_leveldb.lookup import Seen
+from rq_leveldb.lookup import Seen, find_paused
 
 __all__ = ['why_waiting']
 
@@ -39,6 +39,9 @@ def why_waiting(connection: Any, seen: Seen, parts: Parts, dependencies: Mapping
     if seen.status == 'started':
         return _started(seen, workers)
     reasons = ['all workers are suspended; rq-leveldb resume lets them go on'] if is_suspended(connection) else []
+    queue = seen.job.origin
+    if queue in find_paused(connection).names:
+        reasons.append(f'the queue {queue} is paused; rq-leveldb unpause {queue} lets workers go on with it')
     reasons += _scheduled(parts, workers) if seen.status == 'scheduled' else _queued(seen, parts, workers)
     return reasons
 

@@ -29,6 +29,7 @@ __all__ = [
     'MalformedJson',
     'MalformedRequest',
     'NestedTooDeeply',
+    'NoSuchCronEntry',
     'NoSuchDependency',
     'NoSuchJob',
     'NoSuchQueue',
@@ -232,6 +233,10 @@ class NoSuchQueue(Problem, status=404, title='The queue does not exist'):
 
 class NoSuchWorker(Problem, status=404, title='The worker does not exist'):
     """The worker does not exist."""
+
+
+class NoSuchCronEntry(Problem, status=404, title='The cron entry does not exist'):
+    """The cron entry does not exist."""
 
 
 class NotFound(Problem, status=404, title='Not Found'):

@@ -1,4 +1,4 @@
-"""What belongs to no job and is to be known in the target: queues, when cron entries ran, requests that were made.
+"""What belongs to no job and is to be known in the target: queues and pauses, when cron entries ran, requests made.
 
 It stays in the source. What the target has already stays as it is there; of two times, the later one counts.
 """
@@ -12,7 +12,7 @@ from rq.queue import Queue
 from rq_leveldb.migrate.scope import RQ
 from rq_leveldb.migrate.value import NO_EXPIRY
 from rq_leveldb.migrate.wire import Command, Wire
-from rq_leveldb.records import DUE_KEY_TEMPLATE
+from rq_leveldb.records import DUE_KEY_TEMPLATE, PAUSED_KEY
 
 __all__ = ['carry_standing']
 
@@ -30,8 +30,9 @@ def carry_standing(source: Wire, target: Wire) -> None:
         source: from where.
         target: to where.
     """
-    if queues := source.call(b'SMEMBERS', Queue.redis_queues_keys):
-        target.call(b'SADD', Queue.redis_queues_keys, *queues)
+    for key in (Queue.redis_queues_keys, PAUSED_KEY):
+        if queues := source.call(b'SMEMBERS', key):
+            target.call(b'SADD', key, *queues)
     for name in _names(source, _STRINGS):
         value, expires = source.do([(b'GET', name), (b'PEXPIRETIME', name)])
         if value is not None and expires != -2:

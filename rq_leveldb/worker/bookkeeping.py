@@ -8,7 +8,7 @@ not cover (failures, retries, repeats, dependents, rate limits) goes through RQ'
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from redis.exceptions import ResponseError
@@ -24,7 +24,7 @@ from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import WorkerStatus
 
 from rq_leveldb.process import Identity
-from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
+from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, PAUSED_KEY
 
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
@@ -32,7 +32,7 @@ from .script import DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
 
-__all__ = ['Bookkeeper', 'Suspended', 'mark_started']
+__all__ = ['Bookkeeper', 'Suspended', 'Taken', 'mark_started']
 
 # What is passed on to a child fits into its channel's buffer, so that a child that was stopped blocks nobody. Larger
 # jobs the child reads itself.
@@ -44,19 +44,31 @@ _LARGEST_WRITTEN = 1 << 20
 # Index of the longest data in the ARGV of _START.
 _LONGEST_DATA = 14
 
+# Ends a script where all workers are suspended, and says which queues are paused; mostly that is one command.
+# KEYS: suspended, paused queues
+_HEED_PAUSES = """
+local paused = {}
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
+    if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+    -- Where it holds another type of value, nothing is paused.
+    for _, key in ipairs(redis.pcall('SMEMBERS', KEYS[2])) do paused[key] = true end
+end
+"""
+
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
 # neither in its queue nor known to be with this worker. A script's memory is bounded and a job's arguments are not: the
 # fields come along only where the larger ones are short, and none if the caller says so.
-# KEYS: suspended, worker, the worker's executions, queues...
+# KEYS: suspended, paused queues, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
 #       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
 #       execution ids...
 # Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
 # nil}. Where a key holds another type of value it is {queue, job id or '', '', words}: that job is set aside, or that
-# queue passed over.
-_START = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+# queue passed over. For each paused queue it is {queue}.
+_START = (
+    _HEED_PAUSES
+    + """
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local function short(key, field)
@@ -68,8 +80,9 @@ end
 local taken = {}
 local used = 16
 local last_ttl = 0
-for index = 4, #KEYS do
-    while used <= #ARGV do
+for index = 5, #KEYS do
+    if paused[KEYS[index]] then taken[#taken + 1] = {KEYS[index]} end
+    while used <= #ARGV and not paused[KEYS[index]] do
         local id = redis.pcall('LPOP', KEYS[index])
         if failed(id) then
             if not string.find(id.err, 'WRONGTYPE', 1, true) then return id end
@@ -119,9 +132,9 @@ for index = 4, #KEYS do
                            'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[12],
                            'pid_started', ARGV[13])
                 redis.call('EXPIRE', execution_key, ttl)
-                if failed(redis.pcall('SADD', KEYS[3], composite)) then
-                    redis.call('DEL', KEYS[3])
-                    redis.call('SADD', KEYS[3], composite)
+                if failed(redis.pcall('SADD', KEYS[4], composite)) then
+                    redis.call('DEL', KEYS[4])
+                    redis.call('SADD', KEYS[4], composite)
                 end
                 redis.call('HSET', job_key, 'status', 'started', 'started_at', now_text, 'last_heartbeat', now_text,
                            'worker_name', worker)
@@ -132,28 +145,31 @@ for index = 4, #KEYS do
     end
 end
 if last_ttl > 0 then
-    if redis.call('EXISTS', KEYS[2]) == 1 then
-        redis.pcall('HSET', KEYS[2], 'state', ARGV[11], 'last_heartbeat', now_text)
-        redis.call('EXPIRE', KEYS[2], ARGV[6])
+    if redis.call('EXISTS', KEYS[3]) == 1 then
+        redis.pcall('HSET', KEYS[3], 'state', ARGV[11], 'last_heartbeat', now_text)
+        redis.call('EXPIRE', KEYS[3], ARGV[6])
     end
-    redis.call('EXPIRE', KEYS[3], math.max(tonumber(ARGV[6]), last_ttl + 60))
+    redis.call('EXPIRE', KEYS[4], math.max(tonumber(ARGV[6]), last_ttl + 60))
 end
 return taken
 """
+)
 
 # Takes a job off the queues into RQ's intermediate queues, and writes down who has it.
-# KEYS: suspended, claims, then for each queue the queue and its intermediate queue
+# KEYS: suspended, paused queues, claims, then for each queue the queue and its intermediate queue
 # ARGV: how many, job prefix
 # Returns what _START returns, without an execution.
-_CLAIM = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+_CLAIM = (
+    _HEED_PAUSES
+    + """
 local left = tonumber(ARGV[1])
 local taken = {}
 local function failed(reply)
     return type(reply) == 'table' and reply.err
 end
-for index = 3, #KEYS, 2 do
-    while left > 0 do
+for index = 4, #KEYS, 2 do
+    if paused[KEYS[index]] then taken[#taken + 1] = {KEYS[index]} end
+    while left > 0 and not paused[KEYS[index]] do
         local id = redis.pcall('LMOVE', KEYS[index], KEYS[index + 1], 'LEFT', 'RIGHT')
         if failed(id) then
             if not string.find(id.err, 'WRONGTYPE', 1, true) then return id end
@@ -166,7 +182,7 @@ for index = 3, #KEYS, 2 do
             redis.call('LREM', KEYS[index + 1], 1, id)
             taken[#taken + 1] = {KEYS[index], id, '', ARGV[2] .. id .. ': ' .. size.err}
         elseif size > 0 or redis.call('HEXISTS', ARGV[2] .. id, 'data') == 1 then
-            redis.call('HSET', KEYS[2], id, KEYS[index])
+            redis.call('HSET', KEYS[3], id, KEYS[index])
             left = left - 1
             taken[#taken + 1] = {KEYS[index], id, '', size}
         else
@@ -176,6 +192,7 @@ for index = 3, #KEYS, 2 do
 end
 return taken
 """
+)
 
 # Writes down that a job succeeded, unless it has dependents: they need more than a script should do.
 # KEYS: job, dependents, dependencies, results, finished registry, execution, started registry, execution registry,
@@ -214,6 +231,18 @@ return 1
 )
 
 
+class Taken(NamedTuple):
+    """What was found in the queues.
+
+    Args:
+        found: jobs, and what is no job.
+        paused: keys of the queues that were passed over because they are paused.
+    """
+
+    found: list[Claim | Unusable]
+    paused: frozenset[str]
+
+
 class Suspended(Exception):
     """Somebody told all workers to take no jobs for now."""
 
@@ -240,7 +269,7 @@ class Bookkeeper:
         self._claim = script(site.connection, _CLAIM)
         self._succeed = script(site.connection, _SUCCEED)
 
-    def start(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
+    def start(self, queues: list[Queue], child: Identity) -> Taken:
         """Take a job off the queues, in the queues' order, and mark it as started.
 
         Args:
@@ -252,7 +281,7 @@ class Bookkeeper:
         """
         site = self._site
         at = time.time()
-        keys = [WORKERS_SUSPENDED, site.key, site.executions_key, *(queue.key for queue in queues)]
+        keys = [WORKERS_SUSPENDED, PAUSED_KEY, site.key, site.executions_key, *(queue.key for queue in queues)]
         arguments = [
             site.name,
             utcformat(as_moment(at)),
@@ -280,7 +309,7 @@ class Bookkeeper:
             arguments[_LONGEST_DATA] = '0'
             return self._taken(self._start.run(keys, arguments), at)
 
-    def claim(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
+    def claim(self, queues: list[Queue], child: Identity) -> Taken:
         """Take a job off the queues and leave the rest to RQ's own methods.
 
         Args:
@@ -290,24 +319,29 @@ class Bookkeeper:
         Raises:
             Suspended: workers are to take none.
         """
-        keys = [WORKERS_SUSPENDED, CLAIMS_KEY_TEMPLATE.format(self._site.name)]
+        keys = [WORKERS_SUSPENDED, PAUSED_KEY, CLAIMS_KEY_TEMPLATE.format(self._site.name)]
         for queue in queues:
             keys += [queue.key, IntermediateQueue.get_intermediate_queue_key(queue.key)]
         arguments = ['1', self._site.job_class.redis_job_namespace_prefix]
         return self._taken(self._claim.run(keys, arguments), time.time())
 
-    def _taken(self, reply: Any, at: float) -> list[Claim | Unusable]:
+    def _taken(self, reply: Any, at: float) -> Taken:
         if reply is None:
             raise Suspended
         found: list[Claim | Unusable] = []
-        for queue_key, job_id, execution_id, size, *fields in reply:
+        paused: set[str] = set()
+        for queue_key, *row in reply:
             queue_name = as_text(queue_key)
+            if not row:
+                paused.add(queue_name)
+                continue
+            job_id, execution_id, size, *fields = row
             if isinstance(size, int):
                 raw, whole = self._read(job_id, size, fields[0] if fields else None)
                 found.append(Claim(queue_name, as_text(job_id), as_text(execution_id), raw, at, whole))
             else:
                 found.append(Unusable(queue_name, as_text(job_id), size.decode('utf-8', 'replace')))
-        return found
+        return Taken(found, frozenset(paused))
 
     def _read(self, job_id: bytes, size: int, fields: Any = None) -> tuple[dict[bytes, bytes], bool]:
         """Return a job's fields, and whether these are all.

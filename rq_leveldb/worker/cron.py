@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
@@ -26,7 +26,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.utils import utcformat
 
-from rq_leveldb.records import DUE_KEY_TEMPLATE
+from rq_leveldb.cron_due import NEVER, Due, due_key
 from rq_leveldb.unreadable import is_wrong_type
 
 from .broken import set_aside
@@ -34,7 +34,7 @@ from .cron_file import Entry, load
 from .site import Site
 from .trouble import is_about_the_store
 
-__all__ = ['DUE_KEY_TEMPLATE', 'Due', 'Step', 'WorkerCron', 'next_step']
+__all__ = ['Step', 'WorkerCron', 'next_step']
 
 # Seconds between two looks, however often `step` is called.
 _LOOK = 0.5
@@ -43,39 +43,6 @@ _LATE = 60.0
 # If the clock was set back by no more than this, the time of the last run is waited for, so that nothing runs twice at
 # the same time of day. A clock that was set back by more was wrong before, perhaps by years.
 _CORRECTION = 4 * 3600.0
-# Seconds after its due time for which an entry is kept that is no longer in any file.
-_MEMORY = 30 * 86400
-# The latest time that Python's datetime can hold.
-_NEVER = 253402300799.0
-
-
-@dataclass(frozen=True)
-class Due:
-    """What the store knows of an entry; times in seconds since the epoch.
-
-    Args:
-        at: when it is due.
-        written: when that was written.
-        last: when it was enqueued for the last time; None if it never was.
-    """
-
-    at: float
-    written: float
-    last: float | None
-
-    def encode(self) -> str:
-        """Return the text that is stored."""
-        return json.dumps({'due': self.at, 'written': self.written, 'last': self.last})
-
-    @classmethod
-    def decode(cls, text: bytes) -> Due | None:
-        """Return what `encode` wrote; None for anything else."""
-        try:
-            said = json.loads(text)
-            last = said['last']
-            return cls(_moment(said['due']), _moment(said['written']), None if last is None else _moment(last))
-        except (ValueError, TypeError, KeyError):
-            return None
 
 
 @dataclass(frozen=True)
@@ -112,15 +79,25 @@ def next_step(entry: Entry, text: bytes | None, moment: float) -> Step | None:
         return Step(False, Due(_after(entry, moment), moment, None))
     if due.written - moment > _LATE:
         # The clock was set back. Intervals start again from now, which repeats no run.
-        return Step(False, Due(_after(entry, _after_a_correction(entry, due, moment)), moment, due.last))
+        at = _after(entry, _after_a_correction(entry, due, moment))
+        return Step(False, replace(due, at=at, written=moment))
+    if due.is_wanted:
+        at = due.at if moment < due.at else _after(entry, moment)
+        return Step(True, replace(due, at=at, written=moment, last=moment, is_wanted=False))
     if moment < due.at:
         return None
+    if due.is_disabled:
+        return Step(False, replace(due, at=_after_missed(entry, due, moment), written=moment))
     if moment - due.at <= _LATE or entry.once:
         return Step(True, Due(_after(entry, moment), moment, moment))
-    upcoming = _after(entry, moment)
+    return Step(False, Due(_after_missed(entry, due, moment), moment, due.last), missed=True)
+
+
+def _after_missed(entry: Entry, due: Due, moment: float) -> float:
+    """Return the next due time of an entry that does not run at the one before."""
     if entry.interval:
-        upcoming = due.at + entry.interval * ((moment - due.at) // entry.interval + 1)
-    return Step(False, Due(upcoming, moment, due.last), missed=True)
+        return due.at + entry.interval * ((moment - due.at) // entry.interval + 1)
+    return _after(entry, moment)
 
 
 def _after_a_correction(entry: Entry, due: Due, moment: float) -> float:
@@ -132,17 +109,10 @@ def _after_a_correction(entry: Entry, due: Due, moment: float) -> float:
 def _after(entry: Entry, moment: float) -> float:
     """Return RQ's time of the next run after one at this moment."""
     if entry.interval:
-        return min(moment + entry.interval, _NEVER)
+        return min(moment + entry.interval, NEVER)
     definition = CronJob(entry.queue, func_name=entry.name, cron=entry.cron)
     definition.latest_enqueue_time = _utc(moment)
     return definition.get_next_enqueue_time().timestamp()
-
-
-def _moment(said: Any) -> float:
-    moment = float(said)
-    if not 0 <= moment <= _NEVER:
-        raise ValueError(f'not a moment: {moment}')
-    return moment
 
 
 def _utc(moment: float) -> datetime:
@@ -197,7 +167,7 @@ class WorkerCron:
         if not self._entries:
             return False
         texts: list[bytes | None]
-        texts = self._site.connection.mget([_due_key(entry) for entry in self._entries.values()])  # type: ignore[assignment]
+        texts = self._site.connection.mget([due_key(entry) for entry in self._entries])  # type: ignore[assignment]
         changed = False
         for entry, text in zip(list(self._entries.values()), texts, strict=True):
             try:
@@ -207,7 +177,8 @@ class WorkerCron:
             except ResponseError as error:
                 if is_about_the_store(error) or not is_wrong_type(error):
                     raise
-                set_aside(self._site, _due_key(entry), f'{_due_key(entry)} is no string; {entry.label} does not run')
+                key = due_key(entry.id)
+                set_aside(self._site, key, f'{key} is no string; {entry.label} does not run')
                 continue
             except (ValueError, OverflowError) as error:
                 # For example, a date that never comes again.
@@ -224,7 +195,7 @@ class WorkerCron:
     def _advance(self, entry: Entry) -> Due | None:
         """Move an entry to its next due time, and enqueue its job, unless another worker does so."""
         site = self._site
-        key = _due_key(entry)
+        key = due_key(entry.id)
         try:
             with site.connection.pipeline() as pipeline:
                 pipeline.watch(key)
@@ -238,7 +209,7 @@ class WorkerCron:
                     set_aside(site, queue_key, f'{queue_key} is no list; nothing can be enqueued there')
                     return None
                 pipeline.multi()
-                pipeline.set(key, step.due.encode(), ex=int(max(step.due.at - moment, 0)) + _MEMORY)
+                pipeline.set(key, step.due.encode(), ex=step.due.lifetime(moment))
                 job_id = _enqueue(pipeline, entry, moment) if step.enqueue else ''
                 # RQ's other keys may hold another type; the job is in its queue anyway.
                 for reply in pipeline.execute(raise_on_error=False):
@@ -271,10 +242,6 @@ class WorkerCron:
             self._listed = False
             with contextlib.suppress(SchedulerNotFound, RedisError):
                 self._listing.register_death()
-
-
-def _due_key(entry: Entry) -> str:
-    return DUE_KEY_TEMPLATE.format(entry.id)
 
 
 def _enqueue(pipeline: Pipeline, entry: Entry, moment: float) -> str:
@@ -324,5 +291,6 @@ class _Listing(CronScheduler):
                 'latest_enqueue_time': utcformat(_utc(due.last)) if due and due.last is not None else None,
                 'next_enqueue_time': utcformat(_utc(due.at)) if due else None,
             }
-            shown.append({**entry.shown, **times})
+            # RQ's objects know no id, and ignore it.
+            shown.append({**entry.shown, **times, 'id': entry.id})
         return {**super().to_dict(), 'cron_jobs': json.dumps(shown)}

@@ -14,7 +14,9 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import DequeueStrategy, WorkerStatus
 from rq.worker.base import BaseWorker
 
+from rq_leveldb.lookup import is_refused, replies
 from rq_leveldb.process import Identity
+from rq_leveldb.records import PAUSED_KEY
 from rq_leveldb.unreadable import UnreadableJob, list_aside
 
 from .assignment import Assignment, Task, state_of
@@ -46,6 +48,33 @@ class Intake:
         self._in_hand: dict[str, Claim] = {}
         self._found: list[Assignment] = []
         self._told: set[str] = set()
+        self._paused: frozenset[str] = frozenset()
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """Keys of its queues that were paused when somebody looked last."""
+        return self._paused
+
+    def look_for_pauses(self) -> bool:
+        """Learn which queues are paused, and return whether workers are to take no jobs at all.
+
+        Raises:
+            RedisError: the store is away.
+        """
+        pipe = self._site.connection.pipeline(transaction=False)
+        pipe.exists(WORKERS_SUSPENDED)
+        pipe.smembers(PAUSED_KEY)
+        is_suspended, paused = replies(pipe)
+        named = () if is_refused(paused) else paused
+        self._heed(frozenset(queue.key for queue in self._site.queues if queue.key.encode() in named))
+        return bool(is_suspended)
+
+    def _heed(self, paused: frozenset[str]) -> None:
+        site = self._site
+        for key in paused ^ self._paused:
+            now = 'paused' if key in paused else 'no longer paused'
+            site.log.info('Worker %s: queue %s is %s', site.name, site.queue_for(key).name, now)
+        self._paused = paused
 
     @property
     def claimed(self) -> set[str]:
@@ -70,7 +99,8 @@ class Intake:
             return self._take_as_rq()
         worker = self._worker
         start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
-        taken = start(worker._ordered_queues, child)
+        taken, paused = start(worker._ordered_queues, child)
+        self._heed(paused)
         for found in taken:
             if isinstance(found, Unusable):
                 self._set_aside(found)
@@ -101,11 +131,14 @@ class Intake:
 
     def _take_as_rq(self) -> tuple[list[Assignment], bool]:
         worker = self._worker
-        if worker.connection.exists(WORKERS_SUSPENDED):
+        if self.look_for_pauses():
             raise Suspended
+        queues = [queue for queue in worker._ordered_queues if queue.key not in self._paused]
+        if not queues:
+            return [], False
         try:
             result: tuple[Job, Queue] | None = worker.queue_class.dequeue_any(
-                worker._ordered_queues,
+                queues,
                 None,
                 connection=worker.connection,
                 job_class=worker.job_class,

@@ -7,8 +7,6 @@ import signal
 import time
 from collections.abc import Callable
 
-from rq.suspension import WORKERS_SUSPENDED
-
 from .cron import WorkerCron
 from .duties import Duties
 from .nursery import Nursery
@@ -44,7 +42,7 @@ class Routine:
         recovery: what finds dead workers.
         stopping: whether it is about to end.
         take_back: puts lost jobs back, where some may have been lost.
-        suspend: called with whether workers are to take no jobs for now.
+        look_for_pauses: called to find out whether queues or all workers are to rest for now.
         look_again: called when there may be work in the queues.
     """
 
@@ -59,7 +57,7 @@ class Routine:
         recovery: Recovery,
         stopping: Stopping,
         take_back: Callable[[], None],
-        suspend: Callable[[bool], None],
+        look_for_pauses: Callable[[], None],
         look_again: Callable[[], None],
     ) -> None:
         self._worker = worker
@@ -70,14 +68,13 @@ class Routine:
         self._services = services
         self._recovery = recovery
         self._stopping = stopping
-        self._suspend = suspend
         self._look_again = look_again
         self._duties = duties = Duties(self._site.log, self._site.name)
         own_queues = [queue.name for queue in self._site.queues]
         # In this order.
         duties.add('writing down ends of jobs', 0.0, settling.attempt)
         duties.add('taking back lost jobs', 0.0, take_back)
-        duties.add('looking for a suspension', 0.0, self._look_for_suspension)
+        duties.add('looking for pauses', 0.0, look_for_pauses)
         duties.add('scheduling jobs', 0.0, self._step_scheduler, _SMALL_SHARE)
         duties.add('running cron', 0.0, self._step_cron)
         duties.add('enqueueing dependents', 0.0, lambda: self.enqueue_ready(own_queues), _SMALL_SHARE)
@@ -137,9 +134,6 @@ class Routine:
     def _remove_old_jobs(self) -> None:
         if not self._stopping.has_begun:
             self._retention.step()
-
-    def _look_for_suspension(self) -> None:
-        self._suspend(bool(self._site.connection.exists(WORKERS_SUSPENDED)))
 
     def _step_scheduler(self) -> None:
         scheduler = self._worker.scheduler

@@ -22,7 +22,7 @@ from rq.utils import now
 from rq.worker.base import SHUTDOWN_SIGNAL, signal_name
 
 from rq_leveldb.process import identify
-from rq_leveldb.records import CHILDREN_COMMAND
+from rq_leveldb.records import CHILDREN_COMMAND, LOOK_COMMAND
 from rq_leveldb.unreadable import is_wrong_type
 
 from .found import read_fields
@@ -257,7 +257,7 @@ class SupervisedWorker(PerformingWorker):
         self.supervisor.stop_listening()
 
     def handle_payload(self, message: dict[str, Any]) -> None:
-        """Handle a command from outside: RQ's, with any number of jobs running, and `children`."""
+        """Handle a command from outside: RQ's, with any number of jobs running, `children` and `look`."""
         self.log.debug('Worker %s: received message: %s', self.name, message)
         try:
             payload = parse_payload(message)
@@ -269,6 +269,8 @@ class SupervisedWorker(PerformingWorker):
             self._stop_job(payload.get('job_id'))
         elif command == CHILDREN_COMMAND:
             self._set_children(payload.get('children'))
+        elif command == LOOK_COMMAND:
+            self.supervisor.look_for_pauses()
         else:
             handle_command(self, payload)
 

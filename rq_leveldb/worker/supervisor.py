@@ -8,7 +8,7 @@ the forker          a child is there, or has ended: read how, settle its job if 
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
-timers              once a second, the duties: scheduled jobs, cron, dead workers, suspension, heartbeats, time-outs
+timers              once a second, the duties: scheduled jobs, cron, dead workers, pauses, heartbeats, time-outs
 ==================  ===================================================================================
 
 A job is taken off its queue only when a child is there, forked and waiting for it: so the fork is not between the
@@ -193,6 +193,17 @@ class Supervisor:
         self._look = True
         self._nursery.retire_spare()
 
+    def look_for_pauses(self) -> None:
+        """Find out which queues are paused, and whether all workers are suspended.
+
+        Raises:
+            RedisError: the store is away.
+        """
+        before = self._intake.paused
+        self._set_suspended(self._intake.look_for_pauses())
+        if self._intake.paused != before:
+            self._look = True
+
     def start_job(self, job: Job, queue: Queue) -> None:
         """Start a job that RQ's own methods took off a queue."""
         self._intake.start_job(job, queue)
@@ -247,7 +258,7 @@ class Supervisor:
             self.recovery,
             self._stopping,
             self._take_back_what_was_lost,
-            self._set_suspended,
+            self.look_for_pauses,
             self._look_again,
         )
         self._loop.every(_TICK, self._tick)
@@ -258,6 +269,7 @@ class Supervisor:
                 status_line.interval,
                 lambda: status_line.show(self._site, len(self.running), self._site.settings.max_children),
             )
+        self._bravely(self.look_for_pauses)
         # The first children are forked while RQ's maintenance runs, if they are likely to be needed.
         self._bravely(self._order_first)
         self._bravely(self._routine.maintain)
@@ -270,8 +282,7 @@ class Supervisor:
             self._recess.bear(error)
 
     def _order_first(self) -> None:
-        site = self._site
-        if not self._until.burst or site.connection.exists(*(queue.key for queue in site.queues)):
+        if not self._until.burst or self._jobs_wait():
             self._nursery.order(min(self._capacity(), _SPARE))
 
     def _await_imports(self) -> None:
@@ -323,7 +334,6 @@ class Supervisor:
         return max(0, free)
 
     def _fill(self) -> None:
-        site = self._site
         try:
             if not self._recess.is_on:
                 self._settling.hand_out()
@@ -342,7 +352,7 @@ class Supervisor:
                 self._worker.set_state(WorkerStatus.IDLE)
             if not self._until.burst and self._capacity():
                 self._nursery.order(min(self._capacity(), _SPARE))
-                self._queues.arm([queue.key for queue in site.queues], self._worker.dequeue_timeout)
+                self._queues.arm(self._open_queues(), self._worker.dequeue_timeout)
         except Suspended:
             self._set_suspended(True)
         except BaseException as error:
@@ -351,9 +361,8 @@ class Supervisor:
     def _take(self) -> bool:
         """Take one job and start it; returns whether to go on at once."""
         waiting = self._nursery.waiting()
-        site = self._site
         if not waiting:
-            if not self._work_seen and not site.connection.exists(*(queue.key for queue in site.queues)):
+            if not self._work_seen and not self._jobs_wait():
                 self._look = False
             else:
                 self._nursery.order(self._capacity())
@@ -371,6 +380,15 @@ class Supervisor:
             else:
                 self._homeless.append(assignment)
         return more
+
+    def _open_queues(self) -> list[str]:
+        """Return the keys of the queues that are not paused."""
+        return [queue.key for queue in self._site.queues if queue.key not in self._intake.paused]
+
+    def _jobs_wait(self) -> bool:
+        """Say whether there are jobs in queues that are not paused."""
+        keys = self._open_queues()
+        return bool(keys and self._site.connection.exists(*keys))
 
     def _begin_job(self, child: Child, assignment: Assignment) -> None:
         if not child.give(assignment, assignment.task, None, self._site.job_monitoring_interval):

@@ -97,6 +97,7 @@ def test_the_kinds_of_problems_stay_as_clients_know_them() -> None:
         'malformed-json': 400,
         'malformed-request': 400,
         'nested-too-deeply': 400,
+        'no-such-cron-entry': 404,
         'no-such-dependency': 409,
         'no-such-job': 404,
         'no-such-queue': 404,

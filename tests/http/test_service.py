@@ -13,15 +13,22 @@ import pytest
 import redis
 from falcon.testing import TestClient
 from rq import Queue, Worker
+from rq.cron import CronScheduler
 
+from rq_leveldb import Worker as OurWorker
+from rq_leveldb.cron_due import Due, due_key
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.http.access.sessions import SESSION_SECONDS
 from rq_leveldb.http.access.token import load_token
 from rq_leveldb.http.access.tries import Tries
 from rq_leveldb.http.application import Application
+from rq_leveldb.paused_queues import is_paused
 from rq_leveldb.unreadable import list_aside
 from rq_leveldb.version import __version__
+from rq_leveldb.worker.cron import WorkerCron
 from tests.http.support import TOKEN, Api
+from tests.places import APPLICATIONS
+from tests.worker.support import site_of
 
 
 @pytest.mark.parametrize(
@@ -245,6 +252,44 @@ def test_suspend_and_resume(api: Api, connection: Any) -> None:
     assert api.delete('/v1/suspension').status_code == 204
     assert api.get('/v1/suspension').json == {'is_suspended': False, 'seconds_left': None}
     assert api.client.simulate_put('/v1/suspension', json={'ttl': 0}).status_code == 422
+
+
+def test_a_queue_is_paused_and_resumed(api: Api, connection: Any) -> None:
+    api.enqueue('add', 1, queue='mail')
+    assert api.post('/v1/queues/nothing/pause').status_code == 404
+    paused = api.post('/v1/queues/mail/pause')
+    assert (paused.status_code, paused.json['is_paused']) == (200, True)
+    assert is_paused(Queue('mail', connection=connection))
+    assert [queue['is_paused'] for queue in api.get('/v1/queues').json['items']] == [True]
+    assert 'rq_leveldb_queue_paused{queue="mail"} 1.0' in api.get('/metrics').text
+    assert api.post('/v1/queues/mail/resume').json['is_paused'] is False
+    api.post('/v1/queues/mail/pause')
+    assert api.delete('/v1/queues/mail').status_code == 204
+    api.enqueue('add', 1, queue='mail')
+    assert api.get('/v1/queues/mail').json['is_paused'] is False
+    connection.set('rq:paused-queues', 'something else')
+    assert api.get('/v1/queues').json['unreadable'][0]['key'] == 'rq:paused-queues'
+    assert api.post('/v1/queues/mail/pause').status_code == 409
+
+
+def test_a_cron_entry_is_run_disabled_and_enabled(api: Api, connection: Any) -> None:
+    workers = WorkerCron(site_of(OurWorker(['default'], connection=connection)), str(APPLICATIONS / 'cron_config.py'))
+    workers.step()
+    theirs = CronScheduler(connection, name='theirs')
+    theirs.register(json.dumps, 'default', interval=60)
+    theirs.register_birth()
+    ours, other = sorted(api.get('/v1/cron').json['items'], key=lambda item: item['scheduler'])
+    assert (ours['name'], ours['is_enabled'], other['id']) == ('cli_jobs.add', True, None)
+    assert ours['next_at'] > ours['last_at']
+    path = f'/v1/cron/{ours["id"]}'
+    disabled = api.post(f'{path}/disable').json
+    assert (disabled['is_enabled'], disabled['next_at']) == (False, None)
+    assert api.post(f'{path}/run-now').status_code == 202
+    assert Due.decode(connection.get(due_key(ours['id']))).is_wanted
+    assert api.post(f'{path}/enable').json['is_enabled'] is True
+    assert api.post('/v1/cron/nothing/run-now').json['type'] == 'urn:rq-leveldb:problem:no-such-cron-entry'
+    connection.set(due_key(ours['id']), 'something else')
+    assert api.post(f'{path}/disable').status_code == 409
 
 
 def test_workers(api: Api, connection: Any) -> None:

@@ -22,6 +22,7 @@ from rq_leveldb import Redis
 from rq_leveldb.migrate import LiveMigration, Outcome, Wire
 from rq_leveldb.migrate.record import STEPS
 from rq_leveldb.migrate.step import Seen, Step
+from rq_leveldb.paused_queues import is_paused, pause
 from tests.conftest import stop_store
 
 
@@ -376,7 +377,7 @@ def test_what_is_no_job_is_left_alone(places: Places) -> None:
     assert 'cannot be read' in outcome.left.some['string']
 
 
-def test_cron_and_requests_are_known_in_the_target(places: Places) -> None:
+def test_cron_requests_and_pauses_are_known_in_the_target(places: Places) -> None:
     for redis, moment in ((places.old, 5), (places.new, 3)):
         redis.zadd('rq:cron_jobs', {'report': moment, str(moment): 1})
     places.old.zadd('rq:cron_job:report:jobs', {'a': 5})
@@ -384,7 +385,9 @@ def test_cron_and_requests_are_known_in_the_target(places: Places) -> None:
     places.old.set('rq-leveldb:http:idempotency:x', 'old', ex=100)
     places.old.set('rq:cron-due:entry', 'old')
     places.new.set('rq:cron-due:entry', 'new')
+    pause(Queue('mail', connection=places.old))
     places.move()
+    assert is_paused(Queue('mail', connection=places.new))
     assert places.new.zscore('rq:cron_jobs', 'report') == 5
     assert places.new.zcard('rq:cron_jobs') == 3
     assert places.new.pexpiretime('rq:cron_job:report:jobs') == places.old.pexpiretime('rq:cron_job:report:jobs') > 0

@@ -24,11 +24,13 @@ from rq.cron import CronJob, CronScheduler
 from rq.job import Job
 
 from rq_leveldb.client import autostart
+from rq_leveldb.cron_due import Due, due_key
 from rq_leveldb.errors import BadCronFile
+from rq_leveldb.jobs.cron_entries import find_cron_entries, run_now, set_enabled
 from rq_leveldb.location import DataDirectory
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.worker import Worker
-from rq_leveldb.worker.cron import DUE_KEY_TEMPLATE, Due, WorkerCron, next_step
+from rq_leveldb.worker.cron import WorkerCron, next_step
 from rq_leveldb.worker.cron_file import CronFile, Entry, load
 from tests.places import APPLICATIONS, ROOT
 from tests.until import until
@@ -62,11 +64,11 @@ def set_due(connection: Any, entry: Entry, seconds: float, written: float = -720
     """Say that an entry is due so many seconds from now."""
     moment = time.time()
     due = Due(moment + seconds, moment + written, moment + written)
-    connection.set(DUE_KEY_TEMPLATE.format(entry.id), due.encode())
+    connection.set(due_key(entry.id), due.encode())
 
 
 def due_of(connection: Any, entry: Entry) -> Due:
-    due = Due.decode(connection.get(DUE_KEY_TEMPLATE.format(entry.id)))
+    due = Due.decode(connection.get(due_key(entry.id)))
     assert due is not None
     return due
 
@@ -241,7 +243,46 @@ def test_a_file_that_no_longer_has_an_entry_leaves_it_to_be_forgotten(either: An
 
     cron(either, path).step()
 
-    assert 30 * 86400 < either.ttl(DUE_KEY_TEMPLATE.format(entry.id)) <= 31 * 86400
+    assert 30 * 86400 < either.ttl(due_key(entry.id)) <= 31 * 86400
+
+
+def test_an_entry_is_disabled_and_enabled(either: Any, write: Callable[..., str]) -> None:
+    path = write(EVERY_HOUR)
+    disabled = single(path)
+    set_due(either, disabled, -1)
+    assert set_enabled(either, disabled.id, False)
+    assert either.ttl(due_key(disabled.id)) == -1
+
+    cron(either, path).step()
+
+    assert len(Queue(connection=either)) == 0
+    (listed,) = find_cron_entries(either, [])
+    assert (listed.id, listed.is_disabled, listed.next_at) == (disabled.id, True, None)
+    # What was left out is not made up for.
+    assert set_enabled(either, disabled.id, True)
+    cron(either, path).step()
+    assert len(Queue(connection=either)) == 0
+    set_due(either, disabled, -1)
+    cron(either, path).step()
+    assert len(Queue(connection=either)) == 1
+
+
+@pytest.mark.parametrize('is_enabled', [True, False])
+def test_an_entry_runs_now_once_and_is_due_as_before(either: Any, write: Callable[..., str], is_enabled: bool) -> None:
+    path = write(EVERY_HOUR)
+    wanted = single(path)
+    set_due(either, wanted, 1800)
+    before = due_of(either, wanted)
+    assert set_enabled(either, wanted.id, is_enabled)
+    assert run_now(either, wanted.id)
+
+    for _ in range(2):
+        cron(either, path).step()
+
+    assert len(Queue(connection=either)) == 1
+    after = due_of(either, wanted)
+    assert (after.at, after.is_wanted, after.is_disabled) == (before.at, False, not is_enabled)
+    assert not run_now(either, 'nothing')
 
 
 # Clocks
@@ -436,7 +477,7 @@ def test_keys_of_another_type_harm_their_own_entry_alone(either: Any, write: Cal
         "cron.register(worker_jobs.own_pid, 'full', interval=60)\n",
     )
     bad, good, full = load(path).entries
-    either.rpush(DUE_KEY_TEMPLATE.format(bad.id), 'x')
+    either.rpush(due_key(bad.id), 'x')
     either.set('rq:queue:full', 'x')
     either.set('rq:cron_jobs', 'x')
     either.set('rq:cron_schedulers', 'x')
@@ -445,7 +486,7 @@ def test_keys_of_another_type_harm_their_own_entry_alone(either: Any, write: Cal
         cron(either, path).step()
 
     assert [job.func_name for job in Queue(connection=either).get_jobs()] == [good.name]
-    assert {aside.key for aside in read_aside(either)} == {DUE_KEY_TEMPLATE.format(bad.id), 'rq:queue:full'}
+    assert {aside.key for aside in read_aside(either)} == {due_key(bad.id), 'rq:queue:full'}
     either.delete('rq:queue:full')
     cron(either, path).step()
     assert [job.func_name for job in Queue('full', connection=either).get_jobs()] == [full.name]

@@ -10,7 +10,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from rq_leveldb.http.documents.values import Also, Faults, fault_documents
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.jobs.oldest import oldest_waiting
-from rq_leveldb.lookup import COUNTED, count_jobs, count_servers, registry_key, wrong_type
+from rq_leveldb.lookup import COUNTED, count_jobs, count_servers, find_paused, registry_key, wrong_type
 from rq_leveldb.unreadable import Fault
 
 __all__ = ['QueueDocument', 'queue_documents']
@@ -33,6 +33,7 @@ class QueueDocument(TypedDict):
     counts: Annotated[dict[str, int | None], _COUNTS]
     oldest_waiting_seconds: float | None
     workers: Annotated[int | None, 'Number of workers that take jobs from it.']
+    is_paused: Annotated[bool, 'Whether they take none until it is resumed.']
     faults: Faults
 
 
@@ -46,6 +47,7 @@ def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
     if not names:
         return []
     workers = count_servers(backend.connection, names)
+    paused = find_paused(backend.connection).names
     return [
         {
             'name': name,
@@ -53,6 +55,7 @@ def queue_documents(backend: Backend, names: list[str]) -> list[QueueDocument]:
             'counts': count,
             'oldest_waiting_seconds': age,
             'workers': number,
+            'is_paused': name in paused,
             'faults': fault_documents(_faults(name, count, number)),
         }
         for name, count, age, number in zip(

@@ -21,6 +21,7 @@ async function reason(job) {
   const [queue, suspension] = await Promise.all([get(`/v1/queues/${encodeURIComponent(job.queue)}`).catch(() => null), get('/v1/suspension')]);
   const ahead = job.position === null ? '' : job.position === 0 ? 'It is the next in its queue. ' : job.position === 1 ? 'One job is ahead of it. ' : `${job.position.toLocaleString('en')} jobs are ahead of it. `;
   if (suspension.is_suspended) return [ahead, 'All workers are suspended; ', link('#/', 'resume', 'resume them'), ' to go on.'];
+  if (queue?.is_paused) return [ahead, 'The queue ', queueLink(job.queue), ' is paused.'];
   if (queue?.workers === 0) return [ahead, 'No worker serves the queue ', queueLink(job.queue), '. Start one with ', el('code', null, `rq-leveldb worker ${job.queue}`), '.'];
   return [ahead, queue && `${queue.workers === 1 ? 'One worker serves' : `${queue.workers} workers serve`} its queue.`];
 }

@@ -7,8 +7,14 @@ import { history } from './live.js';
 
 const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'ready_to_enqueue', 'canceled'];
 
-// Whether jobs wait that nobody will take.
-export const isUnserved = (queue) => queue.workers === 0 && queue.counts.queued > 0;
+// Whether jobs wait that nobody will take, which is not meant.
+export const isUnserved = (queue) => queue.workers === 0 && queue.counts.queued > 0 && !queue.is_paused;
+
+const pauseButton = (queue, again) => el('button', {
+  type: 'button', class: 'quiet', 'data-key': `pause ${queue.name}`, 'aria-label': `${queue.is_paused ? 'Resume' : 'Pause'} queue ${queue.name}`,
+  onclick: (event) => act(event.target, queue.is_paused ? `Workers are taking jobs from ${queue.name} again.` : `Workers take no more jobs from ${queue.name}.`,
+    () => post(`${queue.url}/${queue.is_paused ? 'resume' : 'pause'}`)).then(again),
+}, queue.is_paused ? 'Resume' : 'Pause');
 
 export const emptyButton = (queue, again) => el('button', {
   type: 'button', class: 'danger', 'data-key': `empty ${queue.name}`, 'data-count': queue.counts.queued, disabled: !queue.counts.queued,
@@ -23,7 +29,7 @@ export const unserved = (queues) => queues.filter(isUnserved).map((queue) => el(
 export function queueTable(queues, again) {
   const number = (name, kind) => (queue) => count(queue.counts[name], jobsHref(name, { queue: queue.name }), kind);
   return table(queues.length === 1 ? 'One queue' : `${queues.length} queues`, [
-    { title: 'Queue', show: (queue) => queueLink(queue.name) },
+    { title: 'Queue', show: (queue) => [queueLink(queue.name), queue.is_paused && [' ', el('span', { class: 'state alarm' }, 'paused')]] },
     { title: 'Queued', number: true, show: number('queued') },
     { title: 'Running', number: true, show: number('started', 'state started') },
     { title: 'Failed', number: true, show: number('failed', 'problem') },
@@ -33,7 +39,7 @@ export function queueTable(queues, again) {
     queues.some((queue) => queue.counts.ready_to_enqueue !== 0) && { title: 'Ready', number: true, show: number('ready_to_enqueue') },
     { title: 'Longest wait', number: true, show: (queue) => duration(queue.oldest_waiting_seconds) ?? none() },
     { title: 'Workers', number: true, show: (queue) => (isUnserved(queue) ? el('strong', { class: 'alarm' }, 'nobody') : count(queue.workers)) },
-    { title: 'Action', kind: 'actions', show: (queue) => emptyButton(queue, again) },
+    { title: 'Action', kind: 'actions', show: (queue) => [pauseButton(queue, again), emptyButton(queue, again)] },
   ].filter(Boolean), queues, 'There are no queues yet. The first job creates one.');
 }
 
@@ -45,9 +51,10 @@ export async function queue(place, name) {
     const items = history().filter((item) => item.queue === name);
     replace(place, el('h1', null, `Queue ${name}`),
       unserved([found]),
+      found.is_paused && el('div', { class: 'card attention tools' }, el('strong', null, 'This queue is paused: workers take nothing from it.'), pauseButton(found, show)),
       el('ul', { class: 'numbers' }, STATES.filter((state) => state !== 'ready_to_enqueue' || found.counts[state]).map((state) =>
         el('li', null, el('strong', null, count(found.counts[state], null, state === 'failed' ? 'problem' : null)), el('a', { href: jobsHref(state, { queue: name }), 'data-key': state }, words(state))))),
-      el('div', { class: 'tools' }, emptyButton(found, show), el('button', {
+      el('div', { class: 'tools' }, !found.is_paused && pauseButton(found, show), emptyButton(found, show), el('button', {
         type: 'button', class: 'danger', 'data-key': 'delete queue', 'data-count': found.counts.queued,
         onclick: (event) => confirm(`Delete the queue ${name} and the ${found.counts.queued} jobs that wait in it? This cannot be undone.`) &&
           act(event.target, `${name} was deleted.`, async () => {

@@ -20,7 +20,7 @@ from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources.observer import Observer
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.oldest import oldest_waiting
-from rq_leveldb.lookup import count_jobs, is_refused, replies
+from rq_leveldb.lookup import count_jobs, find_paused, is_refused, replies
 from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
@@ -95,6 +95,12 @@ class _Gather(Collector):
         yield _by_label(
             GaugeMetricFamily('rq_leveldb_oldest_waiting_seconds', text, labels=['queue']),
             [(name, age or 0.0) for name, age in zip(names, ages, strict=True)],
+        )
+        paused = find_paused(self._backend.connection).names
+        text = '1 if workers take nothing from a queue because it is paused, else 0.'
+        yield _by_label(
+            GaugeMetricFamily('rq_leveldb_queue_paused', text, labels=['queue']),
+            [(name, int(name in paused)) for name in names],
         )
 
     def _workers(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""Queues: list with counts per state, show, empty, delete."""
+"""Queues: list with counts per state, show, pause, resume, empty, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rq_leveldb.http.queueing.backend import acting
 from rq_leveldb.http.request import query
 from rq_leveldb.http.resources.job_actions import NOTHING
 from rq_leveldb.http.routing.route import Call, Route
-from rq_leveldb.lookup import find_queues
+from rq_leveldb.lookup import find_paused, find_queues
+from rq_leveldb.paused_queues import pause, resume
 
 __all__ = ['routes']
 
@@ -31,7 +32,8 @@ def list_queues(call: Call) -> Page[QueueDocument]:
     """List the queues with their counts, by name."""
     queues = find_queues(call.backend.connection)
     names, more = query.page_of(queues.names, call.query)
-    return Page(queue_documents(call.backend, names), more, queues.strange)
+    strange = (*queues.strange, *find_paused(call.backend.connection).strange)
+    return Page(queue_documents(call.backend, names), more, strange)
 
 
 def show_queue(call: Call, name: _QueueName) -> QueueDocument:
@@ -40,11 +42,24 @@ def show_queue(call: Call, name: _QueueName) -> QueueDocument:
     return queue_documents(call.backend, [name])[0]
 
 
+def pause_queue(call: Call, name: _QueueName) -> QueueDocument:
+    """Let workers take nothing from a queue until it is resumed; running jobs go on, and new ones wait."""
+    pause(call.backend.existing_queue(name))
+    return queue_documents(call.backend, [name])[0]
+
+
+def resume_queue(call: Call, name: _QueueName) -> QueueDocument:
+    """Let workers take jobs from a queue again."""
+    resume(call.backend.existing_queue(name))
+    return queue_documents(call.backend, [name])[0]
+
+
 def delete_queue(call: Call, name: _QueueName) -> None:
-    """Delete a queue and the jobs that wait in it."""
+    """Delete a queue and the jobs that wait in it. Another queue of its name is not paused."""
     queue = call.backend.existing_queue(name)
     with acting(f'queue {name}'):
         queue.delete()
+        resume(queue)
 
 
 def empty_queue(call: Call, name: _QueueName) -> EmptiedDocument:
@@ -63,5 +78,7 @@ def routes() -> Sequence[Route]:
         Route('GET', queues, list_queues, query=query.BY_NAME),
         Route('GET', queue, show_queue, (NoSuchQueue,)),
         Route('DELETE', queue, delete_queue, changing, status=204),
+        Route('POST', f'{queue}/pause', pause_queue, changing, body=NOTHING),
+        Route('POST', f'{queue}/resume', resume_queue, changing, body=NOTHING),
         Route('POST', f'{queue}/empty', empty_queue, changing, body=NOTHING),
     )

@@ -1,29 +1,22 @@
-"""What will be enqueued later: scheduled jobs, and cron's entries."""
+"""What will be enqueued later: scheduled jobs, and cron's entries, which can be run now, disabled and enabled."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Sequence
-from typing import TypedDict
-
-from redis import Redis
-from redis.exceptions import RedisError
-from rq import cron_scheduler_registry
-from rq.cron import CronJob, get_cron_job_history_key
-from rq.defaults import DEFAULT_CRON_SCHEDULER_TTL, RQ_KEY_PREFIX
+from collections.abc import Sequence
+from typing import Annotated, TypedDict
 
 from rq_leveldb.http.documents.job import job_url
 from rq_leveldb.http.documents.values import Moment, Page, from_seconds, timestamp
+from rq_leveldb.http.problems import NoSuchCronEntry, UnreadableRecord
 from rq_leveldb.http.request import query
+from rq_leveldb.http.resources.job_actions import NOTHING
 from rq_leveldb.http.routing.route import Call, Route
-from rq_leveldb.lookup import Fields, Strange, find_queues, is_refused, registry_key, replies
-from rq_leveldb.unreadable import Fault, show_bytes
+from rq_leveldb.jobs.cron_entries import CronEntry, find_cron_entries, run_now, set_enabled
+from rq_leveldb.lookup import Strange, find_queues, is_refused, registry_key, replies
 
 __all__ = ['routes']
 
-_RECENT = 10
-_SCHEDULER = f'{RQ_KEY_PREFIX}:cron_scheduler:'
+_EntryId = Annotated[str, 'Id of a cron entry.']
 _NOT_SORTED_SET = 'holds another type of value than a sorted set'
 
 
@@ -40,11 +33,13 @@ class ScheduleDocument(TypedDict):
 class CronEntryDocument(TypedDict):
     """A cron entry."""
 
+    id: Annotated[str | None, "Null for an entry of RQ's own `rq cron`, which cannot be changed from outside."]
     name: str
     function: str
     queue: str
     cron: str | None
     interval_seconds: int | None
+    is_enabled: bool
     last_at: Moment | None
     next_at: Moment | None
     scheduler: str
@@ -87,69 +82,72 @@ def list_schedules(call: Call) -> Page[ScheduleDocument]:
 
 def list_cron(call: Call) -> Page[CronEntryDocument]:
     """List the entries of all running cron schedulers."""
-    connection = call.backend.connection
-    items: list[CronEntryDocument] = []
     strange: list[Strange] = []
-    for name, fields in _schedulers(connection, strange):
-        entries = fields.list('cron_jobs')
-        config_file = fields.text('config_file')
-        for number, entry in enumerate(entries):
-            try:
-                items.append(_entry(connection, CronJob.from_dict(entry), name, config_file))
-            except RedisError:
-                raise
-            except Exception as error:
-                value = json.dumps(entry).encode()
-                fields.faults.append(Fault(f'cron_jobs/{number}', value, f'{type(error).__name__}: {error}'))
-        strange += [Strange(f'{_SCHEDULER}{name}', str(fault)) for fault in fields.faults]
-    return Page(items, None, strange)
+    entries = find_cron_entries(call.backend.connection, strange)
+    return Page([_document(entry) for entry in entries], None, strange)
 
 
-def _schedulers(connection: Redis, strange: list[Strange]) -> Iterator[tuple[str, Fields]]:
-    """Find the running cron schedulers; RQ's method removes the others, and reads all or none."""
-    registry = cron_scheduler_registry.get_registry_key()
-    pipe = connection.pipeline(transaction=False)
-    pipe.zrangebyscore(registry, time.time() - DEFAULT_CRON_SCHEDULER_TTL, '+inf')
-    (members,) = replies(pipe)
-    if is_refused(members):
-        strange.append(Strange(registry, _NOT_SORTED_SET))
-        return
-    for member in members:
-        try:
-            name = member.decode()
-        except UnicodeDecodeError:
-            strange.append(Strange(registry, f'{show_bytes(member)} in it is not UTF-8'))
-            continue
-        pipe.hgetall(f'{_SCHEDULER}{name}')
-        (raw,) = replies(pipe)
-        if is_refused(raw) or raw:
-            yield name, Fields(raw, f'{_SCHEDULER}{name}')
+def run_cron_entry(call: Call, entry_id: _EntryId) -> CronEntryDocument:
+    """Have a worker enqueue the job of a cron entry now, also of a disabled one; when it is due stays as it is."""
+    _entry(call, entry_id)
+    return _changed(call, entry_id, run_now(call.backend.connection, entry_id))
 
 
-def _entry(connection: Redis, entry: CronJob, scheduler: str, config_file: str | None) -> CronEntryDocument:
-    for value in (entry.name, entry.func_name, entry.queue_name):
-        if not isinstance(value, str):
-            raise TypeError(f'{value!r} is not a string')
-    pipe = connection.pipeline(transaction=False)
-    pipe.zrange(get_cron_job_history_key(entry.name), 0, _RECENT - 1, desc=True)
-    (recent,) = replies(pipe)
+def enable_cron_entry(call: Call, entry_id: _EntryId) -> CronEntryDocument:
+    """Let a cron entry run when it is due next."""
+    _entry(call, entry_id)
+    return _changed(call, entry_id, set_enabled(call.backend.connection, entry_id, True))
+
+
+def disable_cron_entry(call: Call, entry_id: _EntryId) -> CronEntryDocument:
+    """Let a cron entry not run until it is enabled."""
+    _entry(call, entry_id)
+    return _changed(call, entry_id, set_enabled(call.backend.connection, entry_id, False))
+
+
+def _changed(call: Call, entry_id: str, is_changed: bool) -> CronEntryDocument:
+    if not is_changed:
+        raise UnreadableRecord(
+            f'When the cron entry {entry_id} is due cannot be read.', hint='Its worker writes it anew.'
+        )
+    return _document(_entry(call, entry_id))
+
+
+def _entry(call: Call, entry_id: str) -> CronEntry:
+    for entry in find_cron_entries(call.backend.connection, []):
+        if entry.id == entry_id:
+            return entry
+    raise NoSuchCronEntry(
+        f'No running worker has a cron entry {entry_id[:100]!r}.',
+        hint="GET /v1/cron lists them. Those of RQ's own `rq cron` have no id: only that process knows them.",
+    )
+
+
+def _document(entry: CronEntry) -> CronEntryDocument:
+    definition = entry.definition
     return {
-        'name': entry.name,
-        'function': entry.func_name,
-        'queue': entry.queue_name,
-        'cron': entry.cron,
-        'interval_seconds': entry.interval,
-        'last_at': timestamp(entry.latest_enqueue_time),
-        'next_at': timestamp(entry.next_enqueue_time),
-        'scheduler': scheduler,
-        'config_file': config_file,
-        'recent_jobs': [] if is_refused(recent) else [member.decode('utf-8', 'replace') for member in recent],
+        'id': entry.id,
+        'name': definition.name,
+        'function': definition.func_name,
+        'queue': definition.queue_name,
+        'cron': definition.cron,
+        'interval_seconds': definition.interval,
+        'is_enabled': not entry.is_disabled,
+        'last_at': timestamp(entry.last_at),
+        'next_at': timestamp(entry.next_at),
+        'scheduler': entry.scheduler,
+        'config_file': entry.config_file,
+        'recent_jobs': entry.recent_jobs,
     }
 
 
 def routes() -> Sequence[Route]:
     """Return the routes."""
+    entry, problems = '/v1/cron/{entry_id}', (NoSuchCronEntry, UnreadableRecord)
     return (
         Route('GET', '/v1/schedules', list_schedules, query=query.BY_NAME),
         Route('GET', '/v1/cron', list_cron),
+        Route('POST', f'{entry}/run-now', run_cron_entry, problems, body=NOTHING, status=202),
+        Route('POST', f'{entry}/enable', enable_cron_entry, problems, body=NOTHING),
+        Route('POST', f'{entry}/disable', disable_cron_entry, problems, body=NOTHING),
     )

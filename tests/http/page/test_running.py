@@ -8,7 +8,13 @@ from typing import Any
 
 from rq import Queue, SimpleWorker
 
+from rq_leveldb import Worker
+from rq_leveldb.jobs.cron_entries import find_cron_entries
+from rq_leveldb.paused_queues import is_paused
+from rq_leveldb.worker.cron import WorkerCron
 from tests.http.page.browsing import Visit
+from tests.places import APPLICATIONS
+from tests.worker.support import site_of
 
 
 def test_it_follows_what_happens(visit: Callable[..., Visit], connection: Any, work: Callable[..., None]) -> None:
@@ -54,6 +60,33 @@ def test_a_queue_is_emptied_after_a_question(visit: Callable[..., Visit], connec
     seen.click('button', 'Empty queue mail')
     seen.see('mail was emptied.')
     assert (queue.count, seen.asked) == (0, ['Delete the 1 jobs that wait in mail? This cannot be undone.'])
+
+
+def test_a_queue_is_paused_and_resumed(visit: Callable[..., Visit], connection: Any) -> None:
+    job = Queue('mail', connection=connection).enqueue('http_tasks.add', 1)
+    seen = visit().log_in()
+    seen.click('button', 'Pause queue mail')
+    seen.page.get_by_role('row', name='mail').get_by_text('paused').wait_for()
+    seen.gone('No worker serves')
+    seen.go(f'job/{job.id}', 'http_tasks.add(1)').see('The queue mail is paused.')
+    seen.go('queue/mail', 'Queue mail').see('This queue is paused: workers take nothing from it.')
+    seen.click('button', 'Resume queue mail')
+    seen.gone('This queue is paused')
+    assert not is_paused(Queue('mail', connection=connection))
+
+
+def test_a_cron_entry_is_disabled_and_run(visit: Callable[..., Visit], connection: Any) -> None:
+    cron = WorkerCron(site_of(Worker(['clock'], connection=connection)), str(APPLICATIONS / 'cron_config.py'))
+    cron.step()
+    seen = visit().log_in().go('schedules', 'Schedules')
+    seen.click('button', 'Disable: cli_jobs.add')
+    seen.page.get_by_role('row', name='cli_jobs.add').get_by_text('disabled').wait_for()
+    seen.click('button', 'Run now: cli_jobs.add')
+    seen.see('A worker enqueues it in a moment.')
+    seen.click('button', 'Enable: cli_jobs.add')
+    seen.gone('disabled')
+    (entry,) = find_cron_entries(connection, [])
+    assert not entry.is_disabled
 
 
 def test_a_job_that_waits_names_what_it_waits_for(
