@@ -16,6 +16,7 @@ of queues as well. A day has at most a hundred names, so the size of all this is
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -49,7 +50,7 @@ NOTE = "redis.pcall('RPUSH', KEYS[1], ARGV[1]) return 1"
 
 # KEYS: the list
 # ARGV: most entries, most names with a function, most names, longest name, prefix of the keys, time to live of minutes,
-#       time to live of hours
+#       time to live of hours, the oldest hour whose minutes are kept
 # Returns how many entries were taken.
 _FOLD = """
 local entries = redis.pcall('LRANGE', KEYS[1], 0, ARGV[1] - 1)
@@ -91,11 +92,12 @@ end
 local function write(minute, queue, name, numbers)
     local hour = math.floor(minute / 60)
     local day = math.floor(hour / 24)
-    local names = string.format('%snames:%d', ARGV[5], day)
+    local names = ARGV[5] .. 'names:' .. day
     local id = name and id_of(names, name, ARGV[2]) or id_of(names, queue, ARGV[3]) or '-'
-    local hours, minutes = string.format('%shours:%d', ARGV[5], day), string.format('%sminutes:%d', ARGV[5], hour)
-    add(hours, ARGV[7], string.format('%d|%s', hour % 24, id), {unpack(numbers)})
-    add(minutes, ARGV[6], string.format('%d|%s', minute % 60, id), {unpack(numbers)})
+    local hours, minutes = ARGV[5] .. 'hours:' .. day, ARGV[5] .. 'minutes:' .. hour
+    add(hours, ARGV[7], hour % 24 .. '|' .. id, {unpack(numbers)})
+    if hour < tonumber(ARGV[8]) then return end
+    add(minutes, ARGV[6], minute % 60 .. '|' .. id, {unpack(numbers)})
 end
 -- What somebody else has put here is passed over: an entry that cannot be read, a key of another type.
 for _, text in ipairs(entries) do pcall(sum, text) end
@@ -175,6 +177,7 @@ class History:
         Raises:
             RedisError: the store is away or takes no writes.
         """
+        oldest = int(time.time() - HISTORY_MINUTES_KEPT) // 3600
         for _ in range(_MOST_ROUNDS):
-            if self._fold.run([ENDED_KEY], self._arguments) < _AT_ONCE:
+            if self._fold.run([ENDED_KEY], [*self._arguments, oldest]) < _AT_ONCE:
                 return

@@ -57,7 +57,7 @@ function outcomes(range, bars) {
   const said = `${sum(bars, 'good').toLocaleString('en')} finished and ${sum(bars, 'bad').toLocaleString('en')} failed in ${range.long}`;
   const order = isRetried ? 'Failed jobs are at the bottom of each bar, those to be retried above them' : 'Failed jobs are at the bottom of each bar';
   return plot('Throughput', `${said}${bars.length ? `; at most ${most.toLocaleString('en')} in ${range.each}. ${order}` : ''}.`, range, counted,
-    ['Finished', 'Failed', isRetried && 'To be retried'].filter(Boolean),
+    ['Finished', 'Failed', isRetried && 'Retried'].filter(Boolean),
     bars.map(({ index, at, good, bad, again }) => ({
       index, at,
       said: `${good} finished, ${bad} failed${again ? `, ${again} to be retried` : ''}`,
