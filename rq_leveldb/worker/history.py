@@ -3,13 +3,14 @@
 Whatever writes the end of a job puts an entry on a list in the same transaction, so that nothing is counted twice or
 forgotten. Every few seconds a worker adds the entries up, those of other workers as well:
 
-    rq-leveldb:ended                   entries, JSON: [when, queue, function, outcome, waited, ran]
-    rq-leveldb:history:names:DAY       ID -> JSON: [queue, function], or [queue] for its functions beyond the bound
+    rq-leveldb:ended                   WHEN OUTCOME WAITED RAN ["QUEUE"], and on a second line ["QUEUE", "FUNCTION"]
+    rq-leveldb:history:names:DAY       ID -> ["QUEUE", "FUNCTION"], or ["QUEUE"] for its functions beyond the bound
     rq-leveldb:history:hours:DAY       HOUR|ID -> FINISHED,FAILED,RETRIED,WAITED,RAN
     rq-leveldb:history:minutes:HOUR    MINUTE|ID -> the same
 
 Days and hours in keys count from the epoch; in fields, hours count from midnight (UTC) and minutes from the full hour.
-Times are in ms, but for `when`, in whole seconds. An id is made from the name; `-` stands for what is beyond the bound
+Times are in ms, but for `WHEN`, in seconds; names are JSON. An entry has both names as they are stored, since reading
+JSON took a script longer than all the rest. An id is made from the name; `-` stands for what is beyond the bound
 of queues as well. A day has at most a hundred names, so the size of all this is bounded, whatever runs.
 """
 
@@ -31,7 +32,7 @@ from rq_leveldb.records import ENDED_KEY, HISTORY_HOURS_KEPT, HISTORY_KEY_TEMPLA
 from .script import Script
 from .site import Site
 
-__all__ = ['NOTE', 'History', 'Outcome', 'entry', 'function_of']
+__all__ = ['NOTE', 'History', 'Outcome', 'entry', 'entry_text', 'function_of']
 
 _AT_ONCE = 500
 # A worker that finds more waits for its next turn.
@@ -76,24 +77,30 @@ local function id_of(key, name, most)
 end
 local sums = {}
 local function sum(text)
-    local when, queue, name, outcome, waited, ran = unpack(cjson.decode(text))
-    local minute = math.floor(when / 60)
-    local group = minute .. ' ' .. cjson.encode({queue, name})
+    local at, given = 1, {}
+    for index = 1, 4 do
+        local blank = string.find(text, ' ', at, true)
+        given[index] = tonumber(string.sub(text, at, blank - 1))
+        at = blank + 1
+    end
+    local minute, names = math.floor(given[1] / 60), string.sub(text, at)
+    local group = minute .. ' ' .. names
     local found = sums[group]
     if not found then
-        found = {minute, cjson.encode({queue}), name ~= '' and cjson.encode({queue, name}), {0, 0, 0, 0, 0}}
+        local line = string.find(names, '\\n', 1, true)
+        found = {minute, string.sub(names, 1, line - 1), string.sub(names, line + 1), {0, 0, 0, 0, 0}}
         sums[group] = found
     end
     local numbers = found[4]
-    numbers[outcome] = numbers[outcome] + 1
-    numbers[4] = numbers[4] + waited
-    numbers[5] = numbers[5] + ran
+    numbers[given[2]] = numbers[given[2]] + 1
+    numbers[4] = numbers[4] + given[3]
+    numbers[5] = numbers[5] + given[4]
 end
 local function write(minute, queue, name, numbers)
     local hour = math.floor(minute / 60)
     local day = math.floor(hour / 24)
     local names = ARGV[5] .. 'names:' .. day
-    local id = name and id_of(names, name, ARGV[2]) or id_of(names, queue, ARGV[3]) or '-'
+    local id = name ~= '' and id_of(names, name, ARGV[2]) or id_of(names, queue, ARGV[3]) or '-'
     local hours, minutes = ARGV[5] .. 'hours:' .. day, ARGV[5] .. 'minutes:' .. hour
     add(hours, ARGV[7], hour % 24 .. '|' .. id, {unpack(numbers)})
     if hour < tonumber(ARGV[8]) then return end
@@ -128,10 +135,25 @@ def entry(job: Job, execution: Execution, enqueued_at: datetime | None, outcome:
     began = execution.created_at
     ended = job.ended_at or began
     started = max(began, job.started_at or began)
-    # A lone surrogate, which a pickle may hold, is no JSON to others.
-    names = (name.encode('utf-8', 'replace').decode() for name in (job.origin or '', function))
     times = (_milliseconds(enqueued_at, began), _milliseconds(started, ended))
-    return json.dumps([int(ended.timestamp()), *names, int(outcome), *times])
+    return entry_text(ended.timestamp(), job.origin or '', function, outcome, *times)
+
+
+def entry_text(when: float, queue: str, function: str, outcome: int, waited: int, ran: int) -> str:
+    """Return an entry.
+
+    Args:
+        when: the run ended, seconds since the epoch.
+        queue: the queue.
+        function: the function; '' if it is not known.
+        outcome: how it ended.
+        waited: for how long it had waited, ms.
+        ran: for how long it ran, ms.
+    """
+    # A lone surrogate, which a pickle may hold, is no UTF-8.
+    queue, function = (name.encode('utf-8', 'replace').decode() for name in (queue, function))
+    named = json.dumps([queue, function], ensure_ascii=False) if function else ''
+    return f'{int(when)} {int(outcome)} {waited} {ran} {json.dumps([queue], ensure_ascii=False)}\n{named}'
 
 
 def _milliseconds(start: datetime | None, end: datetime) -> int:

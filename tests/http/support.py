@@ -19,7 +19,7 @@ from rq.results import Result
 
 from rq_leveldb.http.application import Application
 from rq_leveldb.records import ENDED_KEY
-from rq_leveldb.worker.history import History
+from rq_leveldb.worker.history import History, entry_text
 from rq_leveldb.worker.site import Site
 from rq_leveldb.worker.worker import Worker
 from tests.places import APPLICATIONS
@@ -118,7 +118,7 @@ def trace(line: str) -> str:
 
 def ended(connection: Any, *runs: tuple[Any, ...]) -> None:
     """Note ends of runs as workers do: when, queue, function, outcome, waiting and running time in ms."""
-    connection.rpush(ENDED_KEY, *(json.dumps([int(at), *rest]) for at, *rest in runs))
+    connection.rpush(ENDED_KEY, *(entry_text(*run) for run in runs))
 
 
 def fold(connection: Any) -> None:

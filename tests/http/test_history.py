@@ -59,7 +59,7 @@ def test_what_a_killed_worker_left_is_counted_when_it_happened(api: Api, connect
     for age, runs in ((90, 2), (3 * 3600, 3), (40 * 3600, 4), (29 * 86400, 5)):
         ended(connection, *[(now - age, 'default', 'tasks.add', 1, 500, 1500)] * runs)
     ended(connection, (now - 90, 'mail', 'tasks.add', 2, 0, 0))
-    connection.rpush(ENDED_KEY, b'\xff', '[]', '["x", 1, 2, 3]')
+    connection.rpush(ENDED_KEY, b'\xff', '', '1 2 3 4 5', '1700000000 9 1 1 ["x"]\n')
     fold(connection)
     assert connection.llen(ENDED_KEY) == 0
     day = api.get('/v1/history?step=1m').json
