@@ -11,6 +11,10 @@ __all__ = [
     'CRASHES_FIELD',
     'CRON_FIELD',
     'DUE_KEY_TEMPLATE',
+    'ENDED_KEY',
+    'HISTORY_HOURS_KEPT',
+    'HISTORY_KEY_TEMPLATE',
+    'HISTORY_MINUTES_KEPT',
     'LOCK_FIELD',
     'LOOK_COMMAND',
     'MAX_CHILDREN_FIELD',
@@ -79,6 +83,18 @@ TALLY_KEY = 'rq-leveldb:tally'
 
 TALLY_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, float('inf'))
 """Upper ends of the tally's buckets, seconds."""
+
+ENDED_KEY = 'rq-leveldb:ended'
+"""List of the jobs that have ended and are not in the history yet; `worker.history` says what stands in it."""
+
+HISTORY_KEY_TEMPLATE = 'rq-leveldb:history:{0}:{1}'
+"""Hashes of what ended when: `names`, `hours` or `minutes`, and which day or hour since the epoch; see there."""
+
+HISTORY_MINUTES_KEPT = 86400
+"""For how long the history has minutes, seconds."""
+
+HISTORY_HOURS_KEPT = 30 * 86400
+"""For how long it has hours, seconds."""
 
 
 def output_key(job_id: str) -> str:

@@ -24,10 +24,11 @@ from rq.utils import as_text, current_timestamp, now, utcformat
 from rq.worker import WorkerStatus
 
 from rq_leveldb.process import Identity
-from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, PAUSED_KEY
+from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, ENDED_KEY, PAUSED_KEY
 
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
+from .history import Outcome, entry, function_of
 from .script import DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
@@ -196,9 +197,10 @@ return taken
 
 # Writes down that a job succeeded, unless it has dependents: they need more than a script should do.
 # KEYS: job, dependents, dependencies, results, finished registry, execution, started registry, execution registry,
-#       the worker's executions, worker
+#       the worker's executions, worker, the list of what has ended
 # ARGV: composite key, execution id, working time, result's time to live, registry's score, job id,
-#       1 if this is a repetition, worker's name, number of job fields * 2, job fields..., result fields...
+#       1 if this is a repetition, worker's name, entry of that list, number of job fields * 2, job fields...,
+#       result fields...
 # Returns 1 when written, 0 when there are dependents, 2 when it had been written before, 3 when another worker has
 # taken the execution over.
 _SUCCEED = (
@@ -209,10 +211,11 @@ if taken(KEYS[1], KEYS[6], KEYS[8], ARGV[2], ARGV[8]) then return 3 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('HINCRBY', KEYS[10], 'successful_job_count', 1)
 redis.call('HINCRBYFLOAT', KEYS[10], 'total_working_time', ARGV[3])
-local count = tonumber(ARGV[9])
+redis.pcall('RPUSH', KEYS[11], ARGV[9])
+local count = tonumber(ARGV[10])
 local fields, stream = {}, {}
-for i = 10, 9 + count do fields[#fields + 1] = ARGV[i] end
-for i = 10 + count, #ARGV do stream[#stream + 1] = ARGV[i] end
+for i = 11, 10 + count do fields[#fields + 1] = ARGV[i] end
+for i = 11 + count, #ARGV do stream[#stream + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10', '*', unpack(stream))
 local ttl = tonumber(ARGV[4])
@@ -424,6 +427,7 @@ class Bookkeeper:
             ExecutionRegistry.key_template.format(job_id),
             site.executions_key,
             site.key,
+            ENDED_KEY,
         ]
         values = [*mapping.values(), *stream.values()]
         if sum(len(value) for value in values if isinstance(value, str | bytes)) > _LARGEST_WRITTEN:
@@ -437,6 +441,7 @@ class Bookkeeper:
             job_id,
             int(repetition),
             site.name,
+            entry(job, execution, job.enqueued_at, Outcome.FINISHED, function_of(job, site.serializer)),
             len(mapping) * 2,
         ]
         for name, value in mapping.items():

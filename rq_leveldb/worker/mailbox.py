@@ -43,6 +43,7 @@ class Report:
         usage: what the job used.
         retry: `max` and `interval` of the Retry that the job returned.
         module: where the job's function is, if the supervisor wants to know.
+        function: the job's function, of one whose end is still to be written; '' if it was not read.
         unsure: the child tried to write it down, and cannot know whether it was carried out.
     """
 
@@ -54,6 +55,7 @@ class Report:
     usage: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] = field(default_factory=dict)
     module: str = ''
+    function: str = ''
     unsure: bool = False
 
 

@@ -17,7 +17,9 @@ from rq.job import Job, JobStatus, Retry
 from rq.job_lifecycle import format_exc_info
 from rq.queue import Queue
 from rq.registry import StartedJobRegistry
-from rq.utils import now
+from rq.utils import now, utcparse
+
+from rq_leveldb.records import ENDED_KEY
 
 from . import limits, signals
 from .bookkeeping import Bookkeeper, mark_started
@@ -25,6 +27,7 @@ from .broken import set_aside_dependents
 from .claim import as_moment
 from .executions import is_left_to_others
 from .heartbeat import Heartbeat
+from .history import NOTE, Outcome, entry, function_of
 from .mailbox import Report
 from .ready import enqueue_ready
 from .record import Record
@@ -51,6 +54,8 @@ class PerformingWorker(rq.worker.Worker):
     record: Record | None = None
     # What the execution used whose end is being written, and the job's fields as they were when it started.
     _used: tuple[dict[str, Any], dict[bytes, bytes]] | None = None
+    # How the execution ended whose end is being written by RQ's methods.
+    _outcome: tuple[Execution, Outcome] | None = None
 
     def settle_in(self, site: Site, *, dry: bool = False) -> None:
         """Use a site until `work` ends, in this process and in those that it forks.
@@ -173,6 +178,7 @@ class PerformingWorker(rq.worker.Worker):
         """Write down that the job succeeded, or leave that to the supervisor."""
         record = self.record
         handle = super().handle_job_success
+        self._outcome = (execution, Outcome.FINISHED)
         if record is None:
             handle(job, queue, started_job_registry, execution)
             return
@@ -221,6 +227,9 @@ class PerformingWorker(rq.worker.Worker):
         """Write down that the job failed, or leave that to the supervisor."""
         record = self.record
         handle = super().handle_job_failure
+        if execution is not None:
+            is_retried = job.should_retry and self._stopped_job_id != job.id
+            self._outcome = (execution, Outcome.RETRIED if is_retried else Outcome.FAILED)
         if record is None or execution is None:
             handle(job, queue, started_job_registry, exc_string, execution)
             return
@@ -293,9 +302,11 @@ class PerformingWorker(rq.worker.Worker):
         self._used = None if usage is None else (usage, raw)
 
     def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
-        """Forget the execution, and write down with the job what it used."""
+        """Forget the execution, note that it has ended, and write down with the job what it used."""
         super().cleanup_execution(job, pipeline, execution)
         used = self._usage()
+        if self._site is not None and execution is not None:
+            self._note_end(job, pipeline, execution, {} if used is None else used[1])
         if used is None or execution is None or used[0].get('execution') != execution.id:
             return
         if job._status == JobStatus.FINISHED and job.get_result_ttl(self.default_result_ttl) == 0:
@@ -303,6 +314,24 @@ class PerformingWorker(rq.worker.Worker):
             return
         fields: dict[Any, Any] = usage_fields(*used)
         pipeline.hset(job.key, mapping=fields)
+
+    def _note_end(self, job: Job, pipeline: Pipeline, execution: Execution, raw: dict[bytes, bytes]) -> None:
+        """Put it on the list of what has ended, unless it never began and the job goes back to its queue."""
+        if job.ended_at is None or job.ended_at < execution.created_at:
+            return
+        if self._outcome is not None and self._outcome[0] is execution:
+            # The job's status says less: one that is to be repeated is already queued again.
+            outcome = self._outcome[1]
+        elif job._status in (JobStatus.FAILED, JobStatus.STOPPED):
+            outcome = Outcome.FAILED
+        else:
+            outcome = Outcome.FINISHED if job._status == JobStatus.FINISHED else Outcome.RETRIED
+        try:
+            enqueued_at = utcparse(raw[b'enqueued_at'].decode())
+        except (KeyError, ValueError):
+            enqueued_at = None
+        text = entry(job, execution, enqueued_at, outcome, function_of(job, self.site.serializer))
+        pipeline.eval(NOTE, 1, ENDED_KEY, text)
 
     def _usage(self) -> tuple[dict[str, Any], dict[bytes, bytes]] | None:
         if self.record is not None:

@@ -22,6 +22,7 @@ from rq_leveldb.unreadable import is_wrong_type
 
 from .assignment import Task
 from .executions import is_left_to_others
+from .history import function_of
 from .mailbox import Report, Slot
 from .site import Site
 from .trouble import NotWritten, is_about_the_store
@@ -198,6 +199,7 @@ class Record:
             ended.timestamp() if ended is not None else time.time(),
             usage=self.usage(),
             module=self._module,
+            function=function_of(job, None) if job is not None else '',
             **fields,
         )
 

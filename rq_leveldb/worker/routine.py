@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .cron import WorkerCron
 from .duties import Duties
+from .history import History
 from .nursery import Nursery
 from .performing import PerformingWorker
 from .ready import enqueue_ready
@@ -23,6 +24,7 @@ from .tally import Tally
 __all__ = ['Routine']
 
 _HEARTBEAT = 5.0
+_HISTORY = 5.0
 # RQ's rule: a job that ignores its time-out is killed a minute later.
 _DEAF = 60.0
 # A thousand idle queues must cost less than half a percent of a core.
@@ -39,6 +41,7 @@ class Routine:
         settling: where their ends are written down.
         services: what it keeps alive.
         tally: what it counts.
+        history: what it adds up, for all workers.
         recovery: what finds dead workers.
         stopping: whether it is about to end.
         take_back: puts lost jobs back, where some may have been lost.
@@ -54,6 +57,7 @@ class Routine:
         settling: Settling,
         services: Services,
         tally: Tally,
+        history: History,
         recovery: Recovery,
         stopping: Stopping,
         take_back: Callable[[], None],
@@ -81,6 +85,7 @@ class Routine:
         if self._site.settings.capture_output:
             duties.add('saving output', 0.0, self._save_output)
         duties.add('counting', 0.0, tally.flush)
+        duties.add('adding to the history', _HISTORY, history.fold)
         duties.add('the heartbeat', _HEARTBEAT, self._heartbeat)
         duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
         duties.add('looking after services', _HEARTBEAT, services.look)

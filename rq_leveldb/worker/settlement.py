@@ -101,6 +101,7 @@ def settle(worker: PerformingWorker, ending: Ending, job: Job, queue: Queue, exe
         RedisError: the store is away, or takes no writes; to be tried again.
     """
     report = ending.report
+    _name_function(job, ending)
     if ending.verdict is Verdict.SUCCESS and report is not None:
         worker.write_reported_success(job, queue, execution, report, ending.again or report.unsure)
         return
@@ -109,6 +110,12 @@ def settle(worker: PerformingWorker, ending: Ending, job: Job, queue: Queue, exe
         return
     with _written(worker, job, execution):
         _settle_open(worker, ending, job, queue, execution)
+
+
+def _name_function(job: Job, ending: Ending) -> None:
+    """Tell the job's object what its child has read: which function that was is counted."""
+    if ending.report is not None and ending.report.function:
+        job._func_name = ending.report.function
 
 
 @contextlib.contextmanager
@@ -161,6 +168,7 @@ def settle_plainly(
         drop_execution(worker.site, job.id, job.origin, execution)
         return
     report = ending.report
+    _name_function(job, ending)
     reason = report.text if report is not None and report.text else ending.reason
     if not reason:
         reason = (
@@ -213,11 +221,11 @@ def _tell(worker: PerformingWorker, job: Job) -> None:
 
 
 def _requeue(worker: PerformingWorker, job: Job, queue: Queue, execution: Execution, crashes: int, reason: str) -> None:
-    job.started_at = None
-    job.ended_at = None
     pause = pause_before_rerun(crashes)
     with worker.connection.pipeline() as pipeline:
         worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
+        job.started_at = None
+        job.ended_at = None
         if pause and worker.scheduler is not None:
             job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
             queue.schedule_job(job, now() + timedelta(seconds=pause), pipeline=pipeline)

@@ -44,6 +44,7 @@ from .child import Child
 from .cron import WorkerCron
 from .ended import EndedChildren
 from .ending import Ending, Verdict
+from .history import History
 from .intake import Intake
 from .loop import Loop
 from .lost import return_claims, return_executions
@@ -105,6 +106,7 @@ class Supervisor:
         self._ended = EndedChildren(site, nursery, self._settling, self._stopping)
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
         self._tally = Tally(site)
+        self._history = History(site)
         self._intake = Intake(worker, state_is_stored)
         self.recovery = Recovery(site, self._settling.add)
         self.maintenance = Maintenance(worker, self.recovery)
@@ -255,6 +257,7 @@ class Supervisor:
             self._settling,
             self._services,
             self._tally,
+            self._history,
             self.recovery,
             self._stopping,
             self._take_back_what_was_lost,
@@ -510,6 +513,7 @@ class Supervisor:
         self._nursery.retire_waiting()
         with contextlib.suppress(RedisError):
             self._tally.flush(now=True)
+            self._history.fold()
         self._services.ask_to_end()
         self._nursery.close()
         self._services.wait_for_the_end()

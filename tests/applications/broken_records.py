@@ -77,12 +77,13 @@ class Records:
         connection.hset(
             'rq-leveldb:tally', mapping={'started|sound': 3, 'bucket|wait|0.1|sound': 2, 'sum|wait|sound': 1}
         )
+        history = self._history()
         keys: list[Any] = sorted(connection.keys())
         for key in keys:
             # However long the test takes.
             connection.persist(key)
         self.damaged = [key for key in keys if b'sound' not in key and not key.startswith(b'rq-leveldb:')]
-        self.damaged.append(b'rq-leveldb:tally')
+        self.damaged += [b'rq-leveldb:tally', *history]
 
     def _jobs(self, name: str) -> None:
         connection = self.connection
@@ -109,6 +110,15 @@ class Records:
         with connection.pipeline() as pipe:
             Execution.create(started, ttl=9000, pipeline=pipe, worker_name=f'{name}-worker')
             pipe.execute()
+
+    def _history(self) -> list[bytes]:
+        now = int(time.time())
+        numbers = {f'{part}|0a': '1,2,3,4,5' for part in range(60)}
+        hashes = {f'names:{now // 86400}': {'0a': '["sound", "run_well"]'}, f'hours:{now // 86400}': numbers}
+        hashes[f'minutes:{now // 3600}'] = numbers
+        for name, fields in hashes.items():
+            self.connection.hset(f'rq-leveldb:history:{name}', mapping=fields)
+        return [f'rq-leveldb:history:{name}'.encode() for name in hashes]
 
     def _worker(self, name: str) -> None:
         connection = self.connection

@@ -18,6 +18,10 @@ from rq.job import Job, JobStatus
 from rq.results import Result
 
 from rq_leveldb.http.application import Application
+from rq_leveldb.records import ENDED_KEY
+from rq_leveldb.worker.history import History, entry_text
+from rq_leveldb.worker.site import Site
+from rq_leveldb.worker.worker import Worker
 from tests.places import APPLICATIONS
 
 TOKEN = 'a-token-for-the-tests'
@@ -110,6 +114,17 @@ def ask(front: FrontProcess, path: str, document: Any = None, token: str | None 
 def trace(line: str) -> str:
     """Return a traceback of an application that ends with an exception."""
     return f'Traceback (most recent call last):\n  File "/srv/tasks.py", line 3, in work\n    go()\n    ~~^^\n{line}\n'
+
+
+def ended(connection: Any, *runs: tuple[Any, ...]) -> None:
+    """Note ends of runs as workers do: when, queue, function, outcome, waiting and running time in ms."""
+    connection.rpush(ENDED_KEY, *(entry_text(*run) for run in runs))
+
+
+def fold(connection: Any) -> None:
+    """Add what has ended to the history, as a worker does every few seconds."""
+    worker = Worker([Queue('default', connection=connection)], connection=connection)
+    History(Site.of(worker, worker.settings)).fold()
 
 
 def fail(connection: Any, queue: str, function: str, error: str, **fields: Any) -> str:

@@ -21,7 +21,14 @@ INDEXES = (b'rq:queues', b'rq:workers')
 
 def routes() -> list[str]:
     found = ['/healthz', '/metrics', '/v1/queues', '/v1/workers', '/v1/schedules', '/v1/cron', '/v1/suspension']
-    found += ['/v1/functions', '/v1/unreadable', '/v1/queues/spoiled', '/v1/workers/spoiled-worker']
+    found += [
+        '/v1/history',
+        '/v1/history?step=1h',
+        '/v1/functions',
+        '/v1/unreadable',
+        '/v1/queues/spoiled',
+        '/v1/workers/spoiled-worker',
+    ]
     for state in STATES:
         found += [f'/v1/jobs?status={state}', f'/v1/jobs/spoiled-{state}', f'/v1/jobs/spoiled-{state}/result?wait=0']
         found.append(f'/v1/jobs/spoiled-{state}/log')

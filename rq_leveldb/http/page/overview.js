@@ -1,10 +1,9 @@
 // What needs attention, and how much there is of everything.
 
 import { act, call, get, getAll } from './api.js';
-import { throughput, waiting } from './charts.js';
 import { count, el, lines, link, replace, unreadable } from './dom.js';
 import { groupTable } from './failures.js';
-import { history } from './live.js';
+import { ended } from './past.js';
 import { queueTable, unserved } from './queue.js';
 
 const GROUPS = 5;
@@ -35,7 +34,8 @@ const FIRST_STEPS = () => el('section', { class: 'card', 'aria-label': 'First st
   el('p', null, 'Enqueue a job, in another terminal. It appears here:'),
   lines('In another terminal', 'rq-leveldb enqueue tasks.add :2 :3'));
 
-export async function overview(place) {
+export async function overview(place, detail, query) {
+  const past = ended(query);
   let failed = null;
   let grouped = 0;
 
@@ -45,7 +45,7 @@ export async function overview(place) {
   }
 
   async function show() {
-    const [queues, workers, suspension, aside] = await Promise.all([getAll('/v1/queues'), getAll('/v1/workers'), get('/v1/suspension'), getAll('/v1/unreadable')]);
+    const [queues, workers, suspension, aside] = await Promise.all([getAll('/v1/queues'), getAll('/v1/workers'), get('/v1/suspension'), getAll('/v1/unreadable'), past.load()]);
     if (!queues.items.some((queue) => queue.counts.failed)) failed = null;
     else if (failed === null || Date.now() > grouped + FRESH * 1000) {
       failed = await get(`/v1/failures?limit=${GROUPS}`);
@@ -58,7 +58,6 @@ export async function overview(place) {
         act(event.target, isSuspended ? 'Workers are taking jobs again.' : 'Workers take no more jobs.',
           () => (isSuspended ? call('DELETE', '/v1/suspension') : call('PUT', '/v1/suspension', {}))).then(show),
     }, isSuspended ? 'Resume all workers' : 'Suspend all workers');
-    const items = history();
     replace(place, el('h1', null, 'Overview'),
       isSuspended && el('div', { class: 'card attention tools' }, el('strong', null, 'All workers are suspended.'), toggle),
       unserved(queues.items),
@@ -67,8 +66,7 @@ export async function overview(place) {
       failed?.items.length > 0 && [el('h2', null, 'Why jobs failed'), groupTable(failed, {}, again), el('p', null, link('#/failed', 'all', 'All failed jobs'))],
       queues.items.length > 0 && [el('h2', null, 'Queues'), queueTable(queues.items, show)],
       unreadable([...queues.unreadable, ...workers.unreadable, ...aside.items]),
-      el('h2', null, 'The last ten minutes'),
-      el('div', { class: 'charts' }, throughput(items), waiting(items)),
+      past.section(show),
       !isSuspended && workers.items.length > 0 && el('div', { class: 'tools' }, toggle));
   }
   await show();

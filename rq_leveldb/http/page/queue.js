@@ -1,9 +1,9 @@
 // One queue: what waits in it, who serves it, how fast it moves; and the table of all queues.
 
 import { act, call, get, getAll, post } from './api.js';
-import { throughput, waiting } from './charts.js';
 import { count, duration, el, jobsHref, link, list, none, queueLink, replace, state, table, unreadable, words } from './dom.js';
 import { history } from './live.js';
+import { ended } from './past.js';
 
 const STATES = ['queued', 'started', 'failed', 'finished', 'scheduled', 'deferred', 'ready_to_enqueue', 'canceled'];
 
@@ -43,10 +43,11 @@ export function queueTable(queues, again) {
   ].filter(Boolean), queues, 'There are no queues yet. The first job creates one.');
 }
 
-export async function queue(place, name) {
+export async function queue(place, name, query) {
+  const past = ended(query, name);
   const path = `/v1/queues/${encodeURIComponent(name)}`;
   async function show() {
-    const [found, workers] = await Promise.all([get(path), getAll('/v1/workers')]);
+    const [found, workers] = await Promise.all([get(path), getAll('/v1/workers'), past.load()]);
     const serving = workers.items.filter((worker) => worker.queues.includes(name));
     const items = history().filter((item) => item.queue === name);
     replace(place, el('h1', null, `Queue ${name}`),
@@ -75,8 +76,7 @@ export async function queue(place, name) {
         { title: 'At most', number: true, show: (worker) => worker.max_children ?? 1 },
         { title: 'Its queues', show: (worker) => worker.queues.map((item, index) => [index > 0 && ', ', item === name ? item : queueLink(item)]) },
       ], serving, 'No worker serves this queue.'),
-      el('h2', null, 'The last ten minutes'),
-      el('div', { class: 'charts' }, throughput(items), waiting(items)));
+      past.section(show));
   }
   await show();
   return { refresh: show, every: 10 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from rq import Queue
 
 from tests.http.page.browsing import Visit
-from tests.http.support import fail, trace
+from tests.http.support import ended, fail, fold, trace
 
 
 def test_every_page_fits_and_is_accessible(
@@ -24,6 +25,9 @@ def test_every_page_fits_and_is_accessible(
     waiting = queue.enqueue('http_tasks.echo', 'x' * 300, meta={'long': 'y' * 300, 'progress': 30})
     held = queue.enqueue('http_tasks.add', 1, depends_on=waiting)
     queue.enqueue_in(timedelta(days=2), 'http_tasks.echo', 'z' * 300)
+    name = 'tasks.' + 'f' * 80
+    ended(connection, *((time.time() - 1000 * each, 'default', name, each % 3 + 1, 500, 900) for each in range(90)))
+    fold(connection)
     seen = visit()
     seen.page.get_by_label('Token').wait_for()
     assert axe.run(seen.page).response['violations'] == []
@@ -34,7 +38,7 @@ def test_every_page_fits_and_is_accessible(
         'jobs/queued': 'Queued jobs',
         'jobs/failed?search=reason': 'Failed jobs',
         'jobs/scheduled': 'Scheduled jobs',
-        'queue/default': 'Queue default',
+        'queue/default?last=month': 'Queue default',
         'workers': 'Workers',
         'schedules': 'Schedules',
         f'job/{bad.id}': str(bad.description),
@@ -44,6 +48,8 @@ def test_every_page_fits_and_is_accessible(
     }
     for path, heading in pages.items():
         seen.go(path, heading)
+        for table in seen.page.get_by_text('As a table').all():
+            table.click()
         for width, scheme in ((1920, 'light'), (1280, 'dark'), (390, 'light'), (320, 'dark')):
             seen.page.set_viewport_size({'width': width, 'height': 740})
             seen.page.emulate_media(color_scheme=scheme, reduced_motion='reduce')

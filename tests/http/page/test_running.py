@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -13,6 +14,7 @@ from rq_leveldb.jobs.cron_entries import find_cron_entries
 from rq_leveldb.paused_queues import is_paused
 from rq_leveldb.worker.cron import WorkerCron
 from tests.http.page.browsing import Visit
+from tests.http.support import ended, fold
 from tests.places import APPLICATIONS
 from tests.worker.support import site_of
 
@@ -32,6 +34,33 @@ def test_it_follows_what_happens(visit: Callable[..., Visit], connection: Any, w
     assert (
         seen.page.locator('.plot g title').first.evaluate('item => item.textContent').endswith(': 1 finished, 0 failed')
     )
+
+
+def test_a_day_and_thirty_days_are_chosen_and_stay_chosen(visit: Callable[..., Visit], connection: Any) -> None:
+    now = time.time()
+    Queue('mail', connection=connection).enqueue('http_tasks.add', 1)
+    seen = visit().log_in()
+    seen.click('button', 'Day')
+    seen.see('0 finished and 0 failed in a day.')
+    seen.see('No job ended in a day.')
+    assert seen.page.locator('.plot .top').all_inner_texts() == ['', '']
+    ended(connection, *[(now - 1800, 'mail', 'tasks.send', 1, 500, 1500)] * 7)
+    ended(connection, (now - 7 * 3600, 'mail', 'tasks.send', 2, 0, 0), (now - 9 * 86400, 'other', 'tasks.old', 3, 0, 0))
+    fold(connection)
+    seen.click('button', '30 days')
+    seen.see('7 finished and 1 failed in thirty days; at most 7 in six hours.')
+    seen.page.get_by_role('row', name='tasks.old').wait_for()
+    seen.go('queue/mail', 'Queue mail')
+    seen.click('button', 'Day')
+    seen.see('7 finished and 1 failed in a day; at most 7 in fifteen minutes.')
+    seen.see('On average, a job waited 438 ms (strong) and ran for 1.3 s (pale).')
+    assert seen.page.locator('.plot .top').all_inner_texts() == ['8', '2 s']
+    assert seen.page.get_by_role('row', name='tasks.old').count() == 0
+    seen.page.reload()
+    seen.see('7 finished and 1 failed in a day')
+    seen.page.get_by_text('As a table').first.click()
+    table = seen.page.get_by_role('table', name='Throughput, for each fifteen minutes in which there was something')
+    assert table.locator('tbody td').all_inner_texts() == ['0', '1', '7', '0']
 
 
 def test_a_queue_that_nobody_serves_is_marked(visit: Callable[..., Visit], connection: Any) -> None:
