@@ -74,14 +74,14 @@ def move(ctx: Context, argv: list[bytes]) -> Reply:
 # -- the clock
 
 
-def _expire(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> int:
+def _expire(unit: int, relative: bool, ctx: Context, argv: list[bytes]) -> int:
     """Do what EXPIRE and related commands have in common.
 
     Args:
-        ctx: the command's context.
-        argv: the command's arguments.
         unit: milliseconds per unit.
         relative: whether the argument counts from now; else from 1970.
+        ctx: the command's context.
+        argv: the command's arguments.
     """
     conditions = _conditions(argv) if len(argv) > 3 else ()
     when = integer(argv[2])
@@ -226,10 +226,10 @@ COMMANDS = (
     row('renamenx', partial(_rename, only_new=True), 3, 'write fast', 1, 2, 1),
     row('copy', copy, -3, 'write denyoom', 1, 2, 1),
     row('move', move, 3, 'write fast', 1, 1, 1),
-    row('expire', partial(_expire, unit=1000, relative=True), -3, 'write fast', 1, 1, 1),
-    row('pexpire', partial(_expire, unit=1, relative=True), -3, 'write fast', 1, 1, 1),
-    row('expireat', partial(_expire, unit=1000, relative=False), -3, 'write fast', 1, 1, 1),
-    row('pexpireat', partial(_expire, unit=1, relative=False), -3, 'write fast', 1, 1, 1),
+    row('expire', partial(_expire, 1000, True), -3, 'write fast', 1, 1, 1),
+    row('pexpire', partial(_expire, 1, True), -3, 'write fast', 1, 1, 1),
+    row('expireat', partial(_expire, 1000, False), -3, 'write fast', 1, 1, 1),
+    row('pexpireat', partial(_expire, 1, False), -3, 'write fast', 1, 1, 1),
     row('ttl', partial(_expiry, unit=1000, relative=True), 2, 'readonly fast', 1, 1, 1),
     row('pttl', partial(_expiry, unit=1, relative=True), 2, 'readonly fast', 1, 1, 1),
     row('expiretime', partial(_expiry, unit=1000, relative=False), 2, 'readonly fast', 1, 1, 1),

@@ -27,7 +27,7 @@ from rq_leveldb.store.types.list import List
 # -- the ends
 
 
-def _push(ctx: Context, argv: list[bytes], left: bool) -> Reply:
+def _push(left: bool, ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.typed_or_new(argv[1], List)
     for element in argv[2:]:
         value.push(element, left)
@@ -36,7 +36,7 @@ def _push(ctx: Context, argv: list[bytes], left: bool) -> Reply:
 
 
 def _push_if_there(ctx: Context, argv: list[bytes], left: bool) -> Reply:
-    return 0 if ctx.typed(argv[1], List) is None else _push(ctx, argv, left)
+    return 0 if ctx.typed(argv[1], List) is None else _push(left, ctx, argv)
 
 
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
@@ -222,13 +222,13 @@ def _blocking_move(ctx: Context, argv: list[bytes], from_left: bool, to_left: bo
 _pop_from_first = partial(pop_from_first, type_=List, ends=(b'LEFT', b'RIGHT'), pop=_pop_many)
 
 COMMANDS = (
-    row('lpush', partial(_push, left=True), -3, 'write denyoom fast', 1, 1, 1),
-    row('rpush', partial(_push, left=False), -3, 'write denyoom fast', 1, 1, 1),
+    row('lpush', partial(_push, True), -3, 'write denyoom fast', 1, 1, 1),
+    row('rpush', partial(_push, False), -3, 'write denyoom fast', 1, 1, 1),
     row('lpushx', partial(_push_if_there, left=True), -3, 'write denyoom fast', 1, 1, 1),
     row('rpushx', partial(_push_if_there, left=False), -3, 'write denyoom fast', 1, 1, 1),
     row('lpop', partial(_pop, left=True), -2, 'write fast', 1, 1, 1),
     row('rpop', partial(_pop, left=False), -2, 'write fast', 1, 1, 1),
-    row('llen', partial(length, type_=List), 2, 'readonly fast', 1, 1, 1),
+    row('llen', partial(length, List), 2, 'readonly fast', 1, 1, 1),
     row('lindex', lindex, 3, 'readonly', 1, 1, 1),
     row('lset', lset, 4, 'write denyoom', 1, 1, 1),
     row('lrange', lrange, 4, 'readonly', 1, 1, 1),

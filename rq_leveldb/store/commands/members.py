@@ -17,12 +17,12 @@ MAX_REPETITIONS = 1 << 22
 """Most random elements, with repetitions, that a command returns: in a script they are all in memory."""
 
 
-def length(ctx: Context, argv: list[bytes], type_: type[Any]) -> Reply:
+def length(type_: type[Any], ctx: Context, argv: list[bytes]) -> Reply:
     """Do what HLEN, LLEN, SCARD, XLEN and ZCARD have in common."""
     return len(ctx.read(argv[1], type_))
 
 
-def remove_members(ctx: Context, argv: list[bytes], type_: type[Any]) -> Reply:
+def remove_members(type_: type[Any], ctx: Context, argv: list[bytes]) -> Reply:
     """Do what HDEL, SREM and ZREM have in common."""
     value = ctx.typed(argv[1], type_)
     if value is None:

@@ -11,12 +11,12 @@ from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Reply, ReplyError, too_many_keys
 
 
-def _eval(ctx: Context, argv: list[bytes], readonly: bool) -> Reply:
+def _eval(readonly: bool, ctx: Context, argv: list[bytes]) -> Reply:
     keys_count = _keys_count(argv)
     return _run(ctx, ctx.services.sandbox.load(argv[1], keep=False), keys_count, argv, readonly)
 
 
-def _evalsha(ctx: Context, argv: list[bytes], readonly: bool) -> Reply:
+def _evalsha(readonly: bool, ctx: Context, argv: list[bytes]) -> Reply:
     return _run(ctx, _known(ctx, argv), _keys_count(argv), argv, readonly)
 
 
@@ -124,10 +124,10 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
 _EVAL = 'noscript stale skip_monitor no_mandatory_keys movablekeys'
 
 COMMANDS = (
-    row('eval', partial(_eval, readonly=False), -3, f'{_EVAL} may_replicate may_write'),
-    row('eval_ro', partial(_eval, readonly=True), -3, f'{_EVAL} readonly'),
-    row('evalsha', partial(_evalsha, readonly=False), -3, f'{_EVAL} may_replicate may_write'),
-    row('evalsha_ro', partial(_evalsha, readonly=True), -3, f'{_EVAL} readonly'),
+    row('eval', partial(_eval, False), -3, f'{_EVAL} may_replicate may_write'),
+    row('eval_ro', partial(_eval, True), -3, f'{_EVAL} readonly'),
+    row('evalsha', partial(_evalsha, False), -3, f'{_EVAL} may_replicate may_write'),
+    row('evalsha_ro', partial(_evalsha, True), -3, f'{_EVAL} readonly'),
     container(
         'script',
         row('load', load, 3, 'noscript stale'),

@@ -133,11 +133,11 @@ def _combine_and_store(ctx: Context, argv: list[bytes], operation: Operation) ->
 
 COMMANDS = (
     row('sadd', sadd, -3, 'write denyoom fast', 1, 1, 1),
-    row('srem', partial(remove_members, type_=Set), -3, 'write fast', 1, 1, 1),
+    row('srem', partial(remove_members, Set), -3, 'write fast', 1, 1, 1),
     row('smembers', smembers, 2, 'readonly', 1, 1, 1),
     row('sismember', sismember, 3, 'readonly fast', 1, 1, 1),
     row('smismember', smismember, -3, 'readonly fast', 1, 1, 1),
-    row('scard', partial(length, type_=Set), 2, 'readonly fast', 1, 1, 1),
+    row('scard', partial(length, Set), 2, 'readonly fast', 1, 1, 1),
     row('smove', smove, 4, 'write fast', 1, 2, 1),
     row('spop', spop, -2, 'write fast', 1, 1, 1),
     row('srandmember', srandmember, -2, 'readonly', 1, 1, 1),

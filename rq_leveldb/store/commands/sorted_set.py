@@ -172,8 +172,8 @@ def zscan(ctx: Context, argv: list[bytes]) -> Reply:
 COMMANDS = (
     row('zadd', zadd, -4, 'write denyoom fast', 1, 1, 1),
     row('zincrby', zincrby, 4, 'write denyoom fast', 1, 1, 1),
-    row('zrem', partial(remove_members, type_=SortedSet), -3, 'write fast', 1, 1, 1),
-    row('zcard', partial(length, type_=SortedSet), 2, 'readonly fast', 1, 1, 1),
+    row('zrem', partial(remove_members, SortedSet), -3, 'write fast', 1, 1, 1),
+    row('zcard', partial(length, SortedSet), 2, 'readonly fast', 1, 1, 1),
     row('zscore', zscore, 3, 'readonly fast', 1, 1, 1),
     row('zmscore', zmscore, -3, 'readonly fast', 1, 1, 1),
     row('zrank', partial(_rank, reverse=False), -3, 'readonly fast', 1, 1, 1),

@@ -428,7 +428,7 @@ def _deliver_again(ctx: Context, stream: Stream, group: Group, options: _ReadOpt
 COMMANDS = (
     row('xadd', xadd, -5, 'write denyoom fast', 1, 1, 1),
     row('xtrim', xtrim, -4, 'write', 1, 1, 1),
-    row('xlen', partial(length, type_=Stream), 2, 'readonly fast', 1, 1, 1),
+    row('xlen', partial(length, Stream), 2, 'readonly fast', 1, 1, 1),
     row('xdel', xdel, -3, 'write fast', 1, 1, 1),
     row('xsetid', xsetid, -3, 'write denyoom fast', 1, 1, 1),
     row('xrange', partial(_range, reverse=False), -4, 'readonly', 1, 1, 1),

@@ -163,7 +163,7 @@ def getrange(ctx: Context, argv: list[bytes]) -> Reply:
     return data[start:stop]
 
 
-def _increment(ctx: Context, argv: list[bytes], sign: int) -> Reply:
+def _increment(sign: int, ctx: Context, argv: list[bytes]) -> Reply:
     increment = sign * (integer(argv[2]) if len(argv) > 2 else 1)
     if increment > MAX_INTEGER:
         raise ReplyError('ERR decrement would overflow')
@@ -269,10 +269,10 @@ COMMANDS = (
     row('setrange', setrange, 4, 'write denyoom', 1, 1, 1),
     row('getrange', getrange, 4, 'readonly', 1, 1, 1),
     row('substr', getrange, 4, 'readonly', 1, 1, 1),
-    row('incr', partial(_increment, sign=1), 2, 'write denyoom fast', 1, 1, 1),
-    row('decr', partial(_increment, sign=-1), 2, 'write denyoom fast', 1, 1, 1),
-    row('incrby', partial(_increment, sign=1), 3, 'write denyoom fast', 1, 1, 1),
-    row('decrby', partial(_increment, sign=-1), 3, 'write denyoom fast', 1, 1, 1),
+    row('incr', partial(_increment, 1), 2, 'write denyoom fast', 1, 1, 1),
+    row('decr', partial(_increment, -1), 2, 'write denyoom fast', 1, 1, 1),
+    row('incrby', partial(_increment, 1), 3, 'write denyoom fast', 1, 1, 1),
+    row('decrby', partial(_increment, -1), 3, 'write denyoom fast', 1, 1, 1),
     row('incrbyfloat', incrbyfloat, 3, 'write denyoom fast', 1, 1, 1),
     row('lcs', lcs, -3, 'readonly', 1, 2, 1),
 )
