@@ -86,6 +86,19 @@ _OURS: list[click.Parameter] = [
     ),
     click.Option(['--job-memory'], type=_Size(), help='Memory limit of a job, such as 512M.'),
     click.Option(
+        ['--jobs-per-child'],
+        type=click.IntRange(min=1),
+        envvar='RQ_LEVELDB_JOBS_PER_CHILD',
+        metavar='N',
+        help='How many jobs a process may run, one after the other, before it is replaced. More than one is for jobs '
+        'of milliseconds: the documentation says what they then share.  [default: 1]',
+    ),
+    click.Option(
+        ['--child-memory'],
+        type=_Size(),
+        help='With --jobs-per-child: replace a process that holds more memory than this after a job.',
+    ),
+    click.Option(
         ['--capture-output'],
         type=_Size(),
         is_flag=False,
@@ -296,6 +309,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         max_crashes=options['max_crashes'],
         job_memory=options['job_memory'],
         capture_output=options['capture_output'] or 0,
+        child_memory=options['child_memory'],
         preload=options['preload'] == 'auto',
         imports=list(options['imports']),
         before_first_fork=[NamedHook(name) for name in options['before_first_fork']],
@@ -304,7 +318,20 @@ def _settings(options: dict[str, Any]) -> Settings:
     )
     if options['max_children'] is not None:
         settings.max_children = options['max_children']
+    if options['jobs_per_child'] is not None:
+        settings.jobs_per_child = options['jobs_per_child']
+    try:
+        settings.check()
+    except ValueError as error:
+        raise click.UsageError(_in_options(str(error))) from error
     return settings
+
+
+def _in_options(text: str) -> str:
+    """Return a text about settings with the names of the options."""
+    for name in ('jobs_per_child', 'child_memory'):
+        text = text.replace(name, f'--{name.replace("_", "-")}')
+    return text
 
 
 def _services(options: dict[str, Any]) -> list[Service]:

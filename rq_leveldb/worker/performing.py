@@ -17,6 +17,7 @@ from rq.job import Job, JobStatus, Retry
 from rq.job_lifecycle import format_exc_info
 from rq.queue import Queue
 from rq.registry import StartedJobRegistry
+from rq.timeouts import BaseTimeoutException
 from rq.utils import now
 
 from . import limits, signals
@@ -162,6 +163,8 @@ class PerformingWorker(rq.worker.Worker):
             record.end_if_copied()
             if record.memory_limit is not None:
                 exc_info = limits.explain_memory(exc_info, record.memory_limit)
+            error = exc_info[1]
+            record.last = isinstance(error, BaseTimeoutException | MemoryError) or not isinstance(error, Exception)
             record.raised(job, format_exc_info(exc_info))
         super()._finalize_failure(job, queue, execution, exc_info)
 

@@ -5,6 +5,7 @@ One thread, no blocking call but short round trips to the store. What it waits f
 ==================  ===================================================================================
 signal wake-ups     see `signals`
 the forker          a child is there, or has ended: read how, settle its job if it did not do so itself
+a child             its job is over, and it may run another: the same
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
@@ -38,7 +39,7 @@ from rq_leveldb.process import Identity
 from rq_leveldb.records import MAX_CHILDREN_FIELD
 
 from . import signals
-from .assignment import Assignment
+from .assignment import Assignment, Done
 from .bookkeeping import Suspended
 from .child import Child
 from .cron import WorkerCron
@@ -98,7 +99,7 @@ class Supervisor:
         self._recess = Recess(site, loop, self._is_unsure, self._queues.close, self._resume)
         self._commands: CommandWatch | None = None
         self._nursery = nursery = Nursery(
-            site, Template(worker), loop, self._leave, self._child_ended, self._pause, self._give_up
+            site, Template(worker), loop, self._leave, self._job_done, self._child_ended, self._pause, self._give_up
         )
         self._settling = Settling(worker, nursery, self._job_is_over)
         self._stopping = Stopping(worker, loop, nursery, self._settling, self._queues.close, self._give_up)
@@ -390,6 +391,9 @@ class Supervisor:
         for connection in pool._available_connections:
             if connection._sock is not None:
                 connection._sock.close()
+
+    def _job_done(self, child: Child, done: Done) -> None:
+        self._ended.job_done(child, done)
 
     def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         if self._look and self._work_seen and not self._stopping.has_begun:

@@ -56,7 +56,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         broken: whether `work` ended by an error that nobody expected.
 
     Raises:
-        ValueError: `max_children` is negative.
+        ValueError: a setting makes no sense.
     """
 
     def __init__(
@@ -73,8 +73,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         self.settings = settings or Settings()
         if max_children is not None:
             self.settings.max_children = max_children
-        if self.settings.max_children < 0:
-            raise ValueError('max_children must be 0 or more')
+        self.settings.check()
         self.services = list(services)
         self.status_line = status_line
         self.broken = False
