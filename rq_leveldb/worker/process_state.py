@@ -25,7 +25,8 @@ __all__ = ['ProcessState']
 # Set by the worker itself for each job.
 _OWN_VARIABLES = (b'RQ_JOB_ID', EXECUTION_VARIABLE.encode())
 _DESCRIPTORS = '/proc/self/fd' if sys.platform == 'linux' else '/dev/fd'
-_SIGNALS = sorted(map(int, signal.valid_signals()))
+# RQ's time-outs set SIGALRM for each job, and set it back.
+_SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGALRM}))
 _TIMERS = tuple(map(int, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)))
 _LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith('RLIMIT_')})
 # Seconds. A thread that was joined takes a moment to disappear.
