@@ -8,8 +8,8 @@ not cover (failures, retries, repeats, dependents, rate limits) goes through RQ'
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
@@ -42,7 +42,7 @@ _LARGEST_FIELD = 4096
 _LARGEST_WRITTEN = 1 << 20
 
 # Index of the longest data in the ARGV of _START.
-_LONGEST_DATA = 14
+_LONGEST_DATA = 12
 
 # Takes jobs off the queues and marks them as started, all in one step: there is no moment at which a job is
 # neither in its queue nor known to be with this worker. A script's memory is bounded and a job's arguments are not: the
@@ -50,15 +50,15 @@ _LONGEST_DATA = 14
 # KEYS: suspended, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
-#       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
-#       execution ids...
+#       busy, shortest lease, longest data to be returned, then for each job that may be taken its execution's id, the
+#       process that runs it and when that started
 # Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
 # nil}. Where a key holds another type of value it is {queue, job id or '', '', words}: that job is set aside, or that
 # queue passed over.
 _START = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local function short(key, field)
     if redis.call('HSTRLEN', key, field) <= 512 then return redis.call('HGET', key, field) end
 end
@@ -66,7 +66,7 @@ local function failed(reply)
     return type(reply) == 'table' and reply.err
 end
 local taken = {}
-local used = 16
+local used = 14
 local last_ttl = 0
 for index = 4, #KEYS do
     while used <= #ARGV do
@@ -111,13 +111,12 @@ for index = 4, #KEYS do
                 redis.call('ZREM', started, composite)
                 taken[#taken + 1] = {KEYS[index], id, '', registry .. ': ' .. added.err}
             else
-                used = used + 1
                 if ttl > last_ttl then last_ttl = ttl end
                 redis.call('EXPIRE', registry, ttl + 60)
                 local execution_key = ARGV[8] .. composite
                 redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_float,
-                           'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[12],
-                           'pid_started', ARGV[13])
+                           'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[used + 1],
+                           'pid_started', ARGV[used + 2])
                 redis.call('EXPIRE', execution_key, ttl)
                 if failed(redis.pcall('SADD', KEYS[3], composite)) then
                     redis.call('DEL', KEYS[3])
@@ -127,6 +126,7 @@ for index = 4, #KEYS do
                            'worker_name', worker)
                 redis.call('PERSIST', job_key)
                 taken[#taken + 1] = {KEYS[index], id, execution, size, raw or false}
+                used = used + 3
             end
         end
     end
@@ -240,12 +240,12 @@ class Bookkeeper:
         self._claim = script(site.connection, _CLAIM)
         self._succeed = script(site.connection, _SUCCEED)
 
-    def start(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
-        """Take a job off the queues, in the queues' order, and mark it as started.
+    def start(self, queues: list[Queue], children: Mapping[str, Identity]) -> list[Claim | Unusable]:
+        """Take jobs off the queues, in the queues' order, and mark them as started.
 
         Args:
             queues: where to look.
-            child: which process will run it.
+            children: which processes will run them, by the ids that their executions are to have; no more are taken.
 
         Raises:
             Suspended: workers are to take none.
@@ -265,12 +265,11 @@ class Bookkeeper:
             ExecutionRegistry.key_template.format(''),
             StartedJobRegistry.key_template.format(''),
             WorkerStatus.BUSY.value,
-            str(child.pid),
-            child.started,
             str(site.shortest_lease),
             str(_LARGEST_PASSED),
-            uuid4().hex,
         ]
+        for execution_id, child in children.items():
+            arguments += (execution_id, str(child.pid), child.started)
         try:
             return self._taken(self._start.run(keys, arguments), at)
         except ResponseError as error:
@@ -280,12 +279,11 @@ class Bookkeeper:
             arguments[_LONGEST_DATA] = '0'
             return self._taken(self._start.run(keys, arguments), at)
 
-    def claim(self, queues: list[Queue], child: Identity) -> list[Claim | Unusable]:
+    def claim(self, queues: list[Queue]) -> list[Claim | Unusable]:
         """Take a job off the queues and leave the rest to RQ's own methods.
 
         Args:
             queues: where to look.
-            child: which process will run it.
 
         Raises:
             Suspended: workers are to take none.

@@ -42,7 +42,13 @@ class FurtherJobs:
         self._channel = channel
         self._parent = parent
         self._left = site.settings.jobs_per_child
-        self._before = ProcessState.now()
+        try:
+            self._before: ProcessState | None = ProcessState.now()
+        except OSError as error:
+            site.log.debug(
+                'Worker %s: a process runs one job only, since it cannot look at itself: %s', site.name, error
+            )
+            self._before = None
         self._memory = limits.private_memory()
         self._limit = resource.getrlimit(resource.RLIMIT_DATA)
         self.spent = (0.0, 0.0)
@@ -58,7 +64,8 @@ class FurtherJobs:
             last: whether the job ended in a way after which its process is not used again.
         """
         self._left -= 1
-        if last or self._left < 1:
+        before = self._before
+        if last or self._left < 1 or before is None:
             return None
         # Jobs that enqueue others, or that write down their own end, have connected to the store.
         self._site.connection.connection_pool.disconnect()
@@ -66,8 +73,8 @@ class FurtherJobs:
         if resource.getrlimit(resource.RLIMIT_DATA) != self._limit:
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(resource.RLIMIT_DATA, self._limit)
-        left_behind = self._before.left_since()
-        if not self._before.still_has(self._channel.fileno()):
+        left_behind = before.left_since()
+        if not before.still_has(self._channel.fileno()):
             return None
         most = self._site.settings.child_memory
         if not left_behind and most is not None and limits.resident_memory() > most:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
@@ -350,7 +351,7 @@ class Supervisor:
             self._recess.bear(error)
 
     def _take(self) -> bool:
-        """Take one job and start it; returns whether to go on at once."""
+        """Take jobs for the children that wait, and start them; returns whether to go on at once."""
         waiting = self._nursery.waiting()
         site = self._site
         if not waiting:
@@ -360,15 +361,18 @@ class Supervisor:
                 self._nursery.order(self._capacity())
             return False
         self._work_seen = False
-        taken, more = self._intake.take(waiting[0].identity)
+        number = min(len(waiting), self._capacity()) if self._intake.takes_several else 1
+        offered = {uuid4().hex: child for child in waiting[:number]}
+        taken, more = self._intake.take({execution_id: child.identity for execution_id, child in offered.items()})
         if not more:
             self._look = False
         self._work_seen = more
         for assignment in taken:
             self._started += 1
-            waiting = self._nursery.waiting()
-            if waiting:
-                self._begin_job(waiting[0], assignment)
+            # One that RQ's own methods have started goes to any that waits.
+            child = offered.get(assignment.execution.id) or next(iter(self._nursery.waiting()), None)
+            if child is not None:
+                self._begin_job(child, assignment)
             else:
                 self._homeless.append(assignment)
         return more

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,7 @@ def limit() -> None:
 
 
 def descriptor() -> None:
-    KEPT.append(open(os.devnull))
+    KEPT.append(os.open(os.devnull, os.O_RDONLY))
 
 
 def output() -> None:
@@ -117,9 +118,8 @@ def cleans_up() -> None:
 
 
 def raises() -> None:
-    """Raise, with a descriptor in the traceback, where only a collection closes it."""
-    file = open(os.devnull)
-    circle: list[Any] = [file]
+    """Raise, and leave behind sockets that only a collection closes."""
+    circle: list[Any] = [*socket.socketpair()]
     circle.append(circle)
     raise ValueError('as expected')
 

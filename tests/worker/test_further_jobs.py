@@ -40,6 +40,20 @@ def test_a_process_runs_so_many_jobs(queue: Queue) -> None:
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
 
 
+def test_jobs_that_are_taken_at_once_are_with_the_process_that_runs_them(
+    workers: Workers, queue: Queue, tmp_path: Path
+) -> None:
+    marks = [tmp_path / str(number) for number in range(3)]
+    jobs = [queue.enqueue(worker_jobs.wait_for, str(tmp_path / 'gate'), str(mark)) for mark in marks]
+
+    workers.start('-m', '3')
+
+    pids = [until(lambda mark=mark: mark.exists() and mark.read_text()) for mark in marks]
+    connection: Any = queue.connection
+    executions = [f'rq:execution:{job.id}:{job.get_executions()[0].id}' for job in jobs]
+    assert [connection.hget(key, 'pid').decode() for key in executions] == pids
+
+
 def test_each_job_has_its_own_output_and_account(workers: Workers, queue: Queue) -> None:
     burning = queue.enqueue(leaving_jobs.burns, 0.5)
     talking = [queue.enqueue(worker_jobs.talk, number) for number in (1, 2)]
@@ -55,14 +69,14 @@ def test_each_job_has_its_own_output_and_account(workers: Workers, queue: Queue)
 
 def test_what_a_job_leaves_behind_ends_its_process(queue: Queue) -> None:
     pairs = [(queue.enqueue(left), queue.enqueue(worker_jobs.own_pid)) for left in leaving_jobs.LEAVING]
-    pids_before = queue.enqueue(worker_jobs.own_pid)
+    last = queue.enqueue(worker_jobs.own_pid)
 
     work(queue, max_children=1, jobs_per_child=100)
 
     assert [job.get_status() for pair in pairs for job in pair] == [JobStatus.FINISHED] * 2 * len(pairs)
     assert len({job.return_value() for _, job in pairs}) == len(pairs)
-    # A process that has left nothing behind goes on.
-    assert pids_before.return_value() == pairs[-1][1].return_value()
+    # It left nothing behind.
+    assert last.return_value() == pairs[-1][1].return_value()
     for process in family(1):
         if process.cmdline() == ['sleep', '1000']:
             process.kill()
@@ -137,12 +151,13 @@ def test_a_child_that_is_killed_between_two_jobs_had_none(workers: Workers, queu
     first = queue.enqueue(worker_jobs.own_pid)
     until(lambda: workers.state() == 'idle' and first.get_status() == JobStatus.FINISHED)
 
-    os.kill(first.return_value(), signal.SIGKILL)
+    (pid,) = results([first])
+    os.kill(pid, signal.SIGKILL)
     second = queue.enqueue(worker_jobs.own_pid)
 
     until(lambda: second.get_status() == JobStatus.FINISHED)
     assert first.get_status() == JobStatus.FINISHED
-    assert second.return_value(refresh=True) != first.return_value()
+    assert results([second]) != [pid]
 
 
 def test_a_worker_that_is_killed_during_a_further_job(workers: Workers, queue: Queue, tmp_path: Path) -> None:
