@@ -8,7 +8,7 @@ not cover (failures, retries, repeats, dependents, rate limits) goes through RQ'
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -28,7 +28,7 @@ from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
 
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
-from .script import DryScript, Script, run_bare
+from .script import Call, DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
 
@@ -343,10 +343,42 @@ class Bookkeeper:
         """Forget who had a job, now that its execution says so."""
         self._site.connection.hdel(CLAIMS_KEY_TEMPLATE.format(self._site.name), job_id)
 
-    def succeed(
+    def succeed(self, job: Job, call: Call) -> bool:
+        """Write down that a job succeeded; returns whether it is written: else RQ's own way has to be taken.
+
+        Args:
+            job: the job.
+            call: what `success_of` returned.
+        """
+        return self._is_written(job, self._succeed.run(*call))
+
+    def succeed_each(self, successes: Sequence[tuple[Job, Call]]) -> list[bool | Exception]:
+        """Write down in one round trip that several jobs succeeded; for each as `succeed`, or what the store refused.
+
+        Args:
+            successes: the jobs, each with what `success_of` returned.
+
+        Raises:
+            RedisError: the store went away; any of them may have been written.
+        """
+        replies = self._succeed.run_each([call for _, call in successes])
+        return [
+            reply if isinstance(reply, Exception) else self._is_written(job, reply)
+            for (job, _), reply in zip(successes, replies, strict=True)
+        ]
+
+    def _is_written(self, job: Job, reply: int) -> bool:
+        site = self._site
+        if reply == 2:
+            site.log.info('Worker %s: the success of job %s was already written', site.name, job.id)
+        if reply == 3:
+            site.log.warning(TAKEN, site.name, job.id)
+        return bool(reply)
+
+    def success_of(
         self, job: Job, execution: Execution, result_ttl: int, extra: dict[str, Any], *, repetition: bool
-    ) -> bool:
-        """Write down that a job succeeded.
+    ) -> Call | None:
+        """Return what the script is called with that writes down that a job succeeded; None if it is too much for that.
 
         Args:
             job: the job, with its result and times.
@@ -354,9 +386,6 @@ class Bookkeeper:
             result_ttl: seconds to keep the result; -1 forever, never 0.
             extra: further fields of the job.
             repetition: it may have been written already, by a call whose answer was lost.
-
-        Returns:
-            Whether it is written; else RQ's own way has to be taken.
         """
         site = self._site
         job._status = JobStatus.FINISHED
@@ -391,7 +420,7 @@ class Bookkeeper:
         ]
         values = [*mapping.values(), *stream.values()]
         if sum(len(value) for value in values if isinstance(value, str | bytes)) > _LARGEST_WRITTEN:
-            return False
+            return None
         arguments: list[Any] = [
             execution.composite_key,
             execution.id,
@@ -407,9 +436,4 @@ class Bookkeeper:
             arguments += (name, value)
         for name, value in stream.items():
             arguments += (name, value)
-        written: int = self._succeed.run(keys, arguments)
-        if written == 2:
-            site.log.info('Worker %s: the success of job %s was already written', site.name, job_id)
-        if written == 3:
-            site.log.warning(TAKEN, site.name, job_id)
-        return bool(written)
+        return keys, arguments

@@ -97,8 +97,10 @@ class ProcessState:
         """Say in words what is different now from what it was; '' if nothing is."""
         words = self._difference()
         if words:
-            # What nobody refers to any more is closed, and what is about to end has ended.
+            # What nobody refers to any more is closed.
             gc.collect()
+            words = self._difference()
+        if words:
             time.sleep(_PAUSE)
             words = self._difference()
         return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import resource
@@ -122,6 +123,11 @@ def raises() -> None:
     circle: list[Any] = [*socket.socketpair()]
     circle.append(circle)
     raise ValueError('as expected')
+
+
+async def awaits() -> None:
+    """Run in an event loop, of which RQ leaves it to the garbage collection to close its descriptors."""
+    await asyncio.sleep(0)
 
 
 def burns(seconds: float) -> None:

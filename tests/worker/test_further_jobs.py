@@ -83,7 +83,13 @@ def test_what_a_job_leaves_behind_ends_its_process(queue: Queue) -> None:
 
 
 def test_what_jobs_do_and_undo_does_not_end_their_process(queue: Queue) -> None:
-    harmless = (leaving_jobs.enqueues, leaving_jobs.cleans_up, leaving_jobs.raises, leaving_jobs.forbid)
+    harmless = (
+        leaving_jobs.enqueues,
+        leaving_jobs.cleans_up,
+        leaving_jobs.raises,
+        leaving_jobs.forbid,
+        leaving_jobs.awaits,
+    )
     jobs = [queue.enqueue(worker_jobs.own_pid)]
     for function in harmless:
         queue.enqueue(function)
