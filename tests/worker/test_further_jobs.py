@@ -153,7 +153,7 @@ def test_stopping_a_further_job(workers: Workers, queue: Queue, tmp_path: Path) 
 
 
 def test_a_child_that_is_killed_between_two_jobs_had_none(workers: Workers, queue: Queue) -> None:
-    workers.start('-m', '1', '--jobs-per-child', '100', '--requeue-abandoned')
+    worker = workers.start('-m', '1', '--jobs-per-child', '100', '--requeue-abandoned')
     first = queue.enqueue(worker_jobs.own_pid)
     until(lambda: workers.state() == 'idle' and first.get_status() == JobStatus.FINISHED)
 
@@ -163,7 +163,11 @@ def test_a_child_that_is_killed_between_two_jobs_had_none(workers: Workers, queu
 
     until(lambda: second.get_status() == JobStatus.FINISHED)
     assert first.get_status() == JobStatus.FINISHED
-    assert results([second]) != [pid]
+    (other,) = results([second])
+    assert other != pid
+    # One that waits ends with its worker.
+    worker.kill()
+    until(lambda: not is_running(other))
 
 
 def test_a_worker_that_is_killed_during_a_further_job(workers: Workers, queue: Queue, tmp_path: Path) -> None:
@@ -195,3 +199,21 @@ def test_a_worker_that_is_killed_during_a_further_job(workers: Workers, queue: Q
 def test_settings_that_make_no_sense(settings: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Settings(**settings).check()  # type: ignore[arg-type]
+
+
+def test_successes_that_are_heard_of_together_are_each_written(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    worker = workers.start('-m', '4')
+    started = [start_job(queue, tmp_path) for _ in range(4)]
+    jobs = [job for job, _, _ in started]
+    dependent = queue.enqueue(worker_jobs.nothing, depends_on=jobs[1])
+    queue.connection.set(f'rq:results:{jobs[2].id}', 'of another type')
+    worker.send_signal(signal.SIGSTOP)
+    for _, gate, _ in started:
+        gate.touch()
+    until(lambda: not any(is_running(pid) for _, _, pid in started))
+
+    worker.send_signal(signal.SIGCONT)
+
+    until(lambda: dependent.get_status() == JobStatus.FINISHED and workers.running() == 0)
+    assert [job.get_status() for job in jobs] == [JobStatus.FINISHED] * 2 + [JobStatus.FAILED, JobStatus.FINISHED]
+    assert jobs[0].return_value() == jobs[3].return_value() == 'seen'
