@@ -68,11 +68,11 @@ def thread() -> None:
 
 
 def program() -> None:
-    KEPT.append(subprocess.Popen(['sleep', '1000'], start_new_session=True))
+    KEPT.append(subprocess.Popen(['sleep', '20'], start_new_session=True))
 
 
 def orphan() -> None:
-    os.system('sleep 1000 > /dev/null 2>&1 &')
+    os.system('sleep 20 > /dev/null 2>&1 &')
 
 
 def group() -> None:
