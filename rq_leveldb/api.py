@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from rq.results import Result
 from rq.utils import get_connection_from_queues
 
 from rq_leveldb.client.connection import Redis
+from rq_leveldb.errors import BadAddress
 from rq_leveldb.location import configured_url, parse
 from rq_leveldb.paused_queues import is_paused, pause, resume
 
@@ -36,7 +38,7 @@ _REMOVE = """
     return #ids
 """
 
-__all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'default_connection', 'job']
+__all__ = ['DefaultConnection', 'Queue', 'SimpleWorker', 'SpawnWorker', 'default_connection', 'hang_up', 'job']
 
 
 def default_connection() -> Redis:
@@ -46,6 +48,13 @@ def default_connection() -> Redis:
         BadAddress: the configured URL names no place.
     """
     return _client(configured_url() or parse(None).url)
+
+
+def hang_up() -> None:
+    """Close the connections of this process' client for the configured place, if it has one; it makes them anew."""
+    if _client.cache_info().currsize:
+        with contextlib.suppress(BadAddress):
+            default_connection().connection_pool.disconnect()
 
 
 @lru_cache(maxsize=8)

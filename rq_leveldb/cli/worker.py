@@ -87,6 +87,20 @@ _OURS: list[click.Parameter] = [
     ),
     click.Option(['--job-memory'], callback=_size, metavar='SIZE', help='Memory limit of a job, such as 512M.'),
     click.Option(
+        ['--jobs-per-child'],
+        type=click.IntRange(min=1),
+        envvar='RQ_LEVELDB_JOBS_PER_CHILD',
+        metavar='N',
+        help='How many jobs a process may run, one after the other, before it is replaced. More than one is for jobs '
+        'of milliseconds: the documentation says what they then share.  [default: 1]',
+    ),
+    click.Option(
+        ['--child-memory'],
+        callback=_size,
+        metavar='SIZE',
+        help='With --jobs-per-child: replace a process that holds more memory than this after a job.',
+    ),
+    click.Option(
         ['--capture-output'],
         callback=_size,
         metavar='SIZE',
@@ -325,6 +339,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         keep_finished=options['keep_finished'],
         keep_failed=options['keep_failed'],
         capture_output=options['capture_output'] or 0,
+        child_memory=options['child_memory'],
         preload=options['preload'] == 'auto',
         imports=list(options['imports']),
         reload=options['reload'],
@@ -334,7 +349,20 @@ def _settings(options: dict[str, Any]) -> Settings:
     )
     if options['max_children'] is not None:
         settings.max_children = options['max_children']
+    if options['jobs_per_child'] is not None:
+        settings.jobs_per_child = options['jobs_per_child']
+    try:
+        settings.check()
+    except ValueError as error:
+        raise click.UsageError(_in_options(str(error))) from error
     return settings
+
+
+def _in_options(text: str) -> str:
+    """Return a text about settings with the names of the options."""
+    for name in ('jobs_per_child', 'child_memory'):
+        text = text.replace(name, f'--{name.replace("_", "-")}')
+    return text
 
 
 def _services(options: dict[str, Any]) -> list[Service]:

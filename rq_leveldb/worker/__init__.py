@@ -9,6 +9,7 @@ Each module imports only from below: setup.cfg has their order. A job goes throu
 `job_process`      in the child: becomes the worker for this job, and runs RQ's `perform_job`
 `performing`       RQ's methods that `perform_job` calls
 `record`           writes how the job ended, or says it in the `mailbox`
+`further_jobs`     has the child go on with another job, or lets it end
 `forker`           reaps the child, and tells the `nursery`
 `ended`            what the exit and the mailbox mean: an `ending`
 `settling`         keeps the ending until it is written down, exactly once

@@ -16,9 +16,11 @@ from rq.queue import Queue
 from .claim import Claim
 from .ending import Ending
 
-__all__ = ['Assignment', 'Task', 'receive_task', 'send_task', 'state_of']
+__all__ = ['Assignment', 'Done', 'Task', 'receive_done', 'receive_task', 'send_done', 'send_task', 'state_of']
 
 _LENGTH = struct.Struct('!Q')
+_SPENT = struct.Struct('!dd')
+_LONGEST_DONE = 4096
 _SIMPLE = frozenset((type(None), bool, int, float, str, bytes, datetime, list, JobStatus))
 
 
@@ -39,6 +41,20 @@ class Task:
     prepared: bool
     state: dict[str, Any] | None = None
     ending: Ending | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a child says that may run further jobs, when its job is over and how that ended is known.
+
+    Args:
+        user, system: seconds of processor time that its process has used so far.
+        left_behind: what its job has left behind, in words, so that it ends; '' if it waits for the next job.
+    """
+
+    user: float
+    system: float
+    left_behind: str = ''
 
 
 @dataclass
@@ -89,6 +105,28 @@ def receive_task(channel: _socket.socket) -> Task | None:
     body = _receive(channel, _LENGTH.unpack(head)[0])
     # Only the parent holds the other end of this pair of sockets.
     return None if body is None else pickle.loads(body)
+
+
+def send_done(channel: _socket.socket, done: Done) -> None:
+    """Tell the supervisor that a job is over.
+
+    Raises:
+        OSError: it is no longer there.
+    """
+    channel.sendall(_SPENT.pack(done.user, done.system) + done.left_behind.encode())
+
+
+def receive_done(channel: _socket.socket) -> Done | None:
+    """Return what a child has said, which is there; None if it has ended, or its job wrote to the channel."""
+    try:
+        # A child says one thing at a time, and then waits or ends, so this is all of it.
+        said = channel.recv(_LONGEST_DONE)
+    except OSError:
+        return None
+    if len(said) < _SPENT.size:
+        return None
+    user, system = _SPENT.unpack_from(said)
+    return Done(user, system, said[_SPENT.size :].decode('utf-8', 'replace'))
 
 
 def _receive(channel: _socket.socket, size: int) -> bytes | None:

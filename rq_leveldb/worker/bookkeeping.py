@@ -8,8 +8,8 @@ not cover (failures, retries, repeats, dependents, rate limits) goes through RQ'
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
@@ -29,7 +29,7 @@ from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, ENDED_KEY, PAUSED_KEY
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
 from .history import Outcome, entry, function_of
-from .script import DryScript, Script, run_bare
+from .script import Call, DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
 
@@ -43,7 +43,7 @@ _LARGEST_FIELD = 4096
 _LARGEST_WRITTEN = 1 << 20
 
 # Index of the longest data in the ARGV of _START.
-_LONGEST_DATA = 14
+_LONGEST_DATA = 12
 
 # Ends a script where all workers are suspended, and says which queues are paused; mostly that is one command.
 # KEYS: suspended, paused queues
@@ -62,8 +62,8 @@ end
 # KEYS: suspended, paused queues, worker, the worker's executions, queues...
 # ARGV: worker name, now as RQ writes it, now in seconds with fraction, now in whole seconds, monitoring interval,
 #       worker's time to live, job prefix, execution prefix, execution registry prefix, started registry prefix,
-#       busy, the process that runs it and when that started, shortest lease, longest data to be returned,
-#       execution ids...
+#       busy, shortest lease, longest data to be returned, then for each job that may be taken its execution's id, the
+#       process that runs it and when that started
 # Returns nil when suspended, else a list of {queue, job id, execution id, size of the job's data, fields of the job or
 # nil}. Where a key holds another type of value it is {queue, job id or '', '', words}: that job is set aside, or that
 # queue passed over. For each paused queue it is {queue}.
@@ -71,7 +71,7 @@ _START = (
     _HEED_PAUSES
     + """
 local worker, now_text, now_float, now_int = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local monitoring, shortest, longest = tonumber(ARGV[5]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local function short(key, field)
     if redis.call('HSTRLEN', key, field) <= 512 then return redis.call('HGET', key, field) end
 end
@@ -79,7 +79,7 @@ local function failed(reply)
     return type(reply) == 'table' and reply.err
 end
 local taken = {}
-local used = 16
+local used = 14
 local last_ttl = 0
 for index = 5, #KEYS do
     if paused[KEYS[index]] then taken[#taken + 1] = {KEYS[index]} end
@@ -125,13 +125,12 @@ for index = 5, #KEYS do
                 redis.call('ZREM', started, composite)
                 taken[#taken + 1] = {KEYS[index], id, '', registry .. ': ' .. added.err}
             else
-                used = used + 1
                 if ttl > last_ttl then last_ttl = ttl end
                 redis.call('EXPIRE', registry, ttl + 60)
                 local execution_key = ARGV[8] .. composite
                 redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_float,
-                           'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[12],
-                           'pid_started', ARGV[13])
+                           'last_heartbeat', now_float, 'worker_name', worker, 'pid', ARGV[used + 1],
+                           'pid_started', ARGV[used + 2])
                 redis.call('EXPIRE', execution_key, ttl)
                 if failed(redis.pcall('SADD', KEYS[4], composite)) then
                     redis.call('DEL', KEYS[4])
@@ -141,6 +140,7 @@ for index = 5, #KEYS do
                            'worker_name', worker)
                 redis.call('PERSIST', job_key)
                 taken[#taken + 1] = {KEYS[index], id, execution, size, raw or false}
+                used = used + 3
             end
         end
     end
@@ -272,12 +272,12 @@ class Bookkeeper:
         self._claim = script(site.connection, _CLAIM)
         self._succeed = script(site.connection, _SUCCEED)
 
-    def start(self, queues: list[Queue], child: Identity) -> Taken:
-        """Take a job off the queues, in the queues' order, and mark it as started.
+    def start(self, queues: list[Queue], children: Mapping[str, Identity]) -> Taken:
+        """Take jobs off the queues, in the queues' order, and mark them as started.
 
         Args:
             queues: where to look.
-            child: which process will run it.
+            children: which processes will run them, by the ids that their executions are to have; no more are taken.
 
         Raises:
             Suspended: workers are to take none.
@@ -297,12 +297,11 @@ class Bookkeeper:
             ExecutionRegistry.key_template.format(''),
             StartedJobRegistry.key_template.format(''),
             WorkerStatus.BUSY.value,
-            str(child.pid),
-            child.started,
             str(site.shortest_lease),
             str(_LARGEST_PASSED),
-            uuid4().hex,
         ]
+        for execution_id, child in children.items():
+            arguments += (execution_id, str(child.pid), child.started)
         try:
             return self._taken(self._start.run(keys, arguments), at)
         except ResponseError as error:
@@ -312,12 +311,11 @@ class Bookkeeper:
             arguments[_LONGEST_DATA] = '0'
             return self._taken(self._start.run(keys, arguments), at)
 
-    def claim(self, queues: list[Queue], child: Identity) -> Taken:
+    def claim(self, queues: list[Queue]) -> Taken:
         """Take a job off the queues and leave the rest to RQ's own methods.
 
         Args:
             queues: where to look.
-            child: which process will run it.
 
         Raises:
             Suspended: workers are to take none.
@@ -382,10 +380,42 @@ class Bookkeeper:
         """Forget who had a job, now that its execution says so."""
         self._site.connection.hdel(CLAIMS_KEY_TEMPLATE.format(self._site.name), job_id)
 
-    def succeed(
+    def succeed(self, job: Job, call: Call) -> bool:
+        """Write down that a job succeeded; returns whether it is written: else RQ's own way has to be taken.
+
+        Args:
+            job: the job.
+            call: what `success_of` returned.
+        """
+        return self._is_written(job, self._succeed.run(*call))
+
+    def succeed_each(self, successes: Sequence[tuple[Job, Call]]) -> list[bool | Exception]:
+        """Write down in one round trip that several jobs succeeded; for each as `succeed`, or what the store refused.
+
+        Args:
+            successes: the jobs, each with what `success_of` returned.
+
+        Raises:
+            RedisError: the store went away; any of them may have been written.
+        """
+        replies = self._succeed.run_each([call for _, call in successes])
+        return [
+            reply if isinstance(reply, Exception) else self._is_written(job, reply)
+            for (job, _), reply in zip(successes, replies, strict=True)
+        ]
+
+    def _is_written(self, job: Job, reply: int) -> bool:
+        site = self._site
+        if reply == 2:
+            site.log.info('Worker %s: the success of job %s was already written', site.name, job.id)
+        if reply == 3:
+            site.log.warning(TAKEN, site.name, job.id)
+        return bool(reply)
+
+    def success_of(
         self, job: Job, execution: Execution, result_ttl: int, extra: dict[str, Any], *, repetition: bool
-    ) -> bool:
-        """Write down that a job succeeded.
+    ) -> Call | None:
+        """Return what the script is called with that writes down that a job succeeded; None if it is too much for that.
 
         Args:
             job: the job, with its result and times.
@@ -393,9 +423,6 @@ class Bookkeeper:
             result_ttl: seconds to keep the result; -1 forever, never 0.
             extra: further fields of the job.
             repetition: it may have been written already, by a call whose answer was lost.
-
-        Returns:
-            Whether it is written; else RQ's own way has to be taken.
         """
         site = self._site
         job._status = JobStatus.FINISHED
@@ -431,7 +458,7 @@ class Bookkeeper:
         ]
         values = [*mapping.values(), *stream.values()]
         if sum(len(value) for value in values if isinstance(value, str | bytes)) > _LARGEST_WRITTEN:
-            return False
+            return None
         arguments: list[Any] = [
             execution.composite_key,
             execution.id,
@@ -448,9 +475,4 @@ class Bookkeeper:
             arguments += (name, value)
         for name, value in stream.items():
             arguments += (name, value)
-        written: int = self._succeed.run(keys, arguments)
-        if written == 2:
-            site.log.info('Worker %s: the success of job %s was already written', site.name, job_id)
-        if written == 3:
-            site.log.warning(TAKEN, site.name, job_id)
-        return bool(written)
+        return keys, arguments

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rq_leveldb.process import Identity, is_alive
 
-from .assignment import Assignment, Task, send_task
+from .assignment import Assignment, Done, Task, receive_done, send_task
 from .ending import STOPPED, Ending
 from .mailbox import Mailbox
 from .output import Capture
@@ -41,6 +41,7 @@ class Child:
     late: bool = False
     retired: bool = False
     capture: Capture | None = None
+    spent: tuple[float, float] = (0.0, 0.0)
 
     @property
     def pid(self) -> int:
@@ -85,6 +86,31 @@ class Child:
             return False
         return True
 
+    def hear(self) -> Done | None:
+        """Return what it says of the end of its job, if it may run another; None if it has ended."""
+        return receive_done(self.channel)
+
+    def free(self, done: Done) -> Capture | None:
+        """Have it wait for its next job, and return what it has printed in the one that is over.
+
+        Args:
+            done: what it said.
+        """
+        self.mailbox.empty()
+        self.spent = done.user, done.system
+        self.assignment = None
+        self.stop_reason, self.late = '', False
+        return self.capture.cut() if self.capture is not None else None
+
+    def used(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """Return what its last job has used, as `resource.struct_rusage` has it.
+
+        Args:
+            values: the same of the whole process.
+        """
+        user, system, *others = values
+        return (max(0.0, user - self.spent[0]), max(0.0, system - self.spent[1]), *others)
+
     def seconds(self) -> float:
         """Return for how long it has been running its job."""
         return time.monotonic() - self.started
@@ -105,6 +131,8 @@ class Child:
         Returns:
             Whether there was somebody to send it to.
         """
+        # Its job may be over at this moment, and the next one is not meant.
+        self.retired = True
         if not is_alive(self.identity):
             # The forker has reaped it, so its process id may belong to another process now.
             return False

@@ -1,4 +1,4 @@
-"""From the exit of a child to what it means for its job."""
+"""From the exit of a child, or from its word that its job is over, to what that means for the job."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import signal
 from typing import Any
 
 from . import limits
-from .assignment import Assignment
+from .assignment import Assignment, Done
 from .child import Child
 from .ending import Ending, Verdict, judge
 from .leftovers import Remains, end_leftovers
+from .mailbox import Report
 from .nursery import Nursery
 from .settling import Settling
 from .site import Site
@@ -35,6 +36,39 @@ class EndedChildren:
         self._settling = settling
         self._stopping = stopping
         self._out_of_memory = limits.OutOfMemoryWatch()
+        self._told: set[str] = set()
+
+    def job_done(self, child: Child, done: Done) -> None:
+        """Handle the end of a job whose process may run another.
+
+        Args:
+            child: which process.
+            done: what it said.
+
+        Raises:
+            RedisError: the store is away, or takes no writes; the end is written later.
+        """
+        assignment = child.assignment
+        if done.left_behind:
+            if done.left_behind not in self._told and assignment is not None:
+                self._told.add(done.left_behind)
+                self._site.log.info(
+                    'Worker %s: the process of job %s is not used again, since the job left behind %s',
+                    self._site.name,
+                    assignment.job_id,
+                    done.left_behind,
+                )
+            return
+        report = child.mailbox.read()
+        if assignment is None or report is None:
+            # The job wrote over its memory. How it ended is read when the process has.
+            child.kill(signal.SIGKILL)
+            return
+        ending = Ending(judge(report, ''), report=report, pid=child.pid, seconds=child.seconds())
+        capture = child.free(done)
+        self._nursery.keep_or_retire(child)
+        self._preload(report)
+        self._settling.add(assignment, ending, capture)
 
     def add(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         """Handle the end of a child.
@@ -68,15 +102,19 @@ class EndedChildren:
             report,
             child.pid,
             status,
-            tuple(values),
+            child.used(values),
             child.seconds(),
             words,
         )
         if verdict in (Verdict.STOPPED, Verdict.ABANDONED, Verdict.CRASHED):
             self._end_leftovers(assignment, child)
-        if self._site.settings.preload and report is not None and report.module:
-            self._nursery.preload(report.module)
+        if report is not None:
+            self._preload(report)
         self._settling.add(assignment, ending, capture)
+
+    def _preload(self, report: Report) -> None:
+        if self._site.settings.preload and report.module:
+            self._nursery.preload(report.module)
 
     def _explain(self, child: Child, status: int) -> str:
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

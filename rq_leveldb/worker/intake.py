@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.executions import Execution
@@ -81,11 +81,24 @@ class Intake:
         """Ids of the jobs that are being started by RQ's own methods."""
         return set(self._in_hand)
 
-    def take(self, child: Identity) -> tuple[list[Assignment], bool]:
-        """Take a job off the queues.
+    @property
+    def takes_several(self) -> bool:
+        """Whether one call may take several jobs, and nobody is asked after each what comes next."""
+        return self._plain and not self._own_dequeue and not self._reorders
+
+    @property
+    def _reorders(self) -> bool:
+        worker = self._worker
+        return worker._dequeue_strategy != DequeueStrategy.DEFAULT or (
+            type(worker).reorder_queues is not BaseWorker.reorder_queues
+        )
+
+    def take(self, children: Mapping[str, Identity]) -> tuple[list[Assignment], bool]:
+        """Take jobs off the queues.
 
         Args:
-            child: the process that will run it.
+            children: the processes that will run them, by the ids that their executions are to have unless RQ's own
+                methods start them.
 
         Returns:
             What was taken, and whether there may be more.
@@ -98,16 +111,16 @@ class Intake:
         if self._own_dequeue:
             return self._take_as_rq()
         worker = self._worker
-        start = worker.bookkeeper.start if self._plain else worker.bookkeeper.claim
-        taken, paused = start(worker._ordered_queues, child)
+        queues = worker._ordered_queues
+        taken, paused = worker.bookkeeper.start(queues, children) if self._plain else worker.bookkeeper.claim(queues)
         self._heed(paused)
         for found in taken:
             if isinstance(found, Unusable):
                 self._set_aside(found)
             else:
                 self._dispatch(found)
-        # An unusable queue would be found again and again, so it is no reason to look again at once.
-        more = any(isinstance(found, Claim) or found.job_id for found in taken)
+        # If fewer were there than might have been taken, all queues were empty, or cannot be used.
+        more = sum(isinstance(found, Claim) for found in taken) == len(children)
         return self._found, more
 
     def start_job(self, job: Job, queue: Queue) -> None:
@@ -195,9 +208,7 @@ class Intake:
     def _dispatch(self, claim: Claim) -> None:
         worker = self._worker
         queue = self._site.queue_for(claim.queue_key)
-        if worker._dequeue_strategy != DequeueStrategy.DEFAULT or (
-            type(worker).reorder_queues is not BaseWorker.reorder_queues
-        ):
+        if self._reorders:
             worker.reorder_queues(reference_queue=queue)
         self._log(queue, claim.job_id, claim.raw.get(b'description', b'').decode('utf-8', 'replace'))
         if claim.execution_id:

@@ -7,8 +7,9 @@ Life of a child:
 2. The supervisor takes a job off a queue for it and sends the job through the channel, once.
 3. The child runs RQ's `perform_job`. It has no connection to the store until something needs one.
 4. How the job ended is in the store, or in the mailbox: see `record`.
-5. The child exits. The supervisor learns of the end from the forker, which reaps; what the mailbox says decides only
-   how the end is read.
+5. If it may run further jobs (`further_jobs`), it says over the channel that it is free, and goes on with 2.
+6. Else the child exits. The supervisor learns of the end from the forker, which reaps; what the mailbox says decides
+   only how the end is read.
 
 A child may also be told to handle the end of a job whose own process went away: see `settlement`.
 """
@@ -38,6 +39,7 @@ from .assignment import Task, receive_task
 from .broken import fail_unreadable
 from .ending import Ending
 from .executions import drop_execution
+from .further_jobs import FurtherJobs
 from .green import renew_loops
 from .leftovers import mark_environment
 from .mailbox import Report, Slot
@@ -87,17 +89,31 @@ def run(
         task = receive_task(channel)
         if task is None:
             os._exit(0)
-        channel.close()
+        further = None
+        if worker.site.settings.jobs_per_child == 1 or task.ending is not None:
+            channel.close()
         renew_loops()
-        code = _perform(worker, task, slot) if task.ending is None else _settle(worker, task, task.ending)
-        if code == 0 and os.getpid() == pid:
+        if task.ending is None:
+            _call_hooks(worker.site)
+            if worker.site.settings.jobs_per_child > 1:
+                further = FurtherJobs(worker.site, channel, parent)
+        while task is not None:
+            code = _perform(worker, task, slot, further) if task.ending is None else _settle(worker, task, task.ending)
+            if code or os.getpid() != pid:
+                break
             record = worker.record
-            said = record.finish() if record is not None else slot.say(Report('written'))
-            code = 0 if said else 1
+            if not (record.finish() if record is not None else slot.say(Report('written'))):
+                code = 1
+                break
+            last = further is None or task.ending is not None or (record is not None and record.last)
+            # Nothing of the job stays, nor what it says of its end if the next one cannot even begin.
+            worker.become_child()
+            task = record = None
+            task = further.next(last=last) if further is not None else None
     except BaseException as error:
-        if os.getpid() == pid and slot is not None and worker.record is None:
+        if os.getpid() == pid and slot is not None and task is not None and worker.record is None:
             # RQ has not seen the error: it comes from an --after-fork function or a broken record.
-            handles_end = task is not None and task.ending is not None
+            handles_end = task.ending is not None
             kind = 'away' if handles_end and is_about_the_store(error) else 'tried'
             with contextlib.suppress(BaseException):
                 slot.say(Report(kind, text=''.join(traceback.format_exception(error)), ended_at=time.time()))
@@ -122,8 +138,16 @@ def _redirect(output: int, status_line: StatusLine | None) -> None:
     os.close(output)
 
 
-def become(worker: PerformingWorker, task: Task, slot: Slot) -> tuple[Job, Queue, Record]:
+def become(
+    worker: PerformingWorker, task: Task, slot: Slot, spent: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Job, Queue, Record]:
     """Make the worker the one that runs this task, and return RQ's objects for it.
+
+    Args:
+        worker: the worker.
+        task: the task.
+        slot: where it is said how it ended.
+        spent: seconds of processor time that this process used for former jobs, as for `Record`.
 
     Raises:
         UnreadableJob: the record cannot be read.
@@ -141,23 +165,26 @@ def become(worker: PerformingWorker, task: Task, slot: Slot) -> tuple[Job, Queue
     execution = _execution(site, task)
     execution._job = job
     memory = limits.memory_of(job, site.settings.job_memory)
-    record = Record(site, type(worker), task, slot, execution, job, memory)
+    record = Record(site, type(worker), task, slot, execution, job, memory, spent)
     worker.become_child(execution, record=record)
     return job, queue, record
 
 
-def _perform(worker: PerformingWorker, task: Task, slot: Slot) -> int:
+def _call_hooks(site: Site) -> None:
     numpy = sys.modules.get('numpy')
     if numpy is not None:
         numpy.random.seed()
-    for hook in worker.site.settings.after_fork:
+    for hook in site.settings.after_fork:
         hook()
+
+
+def _perform(worker: PerformingWorker, task: Task, slot: Slot, further: FurtherJobs | None) -> int:
     try:
-        job, queue, record = become(worker, task, slot)
+        job, queue, record = become(worker, task, slot, further.spent if further is not None else (0.0, 0.0))
     except (UnreadableJob, NoSuchJobError) as fault:
         return _end_without_job(worker.site, task, fault)
     if record.memory_limit is not None:
-        limits.limit_memory(record.memory_limit)
+        limits.limit_memory(record.memory_limit + (further.kept_memory() if further is not None else 0))
     # A job may close the stream that the log writes to; it must not fail because of that.
     logging.raiseExceptions = False
     try:

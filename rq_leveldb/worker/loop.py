@@ -51,6 +51,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._signals: collections.deque[int] = collections.deque()
+        self._soon: collections.deque[Callable[[], None]] = collections.deque()
         self._on_signal: dict[int, Callable[[int], None]] = {}
         self._previous_handlers: dict[int, Any] = {}
         self._previous_wakeup = -1
@@ -75,6 +76,10 @@ class Loop:
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back once."""
         return self._add(Timer(time.monotonic() + seconds, None, callback))
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back once, when everything is handled that has happened by now."""
+        self._soon.append(callback)
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back again and again, the first time after one interval."""
@@ -115,6 +120,8 @@ class Loop:
             # An earlier callback of this round may have closed it.
             if self._is_watched(key):
                 self.call(key.data)
+        while self._soon:
+            self.call(self._soon.popleft())
         while self._signals:
             number = self._signals.popleft()
             self.call(lambda number=number: self._on_signal[number](number))  # type: ignore[misc]
@@ -137,7 +144,7 @@ class Loop:
             return False
 
     def _timeout(self, longest: float | None) -> float | None:
-        if self._signals:
+        if self._signals or self._soon:
             return 0.0
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)

@@ -10,6 +10,7 @@ last child.
 from __future__ import annotations
 
 import _socket
+import contextlib
 import gc
 import itertools
 import os
@@ -24,6 +25,7 @@ from typing import Any
 from rq_leveldb.process import Identity, identify
 
 from .application_files import application_files
+from .assignment import Done
 from .backoff import Backoff
 from .child import Child
 from .forker import Forker
@@ -72,6 +74,7 @@ class Nursery:
         template: of which the children are copies.
         loop: where the forker and the children's output are watched.
         leave: closes, in the forker, what is the supervisor's alone.
+        done: called with a child whose job is over and that may run another, and with what it says.
         ended: called with a child, its wait status and the values of its resource usage when it was reaped.
         failed: called with the seconds for which no child should be ordered, since one could not be forked.
         useless: called when no forker will ever work.
@@ -83,6 +86,7 @@ class Nursery:
         template: Template,
         loop: Loop,
         leave: Callable[[], None],
+        done: Callable[[Child, Done], None],
         ended: Callable[[Child, int, tuple[Any, ...]], None],
         failed: Callable[[float], None],
         useless: Callable[[ImportFailed], None],
@@ -91,6 +95,7 @@ class Nursery:
         self._template = template
         self._loop = loop
         self._leave_supervisor = leave
+        self._on_done = done
         self._on_end = ended
         self._on_failure = failed
         self._on_useless = useless
@@ -199,10 +204,19 @@ class Nursery:
         for child in self.waiting():
             self._retire(child)
 
+    def keep_or_retire(self, child: Child) -> None:
+        """End a child whose job is over if it must not run another, or if there are more than there may be."""
+        if child.retired:
+            self._retire(child)
+        else:
+            self.retire_spare()
+
     @staticmethod
     def _retire(child: Child) -> None:
         child.retired = True
-        child.channel.shutdown(socket.SHUT_RDWR)
+        # OSError: it has ended.
+        with contextlib.suppress(OSError):
+            child.channel.shutdown(socket.SHUT_RDWR)
 
     def preload(self, module: str) -> None:
         """Have a module imported for future children, once; the waiting ones lack it and are ended."""
@@ -324,9 +338,19 @@ class Nursery:
         self._children[pid] = child
         if child.capture is not None:
             self._loop.watch(child.capture.read_end, lambda: self._drain(child))
+        if self._site.settings.jobs_per_child > 1:
+            self._loop.watch(child.channel.fileno(), lambda: self._child_speaks(child))
         if ordered.forker is not self._forker:
             # It was ordered before the code was edited.
             self._retire(child)
+
+    def _child_speaks(self, child: Child) -> None:
+        done = child.hear()
+        if done is None or done.left_behind:
+            # It ends; the forker says when.
+            self._loop.unwatch(child.channel.fileno())
+        if done is not None:
+            self._on_done(child, done)
 
     def _drain(self, child: Child) -> None:
         if child.capture is not None and not child.capture.drain():
@@ -334,7 +358,9 @@ class Nursery:
             child.capture.close()
 
     def _stop_listening(self, child: Child) -> None:
-        """Stop watching a child's output: whoever writes down how its job ended reads the rest, and closes it."""
+        """Watch a child no more: whoever writes down how its job ended reads the rest of its output, and closes it."""
+        with contextlib.suppress(KeyError):
+            self._loop.unwatch(child.channel.fileno())
         if child.capture is not None and child.capture.read_end >= 0:
             self._loop.unwatch(child.capture.read_end)
 
@@ -430,6 +456,7 @@ class Nursery:
         forkers = self._forkers()
         if forkers:
             for child in self._children.values():
+                self._stop_listening(child)
                 child.close()
             self._children.clear()
         if self._former is not None and self._forker is not None:

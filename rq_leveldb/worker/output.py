@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 
 from redis import Redis
@@ -56,6 +57,14 @@ class Capture:
             if excess > 0:
                 self._left_out += excess
                 del self._tail[:excess]
+
+    def cut(self) -> Capture:
+        """Return what was collected of a job that is over, without a pipe; what comes now is the next job's."""
+        self.drain()
+        cut = copy.copy(self)
+        cut.read_end = -1
+        self._tail, self._left_out, self._changed = bytearray(), 0, False
+        return cut
 
     def save(self, connection: Redis, job_id: str) -> None:
         """Write new output to the store while the job runs."""

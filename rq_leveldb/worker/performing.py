@@ -8,7 +8,8 @@ Outside of `work` they do what RQ's do.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import rq.worker
 from redis.client import Pipeline
@@ -17,6 +18,7 @@ from rq.job import Job, JobStatus, Retry
 from rq.job_lifecycle import format_exc_info
 from rq.queue import Queue
 from rq.registry import StartedJobRegistry
+from rq.timeouts import BaseTimeoutException
 from rq.utils import now, utcparse
 
 from rq_leveldb.records import ENDED_KEY
@@ -31,6 +33,7 @@ from .history import NOTE, Outcome, entry, function_of
 from .mailbox import Report
 from .ready import enqueue_ready
 from .record import Record
+from .script import Call
 from .sealed import Sealed, SealedSerializer
 from .site import Site
 from .status_line import StatusLine
@@ -38,7 +41,25 @@ from .trouble import is_about_the_store
 from .untouched import first_touched
 from .usage import usage_fields
 
-__all__ = ['PerformingWorker']
+__all__ = ['PerformingWorker', 'Reported']
+
+
+class Reported(NamedTuple):
+    """A success that a child told of.
+
+    Args:
+        job: the job as it was when it was taken.
+        execution: the execution that ended.
+        report: what the child told.
+        raw: the job's fields as they were when it began.
+        again: it may have been written already.
+    """
+
+    job: Job
+    execution: Execution
+    report: Report
+    raw: dict[bytes, bytes]
+    again: bool
 
 
 class PerformingWorker(rq.worker.Worker):
@@ -167,6 +188,8 @@ class PerformingWorker(rq.worker.Worker):
             record.end_if_copied()
             if record.memory_limit is not None:
                 exc_info = limits.explain_memory(exc_info, record.memory_limit)
+            error = exc_info[1]
+            record.last = isinstance(error, BaseTimeoutException | MemoryError) or not isinstance(error, Exception)
             record.raised(job, format_exc_info(exc_info))
         super()._finalize_failure(job, queue, execution, exc_info)
 
@@ -245,15 +268,7 @@ class PerformingWorker(rq.worker.Worker):
             report: what the child told.
             again: it may have been written already.
         """
-        job.worker_name = self.name
-        job.started_at = as_moment(report.started_at)
-        job.ended_at = job.last_heartbeat = as_moment(report.ended_at)
-        if report.result is None:
-            job._result = None
-        else:
-            # Deserialized only in a child, where the application's code receives it.
-            sealed = isinstance(job.serializer, SealedSerializer)
-            job._result = Sealed(report.result) if sealed else job.serializer.loads(report.result)
+        self._take_over(job, report)
         if self._write_in_one_step(job, execution, again=again):
             return
         if again and not self.connection.exists(execution.key):
@@ -266,6 +281,44 @@ class PerformingWorker(rq.worker.Worker):
         self.handle_job_success(job, queue, queue.started_job_registry, execution)
         # The job has dependents, and RQ may not have enqueued all of them.
         enqueue_ready(self.site)
+
+    def write_reported_successes(self, reported: Sequence[Reported]) -> list[bool | Exception]:
+        """Write down in one round trip what several children told of, as far as a script can do that.
+
+        Args:
+            reported: the successes, of jobs for which `is_simple` is true.
+
+        Returns:
+            For each whether it is written, or what the store refused.
+
+        Raises:
+            RedisError: the store went away; any of them may have been written.
+        """
+        calls: list[Call | None] = []
+        for one in reported:
+            self._take_over(one.job, one.report)
+            self.note_usage(one.report.usage, one.raw)
+            calls.append(self._success_of(one.job, one.execution, again=one.again))
+        self.note_usage(None, {})
+        ready = [(one.job, call) for one, call in zip(reported, calls, strict=True) if call is not None]
+        outcomes = iter(self.bookkeeper.succeed_each(ready))
+        written = [call is not None and next(outcomes) for call in calls]
+        for one, outcome in zip(reported, written, strict=True):
+            if outcome is True:
+                self._log_success(one.job)
+        return written
+
+    def _take_over(self, job: Job, report: Report) -> None:
+        """Bring RQ's object to what a child told of its job's success."""
+        job.worker_name = self.name
+        job.started_at = as_moment(report.started_at)
+        job.ended_at = job.last_heartbeat = as_moment(report.ended_at)
+        if report.result is None:
+            job._result = None
+        else:
+            # Deserialized only in a child, where the application's code receives it.
+            sealed = isinstance(job.serializer, SealedSerializer)
+            job._result = Sealed(report.result) if sealed else job.serializer.loads(report.result)
 
     def is_simple(self, job: Job) -> bool:
         """Say whether nothing but the job itself changes when it succeeds."""
@@ -280,15 +333,22 @@ class PerformingWorker(rq.worker.Worker):
         """Write a success by a script, where RQ's methods would do nothing else; returns whether it is written."""
         if self.site.touched is not None or not self.is_simple(job):
             return False
-        ttl = job.get_result_ttl(self.default_result_ttl)
-        if not self.bookkeeper.succeed(job, execution, ttl, self._usage_fields(), repetition=again):
+        call = self._success_of(job, execution, again=again)
+        if call is None or not self.bookkeeper.succeed(job, call):
             return False
+        self._log_success(job)
+        return True
+
+    def _success_of(self, job: Job, execution: Execution, *, again: bool) -> Call | None:
+        ttl = job.get_result_ttl(self.default_result_ttl)
+        return self.bookkeeper.success_of(job, execution, ttl, self._usage_fields(), repetition=again)
+
+    def _log_success(self, job: Job) -> None:
         assert job.started_at is not None
         assert job.ended_at is not None
         shown = f'{job.description} job' if self.log_job_description else f'job {job.id}'
         taken = job.ended_at - job.started_at
         self.log.info('Successfully completed %s in %ss on worker %s', shown, taken, self.name)
-        return True
 
     # What it used
 

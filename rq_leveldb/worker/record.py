@@ -46,6 +46,10 @@ class Record:
         execution: the execution.
         job: the job, as it was before it began.
         memory_limit: bytes of memory that it may have; None for no limit.
+        spent: seconds of processor time, as user and in the kernel, that its process used for former jobs.
+
+    Attributes:
+        last: whether the job ended in a way after which its process is not used again.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Record:
         execution: Execution,
         job: Job,
         memory_limit: int | None,
+        spent: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.task = task
         self.execution = execution
@@ -72,6 +77,8 @@ class Record:
         self._base: dict[str, Any] = {'execution': execution.id, 'worker': site.name, 'started': time.time()}
         self._module = ''
         self._left: Report | None = None
+        self._spent = sum(spent)
+        self.last = False
 
     def end_if_copied(self) -> None:
         """End at once where the job has forked and its copy comes back here: only the child itself has a say."""
@@ -93,7 +100,7 @@ class Record:
         return {
             **self._base,
             'wall': round(time.monotonic() - self._began, 6),
-            'cpu': round(used.ru_utime + used.ru_stime, 6),
+            'cpu': round(used.ru_utime + used.ru_stime - self._spent, 6),
             'memory': used.ru_maxrss * RSS_UNIT,
             'exit': 0,
         }

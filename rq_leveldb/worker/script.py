@@ -15,7 +15,11 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from rq_leveldb.client.older_redis_py import UNUSED_NAME
 
-__all__ = ['DryScript', 'Script', 'run_bare']
+__all__ = ['Call', 'DryScript', 'Script', 'run_bare']
+
+
+Call = tuple[Sequence[Any], Sequence[Any]]
+"""KEYS and ARGV of a script."""
 
 
 class Script:
@@ -46,6 +50,22 @@ class Script:
         except NoScriptError:
             return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
 
+    def run_each(self, calls: Sequence[Call]) -> list[Any]:
+        """Run it several times, in one round trip, and return the replies; errors of the store in the place of theirs.
+
+        Args:
+            calls: KEYS and ARGV of each.
+
+        Raises:
+            RedisError: the store went away; any of them may have been carried out.
+        """
+        commands = [('EVALSHA', self._digest, len(keys), *keys, *arguments) for keys, arguments in calls]
+        replies = _run_bare_each(self._client, commands)
+        return [
+            self.run(*call) if isinstance(reply, NoScriptError) else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
 
 class DryScript(Script):
     """A script that is not run."""
@@ -65,15 +85,30 @@ def run_bare(client: Redis, *command: Any) -> Any:
     Raises:
         RedisError: the store refused, or went away; nothing is repeated.
     """
+    (reply,) = _run_bare_each(client, [command])
+    if isinstance(reply, ResponseError):
+        raise reply
+    return reply
+
+
+def _run_bare_each(client: Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     pool = client.connection_pool
     connection: Any = pool.get_connection(*UNUSED_NAME)
+    replies: list[Any] = []
     try:
-        connection.send_command(*command)
-        return connection.read_response()
-    except BaseException as error:
-        if not isinstance(error, ResponseError):
-            # The reply may still come, and would be taken for that of the next command.
-            connection.disconnect()
+        if len(commands) == 1:
+            connection.send_command(*commands[0])
+        else:
+            connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+    except BaseException:
+        # Replies may still come, and would be taken for those of the next commands.
+        connection.disconnect()
         raise
     finally:
         pool.release(connection)
+    return replies

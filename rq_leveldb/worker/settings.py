@@ -52,6 +52,20 @@ def default_max_children() -> int:
     return math.ceil(usable_cores())
 
 
+def default_jobs_per_child() -> int:
+    """Return RQ_LEVELDB_JOBS_PER_CHILD, else 1.
+
+    Raises:
+        ValueError: the variable is set to something that is not a number of 1 or more.
+    """
+    text = os.environ.get('RQ_LEVELDB_JOBS_PER_CHILD', '')
+    if not text:
+        return 1
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f'RQ_LEVELDB_JOBS_PER_CHILD must be a number of 1 or more, not {text!r}')
+    return int(text)
+
+
 @dataclass
 class Settings:
     """The worker's settings.
@@ -67,6 +81,8 @@ class Settings:
         keep_finished, keep_failed: how many ended jobs are kept, or for how long, within RQ's lifetimes.
         capture_output: bytes of a job's output to keep with it, the last ones; 0 for none.
         preload: import in the parent what the jobs turn out to need.
+        jobs_per_child: how many jobs a process may run, one after the other, before it is replaced.
+        child_memory: bytes of resident memory beyond which a process is replaced after its job; None for no limit.
         imports: modules to import before forking, in the process that forks.
         reload: load them again when their files are edited; needs the package watchfiles.
         before_first_fork, before_fork, after_fork: functions to call, the last in the child with its job at hand.
@@ -82,11 +98,38 @@ class Settings:
     keep_failed: list[Keep] = field(default_factory=list)
     capture_output: int = 0
     preload: bool = False
+    jobs_per_child: int = field(default_factory=default_jobs_per_child)
+    child_memory: int | None = None
     imports: list[str] = field(default_factory=list)
     reload: bool = False
     before_first_fork: list[Hook] = field(default_factory=list)
     before_fork: list[Hook] = field(default_factory=list)
     after_fork: list[Hook] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: one makes no sense; which, and why.
+        """
+        if self.max_children < 0:
+            raise ValueError('max_children must be 0 or more')
+        if self.jobs_per_child < 1:
+            raise ValueError(f'jobs_per_child must be 1 or more, not {self.jobs_per_child}')
+        if self.child_memory is None:
+            return
+        if self.child_memory < 1:
+            raise ValueError(f'child_memory must be a positive number of bytes, not {self.child_memory}')
+        if self.jobs_per_child == 1:
+            raise ValueError(
+                'child_memory needs jobs_per_child of 2 or more, since a process ends anyway after one job'
+            )
+        there_is = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+        if self.child_memory > there_is:
+            raise ValueError(
+                f'child_memory is {self.child_memory >> 20} MiB, more than the {there_is >> 20} MiB of this machine: '
+                'no process would ever be replaced'
+            )
 
     @property
     def imports_anything(self) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
 from rq.queue import Queue
 from rq.utils import as_text
 
@@ -20,7 +21,7 @@ from .child import Child
 from .ending import Ending, Verdict
 from .nursery import Nursery
 from .output import Capture
-from .performing import PerformingWorker
+from .performing import PerformingWorker, Reported
 from .sealed import sealed_queue
 from .trouble import NotWritten, is_about_the_store
 from .usage import usage_of
@@ -44,6 +45,14 @@ class _Open:
     failures: int = 0
 
 
+def _reported(entry: _Open) -> Reported:
+    assignment, ending = entry.assignment, entry.ending
+    report = ending.report
+    assert report is not None
+    again = ending.again or report.unsure
+    return Reported(assignment.job, assignment.execution, report, assignment.claim.raw, again)
+
+
 class Settling:
     """Writes down the ends of one worker's jobs.
 
@@ -51,6 +60,7 @@ class Settling:
         worker: whose jobs.
         nursery: where children are had for ends that need the application's code.
         settled: called when an end is written, with the job and how it ended.
+        soon: has a function called when all is heard that has happened by now.
     """
 
     def __init__(
@@ -58,10 +68,13 @@ class Settling:
         worker: PerformingWorker,
         nursery: Nursery,
         settled: Callable[[Assignment, Ending], None],
+        soon: Callable[[Callable[[], None]], None],
     ) -> None:
         self._worker = worker
         self._nursery = nursery
         self._settled = settled
+        self._soon = soon
+        self._successes: list[_Open] = []
         self._open: dict[str, _Open] = {}
         self._queues: dict[str, Queue] = {}
 
@@ -92,8 +105,42 @@ class Settling:
         """
         key = assignment.composite_key
         if key not in self._open:
-            self._open[key] = _Open(assignment, ending, capture)
-            self._attempt(self._open[key])
+            entry = self._open[key] = _Open(assignment, ending, capture)
+            if self._is_plain_success(entry):
+                # Others may have ended at the same moment, and are written in the same round trip.
+                if not self._successes:
+                    self._soon(self._write_successes)
+                self._successes.append(entry)
+            else:
+                self._attempt(entry)
+
+    def _is_plain_success(self, entry: _Open) -> bool:
+        assignment, ending = entry.assignment, entry.ending
+        return (
+            ending.verdict is Verdict.SUCCESS
+            and entry.capture is None
+            and not settlement.needs_application(self._worker, assignment, ending)
+            and self._worker.is_simple(assignment.job)
+        )
+
+    def _write_successes(self) -> None:
+        entries = [entry for entry in self._successes if entry.assignment.composite_key in self._open]
+        self._successes = []
+        outcomes: list[bool | Exception] = [False] * len(entries)
+        if len(entries) > 1:
+            try:
+                outcomes = self._worker.write_reported_successes([_reported(entry) for entry in entries])
+            except RedisError:
+                for entry in entries:
+                    entry.ending.again = True
+                raise
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if outcome is True:
+                self._done(entry)
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if outcome is not True:
+                entry.ending.again = entry.ending.again or isinstance(outcome, Exception)
+                self._attempt(entry)
 
     def attempt(self) -> None:
         """Write down what can be.

@@ -5,6 +5,7 @@ One thread, no blocking call but short round trips to the store. What it waits f
 ==================  ===================================================================================
 signal wake-ups     see `signals`
 the forker          a child is there, or has ended: read how, settle its job if it did not do so itself
+a child             its job is over, and it may run another: the same
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
@@ -25,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
@@ -38,7 +40,7 @@ from rq_leveldb.process import Identity
 from rq_leveldb.records import MAX_CHILDREN_FIELD
 
 from . import signals
-from .assignment import Assignment
+from .assignment import Assignment, Done
 from .bookkeeping import Suspended
 from .child import Child
 from .cron import WorkerCron
@@ -99,9 +101,9 @@ class Supervisor:
         self._recess = Recess(site, loop, self._is_unsure, self._queues.close, self._resume)
         self._commands: CommandWatch | None = None
         self._nursery = nursery = Nursery(
-            site, Template(worker), loop, self._leave, self._child_ended, self._pause, self._give_up
+            site, Template(worker), loop, self._leave, self._job_done, self._child_ended, self._pause, self._give_up
         )
-        self._settling = Settling(worker, nursery, self._job_is_over)
+        self._settling = Settling(worker, nursery, self._job_is_over, loop.soon)
         self._stopping = Stopping(worker, loop, nursery, self._settling, self._queues.close, self._give_up)
         self._ended = EndedChildren(site, nursery, self._settling, self._stopping)
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
@@ -362,7 +364,7 @@ class Supervisor:
             self._recess.bear(error)
 
     def _take(self) -> bool:
-        """Take one job and start it; returns whether to go on at once."""
+        """Take jobs for the children that wait, and start them; returns whether to go on at once."""
         waiting = self._nursery.waiting()
         if not waiting:
             if not self._work_seen and not self._jobs_wait():
@@ -371,15 +373,18 @@ class Supervisor:
                 self._nursery.order(self._capacity())
             return False
         self._work_seen = False
-        taken, more = self._intake.take(waiting[0].identity)
+        number = min(len(waiting), self._capacity()) if self._intake.takes_several else 1
+        offered = {uuid4().hex: child for child in waiting[:number]}
+        taken, more = self._intake.take({execution_id: child.identity for execution_id, child in offered.items()})
         if not more:
             self._look = False
         self._work_seen = more
         for assignment in taken:
             self._started += 1
-            waiting = self._nursery.waiting()
-            if waiting:
-                self._begin_job(waiting[0], assignment)
+            # One that RQ's own methods have started goes to any that waits.
+            child = offered.get(assignment.execution.id) or next(iter(self._nursery.waiting()), None)
+            if child is not None:
+                self._begin_job(child, assignment)
             else:
                 self._homeless.append(assignment)
         return more
@@ -411,6 +416,9 @@ class Supervisor:
         for connection in pool._available_connections:
             if connection._sock is not None:
                 connection._sock.close()
+
+    def _job_done(self, child: Child, done: Done) -> None:
+        self._ended.job_done(child, done)
 
     def _child_ended(self, child: Child, status: int, values: tuple[Any, ...]) -> None:
         if self._look and self._work_seen and not self._stopping.has_begun:

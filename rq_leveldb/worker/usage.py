@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from rq_leveldb.records import CRASHES_FIELD, USAGE_FIELD
 
 from .ending import Ending
 
-__all__ = ['RSS_UNIT', 'decode_list', 'encode_list', 'usage_fields', 'usage_of']
+__all__ = ['RSS_UNIT', 'decode_list', 'encode_list', 'forget_peak', 'usage_fields', 'usage_of']
 
 _KEPT = 10
 
@@ -71,3 +72,9 @@ def usage_fields(usage: dict[str, Any], raw: Mapping[bytes, bytes]) -> dict[str,
         # Only crashes in a row count.
         fields[CRASHES_FIELD] = '[]'
     return fields
+
+
+def forget_peak() -> None:
+    """Have the calling process' peak of memory counted anew, where the kernel can: proc_pid_clear_refs(5)."""
+    with contextlib.suppress(OSError), open('/proc/self/clear_refs', 'wb', buffering=0) as file:
+        file.write(b'5')

@@ -57,7 +57,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         broken: whether `work` ended by an error that nobody expected.
 
     Raises:
-        ValueError: `max_children` is negative, or code is to be reloaded without the package that it takes.
+        ValueError: a setting makes no sense, or code is to be reloaded without the package that it takes.
     """
 
     def __init__(
@@ -74,8 +74,7 @@ class Worker(DefaultConnection, SupervisedWorker):
         self.settings = settings or Settings()
         if max_children is not None:
             self.settings.max_children = max_children
-        if self.settings.max_children < 0:
-            raise ValueError('max_children must be 0 or more')
+        self.settings.check()
         if self.settings.reload:
             require_watchfiles()
         self.services = list(services)
