@@ -16,7 +16,7 @@ from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
 
 from rq_leveldb.records import output_key
-from rq_leveldb.worker import Settings
+from rq_leveldb.worker import Settings, limits
 from tests.until import until
 from tests.worker.support import Workers, is_running, start_job, work
 
@@ -122,13 +122,15 @@ def test_a_bad_end_concerns_one_job(queue: Queue) -> None:
 
 
 def test_memory_that_jobs_keep(queue: Queue) -> None:
-    # Each may have so much for itself; together they would exceed it.
-    limited = [queue.enqueue(leaving_jobs.keeps, 60, meta={'job_memory': '150M'}) for _ in range(3)]
+    # Each may have so much for itself, beside what this process has already; together they would exceed it.
+    limit = limits.private_memory() + (100 << 20)
+    limited = [queue.enqueue(leaving_jobs.keeps, 60, meta={'job_memory': limit}) for _ in range(3)]
     work(queue, max_children=1, jobs_per_child=100)
     assert len(set(results(limited))) == 1
 
     jobs = [queue.enqueue(leaving_jobs.keeps, 60) for _ in range(4)]
-    work(queue, max_children=1, jobs_per_child=100, child_memory=130 << 20)
+    most = limits.resident_memory() + (90 << 20)
+    work(queue, max_children=1, jobs_per_child=100, child_memory=most)
 
     pids = results(jobs)
     assert pids[0] == pids[1] != pids[2] == pids[3]
