@@ -77,6 +77,7 @@ def _after(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option('--function', help='Only jobs that call this function, such as app.tasks.send.')
 @click.option('--error', 'error_type', help='Only jobs that failed with this type of error, such as ValueError.')
 @click.option('--search', '-s', help='Only jobs that have this text in their id, call, description, worker or error.')
+@click.option('--output', '-o', help='Only jobs that have printed this text (rq-leveldb worker --capture-output).')
 @click.option('--since', callback=_since, help='Only jobs of this last time, such as 30m, 2h or 7d.')
 @click.option('--group', is_flag=True, help='Count failed jobs by type of error and function.')
 @click.option('--limit', '-n', type=click.IntRange(1, 10_000), default=20, show_default=True, help='How many at most.')

@@ -14,8 +14,9 @@ from rq.job import Job
 
 from rq_leveldb.jobs.error_text import read_error
 from rq_leveldb.jobs.states import ASCENDING, Position, walk
-from rq_leveldb.lookup import UNREADABLE, Seen, Strange, see_jobs, see_many_results
+from rq_leveldb.lookup import UNREADABLE, Seen, Strange, replies, see_jobs, see_many_results
 from rq_leveldb.reading import Looking, Reader, call_text, read_call
+from rq_leveldb.records import output_key
 
 __all__ = [
     'CURSOR_PATTERN',
@@ -39,6 +40,10 @@ CURSOR_PATTERN = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
 """What `write_cursor` returns: the index or score of a job, its entry there, and the queue."""
 
 _MOST_SEARCHED = 2000
+_SEARCHED = frozenset(('search', 'error_type', 'output'))
+# Outputs that are read at once, and bytes of each.
+_OUTPUTS = 10
+_MOST_OUTPUT = 1 << 20
 _DEFAULT_TIME = {
     'queued': 'enqueued_at',
     'started': 'started_at',
@@ -51,12 +56,12 @@ _LAST_MEMBER = '\U0010ffff'
 
 
 def most_scanned(wanted: Mapping[str, Any]) -> int:
-    """Return how many jobs one request for a list looks at: fewer if it reads their arguments and errors.
+    """Return how many jobs one request for a list looks at: fewer if it reads their arguments, errors or output.
 
     Args:
         wanted: what it is narrowed by, as for `listed`.
     """
-    return _MOST_SEARCHED if 'search' in wanted or 'error_type' in wanted else MOST_SCANNED
+    return MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def listed(
         state: one of `states.STATES`.
         names: the queues, sorted.
         wanted: where given, `queue`, `function`, `worker`, `error_type`, `search` (a text in any of its parts, in any
-            case), `since` and `until` with `time`, one of `TIMES`; and the `cursor` behind which to go on.
+            case), `output` (a text in its captured output), `since` and `until` with `time`, one of `TIMES`; and the
+            `cursor` behind which to go on.
         strange: receives what is stored where a list should be.
         with_errors: whether to read the errors of jobs that failed.
         oldest_first: whether a registry's jobs come in the order in which they came there, in any state.
@@ -187,6 +193,9 @@ def _read(
     """Read the jobs of entries, and their errors where those are needed."""
     jobs = see_jobs(connection, [job_id for _, job_id, _ in entries], reader)
     kept = [seen if seen is not None and _matches(reader, seen, state, wanted) else None for seen in jobs]
+    if 'output' in wanted:
+        printed = _printed(connection, [seen.job.id for seen in kept if seen is not None], wanted['output'])
+        kept = [seen if seen is not None and seen.job.id in printed else None for seen in kept]
     errors: dict[str, str | None] = {}
     if state in _FAILED and (with_errors or 'error_type' in wanted or 'search' in wanted):
         errors = _errors(connection, reader, [seen.job for seen in kept if seen is not None])
@@ -195,6 +204,21 @@ def _read(
         if seen is not None and not _matches_text(reader, seen, error, wanted):
             seen = None
         yield Listed(name, position, seen, error)
+
+
+def _printed(connection: Redis, job_ids: Sequence[str], text: str) -> set[str]:
+    """Return which jobs printed a text, in any case, as far as their output is kept."""
+    text = text.casefold()
+    found = set()
+    for start in range(0, len(job_ids), _OUTPUTS):
+        few = job_ids[start : start + _OUTPUTS]
+        pipe = connection.pipeline(transaction=False)
+        for job_id in few:
+            pipe.getrange(output_key(job_id), 0, _MOST_OUTPUT - 1)
+        for job_id, output in zip(few, replies(pipe), strict=True):
+            if isinstance(output, bytes) and text in output.decode('utf-8', 'replace').casefold():
+                found.add(job_id)
+    return found
 
 
 def _errors(connection: Redis, reader: Reader, jobs: Sequence[Job]) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ import pytest
 from rq import Queue
 
 from rq_leveldb import Redis
+from rq_leveldb.records import output_key
 from tests.cli.support import Call, work
 
 
@@ -49,6 +50,15 @@ def test_lists_are_narrowed(call: Call) -> None:
     assert ids(call, 'failed', '--since', '0') == []
     assert ids(call, '--queue', 'mail')[:2] == ['next', 'later']
     assert call('jobs', 'canceled') == (0, 'No such jobs.\n')
+
+
+def test_what_jobs_printed_is_searched(stored: Redis, call: Call) -> None:
+    stored.set(output_key('bad-1'), 'connecting\nNo such host: Örtlich')
+    stored.set(output_key('good'), 'done')
+    stored.rpush(output_key('bad-2'), 'no such host')
+
+    assert ids(call, '--output', 'no such host: ÖRT') == ['bad-1']
+    assert ids(call, 'failed', '--output', 'done') == []
 
 
 def test_the_newest_failure_of_all_queues_comes_first(stored: Redis, call: Call) -> None:

@@ -3,7 +3,7 @@
 import { get, getAll } from './api.js';
 import { el } from './dom.js';
 
-const TEXTS = { function: 'Function', error_type: 'Type of error', worker: 'Worker' };
+const TEXTS = { function: 'Function', error_type: 'Type of error', output: 'Output', worker: 'Worker' };
 const TIMES = { since: 'Since', until: 'Before' };
 const NAMES = ['search', 'queue', ...Object.keys(TEXTS), ...Object.keys(TIMES)];
 const ID = /^[A-Za-z0-9_-]{8,200}$/;

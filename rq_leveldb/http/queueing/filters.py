@@ -14,6 +14,7 @@ FILTERS: Mapping[str, Field] = {
     'queue': fields.text(500).described('Only jobs of this queue.'),
     'function': fields.text(500).described('Only jobs that call this function.'),
     'worker': fields.text(500).described('Only jobs that this worker ran last.'),
+    'output': fields.text(200).described('Only jobs whose captured output has this text, in any case.'),
     'error_type': fields.text(500).described('Only jobs that failed with this type of error.'),
     'search': fields.text(200).described(
         'Only jobs that have this text in their id, function, description, arguments, worker or error; in any case.'
