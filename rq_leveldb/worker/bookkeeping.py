@@ -407,9 +407,9 @@ class Bookkeeper:
     def _is_written(self, job: Job, reply: int) -> bool:
         site = self._site
         if reply == 2:
-            site.log.info('Worker %s: the success of job %s was already written', site.name, job.id)
+            site.log.info('the success of job %s was already written', job.id)
         if reply == 3:
-            site.log.warning(TAKEN, site.name, job.id)
+            site.log.warning(TAKEN, job.id)
         return bool(reply)
 
     def success_of(

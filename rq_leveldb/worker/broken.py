@@ -29,7 +29,7 @@ def set_aside(site: Site, key: str, reason: str) -> None:
         reason: what is wrong with it.
     """
     if list_aside(site.connection, key, reason):
-        site.log.error('Worker %s: %s', site.name, reason)
+        site.log.error('%s', reason)
 
 
 def set_aside_dependents(site: Site, job: Job) -> bool:
@@ -94,7 +94,7 @@ def fail_unreadable(
         execution_started_at=execution.created_at if execution is not None else None,
         execution_ended_at=moment,
     )
-    site.log.error('Worker %s: %s', site.name, reason)
+    site.log.error('%s', reason)
     fields: dict[Any, Any] = {'status': JobStatus.FAILED.value, 'origin': queue_name, 'ended_at': utcformat(moment)}
     failed = FailedJobRegistry.key_template.format(queue_name)
     composite = execution.composite_key if execution is not None else ''

@@ -135,7 +135,7 @@ class WorkerCron:
         self._site = site
         file = load(path, serializer=site.serializer, log_level=log_level)
         for fault in file.faults:
-            site.log.error('Worker %s: cron entry %s', site.name, fault)
+            site.log.error('cron entry %s', fault)
         self._entries = {entry.id: entry for entry in file.entries}
         self._dues: dict[str, Due | None] = dict.fromkeys(self._entries)
         self._listing = _Listing(site.connection, path, file.entries, log_level)
@@ -161,7 +161,7 @@ class WorkerCron:
             # Logged once, and tried again: the disk may be full, or one of RQ's keys may hold another type.
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                self._site.log.error('Worker %s: cron: the store refused a command: %s', self._site.name, error)
+                self._site.log.error('cron: the store refused a command: %s', error)
 
     def _enqueue_due(self) -> bool:
         if not self._entries:
@@ -182,9 +182,7 @@ class WorkerCron:
                 continue
             except (ValueError, OverflowError) as error:
                 # For example, a date that never comes again.
-                self._site.log.error(
-                    'Worker %s: cron entry %s will not run again: %s', self._site.name, entry.label, error
-                )
+                self._site.log.error('cron entry %s will not run again: %s', entry.label, error)
                 del self._entries[entry.id]
                 continue
             if due is not None and due != self._dues[entry.id]:
@@ -216,15 +214,13 @@ class WorkerCron:
                     if isinstance(reply, Exception):
                         if is_about_the_store(reply):
                             raise reply
-                        site.log.error('Worker %s: cron entry %s: %s', site.name, entry.label, reply)
+                        site.log.error('cron entry %s: %s', entry.label, reply)
         except WatchError:
             return None
         if step.enqueue:
-            site.log.info('Worker %s: cron enqueued %s: %s', site.name, entry.label, job_id)
+            site.log.info('cron enqueued %s: %s', entry.label, job_id)
         elif step.missed:
-            site.log.warning(
-                'Worker %s: cron skipped %s: no worker was running when it was due', site.name, entry.label
-            )
+            site.log.warning('cron skipped %s: no worker was running when it was due', entry.label)
         return step.due
 
     def _show(self, changed: bool) -> None:

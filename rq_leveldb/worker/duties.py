@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
 from .backoff import Backoff
 from .trouble import is_about_the_store
+from .worker_log import WorkerLog
 
 __all__ = ['Duties']
 
@@ -32,12 +32,10 @@ class Duties:
 
     Args:
         log: where failures are told, each once until it changes.
-        name: the worker's name.
     """
 
-    def __init__(self, log: logging.Logger, name: str) -> None:
+    def __init__(self, log: WorkerLog) -> None:
         self._log = log
-        self._name = name
         self._duties: list[_Duty] = []
 
     def add(self, name: str, seconds: float, work: Callable[[], None], share: float = 1.0) -> None:
@@ -80,6 +78,4 @@ class Duties:
         if text == duty.said:
             return
         duty.said = text
-        self._log.error(
-            'Worker %s: %s failed and is tried again later: %s', self._name, duty.name, text, exc_info=error
-        )
+        self._log.error('%s failed and is tried again later: %s', duty.name, text, exc_info=error)

@@ -53,8 +53,7 @@ class EndedChildren:
             if done.left_behind not in self._told and assignment is not None:
                 self._told.add(done.left_behind)
                 self._site.log.info(
-                    'Worker %s: the process of job %s is not used again, since the job left behind %s',
-                    self._site.name,
+                    'the process of job %s is not used again, since the job left behind %s',
                     assignment.job_id,
                     done.left_behind,
                 )
@@ -92,7 +91,7 @@ class EndedChildren:
             if assignment is not None:
                 self._settling.child_ended(assignment, report.kind if report is not None else '', words)
             elif not child.retired:
-                self._site.log.warning('Worker %s: waiting child %d ended: %s', self._site.name, child.pid, words)
+                self._site.log.warning('waiting child %d ended: %s', child.pid, words)
             return
         verdict = judge(report, child.stop_reason)
         ending = Ending(
@@ -128,9 +127,7 @@ class EndedChildren:
         remains = Remains(assignment.execution.id, child.identity)
         killed = end_leftovers([remains], self._stopping.seconds_left)
         if killed:
-            self._site.log.info(
-                'Worker %s: killed %d process(es) that job %s left behind', self._site.name, killed, assignment.job_id
-            )
+            self._site.log.info('killed %d process(es) that job %s left behind', killed, assignment.job_id)
 
 
 def _reason(verdict: Verdict, child: Child, status: int, words: str) -> str:

@@ -16,7 +16,7 @@ from .site import Site
 
 __all__ = ['TAKEN', 'TAKEN_FUNCTION', 'drop_execution', 'forget', 'is_left_to_others', 'is_taken']
 
-TAKEN = 'Worker %s: job %s was taken over by another worker meanwhile; how it ended here does not count'
+TAKEN = 'job %s was taken over by another worker meanwhile; how it ended here does not count'
 """What a worker logs that comes back, with its name and the job's id."""
 
 TAKEN_FUNCTION = """
@@ -72,7 +72,7 @@ def is_left_to_others(site: Site, job: Job, execution: Execution) -> bool:
     """
     taken = is_taken(site, job, execution)
     if taken:
-        site.log.warning(TAKEN, site.name, job.id)
+        site.log.warning(TAKEN, job.id)
     return taken
 
 

@@ -228,7 +228,7 @@ def _serve(
         code = 0
     except BaseException:
         with contextlib.suppress(BaseException):
-            site.log.exception('Worker %s: the process that forks failed', site.name)
+            site.log.exception('the process that forks failed')
     finally:
         os._exit(code)
 
@@ -269,7 +269,7 @@ class _ForkServer:
             self._template.prepare()
         except BaseException as error:
             if not name:
-                site.log.exception('Worker %s: the process that forks failed', site.name)
+                site.log.exception('the process that forks failed')
             self._send(('ready', name, describe(name, error)))
             return False
         # After the imports, which may have set handlers of their own.
@@ -306,11 +306,7 @@ class _ForkServer:
         if paths:
             self._send(('changed', paths))
         if words:
-            self._site.log.error(
-                'Worker %s: edits of the code are not noticed: %s; restart the worker after them',
-                self._site.name,
-                words,
-            )
+            self._site.log.error('edits of the code are not noticed: %s; restart the worker after them', words)
 
     def run(self) -> None:
         # A collection would write to pages all over the heap, and there is nothing to collect.
@@ -359,7 +355,7 @@ class _ForkServer:
         if _wait(pid) == 0:
             return self._template.preload(module)
         words = f'{module}: importing it ended the process or took more than {_PATIENCE:g} seconds'
-        self._site.log.error('Worker %s: %s; jobs will import it themselves', self._site.name, words)
+        self._site.log.error('%s; jobs will import it themselves', words)
         return words
 
     def _fork(self, token: int, descriptors: list[int]) -> None:
@@ -372,7 +368,7 @@ class _ForkServer:
             self._tell_of_threads()
             pid = _fork()
         except BaseException as error:
-            self._site.log.exception('Worker %s: no child could be forked', self._site.name)
+            self._site.log.exception('no child could be forked')
             self._send(('failed', token, str(error)))
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -400,17 +396,15 @@ class _ForkServer:
             return
         self._threads_told = True
         self._site.log.warning(
-            'Worker %s: threads were started before the first job (%s); they do not run in jobs, and a lock that '
+            'threads were started before the first job (%s); they do not run in jobs, and a lock that '
             'one of them holds is never released there',
-            self._site.name,
             ', '.join(sorted(names)),
         )
 
     def _code_changed(self, paths: list[str]) -> None:
         more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
         self._site.log.warning(
-            'Worker %s: %s%s changed after the worker imported it; jobs run the old code until the worker is restarted',
-            self._site.name,
+            '%s%s changed after the worker imported it; jobs run the old code until the worker is restarted',
             paths[0],
             more,
         )

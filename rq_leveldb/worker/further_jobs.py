@@ -45,9 +45,7 @@ class FurtherJobs:
         try:
             self._before: ProcessState | None = ProcessState.now()
         except OSError as error:
-            site.log.debug(
-                'Worker %s: a process runs one job only, since it cannot look at itself: %s', site.name, error
-            )
+            site.log.debug('a process runs one job only, since it cannot look at itself: %s', error)
             self._before = None
         self._memory = limits.private_memory()
         self._limit = resource.getrlimit(resource.RLIMIT_DATA)

@@ -73,7 +73,7 @@ class Intake:
         site = self._site
         for key in paused ^ self._paused:
             now = 'paused' if key in paused else 'no longer paused'
-            site.log.info('Worker %s: queue %s is %s', site.name, site.queue_for(key).name, now)
+            site.log.info('queue %s is %s', site.queue_for(key).name, now)
         self._paused = paused
 
     @property
@@ -200,9 +200,7 @@ class Intake:
             return
         if found.error not in self._told:
             self._told.add(found.error)
-            site.log.error(
-                'Worker %s: queue %s cannot be used: %s; delete or rename that key', site.name, queue.name, found.error
-            )
+            site.log.error('queue %s cannot be used: %s; delete or rename that key', queue.name, found.error)
         list_aside(site.connection, found.error.partition(': ')[0], found.error)
 
     def _dispatch(self, claim: Claim) -> None:
@@ -228,9 +226,9 @@ class Intake:
     def _log(self, queue: Queue, job_id: str, description: str) -> None:
         worker = self._worker
         if worker.log_job_description:
-            worker.log.info('Worker %s: %s: %s (%s)', worker.name, green(queue.name), blue(description), job_id)
+            worker.site.log.info('%s: %s (%s)', green(queue.name), blue(description), job_id)
         else:
-            worker.log.info('Worker %s: %s: %s', worker.name, green(queue.name), job_id)
+            worker.site.log.info('%s: %s', green(queue.name), job_id)
 
     def _assign(self, claim: Claim, queue: Queue, execution: Execution, *, prepared: bool) -> None:
         worker = self._worker

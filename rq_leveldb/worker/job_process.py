@@ -118,7 +118,7 @@ def run(
             with contextlib.suppress(BaseException):
                 slot.say(Report(kind, text=''.join(traceback.format_exception(error)), ended_at=time.time()))
         with contextlib.suppress(BaseException):
-            worker.log.exception('Worker %s: child %d failed outside of its job', worker.name, os.getpid())
+            worker.site.log.exception('child %d failed outside of its job', os.getpid())
     finally:
         os._exit(code)
 

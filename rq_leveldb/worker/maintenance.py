@@ -69,7 +69,7 @@ class Maintenance:
         site = self._site
         if not queue.acquire_maintenance_lock():
             return
-        site.log.info('Worker %s: cleaning registries for queue: %s', site.name, queue.name)
+        site.log.info('cleaning registries for queue: %s', queue.name)
         steps: dict[str, Callable[[], object]] = {
             'jobs that are marked as started': lambda: self._recovery.recover_started([queue.name]),
             'finished jobs': self._registry(FinishedJobRegistry, queue).cleanup,

@@ -157,7 +157,7 @@ class Nursery:
             return self._order_from(self._forker)
         except OSError as error:
             # No descriptors, no memory, no more processes.
-            self._site.log.error('Worker %s: no child can be forked now: %s', self._site.name, error)
+            self._site.log.error('no child can be forked now: %s', error)
             self._forking_failed()
             return False
 
@@ -235,19 +235,18 @@ class Nursery:
             return
         site = self._site
         more = f' and {len(paths) - 1} more file(s)' if len(paths) > 1 else ''
-        site.log.info('Worker %s: %s%s was edited; loading the application again', site.name, paths[0], more)
+        site.log.info('%s%s was edited; loading the application again', paths[0], more)
         own = sorted(application_files() & set(paths))
         if own:
             site.log.warning(
-                'Worker %s: the worker itself has imported %s, for its classes, exception handlers or settings; jobs '
+                'the worker itself has imported %s, for its classes, exception handlers or settings; jobs '
                 'run the old code of it until the worker is restarted',
-                site.name,
                 own[0],
             )
         try:
             forker = self._start_forker()
         except OSError as error:
-            site.log.error('Worker %s: the application cannot be loaded now: %s', site.name, error)
+            site.log.error('the application cannot be loaded now: %s', error)
             return
         if self._former is None:
             self._former = self._forker
@@ -267,7 +266,7 @@ class Nursery:
     def _load_succeeded(self) -> None:
         """Let the former forker go: the new code is there."""
         if self._former is not None:
-            self._site.log.info('Worker %s: loaded the edited code', self._site.name)
+            self._site.log.info('loaded the edited code')
             self._let_go.append(self._former)
             self._former.let_go()
             self._former = None
@@ -276,14 +275,10 @@ class Nursery:
         """Go back to the former forker if there is one; else try again later."""
         site = self._site
         if self._former is None:
-            site.log.error('Worker %s: the edited code cannot be loaded: %s; jobs wait until it can', site.name, words)
+            site.log.error('the edited code cannot be loaded: %s; jobs wait until it can', words)
             self._forking_failed()
             return
-        site.log.error(
-            'Worker %s: the edited code cannot be loaded: %s; jobs run the old code until it is edited again',
-            site.name,
-            words,
-        )
+        site.log.error('the edited code cannot be loaded: %s; jobs run the old code until it is edited again', words)
         self._let_go.append(forker)
         self._forker, self._former = self._former, None
 
@@ -414,13 +409,11 @@ class Nursery:
             self._load_failed(forker, forker.failure or 'the process that imported it ended')
         elif self._importing is not None:
             site.log.error(
-                'Worker %s: the process that forks ended while it imported %s; jobs will import it themselves from '
-                'now on',
-                site.name,
+                'the process that forks ended while it imported %s; jobs will import it themselves from now on',
                 self._importing,
             )
         elif forker.ready or killed:
-            site.log.warning('Worker %s: the process that forks was killed, and its children with it', site.name)
+            site.log.warning('the process that forks was killed, and its children with it')
         elif site.settings.imports:
             modules = ', '.join(site.settings.imports)
             self._on_useless(ImportFailed(modules, f'{modules}: the process ended while it was imported'))

@@ -99,7 +99,7 @@ class PerformingWorker(rq.worker.Worker):
         """Find out which methods have been overridden or replaced, so that no short cut bypasses them."""
         touched = self.site.touched = first_touched(self)
         if touched is not None:
-            self.log.debug("Worker %s: %s is not RQ's own; jobs end by RQ's methods", self.name, touched)
+            self.site.log.debug("%s is not RQ's own; jobs end by RQ's methods", touched)
 
     def become_child(self, *executions: Execution, record: Record | None = None) -> None:
         """Become the child that has only these executions.
@@ -150,7 +150,7 @@ class PerformingWorker(rq.worker.Worker):
             self.perform_job(job, queue, self.record.execution)
         except BaseException as error:
             if not isinstance(error, SystemExit):
-                self.log.debug('Worker %s: child failed', self.name, exc_info=True)
+                self.site.log.debug('child failed', exc_info=True)
             raise SystemExit(1) from error
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
@@ -180,7 +180,7 @@ class PerformingWorker(rq.worker.Worker):
             super().handle_execution_ended(job, queue, heartbeat_ttl)
         except Exception as error:
             # The end of the job is written next, and does not depend on this.
-            self.log.debug('Worker %s: no heartbeat at the end of job %s: %s', self.name, job.id, error)
+            self.site.log.debug('no heartbeat at the end of job %s: %s', job.id, error)
 
     def _finalize_failure(self, job: Job, queue: Queue, execution: Execution, exc_info: limits.ExcInfo) -> None:
         record = self.record

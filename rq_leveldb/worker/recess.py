@@ -68,14 +68,13 @@ class Recess:
             self._store_gone()
             if said != self._said:
                 site.log.error(
-                    'Worker %s: %s; running jobs continue, and results are written later',
-                    site.name,
+                    '%s; running jobs continue, and results are written later',
                     _in_words(error, f'the store takes no writes: {error}'),
                 )
         elif said != self._said:
             # A reply of the store says what is wrong; a traceback would add nothing.
             trace = None if isinstance(error, ResponseError) else error
-            site.log.error('Worker %s: %s; continuing after a pause', site.name, _in_words(error, said), exc_info=trace)
+            site.log.error('%s; continuing after a pause', _in_words(error, said), exc_info=trace)
         self._said = said
         self.take(min(self._backoff.next(), _LONGEST_REFUSAL if refuses(error) else _LONGEST_PAUSE))
 
@@ -87,10 +86,7 @@ class Recess:
             return
         pause = self._backoff.next()
         self._site.log.error(
-            'Worker %s: could not connect to Redis instance: %s retrying in %.1f seconds...',
-            self._site.name,
-            _in_words(error),
-            pause,
+            'could not connect to Redis instance: %s retrying in %.1f seconds...', _in_words(error), pause
         )
         self.take(pause)
 
@@ -103,7 +99,7 @@ class Recess:
         self._timer = None
         self._resume()
         if self._said:
-            self._site.log.info('Worker %s: continuing', self._site.name)
+            self._site.log.info('continuing')
             self._said = ''
         self._backoff.reset()
 

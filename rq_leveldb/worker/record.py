@@ -172,12 +172,7 @@ class Record:
             if not known and self._reachable():
                 raise
             self._left = report()
-            self._site.log.warning(
-                'Worker %s: leaving the end of job %s to the supervisor: %s',
-                self._site.name,
-                self.task.claim.job_id,
-                error,
-            )
+            self._site.log.warning('leaving the end of job %s to the supervisor: %s', self.task.claim.job_id, error)
 
     def _reachable(self) -> bool:
         try:

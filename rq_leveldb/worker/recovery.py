@@ -245,9 +245,7 @@ class Recovery:
         site = self._site
         name = record.name
         connection = self._connection
-        site.log.warning(
-            'Worker %s: worker %s (PID %s) died, recovering its jobs', site.name, name, record.fields.get('pid')
-        )
+        site.log.warning('worker %s (PID %s) died, recovering its jobs', name, record.fields.get('pid'))
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
         guarded(
@@ -288,12 +286,7 @@ class Recovery:
             remains.append(Remains(found.execution.id, _child_identity(found)))
         killed = end_leftovers(remains)
         if killed:
-            self._site.log.warning(
-                'Worker %s: killed %d process(es) that the jobs of worker %s left behind',
-                self._site.name,
-                killed,
-                record.name,
-            )
+            self._site.log.warning('killed %d process(es) that the jobs of worker %s left behind', killed, record.name)
 
     def _recover_by_registries(self, record: _Record, ours: bool) -> None:
         for queue_name in all_queue_names(self._site):

@@ -24,6 +24,7 @@ from .claim import Claim, raw_fields
 from .job_process import become
 from .mailbox import Mailbox, Slot
 from .performing import PerformingWorker
+from .worker_log import WorkerLog
 
 __all__ = ['rehearse']
 
@@ -62,7 +63,8 @@ def rehearse(worker: PerformingWorker) -> None:
     actor.log = logging.Logger('rehearsal', logging.CRITICAL)
     actor.serializer = DefaultSerializer
     actor.death_penalty_class = _NoPenalty
-    site = replace(worker.site, log=actor.log, serializer=DefaultSerializer, death_penalty_class=_NoPenalty)
+    log = WorkerLog(actor.log, actor.name)
+    site = replace(worker.site, log=log, serializer=DefaultSerializer, death_penalty_class=_NoPenalty)
     actor.settle_in(site, dry=True)
     environment = dict(os.environ)
     mailbox = Mailbox()

@@ -59,9 +59,7 @@ class Retention:
             self._rules += [(name, state, keep) for name in names if (keep := Keep.of(rules, name)) is not None]
             for name in sorted({rule.queue for rule in rules if rule.queue is not None} - set(names)):
                 site.log.warning(
-                    'Worker %s: what is to be kept of the %s jobs of queue %s does not count here: this worker does '
-                    'not serve it',
-                    site.name,
+                    'what is to be kept of the %s jobs of queue %s does not count here: this worker does not serve it',
                     state,
                     name,
                 )
@@ -132,11 +130,7 @@ class Retention:
             removed += self._remove(name, state, doomed[start : start + _AT_ONCE])
         if removed:
             self._site.log.info(
-                'Worker %s: removed %d %s job(s) of queue %s, as not so many are kept or not for so long',
-                self._site.name,
-                removed,
-                state,
-                name,
+                'removed %d %s job(s) of queue %s, as not so many are kept or not for so long', removed, state, name
             )
 
     def _ends(self, state: str, job_ids: list[str]) -> Iterator[tuple[float, str]]:

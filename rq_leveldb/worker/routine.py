@@ -73,7 +73,7 @@ class Routine:
         self._recovery = recovery
         self._stopping = stopping
         self._look_again = look_again
-        self._duties = duties = Duties(self._site.log, self._site.name)
+        self._duties = duties = Duties(self._site.log)
         own_queues = [queue.name for queue in self._site.queues]
         # In this order.
         duties.add('writing down ends of jobs', 0.0, settling.attempt)

@@ -98,7 +98,7 @@ class Services:
         try:
             pid = service.start()
         except Exception:
-            self._site.log.exception('Worker %s: %s did not start', self._site.name, service.name)
+            self._site.log.exception('%s did not start', service.name)
             pid = None
         if pid is None:
             self._wait(service)
@@ -134,9 +134,7 @@ class Services:
     def _is_misplaced(self, service: Service) -> bool:
         if not service.is_misplaced():
             return False
-        self._site.log.warning(
-            'Worker %s: the data directory was removed or replaced; restarting %s', self._site.name, service.name
-        )
+        self._site.log.warning('the data directory was removed or replaced; restarting %s', service.name)
         return True
 
     def reap(self) -> None:

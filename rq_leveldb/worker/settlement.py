@@ -147,7 +147,7 @@ def _settle_open(worker: PerformingWorker, ending: Ending, job: Job, queue: Queu
                 usage = resource.struct_rusage(ending.usage)
                 worker.handle_work_horse_killed(job, ending.pid, ending.status, usage)
             except Exception:
-                worker.log.exception('Worker %s: work_horse_killed_handler raised', worker.name)
+                worker.site.log.exception('work_horse_killed_handler raised')
         _settle_abandoned(worker, ending, job, queue, execution)
 
 
@@ -202,7 +202,7 @@ def _settle_abandoned(worker: PerformingWorker, ending: Ending, job: Job, queue:
         exits = '\n'.join(f'  {entry.get("at")}: {entry.get("exit")}' for entry in crashes)
         reason = f'Poisonous job: it took its process down {len(crashes)} times in a row:\n{exits}'
         job.retries_left = 0
-    worker.log.warning('Worker %s: job %s did not finish: %s', worker.name, job.id, reason)
+    worker.site.log.warning('job %s did not finish: %s', job.id, reason)
     if ending.verdict is Verdict.ABANDONED:
         _tell(worker, job)
     worker.handle_job_failure(job, queue=queue, exc_string=reason, execution=execution)
@@ -213,11 +213,11 @@ def _tell(worker: PerformingWorker, job: Job) -> None:
     try:
         execute_failure_callback(job, worker.death_penalty_class, AbandonedJobError, AbandonedJobError(), None)
     except Exception:
-        worker.log.exception('Worker %s: failure callback of job %s raised', worker.name, job.id)
+        worker.site.log.exception('failure callback of job %s raised', job.id)
     try:
         call_exception_handlers(worker._exc_handlers, job, AbandonedJobError, AbandonedJobError(), None)
     except Exception:
-        worker.log.exception('Worker %s: exception handler for job %s raised', worker.name, job.id)
+        worker.site.log.exception('exception handler for job %s raised', job.id)
 
 
 def _requeue(worker: PerformingWorker, job: Job, queue: Queue, execution: Execution, crashes: int, reason: str) -> None:
@@ -233,4 +233,4 @@ def _requeue(worker: PerformingWorker, job: Job, queue: Queue, execution: Execut
             queue._enqueue_job(job, pipeline=pipeline, at_front=not pause)
         pipeline.execute()
     place = f'at the end of its queue, after {pause:g} s' if pause else 'at the front of its queue'
-    worker.log.warning('Worker %s: job %s was put back %s: %s', worker.name, job.id, place, reason)
+    worker.site.log.warning('job %s was put back %s: %s', job.id, place, reason)

@@ -224,9 +224,7 @@ class Settling:
             if is_about_the_store(error) and not self._is_hopeless(entry, error):
                 entry.ending.again = True
                 raise
-            self._worker.log.exception(
-                'Worker %s: the end of job %s could not be written as usual', self._worker.name, entry.assignment.job_id
-            )
+            self._worker.site.log.exception('the end of job %s could not be written as usual', entry.assignment.job_id)
             self._fail(entry, error)
         self._done(entry)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from redis import Redis
@@ -15,6 +14,7 @@ from rq.worker.base import BaseWorker
 
 from .name_lock import NameLocks
 from .settings import Settings
+from .worker_log import WorkerLog
 
 __all__ = ['LEASE', 'Site']
 
@@ -35,7 +35,7 @@ class Site:
         key: of the worker's record in the store.
         executions_key: of the list of its executions.
         connection: the store.
-        log: the worker's log.
+        log: the worker's log, in which each line begins with its name.
         settings: how it differs from RQ's worker.
         queues: which it serves.
         job_class: the class of its jobs.
@@ -56,7 +56,7 @@ class Site:
     key: str
     executions_key: str
     connection: Redis
-    log: logging.Logger
+    log: WorkerLog
     settings: Settings
     queues: list[Queue]
     job_class: type[Job]
@@ -86,25 +86,9 @@ class Site:
             worker: any of RQ's.
             settings: how it differs from RQ's.
         """
-        return cls(
-            name=worker.name,
-            key=worker.key,
-            executions_key=worker.executions_key,
-            connection=worker.connection,
-            log=worker.log,
-            settings=settings,
-            queues=worker.queues,
-            job_class=worker.job_class,
-            queue_class=worker.queue_class,
-            serializer=worker.serializer,
-            death_penalty_class=worker.death_penalty_class,
-            worker_ttl=worker.worker_ttl,
-            job_monitoring_interval=worker.job_monitoring_interval,
-            executions=worker.executions,
-            exponential_backoff_factor=worker.exponential_backoff_factor,
-            cleanup_execution=worker.cleanup_execution,
-            increment_failed_job_count=worker.increment_failed_job_count,
-        )
+        own: dict[str, Any] = {'log': WorkerLog(worker.log, worker.name), 'settings': settings}
+        needed = [item.name for item in fields(cls) if item.init and item.default is MISSING]
+        return cls(**own, **{name: getattr(worker, name) for name in needed if name not in own})
 
     @property
     def shortest_lease(self) -> int:

@@ -81,8 +81,7 @@ class Stopping:
 
     def _grace_is_over(self) -> None:
         self._site.log.warning(
-            'Worker %s: the grace period of %g seconds is over, stopping %d job(s)',
-            self._site.name,
+            'the grace period of %g seconds is over, stopping %d job(s)',
             self._site.settings.grace,
             len(self._nursery.running),
         )

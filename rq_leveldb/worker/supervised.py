@@ -125,10 +125,8 @@ class SupervisedWorker(PerformingWorker):
                     return False
                 time.sleep(0.01)
         except OSError as error:
-            self.log.warning(
-                'Worker %s: its name could not be locked: %s; other workers will check its process id instead',
-                self.name,
-                error,
+            self.site.log.warning(
+                'its name could not be locked: %s; other workers will check its process id instead', error
             )
         return True
 
@@ -137,7 +135,7 @@ class SupervisedWorker(PerformingWorker):
         try:
             super().register_death()
         except redis.exceptions.RedisError as error:
-            self.log.warning('Worker %s: could not unregister: %s', self.name, error)
+            self.site.log.warning('could not unregister: %s', error)
             if is_wrong_type(error):
                 self.connection.delete(self.key, self.executions_key)
 
@@ -240,30 +238,28 @@ class SupervisedWorker(PerformingWorker):
             try:
                 self.scheduler.stop()
             except redis.exceptions.RedisError as error:
-                self.log.warning(
-                    'Worker %s: the locks of its scheduler could not be released and will expire: %s', self.name, error
-                )
+                self.site.log.warning('the locks of its scheduler could not be released and will expire: %s', error)
 
     # Commands from outside
 
     def subscribe(self) -> None:
         """Listen for commands, in the loop."""
-        self.log.info('Worker %s: subscribing to channel %s', self.name, self.pubsub_channel_name)
+        self.site.log.info('subscribing to channel %s', self.pubsub_channel_name)
         self.supervisor.listen(self.pubsub_channel_name)
 
     def unsubscribe(self) -> None:
         """Stop listening for commands."""
-        self.log.info('Worker %s: unsubscribing from channel %s', self.name, self.pubsub_channel_name)
+        self.site.log.info('unsubscribing from channel %s', self.pubsub_channel_name)
         self.supervisor.stop_listening()
 
     def handle_payload(self, message: dict[str, Any]) -> None:
         """Handle a command from outside: RQ's, with any number of jobs running, `children` and `look`."""
-        self.log.debug('Worker %s: received message: %s', self.name, message)
+        self.site.log.debug('received message: %s', message)
         try:
             payload = parse_payload(message)
             command = payload['command']
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self.log.warning('Worker %s: not a command: %.100r', self.name, message.get('data'))
+            self.site.log.warning('not a command: %.100r', message.get('data'))
             return
         if command == 'stop-job':
             self._stop_job(payload.get('job_id'))
@@ -283,7 +279,7 @@ class SupervisedWorker(PerformingWorker):
 
     def _set_children(self, number: object) -> None:
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            self.log.warning('Worker %s: not a number of children: %r', self.name, number)
+            self.site.log.warning('not a number of children: %r', number)
             return
         self.supervisor.set_max_children(number)
 
@@ -291,7 +287,7 @@ class SupervisedWorker(PerformingWorker):
         """Kill all running children."""
         for child in self.supervisor.running:
             if child.kill(sig):
-                self.log.info('Worker %s: killed horse pid %s', self.name, child.pid)
+                self.site.log.info('killed horse pid %s', child.pid)
 
     def request_stop_execution(self, execution_id: str) -> None:
         """Stop one execution, on a command."""
@@ -312,7 +308,7 @@ class SupervisedWorker(PerformingWorker):
         Raises:
             StopRequested: no job is running.
         """
-        self.log.debug('Worker %s: got signal %s', self.name, signal_name(signum))
+        self.site.log.debug('got signal %s', signal_name(signum))
         self._shutdown_requested_date = now()
         self._asked_to_stop = time.monotonic()
         self.handle_warm_shutdown_request()
@@ -320,15 +316,13 @@ class SupervisedWorker(PerformingWorker):
         if not running:
             raise StopRequested
         self._stop_requested = True
-        self.log.info(
-            'Worker %s: waiting for %d running job(s); another signal stops them at once', self.name, len(running)
-        )
+        self.site.log.info('waiting for %d running job(s); another signal stops them at once', len(running))
         try:
             self.set_shutdown_requested_date()
             if self.scheduler:
                 self.stop_scheduler()
         except redis.exceptions.RedisError as error:
-            self.log.warning('Worker %s: the stop could not be written to the store: %s', self.name, error)
+            self.site.log.warning('the stop could not be written to the store: %s', error)
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """End now, and take the running jobs down.
@@ -338,8 +332,8 @@ class SupervisedWorker(PerformingWorker):
                 a pool may both send one).
         """
         if time.monotonic() - self._asked_to_stop < 1.0:
-            self.log.debug('Worker %s: shutdown signal ignored, received twice in less than 1 second', self.name)
+            self.site.log.debug('shutdown signal ignored, received twice in less than 1 second')
             return
-        self.log.warning('Worker %s: cold shut down', self.name)
+        self.site.log.warning('cold shut down')
         self.supervisor.end_children('it was stopped together with its worker')
         raise SystemExit

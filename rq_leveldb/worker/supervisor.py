@@ -191,7 +191,7 @@ class Supervisor:
     def set_max_children(self, number: int) -> None:
         """Change how many jobs may run at once; running jobs continue."""
         site = self._site
-        site.log.info('Worker %s: at most %d children from now on', site.name, number)
+        site.log.info('at most %d children from now on', number)
         site.settings.max_children = number
         site.connection.hset(site.key, MAX_CHILDREN_FIELD, str(number))
         self._look = True
@@ -244,7 +244,7 @@ class Supervisor:
             raise
         except Exception:
             self.broken = True
-            worker.log.error('Worker %s: found an unhandled exception, quitting...', worker.name, exc_info=True)
+            worker.site.log.error('found an unhandled exception, quitting...', exc_info=True)
         finally:
             systemd.notify('STOPPING=1')
             if self.running or self._settling:
@@ -307,17 +307,17 @@ class Supervisor:
             return False
         worker = self._worker
         if worker._stop_requested:
-            worker.log.info('Worker %s: stopping on request', worker.name)
+            worker.site.log.info('stopping on request')
             return True
         if self._until.max_jobs is not None and self._started >= self._until.max_jobs:
-            worker.log.info('Worker %s: finished executing %d jobs, quitting', worker.name, self._started)
+            worker.site.log.info('finished executing %d jobs, quitting', self._started)
             return True
         if self._until.burst and not self._look and (self._suspended or not self._more_is_ready()):
-            worker.log.info('Worker %s: done, quitting', worker.name)
+            worker.site.log.info('done, quitting')
             return True
         idle = time.monotonic() - self._idle_since
         if self._until.max_idle_time is not None and not self._look and idle >= self._until.max_idle_time:
-            worker.log.info('Worker %s: idle for %d seconds, quitting', worker.name, self._until.max_idle_time)
+            worker.site.log.info('idle for %d seconds, quitting', self._until.max_idle_time)
             return True
         return False
 
@@ -460,11 +460,11 @@ class Supervisor:
             worker.set_state(WorkerStatus.BUSY if self.running else WorkerStatus.IDLE)
             return
         if self._until.burst:
-            worker.log.info('Worker %s: suspended in burst mode, exiting', worker.name)
-            worker.log.info('Worker %s: note: there could still be unfinished jobs on the queue', worker.name)
+            worker.site.log.info('suspended in burst mode, exiting')
+            worker.site.log.info('note: there could still be unfinished jobs on the queue')
             self._look = False
             return
-        worker.log.info('Worker %s: suspended, run `rq resume` to resume', worker.name)
+        worker.site.log.info('suspended, run `rq resume` to resume')
         self._queues.close()
         worker.set_state(WorkerStatus.SUSPENDED)
 
@@ -488,15 +488,10 @@ class Supervisor:
         self._unsure = self._look = True
 
     def _is_no_list(self, key: str, kind: str) -> None:
-        self._site.log.error(
-            'Worker %s: %s should be a queue but is of type %s; ignoring it until that is fixed',
-            self._site.name,
-            key,
-            kind,
-        )
+        self._site.log.error('%s should be a queue but is of type %s; ignoring it until that is fixed', key, kind)
 
     def _command_failed(self, error: BaseException) -> None:
-        self._site.log.error('Worker %s: a command failed', self._site.name, exc_info=error)
+        self._site.log.error('a command failed', exc_info=error)
 
     def _pause(self, seconds: float) -> None:
         self._look = True

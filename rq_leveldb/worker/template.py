@@ -74,9 +74,9 @@ class Template:
             importlib.import_module(module)
         except BaseException as error:
             words = describe(module, error)
-            site.log.warning('Worker %s: could not preload %s', site.name, words)
+            site.log.warning('could not preload %s', words)
             return words
-        site.log.info('Worker %s: preloaded %s', site.name, module)
+        site.log.info('preloaded %s', module)
         self._worker.look_for_changes()
         gc.freeze()
         return ''

@@ -61,4 +61,4 @@ def guarded(site: Site, what: str, step: Callable[[], object]) -> None:
             raise
         # A reply of the store says what is wrong; a traceback would add nothing.
         trace = not isinstance(error, ResponseError)
-        site.log.error('Worker %s: %s failed: %s', site.name, what, error, exc_info=trace)
+        site.log.error('%s failed: %s', what, error, exc_info=trace)

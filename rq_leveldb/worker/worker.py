@@ -163,5 +163,5 @@ class Worker(DefaultConnection, SupervisedWorker):
                 if time.monotonic() + pause > end:
                     raise
                 self.site.registered = False
-                self.log.warning('Worker %s: lost the store while starting, trying again: %s', self.name, error)
+                self.site.log.warning('lost the store while starting, trying again: %s', error)
                 time.sleep(pause)

@@ -23,6 +23,7 @@ from rq_leveldb.worker.duties import Duties
 from rq_leveldb.worker.ending import Verdict, judge, pause_before_rerun
 from rq_leveldb.worker.loop import Loop
 from rq_leveldb.worker.mailbox import Report
+from rq_leveldb.worker.worker_log import WorkerLog
 from tests.places import APPLICATIONS
 from tests.until import until
 from tests.worker.support import Workers
@@ -142,7 +143,7 @@ def test_one_duty_that_fails_disturbs_no_other_and_is_told_once() -> None:
 
     log = logging.Logger('duties')
     log.addHandler(Listener())
-    duties, done = Duties(log, 'one'), []
+    duties, done = Duties(WorkerLog(log, 'one')), []
 
     def fail() -> None:
         raise SystemExit(3)
