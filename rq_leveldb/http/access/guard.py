@@ -70,7 +70,8 @@ class Guard:
             self._check_host(host)
         origin = request.env.get('HTTP_ORIGIN')
         if origin is not None and origin in self._origins:
-            self._allow_origin(response, origin)
+            response.set_headers({'Access-Control-Allow-Origin': origin, **_CROSS_ORIGIN})
+            response.append_header('Vary', 'Origin')
             if request.method == 'OPTIONS' and 'HTTP_ACCESS_CONTROL_REQUEST_METHOD' in request.env:
                 # A preflight carries no credentials: Fetch standard, CORS-preflight fetch.
                 response.status = falcon.HTTP_204
@@ -93,10 +94,6 @@ class Guard:
             )
         if len(self._good_hosts) < 100:
             self._good_hosts.add(host)
-
-    def _allow_origin(self, response: falcon.Response, origin: str) -> None:
-        response.set_headers({'Access-Control-Allow-Origin': origin, **_CROSS_ORIGIN})
-        response.append_header('Vary', 'Origin')
 
     def _authenticate(self, request: falcon.Request) -> None:
         authorization = request.env.get('HTTP_AUTHORIZATION')

@@ -12,10 +12,9 @@ from rq_leveldb.http.documents.values import Also, Faults, Moment, between, faul
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.jobs.error_text import read_error
 from rq_leveldb.jobs.parts import read_parts
-from rq_leveldb.lookup import Seen, is_refused, replies, see_results
-from rq_leveldb.reading import Looking, read_call, show
+from rq_leveldb.lookup import Seen, is_refused, replies
+from rq_leveldb.reading import read_call, show
 from rq_leveldb.records import output_key
-from rq_leveldb.unreadable import Fault
 
 __all__ = [
     'JobDocument',
@@ -26,7 +25,6 @@ __all__ = [
     'job_url',
     'output',
     'result_document',
-    'results',
     'summary',
 ]
 
@@ -213,17 +211,6 @@ def result_document(result: Result) -> ResultDocument:
     }
 
 
-def results(backend: Backend, job: Job, most: int = 10) -> tuple[list[Result], list[Fault]]:
-    """Return a job's results, newest first, and what cannot be read of them.
-
-    Args:
-        backend: the store.
-        job: the job.
-        most: how many at most.
-    """
-    return see_results(backend.connection, job.id, Looking(backend.reader), most)
-
-
 def full(backend: Backend, seen: Seen) -> JobDocument:
     """Return everything that is known about a job.
 
@@ -281,9 +268,7 @@ def output(backend: Backend, job: Job) -> str | None:
         backend: the store.
         job: the job.
     """
-    pipe = backend.connection.pipeline(transaction=False)
-    pipe.get(output_key(job.id))
-    (stored,) = replies(pipe)
+    (stored,) = replies(backend.connection.pipeline(transaction=False).get(output_key(job.id)))
     if is_refused(stored):
         return f'(The key {output_key(job.id)} holds another type of value than a string.)'
     return stored.decode('utf-8', 'replace') if isinstance(stored, bytes) else None

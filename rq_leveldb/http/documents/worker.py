@@ -15,13 +15,13 @@ from rq_leveldb.http.documents.job import job_url
 from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, timestamp
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.jobs.parts import running
-from rq_leveldb.lookup import Fields, find_workers, is_refused, replies, wrong_type
+from rq_leveldb.lookup import Fields, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive
 from rq_leveldb.reading import read_call
 from rq_leveldb.records import PID_STARTED_FIELD
 from rq_leveldb.unreadable import Fault
 
-__all__ = ['WorkerDocument', 'worker_documents', 'worker_names']
+__all__ = ['WorkerDocument', 'worker_documents']
 
 _PREFIX = BaseWorker.redis_worker_namespace_prefix
 
@@ -88,15 +88,6 @@ def worker_documents(backend: Backend, names: list[str], *, with_jobs: bool = Tr
         executions = sorted(member.decode('utf-8', 'replace') for member in members)
         documents.append(_document(backend, name, fields, executions, with_jobs))
     return documents
-
-
-def worker_names(backend: Backend) -> list[str]:
-    """Return the names of all workers, sorted; entries that cannot be read are left out.
-
-    Args:
-        backend: the store.
-    """
-    return find_workers(backend.connection).names
 
 
 def _document(backend: Backend, name: str, fields: Fields, executions: list[str], with_jobs: bool) -> WorkerDocument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,40 +57,21 @@ class Backend:
         self.allow = allow
         self.reader = Reader(settings.serializer, settings.max_value)
         self.combiner = Combiner(connection)
-        self._queues: dict[str, Queue] = {}
         # RQ looks at a serializer that it is given each time it makes a job, which costs more than the pickling.
         self._writer = None if settings.serializer == 'pickle' else self.reader
-        self._entries: dict[str, EntryQueue] = {}
+        # Kept, since a queue asks the server for its version once.
+        self.queue = functools.lru_cache(_MOST_QUEUES)(self._queue)
+        self.entry = functools.lru_cache(_MOST_QUEUES)(self._entry)
 
-    def queue(self, name: str) -> Queue:
-        """Return RQ's queue of a name, whether or not it exists.
+    def _queue(self, name: str) -> Queue:
+        """Return RQ's queue of a name, whether or not it exists."""
+        return Queue(name, connection=self.connection, serializer=self.reader)
 
-        Args:
-            name: the name.
-        """
-        queue = self._queues.get(name)
-        if queue is None:
-            if len(self._queues) >= _MOST_QUEUES:
-                self._queues.clear()
-            queue = Queue(name, connection=self.connection, serializer=self.reader)
-            # Kept, since a queue asks the server for its version once.
-            self._queues[name] = queue
-        return queue
-
-    def entry(self, name: str) -> EntryQueue:
-        """Return the queue of a name for putting jobs on it, and nothing else.
-
-        Args:
-            name: the name.
-        """
-        queue = self._entries.get(name)
-        if queue is None:
-            if len(self._entries) >= _MOST_QUEUES:
-                self._entries.clear()
-            queue = EntryQueue(name, connection=self.connection, serializer=self._writer)
-            if self._writer is None:
-                queue.serializer = cast(Any, None)
-            self._entries[name] = queue
+    def _entry(self, name: str) -> EntryQueue:
+        """Return the queue of a name for putting jobs on it, and nothing else."""
+        queue = EntryQueue(name, connection=self.connection, serializer=self._writer)
+        if self._writer is None:
+            queue.serializer = cast(Any, None)
         return queue
 
     def queue_names(self) -> list[str]:
@@ -111,7 +93,6 @@ class Backend:
         pipe.exists(queue.key)
         known, length = replies(pipe)
         if known is not True and known != 1 and not length:
-            self._queues.pop(name, None)
             raise NoSuchQueue(f'No job was ever enqueued on {name[:100]!r}.')
         return queue
 
@@ -156,9 +137,7 @@ class Backend:
         Raises:
             UnreadableJob: one cannot.
         """
-        pipe = self.connection.pipeline(transaction=False)
-        pipe.smembers(job.dependents_key)
-        (members,) = replies(pipe)
+        (members,) = replies(self.connection.pipeline(transaction=False).smembers(job.dependents_key))
         if is_refused(members):
             raise unreadable_job(job.id, [wrong_type('dependents', job.dependents_key)])
         for seen in self.jobs([member.decode('utf-8', 'replace') for member in members]):

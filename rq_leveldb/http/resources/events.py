@@ -17,23 +17,6 @@ _HEARTBEAT = 10.0
 _RETRY_MILLISECONDS = 2000
 
 
-class _Events:
-    def __init__(self, observer: Observer, most: int) -> None:
-        self._observer = observer
-        self._slots = Slots(most, 'event streams')
-
-    def events(self, call: Call) -> None:
-        """Stream events until the client goes (server-sent events)."""
-        last = call.request.get_header('Last-Event-ID') or ''
-        after = int(last) if last.isascii() and last.isdigit() and len(last) <= 12 else None
-        self._slots.take()
-        response = call.response
-        response.content_type = 'text/event-stream'
-        response.set_header('Cache-Control', 'no-store')
-        response.set_header('X-Accel-Buffering', 'no')
-        response.stream = _Stream(self._observer, self._slots, after, call.query.get('limit'))
-
-
 class _Stream:
     """The body: text of events as they come."""
 
@@ -79,6 +62,18 @@ def routes(observer: Observer, most: int) -> Sequence[Route]:
         observer: the source of the events.
         most: most streams at a time.
     """
+    slots = Slots(most, 'event streams')
+
+    def events(call: Call) -> None:
+        """Stream events until the client goes (server-sent events)."""
+        last = call.request.get_header('Last-Event-ID') or ''
+        after = int(last) if last.isascii() and last.isdigit() and len(last) <= 12 else None
+        slots.take()
+        response = call.response
+        response.content_type = 'text/event-stream'
+        response.set_header('Cache-Control', 'no-store')
+        response.set_header('X-Accel-Buffering', 'no')
+        response.stream = _Stream(observer, slots, after, call.query.get('limit'))
+
     limit = query.whole(1, 100_000).described('Number of events after which the stream ends.')
-    stream = _Events(observer, most).events
-    return (Route('GET', '/v1/events', stream, query={'limit': limit}, media_type='text/event-stream'),)
+    return (Route('GET', '/v1/events', events, query={'limit': limit}, media_type='text/event-stream'),)

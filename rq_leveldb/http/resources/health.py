@@ -36,23 +36,6 @@ class HealthDocument(_Versioned, total=False):
     store_seconds: float
 
 
-class _Health:
-    def __init__(self, backend: Backend) -> None:
-        self._probe = _Probe(backend)
-
-    def health(self, call: Call) -> HealthDocument:
-        """Say whether the service can serve."""
-        return self.ready(call)
-
-    def ready(self, call: Call) -> HealthDocument:
-        """Say whether the store answers."""
-        latency = self._probe.ask()
-        if latency is None:
-            call.response.status = falcon.HTTP_503
-            return {'status': 'store-unavailable', 'version': __version__}
-        return {'status': 'ok', 'version': __version__, 'store_seconds': round(latency, 6)}
-
-
 def live(call: Call) -> HealthDocument:
     """Say that the process answers."""
     return {'status': 'ok', 'version': __version__}
@@ -94,9 +77,22 @@ def routes(backend: Backend) -> Sequence[Route]:
     Args:
         backend: the store.
     """
-    asked = _Health(backend)
+    probe = _Probe(backend)
+
+    def ready(call: Call) -> HealthDocument:
+        """Say whether the store answers."""
+        latency = probe.ask()
+        if latency is None:
+            call.response.status = falcon.HTTP_503
+            return {'status': 'store-unavailable', 'version': __version__}
+        return {'status': 'ok', 'version': __version__, 'store_seconds': round(latency, 6)}
+
+    def health(call: Call) -> HealthDocument:
+        """Say whether the service can serve."""
+        return ready(call)
+
     return (
-        Route('GET', '/healthz', asked.health, also=503, is_open=True),
+        Route('GET', '/healthz', health, also=503, is_open=True),
         Route('GET', '/healthz/live', live, also=503, is_open=True),
-        Route('GET', '/healthz/ready', asked.ready, also=503, is_open=True),
+        Route('GET', '/healthz/ready', ready, also=503, is_open=True),
     )

@@ -9,14 +9,15 @@ from typing import Annotated, Any, TypedDict
 from redis.exceptions import ConnectionError as StoreConnectionError
 from rq.results import Result
 
-from rq_leveldb.http.documents.job import JobId, ResultDocument, output, result_document, results
+from rq_leveldb.http.documents.job import JobId, ResultDocument, output, result_document
 from rq_leveldb.http.documents.values import Faults, fault_documents
 from rq_leveldb.http.problems import NoSuchJob
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.request import query
 from rq_leveldb.http.resources.slots import Slots
 from rq_leveldb.http.routing.route import Call, Route
-from rq_leveldb.lookup import UNREADABLE, Seen, is_refused, replies
+from rq_leveldb.lookup import UNREADABLE, Seen, is_refused, replies, see_results
+from rq_leveldb.reading import Looking
 
 __all__ = ['routes']
 
@@ -43,53 +44,28 @@ class JobLogDocument(TypedDict):
     log: str | None
 
 
-class _JobResult:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._slots = Slots(backend.settings.max_waiting, 'waits for results')
-
-    def show_result(self, call: Call, job_id: JobId) -> JobResultDocument:
-        """Show a job's status and latest result; with `wait`, once it has ended or that many seconds have passed."""
-        seen = self._backend.seen(job_id)
-        wait = call.query.get('wait', 0)
-        if wait and seen.status not in _FINAL:
-            with self._slots.hold():
-                seen = self._wait(seen, time.monotonic() + wait)
-        found, faults = results(self._backend, seen.job, 1)
-        status = seen.status
-        return {
-            'id': seen.job.id,
-            'status': status,
-            'is_final': status in _FINAL,
-            'result': result_document(found[0]) if found else None,
-            'faults': fault_documents((*seen.faults, *faults)),
-        }
-
-    def _wait(self, seen: Seen, deadline: float) -> Seen:
-        backend = self._backend
-        job_id = seen.job.id
-        key = Result.get_key(job_id)
-        pipe = backend.connection.pipeline(transaction=False)
-        pipe.xrevrange(key, '+', '-', count=1)
-        (newest,) = replies(pipe)
-        if is_refused(newest):
-            # Nothing will come from there.
+def _wait(backend: Backend, seen: Seen, deadline: float) -> Seen:
+    job_id = seen.job.id
+    key = Result.get_key(job_id)
+    (newest,) = replies(backend.connection.pipeline(transaction=False).xrevrange(key, '+', '-', count=1))
+    if is_refused(newest):
+        # Nothing will come from there.
+        return seen
+    last = newest[0][0] if newest else b'0-0'
+    while True:
+        # Looked at after the result's position was read, so that no end slips in between.
+        seen = backend.seen(job_id)
+        left = deadline - time.monotonic()
+        if seen.status in (*_FINAL, UNREADABLE) or left <= 0:
             return seen
-        last = newest[0][0] if newest else b'0-0'
-        while True:
-            # Looked at after the result's position was read, so that no end slips in between.
-            seen = backend.seen(job_id)
-            left = deadline - time.monotonic()
-            if seen.status in (*_FINAL, UNREADABLE) or left <= 0:
-                return seen
-            block = max(1, int(min(left, _WAIT_SLICE) * 1000))
-            try:
-                entries: Any = backend.connection.xread({key: last}, block=block, count=1)
-            except StoreConnectionError:
-                # The store was replaced meanwhile. The next look at the job brings it back, or says that it is gone.
-                continue
-            if entries:
-                last = _last_entry(entries)
+        block = max(1, int(min(left, _WAIT_SLICE) * 1000))
+        try:
+            entries: Any = backend.connection.xread({key: last}, block=block, count=1)
+        except StoreConnectionError:
+            # The store was replaced meanwhile. The next look at the job brings it back, or says that it is gone.
+            continue
+        if entries:
+            last = _last_entry(entries)
 
 
 def _last_entry(reply: Any) -> Any:
@@ -113,9 +89,27 @@ def routes(backend: Backend) -> Sequence[Route]:
     Args:
         backend: the store.
     """
+    slots = Slots(backend.settings.max_waiting, 'waits for results')
+
+    def show_result(call: Call, job_id: JobId) -> JobResultDocument:
+        """Show a job's status and latest result; with `wait`, once it has ended or that many seconds have passed."""
+        seen = backend.seen(job_id)
+        wait = call.query.get('wait', 0)
+        if wait and seen.status not in _FINAL:
+            with slots.hold():
+                seen = _wait(backend, seen, time.monotonic() + wait)
+        found, faults = see_results(backend.connection, seen.job.id, Looking(backend.reader), 1)
+        return {
+            'id': seen.job.id,
+            'status': seen.status,
+            'is_final': seen.status in _FINAL,
+            'result': result_document(found[0]) if found else None,
+            'faults': fault_documents((*seen.faults, *faults)),
+        }
+
     job, missing = '/v1/jobs/{job_id}', (NoSuchJob,)
     wait = query.whole(0, backend.settings.max_wait).described('Longest time to wait until the job has ended, seconds.')
     return (
-        Route('GET', f'{job}/result', _JobResult(backend).show_result, missing, query={'wait': wait}),
+        Route('GET', f'{job}/result', show_result, missing, query={'wait': wait}),
         Route('GET', f'{job}/log', show_log, missing),
     )

@@ -15,12 +15,12 @@ from prometheus_client.registry import Collector
 
 from rq_leveldb.client.default_place import url_of
 from rq_leveldb.errors import mask_password
-from rq_leveldb.http.documents.worker import worker_documents, worker_names
+from rq_leveldb.http.documents.worker import worker_documents
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.http.resources.observer import Observer
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.oldest import oldest_waiting
-from rq_leveldb.lookup import count_jobs, find_paused, is_refused, replies
+from rq_leveldb.lookup import count_jobs, find_paused, find_workers, is_refused, replies
 from rq_leveldb.records import TALLY_BOUNDS, TALLY_KEY
 from rq_leveldb.unreadable import read_aside
 from rq_leveldb.version import __version__
@@ -104,7 +104,8 @@ class _Gather(Collector):
         )
 
     def _workers(self) -> Iterator[Metric]:
-        found = worker_documents(self._backend, worker_names(self._backend), with_jobs=False)
+        names = find_workers(self._backend.connection).names
+        found = worker_documents(self._backend, names, with_jobs=False)
         states = Counter(item['state'] for item in found)
         yield _by_label(
             GaugeMetricFamily('rq_leveldb_workers', 'Running workers by state.', labels=['state']),
@@ -134,9 +135,7 @@ class _Gather(Collector):
         )
 
     def _tally(self) -> Iterator[Metric]:
-        pipe = self._backend.connection.pipeline(transaction=False)
-        pipe.hgetall(TALLY_KEY)
-        (raw,) = replies(pipe)
+        (raw,) = replies(self._backend.connection.pipeline(transaction=False).hgetall(TALLY_KEY))
         if is_refused(raw):
             raw = {}
         numbers: dict[tuple[str, ...], float] = {}

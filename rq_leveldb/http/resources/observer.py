@@ -20,9 +20,9 @@ from rq.job import Job
 from rq.utils import utcparse
 
 from rq_leveldb.errors import StoreError
-from rq_leveldb.http.documents.worker import worker_documents, worker_names
+from rq_leveldb.http.documents.worker import worker_documents
 from rq_leveldb.http.queueing.backend import Backend
-from rq_leveldb.lookup import count_jobs, is_refused, registry_key, replies
+from rq_leveldb.lookup import count_jobs, find_workers, is_refused, registry_key, replies
 
 __all__ = ['Event', 'Observer', 'Subscription']
 
@@ -307,7 +307,8 @@ class _Look:
             yield at, f'job.{stage}', data
 
     def _worker_events(self) -> list[tuple[str, dict[str, Any]]]:
-        documents = worker_documents(self._backend, worker_names(self._backend), with_jobs=False)
+        names = find_workers(self._backend.connection).names
+        documents = worker_documents(self._backend, names, with_jobs=False)
         now = {item['name']: item['state'] for item in documents}
         events: list[tuple[str, dict[str, Any]]] = []
         if self._workers is not None:
