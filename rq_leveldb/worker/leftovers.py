@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from rq_leveldb.process import EXECUTION_VARIABLE, Identity, boot_id, is_alive
 
@@ -190,17 +191,12 @@ def _processes() -> dict[int, _Process]:
         if not name.isdecimal():
             continue
         try:
-            descriptor = os.open(f'/proc/{name}/stat', os.O_RDONLY | os.O_CLOEXEC)
+            with open(f'/proc/{name}/stat', 'rb', buffering=0) as file:
+                if user and os.fstat(file.fileno()).st_uid != user:
+                    continue
+                text = file.read(4096)
         except OSError:
             continue
-        try:
-            if user and os.fstat(descriptor).st_uid != user:
-                continue
-            text = os.read(descriptor, 4096)
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
         # The command's name stands in parentheses and may itself hold any of them: proc_pid_stat(5).
         fields = text.rpartition(b')')[2].split()
         if fields[0] not in _DEAD:
@@ -222,19 +218,10 @@ def _above(processes: dict[int, _Process]) -> set[int]:
 
 def _environment(pid: int) -> list[bytes]:
     try:
-        descriptor = os.open(f'/proc/{pid}/environ', os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return []
-    try:
-        chunks = []
-        while chunk := os.read(descriptor, 1 << 16):
-            chunks.append(chunk)
+        return Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
     except OSError:
         # It has ended, or belongs to another user.
         return []
-    finally:
-        os.close(descriptor)
-    return b''.join(chunks).split(b'\0')
 
 
 def _end_groups(executions: Collection[Remains], patience: float) -> int:

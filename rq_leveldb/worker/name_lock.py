@@ -194,8 +194,6 @@ def _is_locked(descriptor: int, byte: int) -> bool:
 
 def _is_still(descriptor: int, path: Path) -> bool:
     try:
-        there = os.stat(path)
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-    mine = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

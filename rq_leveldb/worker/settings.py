@@ -44,12 +44,8 @@ def default_max_children() -> int:
     Raises:
         ValueError: the variable is set to something that is not a number of 0 or more.
     """
-    text = os.environ.get('RQ_LEVELDB_MAX_CHILDREN', '')
-    if text:
-        if not text.isdecimal():
-            raise ValueError(f'RQ_LEVELDB_MAX_CHILDREN must be a number of 0 or more, not {text!r}')
-        return int(text)
-    return math.ceil(usable_cores())
+    number = _number_in('RQ_LEVELDB_MAX_CHILDREN', 0)
+    return math.ceil(usable_cores()) if number is None else number
 
 
 def default_jobs_per_child() -> int:
@@ -58,11 +54,15 @@ def default_jobs_per_child() -> int:
     Raises:
         ValueError: the variable is set to something that is not a number of 1 or more.
     """
-    text = os.environ.get('RQ_LEVELDB_JOBS_PER_CHILD', '')
+    return _number_in('RQ_LEVELDB_JOBS_PER_CHILD', 1) or 1
+
+
+def _number_in(variable: str, least: int) -> int | None:
+    text = os.environ.get(variable, '')
     if not text:
-        return 1
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f'RQ_LEVELDB_JOBS_PER_CHILD must be a number of 1 or more, not {text!r}')
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise ValueError(f'{variable} must be a number of {least} or more, not {text!r}')
     return int(text)
 
 
