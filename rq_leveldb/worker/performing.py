@@ -225,12 +225,7 @@ class PerformingWorker(rq.worker.Worker):
         record.success(job, write)
 
     def handle_job_retry(
-        self,
-        job: Job,
-        queue: Queue,
-        retry: Retry,
-        started_job_registry: StartedJobRegistry,
-        execution: Execution,
+        self, job: Job, queue: Queue, retry: Retry, started_job_registry: StartedJobRegistry, execution: Execution
     ) -> None:
         """Write down that the job returned a Retry, or leave that to the supervisor."""
         handle = super().handle_job_retry

@@ -43,15 +43,7 @@ from .ending import Ending, Verdict
 from .executions import drop_execution
 from .found import Found, all_queue_names, find, read_as, read_fields, read_many, read_members, text_of
 from .leftovers import Remains, end_leftovers, wait_until_gone
-from .liveness import (
-    IDENTITY_FIELDS,
-    Life,
-    Watcher,
-    is_here,
-    judge,
-    process_namespace,
-    subscribed,
-)
+from .liveness import IDENTITY_FIELDS, Life, Watcher, is_here, judge, process_namespace, subscribed
 from .lost import requeue, return_claims
 from .ready import enqueue_ready
 from .site import LEASE, Site
@@ -248,26 +240,16 @@ class Recovery:
         site.log.warning('worker %s (PID %s) died, recovering its jobs', name, record.fields.get('pid'))
         if record.fields and not is_here(record.fields):
             time.sleep(_OUT_OF_SIGHT)
-        guarded(
-            self._site,
-            f'recovery of claims of worker {name}',
-            lambda: return_claims(self._site, name),
-        )
+        guarded(site, f'recovery of claims of worker {name}', lambda: return_claims(site, name))
         executions = read_members(connection, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name))
         if is_here(record.fields):
-            guarded(
-                self._site, f'recovery of programs of worker {name}', lambda: self._end_leftovers(executions, record)
-            )
+            guarded(site, f'recovery of programs of worker {name}', lambda: self._end_leftovers(executions, record))
         for composite in executions:
-            guarded(
-                self._site,
-                f'recovery of execution {composite} of worker {name}',
-                partial(self._recover_execution, composite, record, ours),
-            )
+            self._recover_execution_safely(composite, record, ours)
         if not record.fields or not executions:
             # The list of its executions has expired, or somebody has overwritten it; or it had none.
             self._recover_by_registries(record, ours)
-        guarded(self._site, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record))
+        guarded(site, f'recovery of schedulers of worker {name}', lambda: self._release_schedulers(name, record))
         with connection.pipeline() as pipeline:
             pipeline.srem(REDIS_WORKER_KEYS, _WORKER_PREFIX + name)
             for queue_name in record.queues or [queue.name for queue in site.queues]:
@@ -293,11 +275,11 @@ class Recovery:
             key = StartedJobRegistry.key_template.format(queue_name)
             for composite, _ in self._started(key):
                 if find(self._site, composite, queue_name=queue_name).execution.worker_name == record.name:
-                    guarded(
-                        self._site,
-                        f'recovery of execution {composite} of worker {record.name}',
-                        partial(self._recover_execution, composite, record, ours),
-                    )
+                    self._recover_execution_safely(composite, record, ours)
+
+    def _recover_execution_safely(self, composite: str, record: _Record, ours: bool) -> None:
+        what = f'recovery of execution {composite} of worker {record.name}'
+        guarded(self._site, what, lambda: self._recover_execution(composite, record, ours))
 
     def _recover_execution(self, composite: str, record: _Record, ours: bool) -> None:
         found = find(self._site, composite, record.name)
@@ -386,11 +368,8 @@ class Recovery:
             for composite, score in self._started(key):
                 if score > moment and self._is_in_good_hands(composite, lives):
                     continue
-                guarded(
-                    self._site,
-                    f'recovery of {composite} in {key}',
-                    partial(self._look_at, composite, name, score <= moment),
-                )
+                look = partial(self._look_at, composite, name, score <= moment)
+                guarded(self._site, f'recovery of {composite} in {key}', look)
                 recovered += self._connection.zscore(key, composite) is None
         return recovered
 
@@ -520,11 +499,7 @@ def clean_rate_limits(site: Site) -> None:
 
 
 def _own_keys(name: str) -> tuple[str, str, str]:
-    return (
-        _WORKER_PREFIX + name,
-        WORKER_EXECUTIONS_KEY_TEMPLATE.format(name),
-        CLAIMS_KEY_TEMPLATE.format(name),
-    )
+    return _WORKER_PREFIX + name, WORKER_EXECUTIONS_KEY_TEMPLATE.format(name), CLAIMS_KEY_TEMPLATE.format(name)
 
 
 def _child_identity(found: Found) -> Identity | None:

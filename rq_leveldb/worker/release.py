@@ -221,11 +221,8 @@ def _watched(site: Site, source: Source, job_id: str, highest: float) -> bool:
                 pipeline.multi()
                 pipeline.zrem(source.key, job_id)
                 if job is not None and source.status in (None, job.get_status(refresh=False)):
-                    at_front = job.should_enqueue_at_front()
-                    if job.has_rate_limit:
-                        queue._enqueue_rate_limited_job(job, pipeline=pipeline, at_front=at_front)
-                    else:
-                        queue._enqueue_job(job, pipeline=pipeline, at_front=at_front)
+                    enqueue = queue._enqueue_rate_limited_job if job.has_rate_limit else queue._enqueue_job
+                    enqueue(job, pipeline=pipeline, at_front=job.should_enqueue_at_front())
                 pipeline.execute()
                 return True
         except WatchError:
