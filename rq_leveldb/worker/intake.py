@@ -48,12 +48,8 @@ class Intake:
         self._in_hand: dict[str, Claim] = {}
         self._found: list[Assignment] = []
         self._told: set[str] = set()
-        self._paused: frozenset[str] = frozenset()
-
-    @property
-    def paused(self) -> frozenset[str]:
+        self.paused: frozenset[str] = frozenset()
         """Keys of its queues that were paused when somebody looked last."""
-        return self._paused
 
     def look_for_pauses(self) -> bool:
         """Learn which queues are paused, and return whether workers are to take no jobs at all.
@@ -71,10 +67,10 @@ class Intake:
 
     def _heed(self, paused: frozenset[str]) -> None:
         site = self._site
-        for key in paused ^ self._paused:
+        for key in paused ^ self.paused:
             now = 'paused' if key in paused else 'no longer paused'
             site.log.info('queue %s is %s', site.queue_for(key).name, now)
-        self._paused = paused
+        self.paused = paused
 
     @property
     def claimed(self) -> set[str]:
@@ -146,7 +142,7 @@ class Intake:
         worker = self._worker
         if self.look_for_pauses():
             raise Suspended
-        queues = [queue for queue in worker._ordered_queues if queue.key not in self._paused]
+        queues = [queue for queue in worker._ordered_queues if queue.key not in self.paused]
         if not queues:
             return [], False
         try:

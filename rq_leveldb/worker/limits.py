@@ -113,12 +113,6 @@ def _pages(field: int) -> int:
         return 0
 
 
-def _unlimit_memory() -> None:
-    """Remove the limit, so that the failure can be written down."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-
-
 def explain_memory(exc_info: ExcInfo, limit: int) -> ExcInfo:
     """Say of an exception, if it is Python's for want of memory, that the limit is to blame, and lift that.
 
@@ -126,7 +120,9 @@ def explain_memory(exc_info: ExcInfo, limit: int) -> ExcInfo:
         exc_info: type, exception and traceback.
         limit: bytes that the job was allowed.
     """
-    _unlimit_memory()
+    # Lifted, so that the failure can be written down.
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     _, error, trace = exc_info
     if not isinstance(error, MemoryError):
         return exc_info

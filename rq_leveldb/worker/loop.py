@@ -10,7 +10,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from .green import original
@@ -56,14 +56,6 @@ class Loop:
         self._previous_handlers: dict[int, Any] = {}
         self._previous_wakeup = -1
         self._wakeup_read = self._wakeup_write = -1
-
-    def __enter__(self) -> Loop:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
         """Call back whenever the descriptor is readable or closed at its other end."""

@@ -105,7 +105,8 @@ class Nursery:
         self._forker: Forker | None = None
         self._former: Forker | None = None
         self._let_go: list[Forker] = []
-        self._has_imported = False
+        self.is_ready = False
+        """Whether a forker has imported what it was told to import; its hooks may still fail."""
         self._imported: set[str] = set()
         self._importing: str | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, site.exponential_backoff_factor)
@@ -125,11 +126,6 @@ class Nursery:
     def forker_pids(self) -> set[int]:
         """The processes that fork, or did."""
         return {forker.pid for forker in self._forkers()}
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a forker has imported what it was told to import; its hooks may still fail."""
-        return self._has_imported
 
     def _forkers(self) -> list[Forker]:
         return [forker for forker in (self._forker, self._former, *self._let_go) if forker is not None]
@@ -261,7 +257,7 @@ class Nursery:
 
     @property
     def _loads_again(self) -> bool:
-        return self._site.settings.reload and self._has_imported
+        return self._site.settings.reload and self.is_ready
 
     def _load_succeeded(self) -> None:
         """Let the former forker go: the new code is there."""
@@ -310,7 +306,7 @@ class Nursery:
 
     def _told_ready(self, forker: Forker, name: str, words: str) -> None:
         if not words:
-            forker.ready = self._has_imported = True
+            forker.ready = self.is_ready = True
             if forker is self._forker:
                 self._load_succeeded()
         elif self._loads_again:
@@ -319,7 +315,7 @@ class Nursery:
         elif name:
             self._on_useless(ImportFailed(name, words))
         else:
-            self._has_imported = True
+            self.is_ready = True
 
     def _child_is_there(self, token: int, pid: int) -> None:
         ordered = self._ordered.pop(token)

@@ -181,13 +181,13 @@ class Services:
 
     def wait_for_the_end(self) -> None:
         """Wait until all have ended; kill those that take longer than five seconds."""
-        end = time.monotonic() + _PATIENCE
-        while self._running and time.monotonic() < end:
-            self._loop.run_once(0.1)
-            self.reap()
+        self._wait_patiently()
         for pid in list(self._running):
             os.kill(pid, signal.SIGKILL)
         # A process that cannot even be killed (a dead disk) must not keep the worker from ending.
+        self._wait_patiently()
+
+    def _wait_patiently(self) -> None:
         end = time.monotonic() + _PATIENCE
         while self._running and time.monotonic() < end:
             self._loop.run_once(0.1)

@@ -213,13 +213,11 @@ class Settling:
 
     def _attempt(self, entry: _Open) -> None:
         try:
-            if entry.capture is not None:
-                self._save_output(entry.assignment, entry.capture)
+            self._save_output(entry)
             if not self._write(entry):
                 return
-            if entry.capture is not None:
-                # Only now is it known how long the job is kept.
-                self._save_output(entry.assignment, entry.capture, last=True)
+            # Only now is it known how long the job is kept.
+            self._save_output(entry)
         except Exception as error:
             if is_about_the_store(error) and not self._is_hopeless(entry, error):
                 entry.ending.again = True
@@ -290,12 +288,11 @@ class Settling:
                 raise
             list_aside(worker.connection, worker.job_class.key_for(assignment.job_id), f'{reason}; {second}')
 
-    def _save_output(self, assignment: Assignment, capture: Capture, last: bool = False) -> None:
-        key = as_text(self._worker.job_class.key_for(assignment.job_id))
-        with contextlib.suppress(ValueError):
-            capture.finish(self._worker.connection, assignment.job_id, key)
-        if last:
-            capture.close()
+    def _save_output(self, entry: _Open) -> None:
+        if entry.capture is not None:
+            job_id = entry.assignment.job_id
+            with contextlib.suppress(ValueError):
+                entry.capture.finish(self._worker.connection, job_id, as_text(self._worker.job_class.key_for(job_id)))
 
     def _done(self, entry: _Open) -> None:
         self._open.pop(entry.assignment.composite_key, None)

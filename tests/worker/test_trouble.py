@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_one_duty_that_fails_disturbs_no_other_and_is_told_once() -> None:
 
 def test_a_callback_of_the_loop_may_raise_anything() -> None:
     raised: list[BaseException] = []
-    with Loop(raised.append) as loop:
+    with closing(Loop(raised.append)) as loop:
         loop.after(0.0, lambda: sys.exit(3))
         called: list[int] = []
         loop.after(0.0, lambda: called.append(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psutil
@@ -22,7 +23,7 @@ from tests.worker.support import Workers
 @pytest.fixture
 def loop() -> Iterator[Loop]:
     """Return a loop."""
-    with Loop() as loop:
+    with closing(Loop()) as loop:
         yield loop
 
 

@@ -63,7 +63,8 @@ class Subscription:
         self._events: deque[Event] = deque(maxlen=most)
         self._changed = threading.Condition()
         self._lost = 0
-        self._is_closed = False
+        self.is_closed = False
+        """Whether nothing more will come."""
 
     def put(self, events: Iterable[Event]) -> None:
         """Add events.
@@ -88,21 +89,16 @@ class Subscription:
             The events, and how many were lost before them.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._is_closed, timeout)
+            self._changed.wait_for(lambda: self._events or self.is_closed, timeout)
             events, lost = list(self._events), self._lost
             self._events.clear()
             self._lost = 0
             return events, lost
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more will come."""
-        return self._is_closed
-
     def close(self) -> None:
         """End the subscription."""
         with self._changed:
-            self._is_closed = True
+            self.is_closed = True
             self._changed.notify()
 
 
@@ -272,8 +268,7 @@ class _Look:
             }
             if fields['status'] is not None:
                 found += self._stages(job_id, fields)
-        found.sort(key=lambda item: item[0])
-        return [(name, data) for _, name, data in found]
+        return [(name, data) for _, name, data in sorted(found, key=lambda item: item[0])]
 
     def _stages(self, job_id: str, fields: dict[str, str | None]) -> Iterable[tuple[str, str, dict[str, Any]]]:
         """Return what happened to one job since this look began to look."""
