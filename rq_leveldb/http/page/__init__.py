@@ -41,22 +41,22 @@ class _File:
     etag: str
 
 
-class _Page:
-    def __init__(self) -> None:
-        self._files: dict[str, _File] = {}
-        for entry in resources.files(__name__).iterdir():
-            media_type = _TYPES.get(entry.name.rpartition('.')[2])
-            if media_type is not None:
-                content = entry.read_bytes()
-                self._files[entry.name] = _File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
+def routes() -> Sequence[Route]:
+    """Return the routes."""
+    files: dict[str, _File] = {}
+    for entry in resources.files(__name__).iterdir():
+        media_type = _TYPES.get(entry.name.rpartition('.')[2])
+        if media_type is not None:
+            content = entry.read_bytes()
+            files[entry.name] = _File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
 
-    def page(self, call: Call) -> None:
+    def page(call: Call) -> None:
         """Show the web page."""
-        self.page_file(call, 'index.html')
+        page_file(call, 'index.html')
 
-    def page_file(self, call: Call, name: Annotated[str, 'Name of the file.']) -> None:
+    def page_file(call: Call, name: Annotated[str, 'Name of the file.']) -> None:
         """Send a file of the web page."""
-        file = self._files.get(name)
+        file = files.get(name)
         if file is None:
             raise NotFound()
         request, response = call.request, call.response
@@ -68,11 +68,7 @@ class _Page:
         response.content_type = file.media_type
         response.data = file.content
 
-
-def routes() -> Sequence[Route]:
-    """Return the routes."""
-    files = _Page()
     return (
-        Route('GET', '/', files.page, query=None, is_open=True, media_type='text/html'),
-        Route('GET', '/page/{name}', files.page_file, (NotFound,), is_open=True, media_type='*/*'),
+        Route('GET', '/', page, query=None, is_open=True, media_type='text/html'),
+        Route('GET', '/page/{name}', page_file, (NotFound,), is_open=True, media_type='*/*'),
     )
