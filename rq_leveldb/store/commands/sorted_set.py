@@ -93,6 +93,9 @@ def _add_with_flags(ctx: Context, key: bytes, pairs: list[bytes], flags: set[byt
 
 
 def zincrby(ctx: Context, argv: list[bytes]) -> Reply:
+    if argv[2].upper() in _ZADD_FLAGS:
+        # Redis takes it for an option of ZADD.
+        raise syntax_error()
     return _add_with_flags(ctx, argv[1], argv[2:], {b'INCR'})
 
 
