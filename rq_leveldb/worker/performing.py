@@ -41,7 +41,7 @@ from .trouble import is_about_the_store
 from .untouched import first_touched
 from .usage import usage_fields
 
-__all__ = ['PerformingWorker', 'Reported']
+__all__ = ['PerformingWorker', 'Reported', 'name_function']
 
 
 class Reported(NamedTuple):
@@ -60,6 +60,12 @@ class Reported(NamedTuple):
     report: Report
     raw: dict[bytes, bytes]
     again: bool
+
+
+def name_function(job: Job, report: Report | None) -> None:
+    """Tell the job's object what its child has read: which function that was is counted."""
+    if report is not None and report.function:
+        job._func_name = report.function
 
 
 class PerformingWorker(rq.worker.Worker):
@@ -291,6 +297,7 @@ class PerformingWorker(rq.worker.Worker):
         """
         calls: list[Call | None] = []
         for one in reported:
+            name_function(one.job, one.report)
             self._take_over(one.job, one.report)
             self.note_usage(one.report.usage, one.raw)
             calls.append(self._success_of(one.job, one.execution, again=one.again))

@@ -27,7 +27,7 @@ from .assignment import Assignment
 from .claim import as_moment
 from .ending import Ending, Fate, Verdict, decide, pause_before_rerun
 from .executions import drop_execution, is_taken
-from .performing import PerformingWorker
+from .performing import PerformingWorker, name_function
 from .site import Site
 from .trouble import NotWritten
 from .usage import decode_list, encode_list
@@ -101,7 +101,7 @@ def settle(worker: PerformingWorker, ending: Ending, job: Job, queue: Queue, exe
         RedisError: the store is away, or takes no writes; to be tried again.
     """
     report = ending.report
-    _name_function(job, ending)
+    name_function(job, report)
     if ending.verdict is Verdict.SUCCESS and report is not None:
         worker.write_reported_success(job, queue, execution, report, ending.again or report.unsure)
         return
@@ -110,12 +110,6 @@ def settle(worker: PerformingWorker, ending: Ending, job: Job, queue: Queue, exe
         return
     with _written(worker, job, execution):
         _settle_open(worker, ending, job, queue, execution)
-
-
-def _name_function(job: Job, ending: Ending) -> None:
-    """Tell the job's object what its child has read: which function that was is counted."""
-    if ending.report is not None and ending.report.function:
-        job._func_name = ending.report.function
 
 
 @contextlib.contextmanager
@@ -168,7 +162,7 @@ def settle_plainly(
         drop_execution(worker.site, job.id, job.origin, execution)
         return
     report = ending.report
-    _name_function(job, ending)
+    name_function(job, ending.report)
     reason = report.text if report is not None and report.text else ending.reason
     if not reason:
         reason = (
