@@ -1,4 +1,4 @@
-"""Processes: identity, whether one is alive, usable cores, dying with the parent, and detaching from a terminal."""
+"""Processes: identity, whether one is alive, cores and memory, dying with the parent, detaching from a terminal."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = [
     'is_alive',
     'pidfd_open',
     'prepare_to_fork',
+    'resident_bytes',
     'usable_cores',
 ]
 
@@ -202,3 +203,15 @@ def detach() -> None:
     if null != 0:
         os.dup2(null, 0)
         os.close(null)
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory."""
+    try:
+        with open('/proc/self/statm', 'rb') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except OSError:
+        import resource
+
+        # Without /proc only the peak is known: in bytes on macOS, in kilobytes elsewhere.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +56,7 @@ def cron_jobs(action: str | None, names: tuple[str, ...], url: str | None, as_js
         code = max([_act(connection, entries, action, name, as_json) for name in names])
         entries = find_cron_entries(connection, [])
     if as_json:
-        notes = [{'key': item.key, 'reason': item.reason} for item in strange]
-        click.echo(json.dumps({'entries': [_document(entry) for entry in entries], 'unreadable': notes}, indent=2))
+        render.document({'entries': list(map(_document, entries)), 'unreadable': list(map(vars, strange))})
         return code
     if action is None:
         if entries:
@@ -66,8 +64,7 @@ def cron_jobs(action: str | None, names: tuple[str, ...], url: str | None, as_js
             render.table(['name', 'queue', 'when', 'next run', 'last run', 'id'], table, texts=6)
         else:
             click.echo('No running worker has cron entries. Start one: rq-leveldb worker --cron FILE')
-    for item in strange:
-        click.echo(f'{click.style("Cannot be read:", fg="yellow")} {item.key}: {item.reason}', err=True)
+    render.unreadable(strange)
     return code
 
 
@@ -120,6 +117,6 @@ def _document(entry: CronEntry) -> dict[str, Any]:
         'cron': definition.cron,
         'interval_seconds': definition.interval,
         'is_enabled': not entry.is_disabled,
-        'last_at': entry.last_at.isoformat() if entry.last_at is not None else None,
-        'next_at': entry.next_at.isoformat() if entry.next_at is not None else None,
+        'last_at': render.iso(entry.last_at),
+        'next_at': render.iso(entry.next_at),
     }

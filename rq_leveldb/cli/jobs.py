@@ -129,12 +129,11 @@ def jobs(
             is_cut, last = True, _end(name, entry)
             break
     end = last if is_cut else None
-    notes = [{'key': item.key, 'reason': item.reason} for item in strange]
     if as_json:
-        render.document({'jobs': rows, 'next': end, 'unreadable': notes})
+        render.document({'jobs': rows, 'next': end, 'unreadable': list(map(vars, strange))})
         return 0
     _show(rows)
-    _show_notes(notes)
+    render.unreadable(strange)
     if end is not None:
         click.echo(f'\nThere are more. Go on with --after {shlex.quote(end)}', err=True)
     return 0
@@ -226,11 +225,6 @@ def _when(row: dict[str, Any]) -> str:
     return f'{render.duration(max(0.0, time.time() - datetime.fromisoformat(text).timestamp()))} ago' if text else ''
 
 
-def _show_notes(notes: list[dict[str, str]]) -> None:
-    for note in notes:
-        click.echo(f'{click.style("Cannot be read:", fg="yellow")} {note["key"]}: {note["reason"]}', err=True)
-
-
 def _show_groups(
     connection: Any, reader: Reader, wanted: dict[str, Any], strange: list[Strange], limit: int, as_json: bool
 ) -> int:
@@ -242,10 +236,14 @@ def _show_groups(
     strange += queues.strange
     found = list(islice(newest(connection, reader, 'failed', queues.names, wanted, strange), _MOST_SCANNED))
     groups = group_failures(reader, found)
-    notes = [{'key': item.key, 'reason': item.reason} for item in strange]
     if as_json:
         shown = [{**vars(group), 'latest_at': render.iso(group.latest_at)} for group in groups[:limit]]
-        document = {'groups': shown, 'number_of_groups': len(groups), 'looked_at': len(found), 'unreadable': notes}
+        document = {
+            'groups': shown,
+            'number_of_groups': len(groups),
+            'looked_at': len(found),
+            'unreadable': list(map(vars, strange)),
+        }
         render.document(document)
         return 0
     if groups:
@@ -267,7 +265,7 @@ def _show_groups(
         )
     else:
         click.echo('No such jobs.')
-    _show_notes(notes)
+    render.unreadable(strange)
     if len(groups) > limit:
         click.echo(f'\nAnd {len(groups) - limit} more groups; --limit shows more.', err=True)
     if len(found) == _MOST_SCANNED:

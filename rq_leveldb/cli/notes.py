@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -65,4 +64,7 @@ def say_done(report: dict[str, Any], sentence: str, *, as_json: bool) -> None:
         sentence: for people.
         as_json: whether to print JSON.
     """
-    click.echo(json.dumps({**report, 'completed': True}, indent=2) if as_json else sentence)
+    if as_json:
+        render.document({**report, 'completed': True})
+    else:
+        click.echo(sentence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -82,4 +81,4 @@ def _do(connection: Any, act: Callable[[Queue], bool], names: list[str], words: 
         if not as_json:
             click.echo(f'{words[0]} {name}.' if has_changed else f'{name} {words[1]}.')
     if as_json:
-        click.echo(json.dumps({'paused': find_paused(connection).names}, indent=2))
+        render.document({'paused': find_paused(connection).names})

@@ -7,15 +7,20 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from rq_leveldb.errors import StoreError
 
+if TYPE_CHECKING:
+    from rq_leveldb.lookup import Strange
+
 __all__ = [
     'bad',
     'complain',
     'cut',
+    'document',
     'duration',
     'fail',
     'fields',
@@ -26,6 +31,7 @@ __all__ = [
     'plain',
     'size',
     'table',
+    'unreadable',
     'warn',
 ]
 
@@ -59,6 +65,12 @@ def _say(title: str, colour: str, what: str, advice: str) -> None:
     click.echo(f'{click.style(title, fg=colour, bold=True)} {what}', err=True)
     if advice:
         click.echo(f'{" " * len(title)} {advice}', err=True)
+
+
+def unreadable(items: Iterable[Strange]) -> None:
+    """Print to standard error what is stored where records should be."""
+    for item in items:
+        click.echo(f'{click.style("Cannot be read:", fg="yellow")} {item.key}: {item.reason}', err=True)
 
 
 def document(what: Mapping[str, object], err: bool = False) -> None:

@@ -39,13 +39,23 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(str(error)) from error
 
 
-def _keep(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Keep]:
-    from rq_leveldb.worker import Keep
+def _keep(state: str, what: str) -> click.Option:
+    def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Keep]:
+        from rq_leveldb.worker import Keep
 
-    try:
-        return [Keep.parse(value) for value in values]
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+        try:
+            return [Keep.parse(value) for value in values]
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return click.Option(
+        [f'--keep-{state}'],
+        callback=read,
+        multiple=True,
+        metavar='[QUEUE:]NUMBER|TIME',
+        envvar=f'RQ_LEVELDB_KEEP_{state.upper()}',
+        help=what,
+    )
 
 
 def _hook(name: str, what: str) -> click.Option:
@@ -108,23 +118,12 @@ _OURS: list[click.Parameter] = [
         flag_value=str(_DEFAULT_OUTPUT),
         help="Keep the last SIZE bytes of a job's output with it, 64K by default.",
     ),
-    click.Option(
-        ['--keep-finished'],
-        callback=_keep,
-        multiple=True,
-        metavar='[QUEUE:]NUMBER|TIME',
-        envvar='RQ_LEVELDB_KEEP_FINISHED',
-        help='Keep at most so many finished jobs of each queue, or for so long: 10000, 12h, 30d; default:1000 for the '
-        "queue named default only. May be repeated.  [default: RQ's lifetimes alone]",
+    _keep(
+        'finished',
+        'Keep at most so many finished jobs of each queue, or for so long: 10000, 12h, 30d; default:1000 for the queue '
+        "named default only. May be repeated.  [default: RQ's lifetimes alone]",
     ),
-    click.Option(
-        ['--keep-failed'],
-        callback=_keep,
-        multiple=True,
-        metavar='[QUEUE:]NUMBER|TIME',
-        envvar='RQ_LEVELDB_KEEP_FAILED',
-        help='The same for failed and stopped jobs.',
-    ),
+    _keep('failed', 'The same for failed and stopped jobs.'),
     click.Option(
         ['--import', 'imports'],
         multiple=True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-from rq_leveldb.lookup import is_refused, replies
+from rq_leveldb.lookup import replies
 from rq_leveldb.records import HISTORY_HOURS_KEPT, HISTORY_KEY_TEMPLATE, HISTORY_MINUTES_KEPT
 
 __all__ = ['History', 'Numbers', 'read_history']
@@ -133,7 +133,7 @@ def _counted(raw: object) -> Iterator[tuple[int, bytes, Numbers]]:
 
 
 def _fields(raw: object) -> Iterable[tuple[bytes, bytes]]:
-    return raw.items() if isinstance(raw, dict) and not is_refused(raw) else ()
+    return raw.items() if isinstance(raw, dict) else ()
 
 
 def _largest(found: dict[str | None, Numbers]) -> dict[str | None, Numbers]:

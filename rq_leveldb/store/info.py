@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -105,15 +103,3 @@ class Statistics:
         code = text.partition(' ')[0]
         if code in self.errors or len(self.errors) < 128:
             self.errors[code] = self.errors.get(code, 0) + 1
-
-
-def resident_bytes() -> int:
-    """Return this process's resident memory."""
-    try:
-        with open('/proc/self/statm', 'rb') as file:
-            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-    except OSError:
-        import resource
-
-        # Without /proc only the peak is known: in bytes on macOS, in kilobytes elsewhere.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)

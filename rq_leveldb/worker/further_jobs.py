@@ -14,7 +14,7 @@ import contextlib
 import resource
 
 from rq_leveldb.api import hang_up
-from rq_leveldb.process import die_with_parent
+from rq_leveldb.process import die_with_parent, resident_bytes
 
 from . import limits
 from .assignment import Done, Task, receive_task, send_done
@@ -75,7 +75,7 @@ class FurtherJobs:
         if not before.still_has(self._channel.fileno()):
             return None
         most = self._site.settings.child_memory
-        if not left_behind and most is not None and limits.resident_memory() > most:
+        if not left_behind and most is not None and resident_bytes() > most:
             return None
         used = resource.getrusage(resource.RUSAGE_SELF)
         self.spent = used.ru_utime, used.ru_stime

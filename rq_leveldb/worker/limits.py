@@ -21,7 +21,6 @@ __all__ = [
     'memory_of',
     'parse_size',
     'private_memory',
-    'resident_memory',
 ]
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -97,18 +96,9 @@ def limit_memory(size: int) -> None:
 
 def private_memory() -> int:
     """Return how many bytes the calling process has of what `limit_memory` limits; 0 where that cannot be found out."""
-    return _pages(5)
-
-
-def resident_memory() -> int:
-    """Return how many bytes of the calling process are in memory; the most so far where that cannot be found out."""
-    return _pages(1) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _pages(field: int) -> int:
     try:
         # Size, resident, shared, text, library, data: proc_pid_statm(5).
-        return int(Path('/proc/self/statm').read_bytes().split()[field]) * resource.getpagesize()
+        return int(Path('/proc/self/statm').read_bytes().split()[5]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
         return 0
 

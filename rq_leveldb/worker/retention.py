@@ -17,7 +17,7 @@ from rq.group import Group
 from rq.job import JobStatus
 from rq.utils import as_text, utcparse
 
-from rq_leveldb.lookup import REGISTRIES, registry_key
+from rq_leveldb.lookup import REGISTRIES, registry_key, replies
 from rq_leveldb.records import output_key
 from rq_leveldb.unreadable import UnreadableJob, is_wrong_type
 
@@ -140,8 +140,8 @@ class Retention:
             for job_id in job_ids:
                 pipeline.hmget(job_class.key_for(job_id), 'status', 'ended_at', 'created_at')
                 pipeline.exists(job_class.dependents_key_for(job_id))
-            replies = pipeline.execute(raise_on_error=False)
-        for job_id, values, is_awaited in zip(job_ids, replies[::2], replies[1::2], strict=True):
+            found = replies(pipeline)
+        for job_id, values, is_awaited in zip(job_ids, found[::2], found[1::2], strict=True):
             # What is gone or cannot be read is left to RQ's lifetimes.
             with contextlib.suppress(ValueError, TypeError, AttributeError):
                 status, ended_at, created_at = values
@@ -163,9 +163,9 @@ class Retention:
             for key, dependents_key in keys:
                 reading.hmget(key, _FIELDS)
                 reading.exists(dependents_key)
-            replies = reading.execute()
+            found = reading.execute()
             pipeline.multi()
-            for job_id, values, is_awaited in zip(job_ids, replies[::2], replies[1::2], strict=True):
+            for job_id, values, is_awaited in zip(job_ids, found[::2], found[1::2], strict=True):
                 fields = {field.encode(): value for field, value in zip(_FIELDS, values, strict=True) if value}
                 if is_awaited or as_text(fields.get(b'status', b'')) not in _ENDED[state]:
                     continue

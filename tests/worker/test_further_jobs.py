@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import leaving_jobs
 import pytest
 import worker_jobs
+from own_serializer import Own
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
 
+from rq_leveldb.jobs.history import read_history
+from rq_leveldb.process import resident_bytes
 from rq_leveldb.records import output_key
 from rq_leveldb.worker import Settings, limits
 from tests.until import until
@@ -129,7 +133,7 @@ def test_memory_that_jobs_keep(queue: Queue) -> None:
     assert len(set(results(limited))) == 1
 
     jobs = [queue.enqueue(leaving_jobs.keeps, 60) for _ in range(4)]
-    most = limits.resident_memory() + (90 << 20)
+    most = resident_bytes() + (90 << 20)
     work(queue, max_children=1, jobs_per_child=100, child_memory=most)
 
     pids = results(jobs)
@@ -216,3 +220,22 @@ def test_successes_that_are_heard_of_together_are_each_written(workers: Workers,
     until(lambda: dependent.get_status() == JobStatus.FINISHED and workers.running() == 0)
     assert [job.get_status() for job in jobs] == [JobStatus.FINISHED] * 2 + [JobStatus.FAILED, JobStatus.FINISHED]
     assert jobs[0].return_value() == jobs[3].return_value() == 'seen'
+
+
+def test_successes_that_are_heard_of_together_are_counted_with_their_functions(
+    workers: Workers, queue: Queue, tmp_path: Path
+) -> None:
+    queue = Queue(connection=queue.connection, serializer=Own)
+    worker = workers.start('-m', '2', '--serializer', 'own_serializer.Own')
+    started = [start_job(queue, tmp_path) for _ in range(2)]
+    worker.send_signal(signal.SIGSTOP)
+    for _, gate, _ in started:
+        gate.touch()
+    until(lambda: not any(is_running(pid) for _, _, pid in started))
+
+    worker.send_signal(signal.SIGCONT)
+
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job, _, _ in started))
+    workers.stop(worker)
+    functions = read_history(queue.connection, 60, None, time.time()).functions
+    assert {name: numbers.finished for name, numbers in functions.items()} == {'worker_jobs.wait_for': 2}

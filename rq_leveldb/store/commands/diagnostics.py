@@ -6,10 +6,10 @@ import re
 import time
 
 from rq_leveldb.location import DATABASES
+from rq_leveldb.process import resident_bytes
 from rq_leveldb.store.arguments import Options, integer, is_integer
 from rq_leveldb.store.commands.rows import Handler, always, container, row
 from rq_leveldb.store.context import Context
-from rq_leveldb.store.info import resident_bytes
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,

@@ -6,9 +6,10 @@ import os
 import time
 
 from rq_leveldb.location import DATABASES
+from rq_leveldb.process import resident_bytes
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.descriptors import most_clients
-from rq_leveldb.store.info import REDIS_VERSION, one_word, resident_bytes
+from rq_leveldb.store.info import REDIS_VERSION, one_word
 from rq_leveldb.store.replies import Reply, Verbatim
 from rq_leveldb.version import __version__
 
