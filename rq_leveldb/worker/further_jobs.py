@@ -42,6 +42,9 @@ class FurtherJobs:
         self._channel = channel
         self._parent = parent
         self._left = site.settings.jobs_per_child
+        # The application may have connected while it was imported. A connection that is closed after the first job
+        # must not look as if that job had closed it.
+        self._hang_up()
         try:
             self._before: ProcessState | None = ProcessState.now()
         except OSError as error:
@@ -66,8 +69,7 @@ class FurtherJobs:
         if last or self._left < 1 or before is None:
             return None
         # Jobs that enqueue others, or that write down their own end, have connected to the store.
-        self._site.connection.connection_pool.disconnect()
-        hang_up()
+        self._hang_up()
         if resource.getrlimit(resource.RLIMIT_DATA) != self._limit:
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(resource.RLIMIT_DATA, self._limit)
@@ -90,3 +92,7 @@ class FurtherJobs:
             return None
         forget_peak()
         return task
+
+    def _hang_up(self) -> None:
+        self._site.connection.connection_pool.disconnect()
+        hang_up()

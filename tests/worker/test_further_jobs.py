@@ -17,6 +17,7 @@ from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
 
+from rq_leveldb import default_connection
 from rq_leveldb.jobs.history import read_history
 from rq_leveldb.process import resident_bytes
 from rq_leveldb.records import output_key
@@ -95,6 +96,18 @@ def test_what_jobs_do_and_undo_does_not_end_their_process(queue: Queue) -> None:
     for function in harmless:
         queue.enqueue(function)
         jobs.append(queue.enqueue(worker_jobs.own_pid))
+
+    work(queue, max_children=1, jobs_per_child=100)
+
+    assert len(set(results(jobs))) == 1
+
+
+def test_a_connection_from_before_the_fork_does_not_end_a_process(
+    queue: Queue, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('RQ_LEVELDB_URL', url)
+    default_connection().ping()
+    jobs = [queue.enqueue(worker_jobs.own_pid) for _ in range(3)]
 
     work(queue, max_children=1, jobs_per_child=100)
 
