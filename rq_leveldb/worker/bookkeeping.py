@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -29,11 +30,11 @@ from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, ENDED_KEY, PAUSED_KEY
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
 from .history import Outcome, entry, function_of
-from .script import Call, DryScript, Script, run_bare
+from .script import Call, DryScript, Script, run_bare, run_together
 from .site import Site
 from .trouble import is_about_the_store
 
-__all__ = ['Bookkeeper', 'Suspended', 'Taken', 'mark_started']
+__all__ = ['Bookkeeper', 'Start', 'Suspended', 'Taken', 'mark_started']
 
 # What is passed on to a child fits into its channel's buffer, so that a child that was stopped blocks nobody. Larger
 # jobs the child reads itself.
@@ -246,6 +247,24 @@ class Taken(NamedTuple):
     paused: frozenset[str]
 
 
+@dataclass
+class Start:
+    """The taking of jobs, as one call of the store.
+
+    Args:
+        call: what the script is called with.
+        at: when the jobs are said to have started, in seconds since the epoch.
+        most: how many jobs may be taken.
+        reply: what the script returned, or what the store refused; None before it is called, and where all workers are
+            suspended.
+    """
+
+    call: Call
+    at: float
+    most: int
+    reply: Any = None
+
+
 class Suspended(Exception):
     """Somebody told all workers to take no jobs for now."""
 
@@ -282,6 +301,19 @@ class Bookkeeper:
         Raises:
             Suspended: workers are to take none.
         """
+        start = self.start_of(queues, children)
+        try:
+            start.reply = self._start.run(*start.call)
+        except ResponseError as error:
+            if is_about_the_store(error):
+                raise
+            # Some field that is short in all of RQ's jobs is too long for the script in this one.
+            keys, arguments = start.call
+            start.reply = self._start.run(keys, [*arguments[:_LONGEST_DATA], '0', *arguments[_LONGEST_DATA + 1 :]])
+        return self.taken(start)
+
+    def start_of(self, queues: list[Queue], children: Mapping[str, Identity]) -> Start:
+        """Return what `start` calls the store with; arguments as there."""
         site = self._site
         at = time.time()
         keys = [WORKERS_SUSPENDED, PAUSED_KEY, site.key, site.executions_key, *(queue.key for queue in queues)]
@@ -302,14 +334,18 @@ class Bookkeeper:
         ]
         for execution_id, child in children.items():
             arguments += (execution_id, str(child.pid), child.started)
-        try:
-            return self._taken(self._start.run(keys, arguments), at)
-        except ResponseError as error:
-            if is_about_the_store(error):
-                raise
-            # Some field that is short in all of RQ's jobs is too long for the script in this one.
-            arguments[_LONGEST_DATA] = '0'
-            return self._taken(self._start.run(keys, arguments), at)
+        return Start((keys, arguments), at, len(children))
+
+    def taken(self, start: Start) -> Taken:
+        """Return what was taken by a call that was answered.
+
+        Raises:
+            Suspended: workers are to take none.
+            ResponseError: the store refused; nothing was taken.
+        """
+        if isinstance(start.reply, ResponseError):
+            raise start.reply
+        return self._taken(start.reply, start.at)
 
     def claim(self, queues: list[Queue]) -> Taken:
         """Take a job off the queues and leave the rest to RQ's own methods.
@@ -389,16 +425,21 @@ class Bookkeeper:
         """
         return self._is_written(job, self._succeed.run(*call))
 
-    def succeed_each(self, successes: Sequence[tuple[Job, Call]]) -> list[bool | Exception]:
+    def succeed_each(self, successes: Sequence[tuple[Job, Call]], start: Start | None = None) -> list[bool | Exception]:
         """Write down in one round trip that several jobs succeeded; for each as `succeed`, or what the store refused.
 
         Args:
             successes: the jobs, each with what `success_of` returned.
+            start: what takes further jobs in the same round trip, after these were written; it gets its reply.
 
         Raises:
-            RedisError: the store went away; any of them may have been written.
+            RedisError: the store went away; any of them may have been written, and jobs may have been taken.
         """
-        replies = self._succeed.run_each([call for _, call in successes])
+        runs = [(self._succeed, call) for _, call in successes]
+        if start is None:
+            replies = run_together(self._site.connection, runs)
+        else:
+            *replies, start.reply = run_together(self._site.connection, [*runs, (self._start, start.call)])
         return [
             reply if isinstance(reply, Exception) else self._is_written(job, reply)
             for (job, _), reply in zip(successes, replies, strict=True)

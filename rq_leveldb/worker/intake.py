@@ -20,7 +20,7 @@ from rq_leveldb.records import PAUSED_KEY
 from rq_leveldb.unreadable import UnreadableJob, list_aside
 
 from .assignment import Assignment, Task, state_of
-from .bookkeeping import Suspended
+from .bookkeeping import Start, Suspended, Taken
 from .broken import fail_unreadable
 from .claim import Claim, Unusable, raw_fields
 from .executions import drop_execution
@@ -108,15 +108,33 @@ class Intake:
             return self._take_as_rq()
         worker = self._worker
         queues = worker._ordered_queues
-        taken, paused = worker.bookkeeper.start(queues, children) if self._plain else worker.bookkeeper.claim(queues)
-        self._heed(paused)
-        for found in taken:
+        taken = worker.bookkeeper.start(queues, children) if self._plain else worker.bookkeeper.claim(queues)
+        return self._assigned(taken, len(children))
+
+    def start_of(self, children: Mapping[str, Identity]) -> Start:
+        """Return the call by which `take` takes several jobs, for it to be sent with others; argument as there."""
+        worker = self._worker
+        return worker.bookkeeper.start_of(worker._ordered_queues, children)
+
+    def taken(self, start: Start) -> tuple[list[Assignment], bool]:
+        """Return what a call has taken that was sent with others, as `take` does.
+
+        Raises:
+            Suspended: workers are to take none.
+            RedisError: the store is away or takes no writes.
+        """
+        self._found = []
+        return self._assigned(self._worker.bookkeeper.taken(start), start.most)
+
+    def _assigned(self, taken: Taken, most: int) -> tuple[list[Assignment], bool]:
+        self._heed(taken.paused)
+        for found in taken.found:
             if isinstance(found, Unusable):
                 self._set_aside(found)
             else:
                 self._dispatch(found)
         # If fewer were there than might have been taken, all queues were empty, or cannot be used.
-        more = sum(isinstance(found, Claim) for found in taken) == len(children)
+        more = sum(isinstance(found, Claim) for found in taken.found) == most
         return self._found, more
 
     def start_job(self, job: Job, queue: Queue) -> None:

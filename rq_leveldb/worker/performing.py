@@ -24,7 +24,7 @@ from rq.utils import now, utcparse
 from rq_leveldb.records import ENDED_KEY
 
 from . import limits, signals
-from .bookkeeping import Bookkeeper, mark_started
+from .bookkeeping import Bookkeeper, Start, mark_started
 from .broken import set_aside_dependents
 from .claim import as_moment
 from .executions import is_left_to_others
@@ -283,17 +283,20 @@ class PerformingWorker(rq.worker.Worker):
         # The job has dependents, and RQ may not have enqueued all of them.
         enqueue_ready(self.site)
 
-    def write_reported_successes(self, reported: Sequence[Reported]) -> list[bool | Exception]:
+    def write_reported_successes(
+        self, reported: Sequence[Reported], start: Start | None = None
+    ) -> list[bool | Exception]:
         """Write down in one round trip what several children told of, as far as a script can do that.
 
         Args:
             reported: the successes, of jobs for which `is_simple` is true.
+            start: what takes further jobs in the same round trip; it gets its reply.
 
         Returns:
             For each whether it is written, or what the store refused.
 
         Raises:
-            RedisError: the store went away; any of them may have been written.
+            RedisError: the store went away; any of them may have been written, and jobs may have been taken.
         """
         calls: list[Call | None] = []
         for one in reported:
@@ -303,7 +306,7 @@ class PerformingWorker(rq.worker.Worker):
             calls.append(self._success_of(one.job, one.execution, again=one.again))
         self.note_usage(None, {})
         ready = [(one.job, call) for one, call in zip(reported, calls, strict=True) if call is not None]
-        outcomes = iter(self.bookkeeper.succeed_each(ready))
+        outcomes = iter(self.bookkeeper.succeed_each(ready, start))
         written = [call is not None and next(outcomes) for call in calls]
         for one, outcome in zip(reported, written, strict=True):
             if outcome is True:

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from rq_leveldb.client.older_redis_py import UNUSED_NAME
 
-__all__ = ['Call', 'DryScript', 'Script', 'run_bare']
+__all__ = ['Call', 'DryScript', 'Script', 'run_bare', 'run_together']
 
 
 Call = tuple[Sequence[Any], Sequence[Any]]
@@ -46,25 +46,13 @@ class Script:
             RedisError: the store refused, or went away.
         """
         try:
-            return run_bare(self._client, 'EVALSHA', self._digest, len(keys), *keys, *arguments)
+            return run_bare(self._client, *self.command(keys, arguments))
         except NoScriptError:
             return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
 
-    def run_each(self, calls: Sequence[Call]) -> list[Any]:
-        """Run it several times, in one round trip, and return the replies; errors of the store in the place of theirs.
-
-        Args:
-            calls: KEYS and ARGV of each.
-
-        Raises:
-            RedisError: the store went away; any of them may have been carried out.
-        """
-        commands = [('EVALSHA', self._digest, len(keys), *keys, *arguments) for keys, arguments in calls]
-        replies = _run_bare_each(self._client, commands)
-        return [
-            self.run(*call) if isinstance(reply, NoScriptError) else reply
-            for call, reply in zip(calls, replies, strict=True)
-        ]
+    def command(self, keys: Sequence[Any], arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the command that runs it, if the store knows it; arguments as for `run`."""
+        return ('EVALSHA', self._digest, len(keys), *keys, *arguments)
 
 
 class DryScript(Script):
@@ -73,6 +61,30 @@ class DryScript(Script):
     def run(self, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
         """Return 1."""
         return 1
+
+
+def run_together(client: Redis, runs: Sequence[tuple[Script, Call]]) -> list[Any]:
+    """Run scripts one after the other, in one round trip, and return the replies; errors of the store among them.
+
+    Args:
+        client: the store.
+        runs: the scripts, and KEYS and ARGV of each.
+
+    Raises:
+        RedisError: the store went away; any of them may have been carried out.
+    """
+    replies = _run_bare_each(client, [script.command(*call) for script, call in runs])
+    return [
+        _run_unknown(script, call) if isinstance(reply, NoScriptError) else reply
+        for (script, call), reply in zip(runs, replies, strict=True)
+    ]
+
+
+def _run_unknown(script: Script, call: Call) -> Any:
+    try:
+        return script.run(*call)
+    except ResponseError as error:
+        return error
 
 
 def run_bare(client: Redis, *command: Any) -> Any:

@@ -16,6 +16,7 @@ from rq_leveldb.unreadable import is_wrong_type, list_aside
 
 from . import settlement
 from .assignment import Assignment, Task
+from .bookkeeping import Start
 from .broken import fail_unreadable, set_aside_dependents
 from .child import Child
 from .ending import Ending, Verdict
@@ -61,6 +62,8 @@ class Settling:
         nursery: where children are had for ends that need the application's code.
         settled: called when an end is written, with the job and how it ended.
         soon: has a function called when all is heard that has happened by now.
+        next_jobs: returns the call that takes jobs for the children that are free; None if nothing is to be taken now.
+        begin: called when such a call was answered.
     """
 
     def __init__(
@@ -69,11 +72,15 @@ class Settling:
         nursery: Nursery,
         settled: Callable[[Assignment, Ending], None],
         soon: Callable[[Callable[[], None]], None],
+        next_jobs: Callable[[], Start | None],
+        begin: Callable[[Start], None],
     ) -> None:
         self._worker = worker
         self._nursery = nursery
         self._settled = settled
         self._soon = soon
+        self._next_jobs = next_jobs
+        self._begin = begin
         self._successes: list[_Open] = []
         self._open: dict[str, _Open] = {}
         self._queues: dict[str, Queue] = {}
@@ -127,13 +134,17 @@ class Settling:
         entries = [entry for entry in self._successes if entry.assignment.composite_key in self._open]
         self._successes = []
         outcomes: list[bool | Exception] = [False] * len(entries)
-        if len(entries) > 1:
+        # A free child gets its next job by the round trip that writes down how its former one ended.
+        start = self._next_jobs() if entries else None
+        if len(entries) > 1 or start is not None:
             try:
-                outcomes = self._worker.write_reported_successes([_reported(entry) for entry in entries])
+                outcomes = self._worker.write_reported_successes([_reported(entry) for entry in entries], start)
             except RedisError:
                 for entry in entries:
                     entry.ending.again = True
                 raise
+        if start is not None:
+            self._begin(start)
         for entry, outcome in zip(entries, outcomes, strict=True):
             if outcome is True:
                 self._done(entry)

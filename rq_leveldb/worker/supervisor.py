@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
@@ -41,7 +41,7 @@ from rq_leveldb.records import MAX_CHILDREN_FIELD
 
 from . import signals
 from .assignment import Assignment, Done
-from .bookkeeping import Suspended
+from .bookkeeping import Start, Suspended
 from .child import Child
 from .cron import WorkerCron
 from .ended import EndedChildren
@@ -103,7 +103,9 @@ class Supervisor:
         self._nursery = nursery = Nursery(
             site, Template(worker), loop, self._leave, self._job_done, self._child_ended, self._pause, self._give_up
         )
-        self._settling = Settling(worker, nursery, self._job_is_over, loop.soon)
+        self._settling = Settling(
+            worker, nursery, self._job_is_over, loop.soon, self._next_jobs, self._begin_next_jobs
+        )
         self._stopping = Stopping(worker, loop, nursery, self._settling, self._queues.close, self._give_up)
         self._ended = EndedChildren(site, nursery, self._settling, self._stopping)
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
@@ -114,6 +116,8 @@ class Supervisor:
         self.maintenance = Maintenance(worker, self.recovery)
         self.broken = False
         self._cron: WorkerCron | None = None
+        # The children that were there when jobs were taken last, by the ids of the executions that they were to have.
+        self._offered: dict[str, Child] = {}
         # Jobs that were taken and have no process.
         self._homeless: list[Assignment] = []
         # Whether to look at the queues, and whether there was more when they were looked at last.
@@ -374,20 +378,50 @@ class Supervisor:
             return False
         self._work_seen = False
         number = min(len(waiting), self._capacity()) if self._intake.takes_several else 1
-        offered = {uuid4().hex: child for child in waiting[:number]}
-        taken, more = self._intake.take({execution_id: child.identity for execution_id, child in offered.items()})
+        self._offer(waiting[:number])
+        return self._begin_jobs(*self._intake.take(self._identities()))
+
+    def _offer(self, children: list[Child]) -> None:
+        self._offered = {uuid4().hex: child for child in children}
+
+    def _identities(self) -> dict[str, Identity]:
+        return {execution_id: child.identity for execution_id, child in self._offered.items()}
+
+    def _begin_jobs(self, taken: list[Assignment], more: bool) -> bool:
+        """Start what was taken; returns whether there may be more."""
         if not more:
             self._look = False
         self._work_seen = more
         for assignment in taken:
             self._started += 1
             # One that RQ's own methods have started goes to any that waits.
-            child = offered.get(assignment.execution.id) or next(iter(self._nursery.waiting()), None)
+            child = self._offered.get(assignment.execution.id) or next(iter(self._nursery.waiting()), None)
             if child is not None:
                 self._begin_job(child, assignment)
             else:
                 self._homeless.append(assignment)
         return more
+
+    def _next_jobs(self) -> Start | None:
+        """Return the call that takes jobs for the children that wait, unless something else comes before."""
+        if not self._look or self._homeless or self._settling.wants_children or not self._intake.takes_several:
+            return None
+        children = self._nursery.waiting()[: self._capacity()]
+        if not children:
+            return None
+        self._offer(children)
+        return self._intake.start_of(self._identities())
+
+    def _begin_next_jobs(self, start: Start) -> None:
+        if isinstance(start.reply, ResponseError):
+            # The next look takes one by one what needs it, or says what is wrong.
+            return
+        try:
+            self._begin_jobs(*self._intake.taken(start))
+        except Suspended:
+            self._set_suspended(True)
+        except BaseException as error:
+            self._recess.bear(error)
 
     def _open_queues(self) -> list[str]:
         """Return the keys of the queues that are not paused."""
