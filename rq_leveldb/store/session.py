@@ -55,6 +55,9 @@ MAX_BEHIND_WAITING = 1 << 20
 PARSED_BYTES = 1 << 16
 """Bytes of input received ahead that are parsed at a time."""
 
+UNSENT_BYTES = 1 << 16
+"""Bytes of replies that wait for those to the commands behind them, since each sending costs as much as a command."""
+
 MAX_UNSENT_MESSAGES = 32 << 20
 """Bytes of pub/sub messages that may wait for a client (client-output-buffer-limit pubsub)."""
 
@@ -123,6 +126,8 @@ class Session(asyncio.Protocol):
         self._own_messages: list[Push | Status] = []  # sent after the reply of the running command
         self._pieces: Iterator[bytes] | None = None
         self._held: list[bytes] = []  # replies behind one being sent in pieces
+        self._unsent: list[bytes] = []  # replies that are sent when the running commands are over
+        self._unsent_size = 0
         self._execution = _READY
         self._reading = _OPEN
         self._fault = ''
@@ -359,6 +364,8 @@ class Session(asyncio.Protocol):
         finally:
             self._execution = END[self._execution]
             units.commit()
+            if self._unsent:
+                self._send()
         if not backlog and not unparsed:
             self._ahead = 0
         if self._ahead or self._reading is not _OPEN:
@@ -441,7 +448,20 @@ class Session(asyncio.Protocol):
         self._host.statistics.output_bytes += len(data)
         if self._pieces is not None:
             self._held.append(data)
+        elif self._execution is _RUNNING and self._unsent_size + len(data) <= UNSENT_BYTES:
+            self._unsent.append(data)
+            self._unsent_size += len(data)
+        elif self._unsent:
+            self._unsent.append(data)
+            self._send()
         else:
+            self.transport.write(data)
+
+    def _send(self) -> None:
+        data = b''.join(self._unsent)
+        self._unsent.clear()
+        self._unsent_size = 0
+        if not self.transport.is_closing():
             self.transport.write(data)
 
     def _send_in_pieces(self, reply: Pieces) -> None:
@@ -449,6 +469,8 @@ class Session(asyncio.Protocol):
         pieces = encode_pieces(reply, self.ctx.resp3)
 
         def start() -> None:
+            if self._unsent:
+                self._send()
             self._pieces = pieces
             self._pump()
 
@@ -488,7 +510,8 @@ class Session(asyncio.Protocol):
 
     def unsent_bytes(self) -> int:
         """Return how many bytes of replies are still unsent."""
-        return self.transport.get_write_buffer_size() + self.outbox.size() + sum(map(len, self._held))
+        held = sum(map(len, self._held)) + self._unsent_size
+        return self.transport.get_write_buffer_size() + self.outbox.size() + held
 
     def close(self) -> None:
         """Disconnect once the replies have been sent."""
@@ -497,6 +520,8 @@ class Session(asyncio.Protocol):
 
     def finish(self) -> None:
         """Disconnect; the transport first sends the replies it holds."""
+        if self._unsent:
+            self._send()
         self.transport.close()
 
     def abort(self) -> None:
