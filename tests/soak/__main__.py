@@ -40,6 +40,7 @@ def main() -> int:
                 ttl=options.ttl,
                 clients=options.clients,
                 children=options.max_children,
+                jobs_per_child=options.jobs_per_child,
                 say=say,
                 keep=keep,
             )
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--ttl', type=int, default=30, help='seconds for which ended jobs are kept (30)')
     parser.add_argument('--clients', type=int, default=2, help='processes that enqueue (2)')
     parser.add_argument('--max-children', type=int, help='jobs at once (as the worker decides)')
+    parser.add_argument('--jobs-per-child', type=int, default=1, help='jobs that a process may run (1)')
     return parser
 
 

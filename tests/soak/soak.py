@@ -101,6 +101,7 @@ class Soak:
         ttl: seconds for which ended jobs are kept.
         clients: how many enqueue.
         children: how many jobs run at once.
+        jobs_per_child: how many jobs a process may run.
         say: gets a line now and then.
         keep: gets each sample.
     """
@@ -114,6 +115,7 @@ class Soak:
         ttl: int,
         clients: int = 2,
         children: int | None = None,
+        jobs_per_child: int = 1,
         say: Callable[[str], None] = lambda line: None,
         keep: Callable[[Sample], None] = lambda sample: None,
     ) -> None:
@@ -123,6 +125,7 @@ class Soak:
         self._ttl = ttl
         self._clients = clients
         self._children = children
+        self._jobs_per_child = jobs_per_child
         self._say = say
         self._keep = keep
         self._directory = DataDirectory(place / 'store')
@@ -164,6 +167,7 @@ class Soak:
     def _launch(self) -> None:
         arguments = ['--no-http', '--requeue-abandoned', '--import', 'tests.soak.jobs', '--maintenance-interval']
         arguments += [str(max(self._ttl // 2, 1)), '-u', self._url, '-n', next(self._names), '--quiet']
+        arguments += ['--jobs-per-child', str(self._jobs_per_child)]
         if self._children is not None:
             arguments += ['--max-children', str(self._children)]
         with open(self._log, 'ab') as log:

@@ -22,9 +22,11 @@ SEED = int(os.environ.get('RQ_LEVELDB_TEST_SEED', '20261129'))
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='it reads /proc')
 @pytest.mark.timeout(600 + 120 * MINUTES)
-def test_a_soak(tmp_path: Path) -> None:
+@pytest.mark.parametrize('jobs_per_child', [1, 100])
+def test_a_soak(tmp_path: Path, jobs_per_child: int) -> None:
     samples: list[Sample] = []
-    soak = Soak(tmp_path, MINUTES * 60, SEED, ttl=2 if MINUTES < 1 else 30, keep=samples.append)
+    ttl = 2 if MINUTES < 1 else 30
+    soak = Soak(tmp_path, MINUTES * 60, SEED, ttl=ttl, jobs_per_child=jobs_per_child, keep=samples.append)
 
     summary = soak.run()
 

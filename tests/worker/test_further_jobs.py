@@ -16,6 +16,7 @@ from own_serializer import Own
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job, JobStatus
+from rq.suspension import resume, suspend
 
 from rq_leveldb import default_connection
 from rq_leveldb.jobs.history import read_history
@@ -166,6 +167,36 @@ def test_stopping_a_further_job(workers: Workers, queue: Queue, tmp_path: Path) 
     assert job.get_status() == JobStatus.STOPPED
     assert before.get_status() == JobStatus.FINISHED
     assert after.return_value(refresh=True) != pid
+
+
+def test_what_is_suspended_while_a_job_runs_gets_no_other(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start('-m', '1', '--jobs-per-child', '100')
+    first, gate, pid = start_job(queue, tmp_path)
+    second = queue.enqueue(worker_jobs.own_pid)
+    suspend(queue.connection)
+
+    gate.touch()
+
+    until(lambda: first.get_status() == JobStatus.FINISHED and workers.state() == 'suspended')
+    assert second.get_status() == JobStatus.QUEUED
+    resume(queue.connection)
+    until(lambda: second.get_status() == JobStatus.FINISHED)
+    assert second.return_value(refresh=True) == pid
+
+
+def test_a_job_that_cannot_be_taken_with_the_end_of_another(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    workers.start('-m', '1', '--jobs-per-child', '100')
+    first, gate, pid = start_job(queue, tmp_path)
+    second = queue.enqueue(worker_jobs.own_pid)
+    # More than a script may hold.
+    queue.connection.hset(second.key, 'note', 'x' * (40 << 20))
+    third = queue.enqueue(worker_jobs.own_pid)
+
+    gate.touch()
+
+    until(lambda: third.get_status() == JobStatus.FINISHED)
+    assert first.get_status() == second.get_status() == JobStatus.FINISHED
+    assert results([second, third]) == [pid, pid]
 
 
 def test_a_child_that_is_killed_between_two_jobs_had_none(workers: Workers, queue: Queue) -> None:
