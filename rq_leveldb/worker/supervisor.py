@@ -103,9 +103,7 @@ class Supervisor:
         self._nursery = nursery = Nursery(
             site, Template(worker), loop, self._leave, self._job_done, self._child_ended, self._pause, self._give_up
         )
-        self._settling = Settling(
-            worker, nursery, self._job_is_over, loop.soon, self._next_jobs, self._begin_next_jobs
-        )
+        self._settling = Settling(worker, nursery, self._job_is_over, loop.soon, self._next_jobs, self._begin_next_jobs)
         self._stopping = Stopping(worker, loop, nursery, self._settling, self._queues.close, self._give_up)
         self._ended = EndedChildren(site, nursery, self._settling, self._stopping)
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
