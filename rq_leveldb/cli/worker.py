@@ -120,8 +120,8 @@ _OURS: list[click.Parameter] = [
     ),
     _keep(
         'finished',
-        'Keep at most so many finished jobs of each queue, or for so long: 10000, 12h, 30d; default:1000 for the queue '
-        "named default only. May be repeated.  [default: RQ's lifetimes alone]",
+        'Keep at most so many finished jobs of each queue, for so long, or of about such a size: 10000, 30d, 500MB; '
+        "default:1000 for the queue named default only. May be repeated.  [default: RQ's lifetimes alone]",
     ),
     _keep('failed', 'The same for failed and stopped jobs.'),
     click.Option(

@@ -2,6 +2,9 @@
 
 RQ scores them by when they expire, which says nothing about their age where they are kept without limit or for
 different times. So all of a registry is looked at to find the oldest, a slice at a time.
+
+What jobs take is not known without reading each of them. So a limit in bytes becomes a number of jobs, by the mean size
+of some that are drawn at random.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from redis.exceptions import ResponseError, WatchError
 from rq.exceptions import NoSuchJobError
 from rq.group import Group
 from rq.job import JobStatus
+from rq.results import Result
 from rq.utils import as_text, utcparse
 
 from rq_leveldb.lookup import REGISTRIES, registry_key, replies
@@ -35,6 +39,8 @@ _SLICE = 500
 _AT_ONCE = 20
 # A bound on memory: what is more goes with the next turn.
 _MOST = 20_000
+# Jobs that are measured; where there are no more, the sum is exact.
+_DRAWN = 200
 _ENDED = {
     'finished': (JobStatus.FINISHED.value,),
     'failed': (JobStatus.FAILED.value, JobStatus.STOPPED.value),
@@ -103,9 +109,13 @@ class Retention:
     def _trim(self, name: str, state: str, keep: Keep) -> Iterator[None]:
         connection, key = self._site.connection, registry_key(state, name)
         surplus = 0
-        if keep.count is not None:
+        if keep.count is not None or keep.size is not None:
             # What has expired is gone already, and only its entry is left.
-            surplus = connection.zcount(key, f'({time.time()}', '+inf') - keep.count
+            count = connection.zcount(key, f'({time.time()}', '+inf')
+            if keep.count is not None:
+                surplus = count - keep.count
+            if keep.size is not None:
+                surplus = max(surplus, count - self._number_of(key, keep.size))
         if surplus <= 0 and keep.seconds is None:
             return
         most = _MOST if keep.seconds is not None else min(surplus, _MOST)
@@ -132,6 +142,16 @@ class Retention:
             self._site.log.info(
                 'removed %d %s job(s) of queue %s, as not so many are kept or not for so long', removed, state, name
             )
+
+    def _number_of(self, key: str, size: int) -> int:
+        """Return how many of a registry's jobs take about so many bytes."""
+        job_ids = [as_text(job_id) for job_id in self._site.connection.zrandmember(key, _DRAWN) or ()]
+        with self._site.connection.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                for part in (self._site.job_class.key_for(job_id), Result.get_key(job_id), output_key(job_id)):
+                    pipeline.memory_usage(part)
+            taken = sum(found for found in replies(pipeline) if isinstance(found, int))
+        return size * len(job_ids) // taken if taken else 0
 
     def _ends(self, state: str, job_ids: list[str]) -> Iterator[tuple[float, str]]:
         """Return when jobs ended, each with its id, but for those that run again or for which others still wait."""

@@ -57,6 +57,20 @@ def test_a_time_and_a_queue_of_its_own(queue: Queue) -> None:
     assert set(other.finished_job_registry.get_job_ids()) == {job.id for job in finished[1:]}
 
 
+def test_a_size(either: Any) -> None:
+    queue = Queue(connection=either)
+    jobs = [*ended(queue, worker_jobs.nothing, 3, hours=10), *ended(queue, worker_jobs.nothing, 3)]
+    for job in jobs:
+        either.set(output_key(job.id), 'x' * 1_000_000)
+
+    trim(queue, finished='4500KB')
+    assert set(queue.finished_job_registry.get_job_ids()) == {job.id for job in jobs[2:]}
+    trim(queue, finished='2GB')
+    assert queue.finished_job_registry.count == 4
+    trim(queue, finished='0kb')
+    assert queue.finished_job_registry.count == 0
+
+
 def test_a_job_is_kept_that_others_wait_for_or_that_was_put_back(queue: Queue) -> None:
     awaited, again, _ = ended(queue, worker_jobs.fail, 3)
     dependent = queue.enqueue(worker_jobs.nothing, depends_on=awaited)
