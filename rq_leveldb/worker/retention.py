@@ -145,7 +145,8 @@ class Retention:
 
     def _number_of(self, key: str, size: int) -> int:
         """Return how many of a registry's jobs take about so many bytes."""
-        job_ids = [as_text(job_id) for job_id in self._site.connection.zrandmember(key, _DRAWN) or ()]
+        drawn: Any = self._site.connection.zrandmember(key, _DRAWN)
+        job_ids = [as_text(job_id) for job_id in drawn or ()]
         with self._site.connection.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 for part in (self._site.job_class.key_for(job_id), Result.get_key(job_id), output_key(job_id)):
