@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .limits import parse_size
-
 __all__ = ['Keep']
 
 _SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
+_BYTES = {'kb': 1 << 10, 'mb': 1 << 20, 'gb': 1 << 30, 'tb': 1 << 40}
 _PATTERN = re.compile(r'(?:(?P<queue>.+):)?(?P<number>[0-9]{1,15})(?P<unit>[smhdw]?|[kKmMgGtT][bB])', re.DOTALL)
 
 
@@ -47,9 +46,9 @@ class Keep:
                 f'{text!r} is neither a number of jobs, such as 10000, nor a time, such as 12h or 30d, nor a size, '
                 'such as 500MB; a queue comes first: default:1000'
             )
-        number, unit = int(match['number']), match['unit']
-        if len(unit) == 2:
-            return cls(size=parse_size(f'{number}{unit}') if number else 0, queue=match['queue'])
+        number, unit = int(match['number']), match['unit'].lower()
+        if unit in _BYTES:
+            return cls(size=number * _BYTES[unit], queue=match['queue'])
         if unit:
             return cls(seconds=number * _SECONDS[unit], queue=match['queue'])
         return cls(count=number, queue=match['queue'])
