@@ -61,7 +61,7 @@ def main(
     known = scenarios()
     if listing:
         for scenario in known.values():
-            click.echo(f'{scenario.name:14}{scenario.about}')
+            click.echo(f'{scenario.name:20}{scenario.about}')
         return
     unknown = [name for name in names if name not in known]
     if unknown:
