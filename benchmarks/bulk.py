@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,13 @@ Act = Callable[[Any, str], None]
 
 def ping(url: str) -> None:
     """Send PINGs until stdin ends, and print the waits that matter, ms: 99.9 % were no longer, and the longest."""
-    import threading
-
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     waits = []
     with autostart.connect(parse(url)) as connected:
         print('ready', flush=True)
@@ -107,7 +112,7 @@ def _empty(connection: Any, url: str) -> None:
 ACTS: dict[str, tuple[str, Act]] = {
     'rq-leveldb requeue --all': ('failed', _command('requeue', '--all')),
     'POST /v1/requeue-failed until complete': ('failed', _front('/v1/requeue-failed')),
-    "RQ: registry.requeue of each": ('failed', _loop),
+    'RQ: registry.requeue of each': ('failed', _loop),
     'rq-leveldb delete --state failed': ('failed', _command('delete', '--state', 'failed', '--yes')),
     'POST /v1/delete-failed until complete': ('failed', _front('/v1/delete-failed')),
     'rq-leveldb delete --state finished': ('finished', _command('delete', '--state', 'finished', '--yes')),
@@ -134,7 +139,7 @@ def main(jobs: int, only: tuple[str, ...]) -> None:
             task = progress.add_task(f'filling with {state} jobs', total=jobs)
             with Redis.from_url(full.url) as connection:
                 connection.ping()
-                fill(connection, full, state, 0, jobs, lambda more: progress.advance(task, more))
+                fill(connection, full, state, 0, jobs, partial(progress.advance, task))
             autostart.stop(full.directory)
             progress.remove_task(task)
             for name, (wanted, act) in chosen.items():

@@ -109,7 +109,8 @@ def _batches(start: int, stop: int) -> Iterator[tuple[int, int]]:
 def _model(queue: Queue, state: str) -> Job:
     """Let RQ make a job of a state."""
     if state == 'scheduled':
-        return queue.enqueue_at(datetime.now(timezone.utc) + timedelta(days=1), FUNCTION, 1, 2)
+        job: Job = queue.enqueue_at(datetime.now(timezone.utc) + timedelta(days=1), FUNCTION, 1, 2)
+        return job
     if state == 'queued':
         job = queue.enqueue(FUNCTION, 1, 2)
         queue.remove(job.id)

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from rq.job import Job
 from rq.registry import clean_registries
 
 from benchmarks.deep_store import FUNCTION, QUEUE, STATES, fill, job_id
-from benchmarks.memory import memory
+from benchmarks.memory import cpu_seconds, memory
 from rq_leveldb import Queue, Redis
 from rq_leveldb.client import autostart
 from rq_leveldb.http.application import build
@@ -129,11 +130,27 @@ def measure(connection: Any, location: Location, state: str, first: int, last: i
     found['memory'] = round(memory(connection.info()['process_id']).own, 1)
     files = location.directory.path.rglob('*')
     found['disk'] = round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1)
-    autostart.stop(location.directory)
-    began = time.perf_counter()
-    connection.ping()
-    found['reopen'] = round(1000 * (time.perf_counter() - began), 3)
+    opened = []
+    for _ in range(3):
+        autostart.stop(location.directory)
+        began = time.perf_counter()
+        connection.ping()
+        opened.append(time.perf_counter() - began)
+    found['reopen'] = round(1000 * statistics.median(opened), 3)
     return found
+
+
+def _settle(connection: Any, patience: float = 120.0) -> None:
+    """Wait until the store has done what it does in the background, such as compaction after a fill."""
+    pid = connection.info()['process_id']
+    deadline = time.monotonic() + patience
+    before = cpu_seconds(pid)
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        now = cpu_seconds(pid)
+        if now - before < 0.05:
+            break
+        before = now
 
 
 def _middle(connection: Any, state: str, first: int, last: int) -> tuple[str, float]:
@@ -198,11 +215,14 @@ def main(
             with Redis.from_url(location.url) as connection, Progress(*columns, console=console) as progress:
                 for depth in depths:
                     filled = int(connection.get(_FILLED) or 0)
+                    if filled > depth:
+                        raise click.UsageError(f'{location.directory.path} holds more: {filled:,} jobs.')
                     task = progress.add_task(f'{state}: filling', completed=filled, total=depth)
                     if filled < depth:
-                        fill(connection, location, state, filled, depth, lambda more: progress.advance(task, more))
+                        fill(connection, location, state, filled, depth, partial(progress.advance, task))
                         connection.set(_FILLED, depth)
                     progress.update(task, description=f'{state}: measuring', completed=depth)
+                    _settle(connection)
                     values = measure(connection, location, state, filled if filled < depth else 0, depth, times)
                     measured.setdefault(state, {})[str(depth)] = values
                     progress.remove_task(task)

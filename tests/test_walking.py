@@ -21,7 +21,7 @@ SCORES = {
 }
 
 
-@pytest.fixture(params=SCORES.values(), ids=SCORES)
+@pytest.fixture(params=SCORES.values(), ids=list(SCORES))
 def scores(request: pytest.FixtureRequest, redis: Redis) -> dict[str, float]:
     """Return the entries of a registry, by member."""
     found: dict[str, float] = request.param

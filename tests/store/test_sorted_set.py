@@ -283,7 +283,9 @@ def test_nothing_walks_what_was_removed_at_the_low_end(store: Direct) -> None:
     assert time.perf_counter() - started < 1.5
 
 
-@pytest.mark.parametrize(('low', 'high', 'within'), [(0, 4, 5), (5, math.inf, 1995), (1990, math.inf, 10), (3, 1996, 1994)])
+@pytest.mark.parametrize(
+    ('low', 'high', 'within'), [(0, 4, 5), (5, math.inf, 1995), (1990, math.inf, 10), (3, 1996, 1994)]
+)
 def test_a_count_reads_the_smaller_part(
     store: Direct, monkeypatch: pytest.MonkeyPatch, low: float, high: float, within: int
 ) -> None:
