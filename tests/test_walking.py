@@ -53,7 +53,7 @@ def test_those_before_a_page_are_not_read(redis: Redis, lowest: float) -> None:
     redis.config_resetstat()
     assert next(_walked(redis, Position(math.inf, names[1000]))) == names[999]
     asked = {name: found['calls'] for name, found in redis.info('commandstats').items() if 'cmdstat_z' in name}
-    # The first hundred of its score, and then what follows, with a look at whether all have this score.
+    # The first hundred of its score, and then what follows.
     assert sum(asked.values()) <= 6, asked
 
 

@@ -143,23 +143,18 @@ def _is_behind(one: Position, other: Position, is_ascending: bool) -> bool:
 def _behind(connection: Redis, key: str, last: Position, is_ascending: bool) -> list[tuple[bytes, float]]:
     """Return the chunk behind an entry of whose score there are many, such as that of all jobs that are kept for ever.
 
-    The jobs before it are not read. By its member it is found at once; if there are other scores as well, a server has
-    to count how many are before it.
+    The jobs before it are not read.
     """
-    pipe: Any = connection.pipeline()
-    pipe.zrange(key, 0, 0, withscores=True)
-    pipe.zrange(key, -1, -1, withscores=True)
-    if is_ascending:
-        pipe.zrangebylex(key, f'({last.member}', '+', start=0, num=_CHUNK)
-    else:
-        pipe.zrevrangebylex(key, f'({last.member}', '-', start=0, num=_CHUNK)
-    lowest, highest, members = pipe.execute()
-    scores = {float(score) for _, score in [*lowest, *highest]}
-    if scores <= {last.score}:
-        return [(member, last.score) for member in members]
-    rank = connection.zrank(key, last.member) if is_ascending else connection.zrevrank(key, last.member)
+    order = 'ASC' if is_ascending else 'DESC'
+    found: Any
+    try:
+        found = connection.execute_command('DEBUG', 'ZRANGE-BEHIND', key, repr(last.score), last.member, order, _CHUNK)
+        return [(member, float(score)) for member, score in zip(found[::2], found[1::2], strict=True)]
+    except ResponseError:
+        # A server does not know this; but it finds ranks at once, for which a store has to count.
+        rank = connection.zrank(key, last.member) if is_ascending else connection.zrevrank(key, last.member)
     first = rank + 1 if isinstance(rank, int) else _rank_behind(connection, key, last, is_ascending)
-    found: Any = connection.zrange(key, first, first + _CHUNK - 1, desc=not is_ascending, withscores=True)
+    found = connection.zrange(key, first, first + _CHUNK - 1, desc=not is_ascending, withscores=True)
     return [(member, float(score)) for member, score in found]
 
 

@@ -183,6 +183,11 @@ class SortedSet(Value):
             return self._remember_end(found, reverse)
         return found
 
+    def behind(self, score: float, member: bytes, reverse: bool = False) -> Iterator[bytes]:
+        """Return the entries that follow the place of this one, whether or not it exists, in order."""
+        entry = score_bytes(score) + member
+        return self.entries((b'', entry) if reverse else (entry + b'\x00', None), reverse)
+
     def items(self) -> Iterator[tuple[bytes, float]]:
         """Return members and scores as they are now, in order."""
         return map(split, self.entries())
