@@ -1,7 +1,8 @@
 """What a store's depth costs: `python -m benchmarks.depth`.
 
 A store is filled with jobs of one state, and what users and workers do all day is measured at each depth. Nothing of it
-may take longer the more jobs there are. The table has no peer. `python -m benchmarks.depth_plot` draws the results.
+may take longer the more jobs there are. The table has no peer. Of what is measured again, the shortest times and the
+largest sizes stay among the results, which `python -m benchmarks.depth_plot` draws.
 """
 
 from __future__ import annotations
@@ -224,12 +225,22 @@ def main(
                     progress.update(task, description=f'{state}: measuring', completed=depth)
                     _settle(connection)
                     values = measure(connection, location, state, filled if filled < depth else 0, depth, times)
-                    measured.setdefault(state, {})[str(depth)] = values
+                    before = measured.setdefault(state, {}).get(str(depth), {})
+                    measured[state][str(depth)] = _together(before, values)
                     progress.remove_task(task)
                     if results is not None:
                         _write(results, measured)
             autostart.stop(location.directory)
             console.print(_table(state, measured[state]))
+
+
+def _together(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Return the shortest times and the largest sizes of two runs."""
+    return {
+        name: (max if ROWS[name][1] == 'MB' else min)(values[name] for values in (one, other) if name in values)
+        for name in ROWS
+        if name in one or name in other
+    }
 
 
 def _write(path: Path, measured: dict[str, dict[str, dict[str, float]]]) -> None:
