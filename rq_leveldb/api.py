@@ -21,7 +21,7 @@ from rq_leveldb.errors import BadAddress
 from rq_leveldb.location import configured_url, parse
 from rq_leveldb.paused_queues import is_paused, pause, resume
 
-_SLICE = 500
+_SLICE = 200
 """Number of jobs that `Queue.empty` removes at once; nobody else is served meanwhile."""
 
 _REMOVE = """

@@ -108,31 +108,68 @@ def _walk_sorted(
     if state in _EXPIRING:
         ranges = [(-math.inf, _KEPT), (time.time(), math.inf)]
     for low, high in ranges if is_ascending else reversed(ranges):
-        if after is not None and is_ascending:
-            low = max(low, after.score)
-        elif after is not None:
-            high = min(high, after.score)
-        offset = 0
-        pairs: Any
+        last = after
+        is_among_equals = False
         while True:
-            if is_ascending:
-                pairs = connection.zrangebyscore(key, low, high, start=offset, num=_CHUNK, withscores=True)
+            if last is not None:
+                low, high = (max(low, last.score), high) if is_ascending else (low, min(high, last.score))
+            pairs: Any
+            if last is not None and is_among_equals:
+                pairs = [pair for pair in _behind(connection, key, last, is_ascending) if low <= pair[1] <= high]
+            elif is_ascending:
+                pairs = connection.zrangebyscore(key, low, high, start=0, num=_CHUNK, withscores=True)
             else:
-                pairs = connection.zrevrangebyscore(key, high, low, start=offset, num=_CHUNK, withscores=True)
-            if not pairs:
+                pairs = connection.zrevrangebyscore(key, high, low, start=0, num=_CHUNK, withscores=True)
+            found = [Position(float(score), raw.decode('utf-8', 'replace')) for raw, score in pairs]
+            fresh = [one for one in found if last is None or _is_behind(one, last, is_ascending)]
+            if fresh:
+                yield [(one.member.partition(':')[0] if state == 'started' else one.member, one) for one in fresh]
+                last = fresh[-1]
+            elif is_among_equals:
                 break
-            offset += len(pairs)
-            entries = []
-            for raw, score in pairs:
-                member = raw.decode('utf-8', 'replace')
-                # Members of one score come in their own order.
-                if (
-                    after is not None
-                    and float(score) == after.score
-                    and (member <= after.member if is_ascending else member >= after.member)
-                ):
-                    continue
-                job_id = member.partition(':')[0] if state == 'started' else member
-                entries.append((job_id, Position(float(score), member)))
-            if entries:
-                yield entries
+            if len(found) < _CHUNK:
+                break
+            # Another chunk from this score on would be the same one.
+            is_among_equals = found[0].score == found[-1].score
+
+
+def _is_behind(one: Position, other: Position, is_ascending: bool) -> bool:
+    # Members of one score come in their own order.
+    if one.score == other.score:
+        return one.member > other.member if is_ascending else one.member < other.member
+    return one.score > other.score if is_ascending else one.score < other.score
+
+
+def _behind(connection: Redis, key: str, last: Position, is_ascending: bool) -> list[tuple[bytes, float]]:
+    """Return the chunk behind an entry of whose score there are many, such as that of all jobs that are kept for ever.
+
+    The jobs before it are not read.
+    """
+    order = 'ASC' if is_ascending else 'DESC'
+    found: Any
+    try:
+        found = connection.execute_command('DEBUG', 'ZRANGE-BEHIND', key, repr(last.score), last.member, order, _CHUNK)
+        return [(member, float(score)) for member, score in zip(found[::2], found[1::2], strict=True)]
+    except ResponseError:
+        # A server does not know this; but it finds ranks at once, for which a store has to count.
+        rank = connection.zrank(key, last.member) if is_ascending else connection.zrevrank(key, last.member)
+    first = rank + 1 if isinstance(rank, int) else _rank_behind(connection, key, last, is_ascending)
+    found = connection.zrange(key, first, first + _CHUNK - 1, desc=not is_ascending, withscores=True)
+    return [(member, float(score)) for member, score in found]
+
+
+def _rank_behind(connection: Redis, key: str, last: Position, is_ascending: bool) -> int:
+    """Return the rank of what follows an entry that is gone."""
+    low, high = 0, int(connection.zcard(key))
+    while low < high:
+        middle = (low + high) // 2
+        found: Any = connection.zrange(key, middle, middle, desc=not is_ascending, withscores=True)
+        if not found:
+            high = middle
+            continue
+        ((raw, score),) = found
+        if _is_behind(Position(float(score), raw.decode('utf-8', 'replace')), last, is_ascending):
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -12,7 +12,7 @@ from typing import Any
 
 from rq.queue import Queue
 from rq.registry import BaseRegistry, DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
-from rq.utils import as_text, missing_keys
+from rq.utils import as_text, current_timestamp, missing_keys
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from rq_leveldb.records import CLAIMS_KEY_TEMPLATE
@@ -27,6 +27,8 @@ from .recovery import Recovery, clean_rate_limits
 from .trouble import guarded
 
 __all__ = ['Maintenance']
+
+_SLICE = 1000
 
 
 class Maintenance:
@@ -66,11 +68,11 @@ class Maintenance:
         site.log.info('cleaning registries for queue: %s', queue.name)
         steps: dict[str, Callable[[], object]] = {
             'jobs that are marked as started': lambda: self._recovery.recover_started([queue.name]),
-            'finished jobs': self._registry(FinishedJobRegistry, queue).cleanup,
+            'finished jobs': lambda: self._drop_expired(self._registry(FinishedJobRegistry, queue)),
             'started jobs': lambda: self._registry(StartedJobRegistry, queue).cleanup(
                 exception_handlers=exception_handlers
             ),
-            'failed jobs': self._registry(FailedJobRegistry, queue).cleanup,
+            'failed jobs': lambda: self._drop_expired(self._registry(FailedJobRegistry, queue)),
             'deferred jobs': self._registry(DeferredJobRegistry, queue).cleanup,
             'jobs that are ready': lambda: enqueue_ready(self._site, [queue.name]),
             'workers': lambda: self._clean_workers(queue),
@@ -87,6 +89,15 @@ class Maintenance:
         return kind(
             name=queue.name, connection=queue.connection, job_class=queue.job_class, serializer=queue.serializer
         )
+
+    def _drop_expired(self, registry: BaseRegistry) -> None:
+        """Do what RQ's cleanup of these registries does, in slices: nobody else is served during one."""
+        now = current_timestamp()
+        found: Any = True
+        while found:
+            # The scores say who goes, as an entry that was just read may have been renewed since.
+            found = self._connection.zrangebyscore(registry.key, 0, now, start=_SLICE, num=1, withscores=True)
+            self._connection.zremrangebyscore(registry.key, 0, found[0][1] if found else now)
 
     def _is_readable(self, raw: bytes | str, queue: Queue, where: str) -> bool:
         """Say whether a job can be read; one that cannot fails."""

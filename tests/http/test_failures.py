@@ -126,15 +126,19 @@ def test_a_selection_is_requeued_or_deleted(api: Api, connection: Any) -> None:
 
 def test_many_are_deleted_in_several_requests(api: Api, connection: Any) -> None:
     pipe = connection.pipeline(transaction=False)
-    for number in range(1100):
+    for number in range(2100):
         job = Job.create('http_tasks.add', (number,), connection=connection, origin='mail', status=JobStatus.FAILED)
         job.save(pipeline=pipe)
         job.failed_job_registry.add(job, ttl=86400, pipeline=pipe)
     pipe.sadd(Queue.redis_queues_keys, 'rq:queue:mail')
     pipe.execute()
+    connection.config_resetstat()
     # Nothing is kept of why they failed, which is a kind of error as well.
     first = api.post('/v1/delete-failed', {'error_type': 'unknown'}).json
     assert (first['count'], first['is_complete']) == (1000, False)
+    # Those that come later were not read.
+    assert connection.info('commandstats')['cmdstat_xrevrange']['calls'] <= 1100
+    assert api.post('/v1/delete-failed', {'error_type': 'unknown'}).json['count'] == 1000
     second = api.post('/v1/delete-failed', {'function': 'http_tasks.add', 'cursor': first['next']}).json
     assert (second['count'], second['is_complete'], second['next']) == (100, True, None)
     assert api.get('/v1/failures').json['total'] == 0

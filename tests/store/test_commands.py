@@ -169,3 +169,26 @@ def test_removing_expired_keys_can_be_stopped_for_tests(redis: Redis) -> None:
     redis.execute_command('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
     while redis.dbsize():
         pass
+
+
+def test_a_sorted_set_is_read_behind_an_entry_that_need_not_be_there(redis: Redis) -> None:
+    redis.zadd('z', {'a': 1, 'b': 1, 'c': 1, 'd': float('inf')})
+
+    def behind(*arguments: object) -> list[bytes]:
+        found: list[bytes] = redis.execute_command('DEBUG', 'ZRANGE-BEHIND', *arguments)
+        return found
+
+    assert behind('z', 1, 'a', 'ASC', 2) == behind('z', '1.0', 'aa', 'asc', 2) == [b'b', b'1', b'c', b'1']
+    assert behind('z', 'inf', 'd', 'DESC', 2) == [b'c', b'1', b'b', b'1']
+    assert behind('z', 1, 'c', 'ASC', 9) == [b'd', b'inf']
+    assert behind('z', 1, 'a', 'DESC', 9) == behind('z', 'inf', 'd', 'ASC', 9) == behind('no', 1, 'a', 'ASC', 9) == []
+    redis.set('text', 'x')
+    for wrong in (
+        ('text', 1, 'a', 'ASC', 1),
+        ('z', 'x', 'a', 'ASC', 1),
+        ('z', 1, 'a', 'UP', 1),
+        ('z', 1, 'a', 'ASC', -1),
+        ('z',),
+    ):
+        with pytest.raises(redis_py.ResponseError):
+            behind(*wrong)

@@ -283,6 +283,26 @@ def test_nothing_walks_what_was_removed_at_the_low_end(store: Direct) -> None:
     assert time.perf_counter() - started < 1.5
 
 
+@pytest.mark.parametrize(
+    ('low', 'high', 'within'), [(0, 4, 5), (5, math.inf, 1995), (1990, math.inf, 10), (3, 1996, 1994)]
+)
+def test_a_count_reads_the_smaller_part(
+    store: Direct, monkeypatch: pytest.MonkeyPatch, low: float, high: float, within: int
+) -> None:
+    store.call('zadd', 'z', *[part for n in range(2000) for part in (n, f'{n:06}')])
+    read = []
+    scan = store.engine.scan
+
+    def noted(*args: Any) -> Iterator[tuple[bytes, bytes]]:
+        for record in scan(*args):
+            read.append(record)
+            yield record
+
+    monkeypatch.setattr(store.engine, 'scan', noted)
+    assert store.call('zcount', 'z', low, high) == within
+    assert len(read) < 50
+
+
 @pytest.mark.parametrize('score', ['1' * 200_000 + 'x', '0x' + 'f' * 200_000 + 'g'])
 def test_a_long_text_that_is_no_score_is_refused_at_once(direct: Direct, score: str) -> None:
     assert direct.error('ZADD', 'z', score, 'a') == 'ERR value is not a valid float'

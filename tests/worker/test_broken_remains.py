@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,16 @@ def test_maintenance_goes_on_after_what_cannot_be_read(workers: Workers, queue: 
     until(lambda: not connection.exists('rq:queue:default:intermediate', 'rq:ready:default'))
     until(lambda: connection.zscore('rq:failed:default', 'long ago') is None)
     assert worker.poll() is None
+
+
+def test_many_expired_entries_go_in_slices_between_which_others_are_served(workers: Workers, queue: Queue) -> None:
+    connection: Any = queue.connection
+    connection.zadd('rq:finished:default', {f'{number}': 1 + number for number in range(3500)})
+    connection.zadd('rq:finished:default', {'for ever': '+inf', 'not yet': time.time() + 1000})
+    connection.config_resetstat()
+    workers.start('--maintenance-interval', '1')
+    until(lambda: connection.zcard('rq:finished:default') == 2)
+    assert connection.info('commandstats')['cmdstat_zremrangebyscore']['calls'] >= 4
 
 
 def test_a_registry_of_another_type_does_not_stop_the_others(workers: Workers, queue: Queue) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Annotated, Any, TypedDict
 
@@ -127,29 +127,35 @@ def delete_failed(call: Call) -> DeletedDocument:
 def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | None]:
     """Do something with the chosen jobs; return the ids of those with which it was done, and the cursor of the rest."""
     done: list[str] = []
-    found = list(_chosen(call.backend, call.values))
-    for number, entry in enumerate(found, 1):
+    found, is_all = _chosen(call.backend, call.values)
+    for entry in found:
         if entry.seen is not None:
             with acting(f'job {entry.seen.job.id}'):
                 if act(entry.seen):
                     done.append(entry.seen.job.id)
-        if number == MOST_SCANNED or (len(done) == _AT_ONCE and number < len(found)):
-            return done, write_cursor(entry)
-    return done, None
+    return done, None if is_all else write_cursor(found[-1])
 
 
-def _chosen(backend: Backend, wanted: dict[str, Any]) -> Iterator[Listed]:
-    """Find the jobs, before the first is changed: the walk goes by positions, which then change."""
-    if 'jobs' not in wanted:
-        names: list[str] = [] if 'queue' in wanted else backend.queue_names()
-        strange: list[Strange] = []
-        # In the order in which RQ requeues them.
-        found = listed(backend.connection, backend.reader, 'failed', names, wanted, strange, oldest_first=True)
-        yield from islice(found, MOST_SCANNED)
-        return
-    for seen in backend.jobs(wanted['jobs']):
-        if seen is not None and seen.status in _ENDED:
-            yield Listed(seen.job.origin, Position(0, seen.job.id), seen)
+def _chosen(backend: Backend, wanted: dict[str, Any]) -> tuple[list[Listed], bool]:
+    """Find jobs, before the first is changed: the walk goes by positions, which then change. Say if these are all."""
+    if 'jobs' in wanted:
+        given = backend.jobs(wanted['jobs'])
+        return [
+            Listed(seen.job.origin, Position(0, seen.job.id), seen)
+            for seen in given
+            if seen is not None and seen.status in _ENDED
+        ], True
+    names: list[str] = [] if 'queue' in wanted else backend.queue_names()
+    strange: list[Strange] = []
+    found: list[Listed] = []
+    chosen = 0
+    # In the order in which RQ requeues them.
+    for entry in listed(backend.connection, backend.reader, 'failed', names, wanted, strange, oldest_first=True):
+        if chosen == _AT_ONCE or len(found) == MOST_SCANNED:
+            return found, False
+        found.append(entry)
+        chosen += entry.seen is not None
+    return found, True
 
 
 def routes() -> Sequence[Route]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import islice
 
 from rq_leveldb.location import DATABASES
 from rq_leveldb.process import resident_bytes
-from rq_leveldb.store.arguments import Options, integer, is_integer
+from rq_leveldb.store.arguments import Options, floating, integer, is_integer, positive
 from rq_leveldb.store.commands.rows import Handler, always, container, row
 from rq_leveldb.store.context import Context
+from rq_leveldb.store.number_text import score_text
 from rq_leveldb.store.replies import (
     NO_REPLY,
     OK,
@@ -22,6 +24,7 @@ from rq_leveldb.store.replies import (
     syntax_error,
     wrong_usage,
 )
+from rq_leveldb.store.types.sorted_set import SortedSet, split
 
 # -- SLOWLOG
 
@@ -144,10 +147,23 @@ def _debug_set_active_expire(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
+def _debug_zrange_behind(ctx: Context, argv: list[bytes]) -> Reply:
+    """Return so many members and scores behind an entry, be it there or not: key, score, member, ASC or DESC, count.
+
+    A command of Redis goes on behind one of many members of the same score only by their number.
+    """
+    score, order, count = floating(argv[3]), argv[5].upper(), positive(argv[6])
+    if order not in (b'ASC', b'DESC'):
+        raise syntax_error()
+    entries = ctx.read(argv[2], SortedSet).behind(score, argv[4], order == b'DESC')
+    return [part for member, score in map(split, islice(entries, count)) for part in (member, score_text(score))]
+
+
 _DEBUG: dict[bytes, tuple[Handler, int | None]] = {
     b'object': (_debug_object, 1),
     b'sleep': (_debug_sleep, 1),
     b'snapshot': (_debug_snapshot, 1),
+    b'zrange-behind': (_debug_zrange_behind, 5),
     b'set-active-expire': (_debug_set_active_expire, 1),
     # What is served is what is on disk, and there are no quicklists.
     b'reload': (always(OK), None),

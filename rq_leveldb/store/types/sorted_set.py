@@ -183,6 +183,11 @@ class SortedSet(Value):
             return self._remember_end(found, reverse)
         return found
 
+    def behind(self, score: float, member: bytes, reverse: bool = False) -> Iterator[bytes]:
+        """Return the entries that follow the place of this one, whether or not it exists, in order."""
+        entry = score_bytes(score) + member
+        return self.entries((b'', entry) if reverse else (entry + b'\x00', None), reverse)
+
     def items(self) -> Iterator[tuple[bytes, float]]:
         """Return members and scores as they are now, in order."""
         return map(split, self.entries())
@@ -296,10 +301,22 @@ class SortedSet(Value):
         raise encoding.DamagedRecord('one of its entries is missing')
 
     def count(self, bounds: Bounds) -> int:
-        """Return how many entries lie within the bounds; O(n), unless it is all or none."""
-        if self._count and self._holds_all(bounds):
+        """Return how many entries lie within the bounds; costs O(those within) or O(the others), whichever is less."""
+        if not self._count:
+            return 0
+        if self._holds_all(bounds):
             return self._count
-        return sum(1 for _ in self.entries(bounds))
+        start, stop = bounds
+        # Known from here on, so that no scan looks for it among tombstones.
+        self._highest()
+        within = self.entries(bounds)
+        others = chain(self.entries((b'', start)), () if stop is None else self.entries((stop, None)))
+        for number in range(self._count + 1):
+            if next(within, None) is None:
+                return number
+            if next(others, None) is None:
+                return self._count - number
+        raise encoding.DamagedRecord('it has more entries than members')
 
     def lexical(self, low: MemberBound | None, high: MemberBound | None, reverse: bool = False) -> Iterator[bytes]:
         """Return entries by member, which is meaningful only if all scores are equal.
