@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, TypedDict
 
-from rq_leveldb.http.documents.values import Moment, StrangeDocument, strange_documents, timestamp
+from rq_leveldb.http.documents.values import StrangeDocument, strange_documents
 from rq_leveldb.http.problems import UnreadableRecord
 from rq_leveldb.http.queueing.backend import Backend, acting
 from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
@@ -16,6 +16,7 @@ from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.deletion import delete
 from rq_leveldb.jobs.failures import FailureGroup, group_failures
 from rq_leveldb.jobs.listing import Listed, listed, most_scanned, newest, write_cursor
+from rq_leveldb.jobs.moment import Moment, timestamp
 from rq_leveldb.jobs.requeueing import requeue
 from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
