@@ -43,6 +43,7 @@ def cron_jobs(action: str | None, names: tuple[str, ...], url: str | None, as_js
     until it is enabled; what is left out meanwhile is not made up for.
     """
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.jobs.cron_document import cron_document
     from rq_leveldb.jobs.cron_entries import find_cron_entries
     from rq_leveldb.lookup import Strange
 
@@ -56,7 +57,7 @@ def cron_jobs(action: str | None, names: tuple[str, ...], url: str | None, as_js
         code = max([_act(connection, entries, action, name, as_json) for name in names])
         entries = find_cron_entries(connection, [])
     if as_json:
-        render.document({'entries': list(map(_document, entries)), 'unreadable': list(map(vars, strange))})
+        render.document({'entries': list(map(cron_document, entries)), 'unreadable': list(map(vars, strange))})
         return code
     if action is None:
         if entries:
@@ -105,18 +106,3 @@ def _row(entry: CronEntry) -> list[str]:
     following = 'disabled' if entry.is_disabled else render.moment(entry.next_at)
     cells = [definition.name, definition.queue_name, when, following, render.moment(entry.last_at)]
     return [*map(render.cut, cells), (entry.id or '')[:_SHOWN_ID]]
-
-
-def _document(entry: CronEntry) -> dict[str, Any]:
-    definition = entry.definition
-    return {
-        'id': entry.id,
-        'name': definition.name,
-        'function': definition.func_name,
-        'queue': definition.queue_name,
-        'cron': definition.cron,
-        'interval_seconds': definition.interval,
-        'is_enabled': not entry.is_disabled,
-        'last_at': render.iso(entry.last_at),
-        'next_at': render.iso(entry.next_at),
-    }

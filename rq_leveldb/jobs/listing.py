@@ -20,7 +20,6 @@ from rq_leveldb.records import output_key
 
 __all__ = [
     'CURSOR_PATTERN',
-    'MOST_SCANNED',
     'TIMES',
     'Listed',
     'listed',
@@ -30,15 +29,14 @@ __all__ = [
     'write_cursor',
 ]
 
-MOST_SCANNED = 10_000
-"""Most jobs that one request looks at; a list then ends early and says where to go on."""
-
 TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
 """The points in time by which a list can be narrowed."""
 
 CURSOR_PATTERN = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
 """What `write_cursor` returns: the index or score of a job, its entry there, and the queue."""
 
+# Most jobs that one request looks at, and most that it reads; a list then ends early and says where to go on.
+_MOST_SCANNED = 10_000
 _MOST_SEARCHED = 2000
 _SEARCHED = frozenset(('search', 'error_type', 'output'))
 # Outputs that are read at once, and bytes of each.
@@ -56,12 +54,14 @@ _LAST_MEMBER = '\U0010ffff'
 
 
 def most_scanned(wanted: Mapping[str, Any]) -> int:
-    """Return how many jobs one request for a list looks at: fewer if it reads their arguments, errors or output.
+    """Return how many jobs one request looks at, to list them or to act on them.
+
+    They are fewer if it reads their arguments, errors or output.
 
     Args:
         wanted: what it is narrowed by, as for `listed`.
     """
-    return MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
+    return _MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,15 @@ class Maintenance:
         )
 
     def _drop_expired(self, registry: BaseRegistry) -> None:
-        """Do what RQ's cleanup of these registries does, in slices: nobody else is served during one."""
+        """Have a registry cleaned up whose expired entries were dropped in slices: nobody else is served during one."""
         now = current_timestamp()
         found: Any = True
         while found:
             # The scores say who goes, as an entry that was just read may have been renewed since.
             found = self._connection.zrangebyscore(registry.key, 0, now, start=_SLICE, num=1, withscores=True)
-            self._connection.zremrangebyscore(registry.key, 0, found[0][1] if found else now)
+            if found:
+                self._connection.zremrangebyscore(registry.key, 0, found[0][1])
+        registry.cleanup()
 
     def _is_readable(self, raw: bytes | str, queue: Queue, where: str) -> bool:
         """Say whether a job can be read; one that cannot fails."""

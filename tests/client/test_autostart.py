@@ -224,11 +224,13 @@ def test_neither_the_current_directory_nor_the_environment_choose_what_the_store
         for module in ('asyncio', 'sortedcontainers', 'uvloop', 'sitecustomize'):
             (tmp_path / name / f'{module}.py').write_text(f'raise SystemExit("{name}/{module} was imported")\n')
     # As in a Python that somebody works with by hand, after the application has changed the environment.
-    program = 'import os, sys; sys.path.append(""); os.environ["PYTHONPATH"] = sys.argv.pop(); ' + PING
+    # A file: with -c, Python 3.10 would look into the current directory first, before the store is even started.
+    program = tmp_path / 'program.py'
+    program.write_text('import os, sys; sys.path.append(""); os.environ["PYTHONPATH"] = sys.argv.pop(); ' + PING)
     ended = subprocess.run(
-        [sys.executable, '-c', program, f'leveldb://{store_dir}', str(tmp_path / 'there')],
+        [sys.executable, str(program), f'leveldb://{store_dir}', str(tmp_path / 'there')],
         cwd=tmp_path / 'here',
-        env={**os.environ, 'PYTHONPATH': str(Path(rq_leveldb.__file__).parents[1]), 'PYTHONSAFEPATH': '1'},
+        env={**os.environ, 'PYTHONPATH': str(Path(rq_leveldb.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,

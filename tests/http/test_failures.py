@@ -99,7 +99,7 @@ def test_a_group_is_requeued_and_another_deleted(api: Api, connection: Any) -> N
     third = fail(connection, 'mail', 'add', trace('ValueError: 3'))
     group = {'function': 'http_tasks.echo', 'error_type': 'ValueError'}
     assert api.post('/v1/requeue-failed', group).json == {
-        'requeued': [one], 'count': 1, 'is_complete': True, 'next': None,
+        'requeued': [one], 'count': 1, 'looked_at': 3, 'is_complete': True, 'next': None,
     }  # fmt: skip
     assert Queue('mail', connection=connection).job_ids == [one]
     assert api.post('/v1/delete-failed', {'error_type': 'KeyError'}).json['deleted'] == [other]
@@ -144,6 +144,25 @@ def test_many_are_deleted_in_several_requests(api: Api, connection: Any) -> None
     assert api.get('/v1/failures').json['total'] == 0
 
 
+def test_a_search_looks_at_as_many_jobs_to_delete_as_to_list_them(api: Api, connection: Any) -> None:
+    pipe = connection.pipeline(transaction=False)
+    jobs = [
+        Job.create('http_tasks.add', (text,), connection=connection, origin='mail', status=JobStatus.FAILED)
+        for text in ('wanted', *['other'] * 2000, 'wanted')
+    ]
+    for number, job in enumerate(jobs, 1):
+        job.save(pipeline=pipe)
+        job.failed_job_registry.add(job, ttl=86400 + number, pipeline=pipe)
+    pipe.sadd(Queue.redis_queues_keys, 'rq:queue:mail')
+    pipe.execute()
+    listed = api.get('/v1/jobs?status=failed&search=wanted').json
+    assert ([job['id'] for job in listed['items']], listed['next'] is None) == ([jobs[-1].id], False)
+    first = api.post('/v1/delete-failed', {'search': 'wanted'}).json
+    assert (first['deleted'], first['looked_at'], first['is_complete']) == ([jobs[0].id], 2000, False)
+    second = api.post('/v1/delete-failed', {'search': 'wanted', 'cursor': first['next']}).json
+    assert (second['deleted'], second['looked_at'], second['is_complete']) == ([jobs[-1].id], 2, True)
+
+
 def test_a_job_names_what_it_waits_for_and_what_waits_for_it(api: Api) -> None:
     first = api.enqueue('add', 1, description='the first')
     second = api.enqueue('add', 2, depends_on=[first], description='the second')
@@ -169,5 +188,5 @@ def test_over_http(start_front: Callable[..., FrontProcess], connection: Any) ->
     assert ask(front, '/v1/failures')[1]['items'][0]['latest_job'] == one
     assert ask(front, '/v1/delete-failed', {'jobs': [one]}, token=None)[0] == 401
     assert ask(front, '/v1/delete-failed', {'jobs': [one]}) == (
-        200, {'deleted': [one], 'count': 1, 'is_complete': True, 'next': None},
+        200, {'deleted': [one], 'count': 1, 'looked_at': 1, 'is_complete': True, 'next': None},
     )  # fmt: skip

@@ -16,6 +16,7 @@ from rq import Queue, Worker
 from rq.cron import CronScheduler
 
 from rq_leveldb import Worker as OurWorker
+from rq_leveldb.cli.main import main
 from rq_leveldb.cron_due import Due, due_key
 from rq_leveldb.errors import StoreError, mask_password
 from rq_leveldb.http.access.sessions import SESSION_SECONDS
@@ -272,15 +273,21 @@ def test_a_queue_is_paused_and_resumed(api: Api, connection: Any) -> None:
     assert api.post('/v1/queues/mail/pause').status_code == 409
 
 
-def test_a_cron_entry_is_run_disabled_and_enabled(api: Api, connection: Any) -> None:
+def test_a_cron_entry_is_run_disabled_and_enabled(
+    api: Api, connection: Any, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     workers = WorkerCron(site_of(OurWorker(['default'], connection=connection)), str(APPLICATIONS / 'cron_config.py'))
     workers.step()
     theirs = CronScheduler(connection, name='theirs')
     theirs.register(json.dumps, 'default', interval=60)
     theirs.register_birth()
-    ours, other = sorted(api.get('/v1/cron').json['items'], key=lambda item: item['scheduler'])
+    listed = api.get('/v1/cron').json['items']
+    assert main(['cron-jobs', '--json', '--url', url]) == 0
+    assert json.loads(capfd.readouterr().out)['entries'] == listed
+    ours, other = sorted(listed, key=lambda item: item['scheduler'])
     assert (ours['name'], ours['is_enabled'], other['id']) == ('cli_jobs.add', True, None)
     assert ours['next_at'] > ours['last_at']
+    assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', ours['last_at'])
     path = f'/v1/cron/{ours["id"]}'
     disabled = api.post(f'{path}/disable').json
     assert (disabled['is_enabled'], disabled['next_at']) == (False, None)

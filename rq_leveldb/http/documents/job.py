@@ -8,9 +8,10 @@ from urllib.parse import quote
 from rq.job import Job
 from rq.results import Result
 
-from rq_leveldb.http.documents.values import Also, Faults, Moment, between, fault_documents, from_seconds, timestamp
+from rq_leveldb.http.documents.values import Also, Faults, between, fault_documents, from_seconds
 from rq_leveldb.http.queueing.backend import Backend
 from rq_leveldb.jobs.error_text import read_error
+from rq_leveldb.jobs.moment import Moment, timestamp
 from rq_leveldb.jobs.parts import read_parts
 from rq_leveldb.lookup import Seen, is_refused, replies
 from rq_leveldb.reading import read_call, show

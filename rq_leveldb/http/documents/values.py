@@ -14,14 +14,12 @@ from rq_leveldb.unreadable import Fault, show_bytes
 __all__ = [
     'Also',
     'Faults',
-    'Moment',
     'Page',
     'StrangeDocument',
     'between',
     'fault_documents',
     'from_seconds',
     'strange_documents',
-    'timestamp',
 ]
 
 
@@ -37,10 +35,6 @@ class Also:
     """
 
     schema: Schema
-
-
-Moment = Annotated[str, Also({'format': 'date-time'})]
-"""A point in time as RFC 3339 has it."""
 
 
 class FaultDocument(TypedDict):
@@ -59,15 +53,6 @@ class StrangeDocument(TypedDict):
 
     key: str
     reason: str
-
-
-def timestamp(value: datetime | None) -> str | None:
-    """Return a point in time as RFC 3339 has it, in UTC with microseconds.
-
-    Args:
-        value: aware, or None.
-    """
-    return None if value is None else value.isoformat(timespec='microseconds').replace('+00:00', 'Z')
 
 
 def from_seconds(seconds: float | None) -> datetime | None:

@@ -12,8 +12,9 @@ from redis.client import Pipeline
 from rq.worker import BaseWorker
 
 from rq_leveldb.http.documents.job import job_url
-from rq_leveldb.http.documents.values import Faults, Moment, fault_documents, timestamp
+from rq_leveldb.http.documents.values import Faults, fault_documents
 from rq_leveldb.http.queueing.backend import Backend
+from rq_leveldb.jobs.moment import Moment, timestamp
 from rq_leveldb.jobs.parts import running
 from rq_leveldb.lookup import Fields, is_refused, replies, wrong_type
 from rq_leveldb.process import Identity, boot_id, is_alive

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Annotated, Any, TypedDict
 
-from rq_leveldb.http.documents.values import Moment, StrangeDocument, strange_documents, timestamp
+from rq_leveldb.http.documents.values import StrangeDocument, strange_documents
 from rq_leveldb.http.problems import UnreadableRecord
 from rq_leveldb.http.queueing.backend import Backend, acting
 from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
@@ -15,7 +15,8 @@ from rq_leveldb.http.request.fields import Record, Rule
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.deletion import delete
 from rq_leveldb.jobs.failures import FailureGroup, group_failures
-from rq_leveldb.jobs.listing import MOST_SCANNED, Listed, listed, newest, write_cursor
+from rq_leveldb.jobs.listing import Listed, listed, most_scanned, newest, write_cursor
+from rq_leveldb.jobs.moment import Moment, timestamp
 from rq_leveldb.jobs.requeueing import requeue
 from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
@@ -37,6 +38,8 @@ _CHOICE = {
 _RULES = [Rule('jobs', f'cannot be given together with {name}', given=('jobs', name)) for name in (*FILTERS, 'cursor')]
 _REQUEUE = Record({**_CHOICE, 'at_front': fields.boolean}, 'RequeueFailedOptions', _RULES)
 _DELETE = Record(_CHOICE, 'DeleteFailedOptions', _RULES)
+
+_LookedAt = Annotated[int, 'How many jobs this request looked at to find them: at most as many as a list does.']
 
 
 class FailureDocument(TypedDict):
@@ -67,6 +70,7 @@ class RequeuedDocument(TypedDict):
 
     requeued: list[str]
     count: int
+    looked_at: _LookedAt
     is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
     next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
 
@@ -76,6 +80,7 @@ class DeletedDocument(TypedDict):
 
     deleted: list[str]
     count: int
+    looked_at: _LookedAt
     is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
     next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
 
@@ -114,18 +119,34 @@ def _group_document(group: FailureGroup) -> FailureDocument:
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, the oldest of each first, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-    done, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
-    return {'requeued': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
+    done, looked_at, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
+    return {
+        'requeued': done,
+        'count': len(done),
+        'looked_at': looked_at,
+        'is_complete': cursor is None,
+        'next': cursor,
+    }
 
 
 def delete_failed(call: Call) -> DeletedDocument:
     """Delete jobs that failed, at most a thousand at a time."""
-    done, cursor = _each(call, delete)
-    return {'deleted': done, 'count': len(done), 'is_complete': cursor is None, 'next': cursor}
+    done, looked_at, cursor = _each(call, delete)
+    return {
+        'deleted': done,
+        'count': len(done),
+        'looked_at': looked_at,
+        'is_complete': cursor is None,
+        'next': cursor,
+    }
 
 
-def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | None]:
-    """Do something with the chosen jobs; return the ids of those with which it was done, and the cursor of the rest."""
+def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], int, str | None]:
+    """Do something with the chosen jobs.
+
+    Returns:
+        The ids of those with which it was done, how many were looked at for it, and the cursor of the rest.
+    """
     done: list[str] = []
     found, is_all = _chosen(call.backend, call.values)
     for entry in found:
@@ -133,7 +154,7 @@ def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], str | Non
             with acting(f'job {entry.seen.job.id}'):
                 if act(entry.seen):
                     done.append(entry.seen.job.id)
-    return done, None if is_all else write_cursor(found[-1])
+    return done, len(found), None if is_all else write_cursor(found[-1])
 
 
 def _chosen(backend: Backend, wanted: dict[str, Any]) -> tuple[list[Listed], bool]:
@@ -148,10 +169,10 @@ def _chosen(backend: Backend, wanted: dict[str, Any]) -> tuple[list[Listed], boo
     names: list[str] = [] if 'queue' in wanted else backend.queue_names()
     strange: list[Strange] = []
     found: list[Listed] = []
-    chosen = 0
+    chosen, most = 0, most_scanned(wanted)
     # In the order in which RQ requeues them.
     for entry in listed(backend.connection, backend.reader, 'failed', names, wanted, strange, oldest_first=True):
-        if chosen == _AT_ONCE or len(found) == MOST_SCANNED:
+        if chosen == _AT_ONCE or len(found) == most:
             return found, False
         found.append(entry)
         chosen += entry.seen is not None

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
-from rq_leveldb.http.documents.values import Moment, from_seconds, timestamp
+from rq_leveldb.http.documents.values import from_seconds
 from rq_leveldb.http.request import fields
 from rq_leveldb.http.routing.route import Call, Route
 from rq_leveldb.jobs.history import Numbers, read_history
+from rq_leveldb.jobs.moment import Moment, timestamp
 
 __all__ = ['routes']
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
 from rq_leveldb.http.documents.job import job_url
-from rq_leveldb.http.documents.values import Moment, Page, from_seconds, timestamp
+from rq_leveldb.http.documents.values import Page, from_seconds
 from rq_leveldb.http.problems import NoSuchCronEntry, UnreadableRecord
 from rq_leveldb.http.request import query
 from rq_leveldb.http.resources.job_actions import NOTHING
 from rq_leveldb.http.routing.route import Call, Route
+from rq_leveldb.jobs.cron_document import CronEntryDocument, cron_document
 from rq_leveldb.jobs.cron_entries import CronEntry, find_cron_entries, run_now, set_enabled
+from rq_leveldb.jobs.moment import Moment, timestamp
 from rq_leveldb.lookup import Strange, find_queues, is_refused, registry_key, replies
 
 __all__ = ['routes']
@@ -28,23 +30,6 @@ class ScheduleDocument(TypedDict):
     next_job: str
     next_job_url: str
     next_at: Moment | None
-
-
-class CronEntryDocument(TypedDict):
-    """A cron entry."""
-
-    id: Annotated[str | None, "Null for an entry of RQ's own `rq cron`, which cannot be changed from outside."]
-    name: str
-    function: str
-    queue: str
-    cron: str | None
-    interval_seconds: int | None
-    is_enabled: bool
-    last_at: Moment | None
-    next_at: Moment | None
-    scheduler: str
-    config_file: str | None
-    recent_jobs: list[str]
 
 
 def list_schedules(call: Call) -> Page[ScheduleDocument]:
@@ -84,7 +69,7 @@ def list_cron(call: Call) -> Page[CronEntryDocument]:
     """List the entries of all running cron schedulers."""
     strange: list[Strange] = []
     entries = find_cron_entries(call.backend.connection, strange)
-    return Page([_document(entry) for entry in entries], None, strange)
+    return Page([cron_document(entry) for entry in entries], None, strange)
 
 
 def run_cron_entry(call: Call, entry_id: _EntryId) -> CronEntryDocument:
@@ -110,7 +95,7 @@ def _changed(call: Call, entry_id: str, is_changed: bool) -> CronEntryDocument:
         raise UnreadableRecord(
             f'When the cron entry {entry_id} is due cannot be read.', hint='Its worker writes it anew.'
         )
-    return _document(_entry(call, entry_id))
+    return cron_document(_entry(call, entry_id))
 
 
 def _entry(call: Call, entry_id: str) -> CronEntry:
@@ -121,24 +106,6 @@ def _entry(call: Call, entry_id: str) -> CronEntry:
         f'No running worker has a cron entry {entry_id[:100]!r}.',
         hint="GET /v1/cron lists them. Those of RQ's own `rq cron` have no id: only that process knows them.",
     )
-
-
-def _document(entry: CronEntry) -> CronEntryDocument:
-    definition = entry.definition
-    return {
-        'id': entry.id,
-        'name': definition.name,
-        'function': definition.func_name,
-        'queue': definition.queue_name,
-        'cron': definition.cron,
-        'interval_seconds': definition.interval,
-        'is_enabled': not entry.is_disabled,
-        'last_at': timestamp(entry.last_at),
-        'next_at': timestamp(entry.next_at),
-        'scheduler': entry.scheduler,
-        'config_file': entry.config_file,
-        'recent_jobs': entry.recent_jobs,
-    }
 
 
 def routes() -> Sequence[Route]:

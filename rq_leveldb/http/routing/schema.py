@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, 
 
 from rq_leveldb.http.documents.values import Also, Page, StrangeDocument
 from rq_leveldb.http.request.fields import Schema, ref
+from rq_leveldb.jobs.moment import Format
 
 __all__ = ['Components']
 
@@ -17,7 +18,7 @@ class Components:
     """The schemas that others refer to by name; collected while types are described.
 
     A TypedDict is a component, named after its class without `Document`, with its docstring as its description. In
-    `Annotated`, text describes a field, and `Also` adds to its schema.
+    `Annotated`, text describes a field, `Format` names its form, and `Also` adds to its schema.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Components:
         if origin is Annotated:
             schema = self.of(parts[0])
             for more in parts[1:]:
-                schema = {**schema, **(more.schema if isinstance(more, Also) else {'description': more})}
+                schema = {**schema, **_added(more)}
             return schema
         if origin in (Union, types.UnionType):
             (present,) = [part for part in parts if part is not type(None)]
@@ -84,6 +85,12 @@ def _object(description: str | None, properties: dict[str, Schema], required: li
         # What has optional fields may get more of them: RFC 9457, section 3.2, has that of problems.
         **({'additionalProperties': False} if len(required) == len(properties) else {}),
     }
+
+
+def _added(more: Any) -> Schema:
+    if isinstance(more, Format):
+        return {'format': more.name}
+    return more.schema if isinstance(more, Also) else {'description': more}
 
 
 def _or_null(schema: Schema) -> Schema:
