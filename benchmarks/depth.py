@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def measure(connection: Any, location: Location, state: str, first: int, last: i
         times: how often what takes a moment is done.
     """
     queue = Queue(QUEUE, connection=connection)
-    numbers = random.Random(last).sample(range(first, last), min(last - first, 4 * times))
+    numbers = random.sample(range(first, last), min(last - first, 4 * times))
     fresh = (job_id(state, number) for number in numbers)
 
     def usual(act: Callable[[], object], count: int = times) -> float:
@@ -91,8 +92,10 @@ def measure(connection: Any, location: Location, state: str, first: int, last: i
         return round(1000 * sorted(found)[count // 4], 3)
 
     def each(act: Callable[[Job], object]) -> float:
-        jobs = [Job.fetch(next(fresh), connection=connection) for _ in range(times)]
-        return usual(lambda: act(jobs.pop()))
+        found = (Job.fetch(name, connection=connection) for name in fresh)
+        # Others were changed when this store was measured before.
+        jobs = list(islice((job for job in found if job.get_status(refresh=False).value == state), times))
+        return usual(lambda: act(jobs.pop()), len(jobs))
 
     found = {
         'enqueue': usual(lambda: queue.enqueue(FUNCTION, 1, 2)),
@@ -106,15 +109,15 @@ def measure(connection: Any, location: Location, state: str, first: int, last: i
     front = build(connection, HttpSettings(), None)
     client = falcon.testing.TestClient(front.app, headers={'Host': 'localhost'})
 
-    def get(path: str, **params: str) -> float:
+    def get(path: str, count: int = 9, **params: str) -> float:
         def ask() -> None:
             answer = client.simulate_get(path, params=params)
             assert answer.status_code == 200, answer.text
 
-        return usual(ask, 9)
+        return usual(ask, count)
 
     found |= {
-        'show': get(f'/v1/jobs/{_middle(connection, state, first, last)[0]}'),
+        'show': get(f'/v1/jobs/{_middle(connection, state, first, last)[0]}', times),
         'page': get('/v1/jobs', status=state),
         'middle': get('/v1/jobs', status=state, cursor=_cursor(connection, state, first, last)),
         'filtered': get('/v1/jobs', status=state, function=FUNCTION),

@@ -22,6 +22,7 @@ import worker_jobs
 from rq import Queue
 from rq.cron import CronJob, CronScheduler
 from rq.job import Job
+from rq.utils import utcparse
 
 from rq_leveldb.client import autostart
 from rq_leveldb.cron_due import Due, due_key
@@ -105,8 +106,8 @@ def test_the_job_is_the_one_that_rq_writes(either: Any, write: Callable[..., str
     ours = Job.fetch(queue.get_job_ids()[1], connection=either)
     fields = [either.hgetall(job.key) for job in (theirs, ours)]
     for found in fields:
-        assert abs(datetime.fromisoformat(found.pop(b'created_at').decode()).timestamp() - time.time()) < 60
-        assert abs(datetime.fromisoformat(found.pop(b'enqueued_at').decode()).timestamp() - time.time()) < 60
+        assert abs(utcparse(found.pop(b'created_at').decode()).timestamp() - time.time()) < 60
+        assert abs(utcparse(found.pop(b'enqueued_at').decode()).timestamp() - time.time()) < 60
     assert fields[0] == fields[1]
     assert 890 < either.ttl(ours.key) <= 900
     assert either.zrange('rq:cron_job:sums:jobs', 0, -1)[1:] == [ours.id.encode()]
