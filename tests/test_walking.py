@@ -63,3 +63,29 @@ def test_a_registry_that_shrinks_meanwhile_is_walked_to_its_end(redis: Redis, sc
         found.append(name)
         redis.zrem(KEY, name)
     assert sorted(found) == NAMES
+
+
+@pytest.mark.parametrize('removed', [0.5, 1, 2.5])
+def test_a_queue_whose_jobs_are_taken_meanwhile_is_walked_to_its_end(redis: Redis, removed: float) -> None:
+    key, found, gone = 'rq:queue:q', [], 0.0
+    redis.rpush(key, *NAMES)
+    for chunk in walk(redis, 'queued', 'q', None, []):
+        names = [name for name, _ in chunk]
+        found += names
+        gone += removed * len(names)
+        while gone >= 1 and redis.lpop(key) is not None:
+            gone -= 1
+    # Some may be taken before they are seen, and none is seen twice.
+    assert found == sorted(set(found))
+    assert found[-1] == NAMES[-1] or removed > 1
+    assert removed > 1 or found == NAMES
+
+
+def test_a_queue_whose_jobs_are_removed_as_they_are_seen_is_walked_to_its_end(redis: Redis) -> None:
+    redis.rpush('rq:queue:q', *NAMES)
+    found = []
+    for chunk in walk(redis, 'queued', 'q', None, []):
+        for name, _ in chunk:
+            found.append(name)
+            redis.lrem('rq:queue:q', 1, name)
+    assert found == NAMES

@@ -33,6 +33,8 @@ ASCENDING = ('scheduled', 'deferred', 'ready_to_enqueue')
 """The states of a registry in which the next job to run comes first; in the others it is the newest."""
 
 _CHUNK = 100
+# Jobs that are gone from a queue before all those before them are taken to be gone, too.
+_SURE = 3
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,20 @@ def _walk_list(connection: Redis, key: str, after: Position | None) -> Iterator[
             return
         ids = [member.decode('utf-8', 'replace') for member in members]
         yield [(job_id, Position(start + offset, job_id)) for offset, job_id in enumerate(ids)]
-        start += len(members)
+        start = _index_behind(connection, key, members, start)
+
+
+def _index_behind(connection: Redis, key: str, members: list[Any], start: int) -> int:
+    """Return the index in a queue behind jobs that were read from `start` on, wherever they are by now."""
+    expected = start + len(members)
+    if connection.lindex(key, expected - 1) == members[-1]:
+        return expected
+    # Those at the front go first, unless somebody takes out single ones.
+    for member in reversed(members[-_SURE:]):
+        found = connection.lpos(key, member)
+        if isinstance(found, int):
+            return found + 1
+    return 0
 
 
 def _walk_sorted(
