@@ -88,7 +88,8 @@ ENDED_KEY = 'rq-leveldb:ended'
 """List of the jobs that have ended and are not in the history yet; `worker.history` says what stands in it."""
 
 HISTORY_KEY_TEMPLATE = 'rq-leveldb:history:{0}:{1}'
-"""Hashes of what ended when: `names`, `hours` or `minutes`, and which day or hour since the epoch; see there."""
+"""Hashes of what ended when, or waited: of what kind, and of which day or hour since the epoch; the worker's `history`
+and `depths` say which."""
 
 HISTORY_MINUTES_KEPT = 86400
 """For how long the history has minutes, seconds."""

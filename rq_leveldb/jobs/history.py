@@ -1,4 +1,4 @@
-"""How many jobs ended when, how long they waited and ran, by queue and function: what the workers have counted."""
+"""How many jobs ended and waited when, how long they waited and ran: what the workers have counted."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ class History:
     Args:
         begin: when it begins, seconds since the epoch.
         steps: by the second since the epoch at which a step begins; those in which nothing ended are left out.
+        waiting: how many jobs waited at most, by the same; those in which none did are left out.
         queues: by name; None stands for those beyond what is counted.
         functions: the same.
     """
 
     begin: int
     steps: dict[int, Numbers] = field(default_factory=lambda: defaultdict(Numbers))
+    waiting: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     queues: dict[str | None, Numbers] = field(default_factory=lambda: defaultdict(Numbers))
     functions: dict[str | None, Numbers] = field(default_factory=lambda: defaultdict(Numbers))
 
@@ -80,7 +82,7 @@ def read_history(
         since: from when on, seconds since the epoch; None for all that is kept.
         now: until when.
         queue: only jobs of this queue.
-        function: only jobs of this function.
+        function: only jobs of this function; how many waited is not known of them.
     """
     by_hour = step % _HOUR == 0
     oldest = now - (HISTORY_HOURS_KEPT if by_hour else HISTORY_MINUTES_KEPT)
@@ -93,11 +95,14 @@ def read_history(
     pipe = connection.pipeline(transaction=False)
     for day in days:
         pipe.hgetall(HISTORY_KEY_TEMPLATE.format('names', day))
-    for number in hashes:
-        pipe.hgetall(HISTORY_KEY_TEMPLATE.format('hours' if by_hour else 'minutes', number))
+    kind = 'hours' if by_hour else 'minutes'
+    for each in (kind, f'waiting-{kind}'):
+        for number in hashes:
+            pipe.hgetall(HISTORY_KEY_TEMPLATE.format(each, number))
     found = replies(pipe)
+    counted, waiting = found[len(days) : -len(hashes)], found[-len(hashes) :]
     names = {day: dict(_names(raw)) for day, raw in zip(days, found, strict=False)}
-    for number, raw in zip(hashes, found[len(days) :], strict=True):
+    for number, raw in zip(hashes, counted, strict=True):
         begin = number * size
         known = names.get(begin // _DAY, {})
         for at, name_id, numbers in _counted(raw):
@@ -108,6 +113,14 @@ def read_history(
             history.steps[moment // step * step].add(numbers)
             history.queues[name[0]].add(numbers)
             history.functions[name[1]].add(numbers)
+    most: dict[tuple[int, str], int] = defaultdict(int)
+    for number, raw in zip(hashes, waiting, strict=True):
+        for at, name, jobs in _waiting(raw):
+            moment = number * size + at * unit
+            if function is None and moment >= history.begin and queue in (None, name):
+                most[moment // step * step, name] = max(jobs, most[moment // step * step, name])
+    for (moment, _), jobs in most.items():
+        history.waiting[moment] += jobs
     history.queues = _largest(history.queues)
     history.functions = _largest(history.functions)
     return history
@@ -130,6 +143,13 @@ def _counted(raw: object) -> Iterator[tuple[int, bytes, Numbers]]:
         # What does not look like this was not written by a worker.
         if at.isdigit() and len(at) < 3 and len(numbers) == 5 and all(n.isdigit() and len(n) < 17 for n in numbers):
             yield int(at), name_id, Numbers(*map(int, numbers))
+
+
+def _waiting(raw: object) -> Iterator[tuple[int, str, int]]:
+    for name, text in _fields(raw):
+        at, _, queue = name.partition(b'|')
+        if at.isdigit() and len(at) < 3 and text.isdigit() and len(text) < 17:
+            yield int(at), queue.decode('utf-8', 'replace'), int(text)
 
 
 def _fields(raw: object) -> Iterable[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from .cron import WorkerCron
+from .depths import Depths
 from .duties import Duties
 from .history import History
 from .nursery import Nursery
@@ -25,6 +26,7 @@ __all__ = ['Routine']
 
 _HEARTBEAT = 5.0
 _HISTORY = 5.0
+_DEPTHS = 10.0
 # RQ's rule: a job that ignores its time-out is killed a minute later.
 _DEAF = 60.0
 # A thousand idle queues must cost less than half a percent of a core.
@@ -42,6 +44,7 @@ class Routine:
         services: what it keeps alive.
         tally: what it counts.
         history: what it adds up, for all workers.
+        depths: what it notes of the queues.
         recovery: what finds dead workers.
         stopping: whether it is about to end.
         take_back: puts lost jobs back, where some may have been lost.
@@ -58,6 +61,7 @@ class Routine:
         services: Services,
         tally: Tally,
         history: History,
+        depths: Depths,
         recovery: Recovery,
         stopping: Stopping,
         take_back: Callable[[], None],
@@ -86,6 +90,7 @@ class Routine:
             duties.add('saving output', 0.0, self._save_output)
         duties.add('counting', 0.0, tally.flush)
         duties.add('adding to the history', _HISTORY, history.fold)
+        duties.add('noting how many jobs wait', _DEPTHS, depths.note)
         duties.add('the heartbeat', _HEARTBEAT, self._heartbeat)
         duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
         duties.add('looking after services', _HEARTBEAT, services.look)

@@ -44,6 +44,7 @@ from .assignment import Assignment, Done
 from .bookkeeping import Start, Suspended
 from .child import Child
 from .cron import WorkerCron
+from .depths import Depths
 from .ended import EndedChildren
 from .ending import Ending, Verdict
 from .history import History
@@ -262,6 +263,7 @@ class Supervisor:
             self._services,
             self._tally,
             self._history,
+            Depths(self._site),
             self.recovery,
             self._stopping,
             self._take_back_what_was_lost,

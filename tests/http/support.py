@@ -19,6 +19,7 @@ from rq.results import Result
 
 from rq_leveldb.http.application import Application
 from rq_leveldb.records import ENDED_KEY
+from rq_leveldb.worker.depths import Depths
 from rq_leveldb.worker.history import History, entry_text
 from rq_leveldb.worker.site import Site
 from rq_leveldb.worker.worker import Worker
@@ -125,6 +126,12 @@ def fold(connection: Any) -> None:
     """Add what has ended to the history, as a worker does every few seconds."""
     worker = Worker([Queue('default', connection=connection)], connection=connection)
     History(Site.of(worker, worker.settings)).fold()
+
+
+def look_at_depths(*queues: Queue) -> None:
+    """Note how many jobs wait, as a worker of these queues does every few seconds."""
+    worker = Worker(queues, connection=queues[0].connection)
+    Depths(Site.of(worker, worker.settings)).note()
 
 
 def fail(connection: Any, queue: str, function: str, error: str, **fields: Any) -> str:

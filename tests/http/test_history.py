@@ -9,7 +9,7 @@ from rq import Queue, Retry
 
 from rq_leveldb.records import ENDED_KEY
 from rq_leveldb.worker.worker import Worker
-from tests.http.support import Api, ended, fold
+from tests.http.support import Api, ended, fold, look_at_depths
 
 
 def run(connection: Any, *names: str) -> None:
@@ -102,4 +102,45 @@ def test_keys_of_other_types_keep_no_job_from_ending(api: Api, connection: Any) 
     jobs = [api.enqueue('add', 1), api.enqueue('fail')]
     run(connection, 'default')
     assert [api.get(f'/v1/jobs/{job}').json['status'] for job in jobs] == ['finished', 'failed']
+    assert api.get('/v1/history').json['items'] == []
+
+
+def test_how_many_jobs_waited_at_most(api: Api, connection: Any) -> None:
+    own, other = Queue('default', connection=connection), Queue('a|b', connection=connection)
+    own.enqueue('http_tasks.add', 1)
+    first, *_ = [other.enqueue('http_tasks.add', number) for number in range(3)]
+    Queue('empty', connection=connection).enqueue('http_tasks.add', 1).delete()
+    look_at_depths(own)
+    first.delete()
+    look_at_depths(own)
+    for step in ('1m', '1h', '1d'):
+        found = api.get(f'/v1/history?step={step}').json['items']
+        # The second look may be in the next minute or hour.
+        assert [item['most_waiting'] for item in found] in ([4], [4, 3])
+        assert total(found, 'finished') == 0
+        assert found[0]['mean_wait_seconds'] is None
+    assert api.get('/v1/history?queue=a%7Cb').json['items'][0]['most_waiting'] == 3
+    assert api.get('/v1/history?queue=empty').json['items'] == []
+    run(connection, 'default')
+    of_function = api.get('/v1/history?function=http_tasks.add').json['items']
+    assert [item['most_waiting'] for item in of_function] == [None]
+    keys = connection.keys('rq-leveldb:history:waiting-*')
+    assert 2 <= len(keys) <= 4
+    assert all(0 < connection.ttl(key) <= 31 * 86400 for key in keys)
+
+
+def test_what_is_no_queue_or_too_much_keeps_no_worker_from_noting_the_rest(api: Api, connection: Any) -> None:
+    own = Queue('default', connection=connection)
+    own.enqueue('http_tasks.add', 1)
+    connection.set('rq:queue:text', 'not a list')
+    for number in range(300):
+        connection.rpush(f'rq:queue:q{number}', 'x')
+    connection.sadd('rq:queues', 'rq:queue:text', *(f'rq:queue:q{number}' for number in range(300)))
+    look_at_depths(own)
+    assert api.get('/v1/history?queue=default').json['items'][0]['most_waiting'] == 1
+    assert 50 < api.get('/v1/history').json['items'][0]['most_waiting'] <= 101
+    for key in connection.keys('rq-leveldb:history:waiting-*'):
+        connection.set(key, 'not a hash')
+    connection.set('rq:queues', 'not a set')
+    look_at_depths(own)
     assert api.get('/v1/history').json['items'] == []

@@ -101,7 +101,7 @@ export function waiting(items) {
 
 // A day or thirty days, from what the workers have counted.
 
-// Returns the two charts. `range` says what they cover: `each` step, `long` in all, `times` below the axis.
+// Returns the three charts. `range` says what they cover: `each` step, `long` in all, `times` below the axis.
 export function past(found, range) {
   const begin = Date.parse(found.since);
   const span = found.step_seconds * 1000;
@@ -110,15 +110,23 @@ export function past(found, range) {
   }));
   const axis = { ...range, count: Math.max(Math.floor((Date.now() - begin) / span) + 1, ...steps.map((step) => step.index + 1)) };
   const runs = sum(steps, 'runs');
+  const ended = steps.filter((step) => step.runs);
+  const full = steps.filter(({ item }) => item.most_waiting);
+  const most = Math.max(0, ...full.map(({ item }) => item.most_waiting));
   const mean = (name) => duration(steps.reduce((total, step) => total + step.item[name] * step.runs, 0) / runs);
   return [
-    outcomes(axis, steps.map((step) => ({ ...step, good: step.item.finished, bad: step.item.failed, again: step.item.retried }))),
+    outcomes(axis, ended.map((step) => ({ ...step, good: step.item.finished, bad: step.item.failed, again: step.item.retried }))),
     plot('Waiting and running time', runs
       ? `On average, a job waited ${mean('mean_wait_seconds')} (strong) and ran for ${mean('mean_duration_seconds')} (pale).`
-      : `No job ended in ${range.long}.`, axis, timed, ['Waited', 'Ran'], steps.map(({ index, at: time, item }) => {
+      : `No job ended in ${range.long}.`, axis, timed, ['Waited', 'Ran'], ended.map(({ index, at: time, item }) => {
       const [wait, run] = [item.mean_wait_seconds, item.mean_duration_seconds];
       const cells = [duration(wait), duration(run)];
       return { index, at: time, said: `waited ${cells[0]}, ran for ${cells[1]}, on average`, cells, parts: [['bar-half', 0, wait], ['bar-high', wait, wait + run]] };
     })),
+    plot('Waiting jobs', most ? `At most ${most.toLocaleString('en')} jobs waited at once.` : `No job was seen waiting in ${range.long}.`, axis, counted, ['Waited at most'],
+      full.map(({ index, at: time, item: { most_waiting: jobs } }) => {
+        const cell = jobs.toLocaleString('en');
+        return { index, at: time, said: `at most ${cell} waited at once`, cells: [cell], parts: [['bar-half', 0, jobs]] };
+      })),
   ];
 }

@@ -1,4 +1,4 @@
-"""What ended when: for a day by the minute, for thirty days by the hour."""
+"""What ended and waited when: for a day by the minute, for thirty days by the hour."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ class EndedInStepDocument(_Ended):
     """Runs of jobs that ended in one step."""
 
     at: Annotated[Moment, 'When it begins.']
+    most_waiting: Annotated[
+        int | None, 'How many jobs waited at most, as far as a worker saw it; null for those of one function.'
+    ]
 
 
 class EndedByNameDocument(_Ended):
@@ -54,13 +57,13 @@ class HistoryDocument(TypedDict):
 
     since: Moment
     step_seconds: int
-    items: Annotated[list[EndedInStepDocument], 'Without those in which nothing ended.']
+    items: Annotated[list[EndedInStepDocument], 'Without those in which nothing ended or waited.']
     queues: Annotated[list[EndedByNameDocument], 'The same by queue, those with the most first.']
     functions: Annotated[list[EndedByNameDocument], 'The same by function.']
 
 
 def show_history(call: Call) -> HistoryDocument:
-    """Show how many jobs ended when, and how long they waited and ran."""
+    """Show how many jobs ended and waited when, and how long they waited and ran."""
     wanted = call.query
     step = _STEPS[wanted['step']]
     since = wanted['since'].timestamp() if 'since' in wanted else None
@@ -68,7 +71,14 @@ def show_history(call: Call) -> HistoryDocument:
     return {
         'since': _moment(found.begin),
         'step_seconds': step,
-        'items': [{'at': _moment(at), **_ended(numbers)} for at, numbers in sorted(found.steps.items())],
+        'items': [
+            {
+                'at': _moment(at),
+                'most_waiting': None if 'function' in wanted else found.waiting.get(at, 0),
+                **_ended(found.steps.get(at, Numbers())),
+            }
+            for at in sorted({*found.steps, *found.waiting})
+        ],
         'queues': [{'name': name, **_ended(numbers)} for name, numbers in found.queues.items()],
         'functions': [{'name': name, **_ended(numbers)} for name, numbers in found.functions.items()],
     }
