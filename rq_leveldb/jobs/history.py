@@ -115,10 +115,11 @@ def read_history(
             history.functions[name[1]].add(numbers)
     most: dict[tuple[int, str], int] = defaultdict(int)
     for number, raw in zip(hashes, waiting, strict=True):
-        for at, name, jobs in _waiting(raw):
+        for at, waiting_in, jobs in _waiting(raw):
             moment = number * size + at * unit
-            if function is None and moment >= history.begin and queue in (None, name):
-                most[moment // step * step, name] = max(jobs, most[moment // step * step, name])
+            if function is None and moment >= history.begin and queue in (None, waiting_in):
+                place = (moment // step * step, waiting_in)
+                most[place] = max(jobs, most[place])
     for (moment, _), jobs in most.items():
         history.waiting[moment] += jobs
     history.queues = _largest(history.queues)

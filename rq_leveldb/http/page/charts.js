@@ -123,7 +123,7 @@ export function past(found, range) {
       const cells = [duration(wait), duration(run)];
       return { index, at: time, said: `waited ${cells[0]}, ran for ${cells[1]}, on average`, cells, parts: [['bar-half', 0, wait], ['bar-high', wait, wait + run]] };
     })),
-    plot('Waiting jobs', most ? `At most ${most.toLocaleString('en')} jobs waited at once.` : `No job was seen waiting in ${range.long}.`, axis, counted, ['Waited at most'],
+    plot('Waiting jobs', most ? `At most ${most === 1 ? '1 job' : `${most.toLocaleString('en')} jobs`} waited at once.` : `No job was seen waiting in ${range.long}.`, axis, counted, ['Waited at most'],
       full.map(({ index, at: time, item: { most_waiting: jobs } }) => {
         const cell = jobs.toLocaleString('en');
         return { index, at: time, said: `at most ${cell} waited at once`, cells: [cell], parts: [['bar-half', 0, jobs]] };

@@ -14,7 +14,7 @@ from rq_leveldb.jobs.cron_entries import find_cron_entries
 from rq_leveldb.paused_queues import is_paused
 from rq_leveldb.worker.cron import WorkerCron
 from tests.http.page.browsing import Visit
-from tests.http.support import ended, fold
+from tests.http.support import ended, fold, look_at_depths
 from tests.places import APPLICATIONS
 from tests.worker.support import site_of
 
@@ -38,12 +38,15 @@ def test_it_follows_what_happens(visit: Callable[..., Visit], connection: Any, w
 
 def test_a_day_and_thirty_days_are_chosen_and_stay_chosen(visit: Callable[..., Visit], connection: Any) -> None:
     now = time.time()
-    Queue('mail', connection=connection).enqueue('http_tasks.add', 1)
+    mail = Queue('mail', connection=connection)
+    mail.enqueue('http_tasks.add', 1)
     seen = visit().log_in()
     seen.click('button', 'Day')
     seen.see('0 finished and 0 failed in a day.')
     seen.see('No job ended in a day.')
-    assert seen.page.locator('.plot .top').all_inner_texts() == ['', '']
+    seen.see('No job was seen waiting in a day.')
+    assert seen.page.locator('.plot .top').all_inner_texts() == ['', '', '']
+    look_at_depths(mail)
     ended(connection, *[(now - 1800, 'mail', 'tasks.send', 1, 500, 1500)] * 7)
     ended(connection, (now - 7 * 3600, 'mail', 'tasks.send', 2, 0, 0), (now - 9 * 86400, 'other', 'tasks.old', 3, 0, 0))
     fold(connection)
@@ -54,7 +57,8 @@ def test_a_day_and_thirty_days_are_chosen_and_stay_chosen(visit: Callable[..., V
     seen.click('button', 'Day')
     seen.see('7 finished and 1 failed in a day; at most 7 in fifteen minutes.')
     seen.see('On average, a job waited 438 ms (strong) and ran for 1.3 s (pale).')
-    assert seen.page.locator('.plot .top').all_inner_texts() == ['8', '2 s']
+    seen.see('At most 1 job waited at once.')
+    assert seen.page.locator('.plot .top').all_inner_texts() == ['8', '2 s', '1']
     assert seen.page.get_by_role('row', name='tasks.old').count() == 0
     seen.page.reload()
     seen.see('7 finished and 1 failed in a day')
