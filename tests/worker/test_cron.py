@@ -529,7 +529,7 @@ def test_kills_of_workers_and_stores_repeat_nothing(
 
     def another_run() -> None:
         # Of each: on a busy machine one entry may be made up for while another is late once more.
-        seen = {name: len(runs(name)) for name in names}
+        seen = until(lambda: {name: len(runs(name)) for name in names})
         until(lambda: all(len(runs(name)) > before for name, before in seen.items()))
 
     started = {name: workers.start('--cron', path, name=name) for name in ('one', 'two')}
