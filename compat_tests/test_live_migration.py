@@ -270,7 +270,11 @@ def test_nothing_is_lost_and_nothing_runs_twice_while_all_goes_on(scene: Scene, 
         for _ in range(6):
             load.some(scene.old)
         caught += scene.kill_in_the_midst(1)
-    assert caught
+    while not caught:
+        # Each had nothing on its way just then; where the kills fall is left to chance.
+        for _ in range(6):
+            load.some(scene.old)
+        caught += scene.kill_in_the_midst(1)
     process = scene.migrate()
     # What does not run is moved, and what runs is waited for.
     until(lambda: set(pending(scene.old)) == {*long, *after}, 60)
