@@ -13,8 +13,11 @@ __all__ = [
     'DUE_KEY_TEMPLATE',
     'ENDED_KEY',
     'HISTORY_HOURS_KEPT',
+    'HISTORY_HOURS_TTL',
     'HISTORY_KEY_TEMPLATE',
+    'HISTORY_LONGEST_NAME',
     'HISTORY_MINUTES_KEPT',
+    'HISTORY_MINUTES_TTL',
     'LOCK_FIELD',
     'LOOK_COMMAND',
     'MAX_CHILDREN_FIELD',
@@ -96,6 +99,15 @@ HISTORY_MINUTES_KEPT = 86400
 
 HISTORY_HOURS_KEPT = 30 * 86400
 """For how long it has hours, seconds."""
+
+HISTORY_MINUTES_TTL = HISTORY_MINUTES_KEPT + 3600
+"""Time to live of a key of minutes, seconds: it is written to for an hour."""
+
+HISTORY_HOURS_TTL = HISTORY_HOURS_KEPT + 86400
+"""Time to live of a key of hours, seconds: it is written to for a day."""
+
+HISTORY_LONGEST_NAME = 200
+"""Bytes of the longest name of a queue or function that the history has."""
 
 
 def output_key(job_id: str) -> str:

@@ -105,18 +105,20 @@ def read_history(
     for number, raw in zip(hashes, counted, strict=True):
         begin = number * size
         known = names.get(begin // _DAY, {})
-        for at, name_id, numbers in _counted(raw):
+        for at, name_id, sums in _numbered(raw, 5):
             name = known.get(name_id, (None, None))
             moment = begin + at * unit
             if moment < history.begin or (queue, function) != (queue and name[0], function and name[1]):
                 continue
+            numbers = Numbers(*sums)
             history.steps[moment // step * step].add(numbers)
             history.queues[name[0]].add(numbers)
             history.functions[name[1]].add(numbers)
     most: dict[tuple[int, str], int] = defaultdict(int)
     for number, raw in zip(hashes, waiting, strict=True):
-        for at, waiting_in, jobs in _waiting(raw):
+        for at, raw_name, (jobs,) in _numbered(raw, 1):
             moment = number * size + at * unit
+            waiting_in = raw_name.decode('utf-8', 'replace')
             if function is None and moment >= history.begin and queue in (None, waiting_in):
                 place = (moment // step * step, waiting_in)
                 most[place] = max(jobs, most[place])
@@ -137,20 +139,14 @@ def _names(raw: object) -> Iterator[tuple[bytes, tuple[str, str | None]]]:
             yield name_id, (queue, function[0] if function else None)
 
 
-def _counted(raw: object) -> Iterator[tuple[int, bytes, Numbers]]:
+def _numbered(raw: object, count: int) -> Iterator[tuple[int, bytes, list[int]]]:
+    """Read a hash of the history: when within its time, of what, and so many numbers."""
     for name, text in _fields(raw):
-        at, _, name_id = name.partition(b'|')
+        at, _, of = name.partition(b'|')
         numbers = text.split(b',')
         # What does not look like this was not written by a worker.
-        if at.isdigit() and len(at) < 3 and len(numbers) == 5 and all(n.isdigit() and len(n) < 17 for n in numbers):
-            yield int(at), name_id, Numbers(*map(int, numbers))
-
-
-def _waiting(raw: object) -> Iterator[tuple[int, str, int]]:
-    for name, text in _fields(raw):
-        at, _, queue = name.partition(b'|')
-        if at.isdigit() and len(at) < 3 and text.isdigit() and len(text) < 17:
-            yield int(at), queue.decode('utf-8', 'replace'), int(text)
+        if at.isdigit() and len(at) < 3 and len(numbers) == count and all(n.isdigit() and len(n) < 17 for n in numbers):
+            yield int(at), of, list(map(int, numbers))
 
 
 def _fields(raw: object) -> Iterable[tuple[bytes, bytes]]:

@@ -337,14 +337,11 @@ class Bookkeeper:
         return Start((keys, arguments), at, len(children))
 
     def taken(self, start: Start) -> Taken:
-        """Return what was taken by a call that was answered.
+        """Return what was taken by a call that the store has not refused.
 
         Raises:
             Suspended: workers are to take none.
-            ResponseError: the store refused; nothing was taken.
         """
-        if isinstance(start.reply, ResponseError):
-            raise start.reply
         return self._taken(start.reply, start.at)
 
     def claim(self, queues: list[Queue]) -> Taken:

@@ -15,7 +15,7 @@ import time
 
 from rq.queue import Queue
 
-from rq_leveldb.records import HISTORY_HOURS_KEPT, HISTORY_KEY_TEMPLATE, HISTORY_MINUTES_KEPT
+from rq_leveldb.records import HISTORY_HOURS_TTL, HISTORY_KEY_TEMPLATE, HISTORY_LONGEST_NAME, HISTORY_MINUTES_TTL
 
 from .script import Script
 from .site import Site
@@ -26,10 +26,6 @@ __all__ = ['Depths']
 _MOST_QUEUES = 100
 _MOST_MINUTES = 60 * _MOST_QUEUES
 _MOST_HOURS = 24 * _MOST_QUEUES
-# Bytes of a queue's name.
-_LONGEST_NAME = 200
-_MINUTES_TTL = HISTORY_MINUTES_KEPT + 3600
-_HOURS_TTL = HISTORY_HOURS_KEPT + 86400
 
 # KEYS: minutes, hours, the names of all queues, the worker's queues...
 # ARGV: minute, hour, time to live of minutes, of hours, most fields of minutes, of hours, most queues, longest name,
@@ -91,8 +87,8 @@ class Depths:
             *(queue.key for queue in self._site.queues[:_MOST_QUEUES]),
         ]
         arguments = [
-            *(minute % 60, hour % 24, _MINUTES_TTL, _HOURS_TTL),
-            *(_MOST_MINUTES, _MOST_HOURS, _MOST_QUEUES, _LONGEST_NAME),
+            *(minute % 60, hour % 24, HISTORY_MINUTES_TTL, HISTORY_HOURS_TTL),
+            *(_MOST_MINUTES, _MOST_HOURS, _MOST_QUEUES, HISTORY_LONGEST_NAME),
             Queue.redis_queue_namespace_prefix,
         ]
         self._note.run(keys, arguments)

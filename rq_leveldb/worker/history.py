@@ -27,7 +27,14 @@ from rq.job import UNEVALUATED, Job
 from rq.serializers import DefaultSerializer, JSONSerializer
 
 from rq_leveldb.reading import Reader, read_call
-from rq_leveldb.records import ENDED_KEY, HISTORY_HOURS_KEPT, HISTORY_KEY_TEMPLATE, HISTORY_MINUTES_KEPT
+from rq_leveldb.records import (
+    ENDED_KEY,
+    HISTORY_HOURS_TTL,
+    HISTORY_KEY_TEMPLATE,
+    HISTORY_LONGEST_NAME,
+    HISTORY_MINUTES_KEPT,
+    HISTORY_MINUTES_TTL,
+)
 
 from .script import Script
 from .site import Site
@@ -40,11 +47,6 @@ _MOST_ROUNDS = 20
 _MOST_NAMES = 100
 # That many of them have a function; what more there is of a queue is counted under the queue alone.
 _MOST_FUNCTIONS = 80
-# Bytes of a queue's and a function's name.
-_LONGEST_NAME = 200
-# A key of minutes is written to for an hour, one of hours for a day.
-_MINUTES_TTL = HISTORY_MINUTES_KEPT + 3600
-_HOURS_TTL = HISTORY_HOURS_KEPT + 86400
 
 NOTE = "redis.pcall('RPUSH', KEYS[1], ARGV[1]) return 1"
 """Puts an entry on the list; a key that holds another type of value must not keep an end from being written."""
@@ -189,8 +191,8 @@ class History:
     def __init__(self, site: Site) -> None:
         self._fold = Script(site.connection, _FOLD)
         self._arguments = (
-            *(_AT_ONCE, _MOST_FUNCTIONS, _MOST_NAMES, _LONGEST_NAME),
-            *(HISTORY_KEY_TEMPLATE.format('', '').removesuffix(':'), _MINUTES_TTL, _HOURS_TTL),
+            *(_AT_ONCE, _MOST_FUNCTIONS, _MOST_NAMES, HISTORY_LONGEST_NAME),
+            *(HISTORY_KEY_TEMPLATE.format('', '').removesuffix(':'), HISTORY_MINUTES_TTL, HISTORY_HOURS_TTL),
         )
 
     def fold(self) -> None:

@@ -117,7 +117,7 @@ class Intake:
         return worker.bookkeeper.start_of(worker._ordered_queues, children)
 
     def taken(self, start: Start) -> tuple[list[Assignment], bool]:
-        """Return what a call has taken that was sent with others, as `take` does.
+        """Return what a call has taken that was sent with others, and that the store has not refused, as `take` does.
 
         Raises:
             Suspended: workers are to take none.

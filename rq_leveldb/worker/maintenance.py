@@ -93,12 +93,10 @@ class Maintenance:
     def _drop_expired(self, registry: BaseRegistry) -> None:
         """Have a registry cleaned up whose expired entries were dropped in slices: nobody else is served during one."""
         now = current_timestamp()
-        found: Any = True
-        while found:
-            # The scores say who goes, as an entry that was just read may have been renewed since.
-            found = self._connection.zrangebyscore(registry.key, 0, now, start=_SLICE, num=1, withscores=True)
-            if found:
-                self._connection.zremrangebyscore(registry.key, 0, found[0][1])
+        connection: Any = self._connection
+        # The scores say who goes, as an entry that was just read may have been renewed since.
+        while found := connection.zrangebyscore(registry.key, 0, now, start=_SLICE, num=1, withscores=True):
+            connection.zremrangebyscore(registry.key, 0, found[0][1])
         registry.cleanup()
 
     def _is_readable(self, raw: bytes | str, queue: Queue, where: str) -> bool:

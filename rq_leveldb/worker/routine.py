@@ -44,7 +44,6 @@ class Routine:
         services: what it keeps alive.
         tally: what it counts.
         history: what it adds up, for all workers.
-        depths: what it notes of the queues.
         recovery: what finds dead workers.
         stopping: whether it is about to end.
         take_back: puts lost jobs back, where some may have been lost.
@@ -61,7 +60,6 @@ class Routine:
         services: Services,
         tally: Tally,
         history: History,
-        depths: Depths,
         recovery: Recovery,
         stopping: Stopping,
         take_back: Callable[[], None],
@@ -90,7 +88,7 @@ class Routine:
             duties.add('saving output', 0.0, self._save_output)
         duties.add('counting', 0.0, tally.flush)
         duties.add('adding to the history', _HISTORY, history.fold)
-        duties.add('noting how many jobs wait', _DEPTHS, depths.note)
+        duties.add('noting how many jobs wait', _DEPTHS, Depths(self._site).note)
         duties.add('the heartbeat', _HEARTBEAT, self._heartbeat)
         duties.add("the jobs' heartbeats", 0.0, self._heartbeat_jobs)
         duties.add('looking after services', _HEARTBEAT, services.look)

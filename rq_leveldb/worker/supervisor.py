@@ -44,7 +44,6 @@ from .assignment import Assignment, Done
 from .bookkeeping import Start, Suspended
 from .child import Child
 from .cron import WorkerCron
-from .depths import Depths
 from .ended import EndedChildren
 from .ending import Ending, Verdict
 from .history import History
@@ -263,7 +262,6 @@ class Supervisor:
             self._services,
             self._tally,
             self._history,
-            Depths(self._site),
             self.recovery,
             self._stopping,
             self._take_back_what_was_lost,
@@ -378,13 +376,10 @@ class Supervisor:
             return False
         self._work_seen = False
         number = min(len(waiting), self._capacity()) if self._intake.takes_several else 1
-        self._offer(waiting[:number])
-        return self._begin_jobs(*self._intake.take(self._identities()))
+        return self._begin_jobs(*self._intake.take(self._offer(waiting[:number])))
 
-    def _offer(self, children: list[Child]) -> None:
+    def _offer(self, children: list[Child]) -> dict[str, Identity]:
         self._offered = {uuid4().hex: child for child in children}
-
-    def _identities(self) -> dict[str, Identity]:
         return {execution_id: child.identity for execution_id, child in self._offered.items()}
 
     def _begin_jobs(self, taken: list[Assignment], more: bool) -> bool:
@@ -407,10 +402,7 @@ class Supervisor:
         if not self._look or self._homeless or self._settling.wants_children or not self._intake.takes_several:
             return None
         children = self._nursery.waiting()[: self._capacity()]
-        if not children:
-            return None
-        self._offer(children)
-        return self._intake.start_of(self._identities())
+        return self._intake.start_of(self._offer(children)) if children else None
 
     def _begin_next_jobs(self, start: Start) -> None:
         if isinstance(start.reply, ResponseError):

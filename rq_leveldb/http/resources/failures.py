@@ -39,8 +39,6 @@ _RULES = [Rule('jobs', f'cannot be given together with {name}', given=('jobs', n
 _REQUEUE = Record({**_CHOICE, 'at_front': fields.boolean}, 'RequeueFailedOptions', _RULES)
 _DELETE = Record(_CHOICE, 'DeleteFailedOptions', _RULES)
 
-_LookedAt = Annotated[int, 'How many jobs this request looked at to find them: at most as many as a list does.']
-
 
 class FailureDocument(TypedDict):
     """Failed jobs of one function with one type of error."""
@@ -65,24 +63,25 @@ class FailuresDocument(TypedDict):
     unreadable: list[StrangeDocument]
 
 
-class RequeuedDocument(TypedDict):
+class _Progress(TypedDict):
+    """How far a request came that changes many jobs."""
+
+    count: int
+    looked_at: Annotated[int, 'How many jobs this request looked at to find them: at most as many as a list does.']
+    is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
+    next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
+
+
+class RequeuedDocument(_Progress):
     """The requeued jobs."""
 
     requeued: list[str]
-    count: int
-    looked_at: _LookedAt
-    is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
-    next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
 
 
-class DeletedDocument(TypedDict):
+class DeletedDocument(_Progress):
     """The deleted jobs."""
 
     deleted: list[str]
-    count: int
-    looked_at: _LookedAt
-    is_complete: Annotated[bool, 'Whether none is left; if not, repeat the request.']
-    next: Annotated[str | None, 'The `cursor` with which to repeat it; null if none is left.']
 
 
 def list_failures(call: Call) -> FailuresDocument:
@@ -119,33 +118,21 @@ def _group_document(group: FailureGroup) -> FailureDocument:
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, the oldest of each first, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-    done, looked_at, cursor = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
-    return {
-        'requeued': done,
-        'count': len(done),
-        'looked_at': looked_at,
-        'is_complete': cursor is None,
-        'next': cursor,
-    }
+    requeued, progress = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
+    return {'requeued': requeued, **progress}
 
 
 def delete_failed(call: Call) -> DeletedDocument:
     """Delete jobs that failed, at most a thousand at a time."""
-    done, looked_at, cursor = _each(call, delete)
-    return {
-        'deleted': done,
-        'count': len(done),
-        'looked_at': looked_at,
-        'is_complete': cursor is None,
-        'next': cursor,
-    }
+    deleted, progress = _each(call, delete)
+    return {'deleted': deleted, **progress}
 
 
-def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], int, str | None]:
+def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], _Progress]:
     """Do something with the chosen jobs.
 
     Returns:
-        The ids of those with which it was done, how many were looked at for it, and the cursor of the rest.
+        The ids of those with which it was done, and how far that came.
     """
     done: list[str] = []
     found, is_all = _chosen(call.backend, call.values)
@@ -154,7 +141,12 @@ def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], int, str 
             with acting(f'job {entry.seen.job.id}'):
                 if act(entry.seen):
                     done.append(entry.seen.job.id)
-    return done, len(found), None if is_all else write_cursor(found[-1])
+    return done, {
+        'count': len(done),
+        'looked_at': len(found),
+        'is_complete': is_all,
+        'next': None if is_all else write_cursor(found[-1]),
+    }
 
 
 def _chosen(backend: Backend, wanted: dict[str, Any]) -> tuple[list[Listed], bool]:
