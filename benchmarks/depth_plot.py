@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from benchmarks.deep_store import STATES
+from tests.charts import Sheet, powers, steps
 
 _WIDTH, _HEIGHT = 250, 110
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 74, 30, 22
-_COLUMNS = 3
 
 _STYLE = """
   .back { fill: #fcfcfb }
@@ -40,6 +39,7 @@ _STYLE = """
     circle.four { fill: #b98ae8 }
   }
 """
+_SHEET = Sheet(_WIDTH, _HEIGHT, left=46, right=74, top=30, bottom=22, columns=3, style=_STYLE)
 _COLOURS = dict(zip(STATES, ('one', 'two', 'three', 'four'), strict=True))
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -83,21 +83,12 @@ def draw(results: Results) -> str:
         results: what was measured.
     """
     depths = [float(depth) for values in results.values() for depth in values]
-    rows = math.ceil(len(_CHARTS) / _COLUMNS)
-    width = _COLUMNS * (_LEFT + _WIDTH + _RIGHT)
-    height = rows * (_TOP + _HEIGHT + _BOTTOM) + 24
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="Latencies, reopening and memory by the number of stored jobs">',
-        f'<style>{_STYLE}</style>',
-        f'<rect class="back" width="{width}" height="{height}"/>',
-    ]
-    for number, chart in enumerate(_CHARTS):
-        x = number % _COLUMNS * (_LEFT + _WIDTH + _RIGHT) + _LEFT
-        y = number // _COLUMNS * (_TOP + _HEIGHT + _BOTTOM) + _TOP
-        parts += _chart(chart, results, min(depths), max(depths), x, y)
-    parts.append(f'<text x="{_LEFT}" y="{height - 8}">Stored jobs, by their state. Dashed: the goal.</text>')
-    return '\n'.join([*parts, '</svg>', ''])
+    return _SHEET.draw(
+        'Latencies, reopening and memory by the number of stored jobs',
+        _CHARTS,
+        lambda chart, x, y: _chart(chart, results, min(depths), max(depths), x, y),
+        'Stored jobs, by their state. Dashed: the goal.',
+    )
 
 
 def _chart(chart: _Chart, results: Results, first: float, last: float, x: int, y: int) -> list[str]:
@@ -108,7 +99,7 @@ def _chart(chart: _Chart, results: Results, first: float, last: float, x: int, y
             if points:
                 lines[state] = sorted(points)
     values = [value for points in lines.values() for _, value in points] or [1.0]
-    ticks = _powers(min(values), max(values)) if chart.goal is None else _steps(max(*values, chart.goal))
+    ticks = powers(min(values), max(values)) if chart.goal is None else steps(max(*values, chart.goal))
     low, high = ticks[0], ticks[-1]
 
     def across(depth: float) -> float:
@@ -118,10 +109,7 @@ def _chart(chart: _Chart, results: Results, first: float, last: float, x: int, y
         share = math.log(value / low) / math.log(high / low) if chart.goal is None else value / high
         return round(y + _HEIGHT * (1 - share), 1)
 
-    parts = [f'<text class="title" x="{x}" y="{y - 12}">{chart.title}</text>']
-    for tick in ticks:
-        parts.append(f'<line class="grid" x1="{x}" x2="{x + _WIDTH}" y1="{up(tick)}" y2="{up(tick)}"/>')
-        parts.append(f'<text x="{x - 6}" y="{up(tick) + 4}" text-anchor="end">{tick:g}</text>')
+    parts = _SHEET.frame(chart.title, ticks, up, x, y)
     if chart.goal is not None:
         parts.append(f'<line class="goal" x1="{x}" x2="{x + _WIDTH}" y1="{up(chart.goal)}" y2="{up(chart.goal)}"/>')
     for depth in sorted({float(depth) for measured in results.values() for depth in measured}):
@@ -141,19 +129,6 @@ def _chart(chart: _Chart, results: Results, first: float, last: float, x: int, y
 
 def _short(depth: float) -> str:
     return f'{depth / 1e6:g}M' if depth >= 1e6 else f'{depth / 1e3:g}k'
-
-
-def _steps(most: float) -> Sequence[float]:
-    """Return round numbers from 0 to what is at least `most`."""
-    size = 10.0 ** math.floor(math.log10(most))
-    step = next(factor * size for factor in (0.25, 0.5, 1, 2.5) if most <= 5 * factor * size)
-    return [step * number for number in range(math.ceil(most / step) + 1)]
-
-
-def _powers(least: float, most: float) -> Sequence[float]:
-    """Return powers of ten around what lies between."""
-    first = math.floor(math.log10(least))
-    return [10.0**exponent for exponent in range(first, max(first + 1, math.ceil(math.log10(most))) + 1)]
 
 
 @click.command(help=__doc__)

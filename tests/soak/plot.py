@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.charts import Sheet, powers, steps
 from tests.soak.samples import PROCESSES, Sample, read
 
 _WIDTH, _HEIGHT = 330, 130
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 96, 30, 22
-_COLUMNS = 2
 _POINTS = 120
 
 _STYLE = """
@@ -37,6 +36,7 @@ _STYLE = """
     text.one { fill: #5aa0f0 } text.two { fill: #f0884e } text.three { fill: #4cc38a }
   }
 """
+_SHEET = Sheet(_WIDTH, _HEIGHT, left=46, right=96, top=30, bottom=22, columns=2, style=_STYLE)
 _COLOURS = ('one', 'two', 'three')
 
 Point = tuple[float, float]
@@ -85,31 +85,20 @@ def draw(samples: Sequence[Sample]) -> str:
     Args:
         samples: in the order of time; at least two.
     """
-    rows = math.ceil(len(_CHARTS) / _COLUMNS)
-    width = _COLUMNS * (_LEFT + _WIDTH + _RIGHT)
-    height = rows * (_TOP + _HEIGHT + _BOTTOM) + 24
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="Memory, descriptors, disk, jobs and latencies over time">',
-        f'<style>{_STYLE}</style>',
-        f'<rect class="back" width="{width}" height="{height}"/>',
-    ]
-    for number, chart in enumerate(_CHARTS):
-        x = number % _COLUMNS * (_LEFT + _WIDTH + _RIGHT) + _LEFT
-        y = number // _COLUMNS * (_TOP + _HEIGHT + _BOTTOM) + _TOP
-        parts += _chart(chart, samples, x, y)
-    parts.append(
-        f'<text x="{_LEFT}" y="{height - 8}">Minutes. Dashed: kill -9 of store, supervisor or forker; children are '
-        'killed all the time. Each point is the median of several seconds.</text>'
+    return _SHEET.draw(
+        'Memory, descriptors, disk, jobs and latencies over time',
+        _CHARTS,
+        lambda chart, x, y: _chart(chart, samples, x, y),
+        'Minutes. Dashed: kill -9 of store, supervisor or forker; children are killed all the time. Each point is the '
+        'median of several seconds.',
     )
-    return '\n'.join([*parts, '</svg>', ''])
 
 
 def _chart(chart: _Chart, samples: Sequence[Sample], x: int, y: int) -> list[str]:
     end = samples[-1].seconds
     lines = {name: _thinned(samples, take) for name, take in chart.lines.items()}
     values = [value for points in lines.values() for _, value in points] or [0.0]
-    ticks = _powers(min(values), max(values)) if chart.logarithmic else _steps(max(values))
+    ticks = powers(min(values), max(values)) if chart.logarithmic else steps(max(values))
     low, high = ticks[0], ticks[-1]
 
     def across(seconds: float) -> float:
@@ -122,11 +111,8 @@ def _chart(chart: _Chart, samples: Sequence[Sample], x: int, y: int) -> list[str
             share = (value - low) / (high - low)
         return round(y + _HEIGHT * (1 - share), 1)
 
-    parts = [f'<text class="title" x="{x}" y="{y - 12}">{chart.title}</text>']
-    for tick in ticks:
-        parts.append(f'<line class="grid" x1="{x}" x2="{x + _WIDTH}" y1="{up(tick)}" y2="{up(tick)}"/>')
-        parts.append(f'<text x="{x - 6}" y="{up(tick) + 4}" text-anchor="end">{tick:g}</text>')
-    for minutes in _steps(end / 60):
+    parts = _SHEET.frame(chart.title, ticks, up, x, y)
+    for minutes in steps(end / 60):
         if minutes * 60 <= end:
             parts.append(
                 f'<text x="{across(minutes * 60)}" y="{y + _HEIGHT + 15}" text-anchor="middle">{minutes:g}</text>'
@@ -159,20 +145,6 @@ def _thinned(samples: Sequence[Sample], take: Callable[[Sample], float | None]) 
         if found:
             points.append((part[len(part) // 2][0], statistics.median(found)))
     return points
-
-
-def _steps(most: float) -> list[float]:
-    """Return three to six round numbers from 0 to what is at least `most`."""
-    size = 10.0 ** math.floor(math.log10(most or 1))
-    step = next(factor * size for factor in (0.2, 0.25, 0.5, 1, 2, 2.5) if most <= 5 * factor * size)
-    return [step * number for number in range(max(1, math.ceil(most / step - 1e-9)) + 1)]
-
-
-def _powers(least: float, most: float) -> list[float]:
-    """Return powers of ten around what lies between."""
-    first = math.floor(math.log10(max(least, 1e-3)))
-    last = max(first + 1, math.ceil(math.log10(max(most, 1e-3))))
-    return [10.0**exponent for exponent in range(first, last + 1)]
 
 
 def main() -> int:
