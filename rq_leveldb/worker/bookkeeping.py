@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import Execution, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
@@ -30,7 +30,7 @@ from rq_leveldb.records import CLAIMS_KEY_TEMPLATE, ENDED_KEY, PAUSED_KEY
 from .claim import Claim, Unusable, as_moment
 from .executions import TAKEN, TAKEN_FUNCTION
 from .history import Outcome, entry, function_of
-from .script import Call, DryScript, Script, run_bare, run_together
+from .script import Call, DryScript, Script, run_bare
 from .site import Site
 from .trouble import is_about_the_store
 
@@ -254,14 +254,14 @@ class Start:
     Args:
         call: what the script is called with.
         at: when the jobs are said to have started, in seconds since the epoch.
-        most: how many jobs may be taken.
+        children: the processes that are to run them, by the ids of their executions; no more jobs are taken.
         reply: what the script returned, or what the store refused; None before it is called, and where all workers are
             suspended.
     """
 
     call: Call
     at: float
-    most: int
+    children: Mapping[str, Identity]
     reply: Any = None
 
 
@@ -274,6 +274,16 @@ def mark_started(job: Job, worker_name: str) -> None:
     job.worker_name = worker_name
     job.started_at = job.last_heartbeat = now()
     job._status = JobStatus.STARTED
+
+
+def _known(script: Script, call: Call, reply: Any) -> Any:
+    """Return a script's reply or what the store refused; a script that the store does not know is sent to it."""
+    if not isinstance(reply, NoScriptError):
+        return reply
+    try:
+        return script.run_unknown(*call)
+    except ResponseError as error:
+        return error
 
 
 class Bookkeeper:
@@ -334,7 +344,7 @@ class Bookkeeper:
         ]
         for execution_id, child in children.items():
             arguments += (execution_id, str(child.pid), child.started)
-        return Start((keys, arguments), at, len(children))
+        return Start((keys, arguments), at, children)
 
     def taken(self, start: Start) -> Taken:
         """Return what was taken by a call that the store has not refused.
@@ -422,25 +432,38 @@ class Bookkeeper:
         """
         return self._is_written(job, self._succeed.run(*call))
 
-    def succeed_each(self, successes: Sequence[tuple[Job, Call]], start: Start | None = None) -> list[bool | Exception]:
-        """Write down in one round trip that several jobs succeeded; for each as `succeed`, or what the store refused.
+    def commands(self, successes: Sequence[Call], start: Start | None) -> list[tuple[Any, ...]]:
+        """Return what writes down that several jobs succeeded and then takes further ones, to be sent at once.
 
         Args:
-            successes: the jobs, each with what `success_of` returned.
-            start: what takes further jobs in the same round trip, after these were written; it gets its reply.
+            successes: what `success_of` returned, for each job.
+            start: what takes further jobs; None if none are to be taken.
+        """
+        commands = [self._succeed.command(*call) for call in successes]
+        if start is not None:
+            commands.append(self._start.command(*start.call))
+        return commands
+
+    def outcomes(
+        self, successes: Sequence[tuple[Job, Call]], start: Start | None, replies: Sequence[Any]
+    ) -> list[bool | Exception]:
+        """Return for each job what `succeed` returns, or what the store refused.
+
+        Args:
+            successes: the jobs, and the calls of which `commands` was told.
+            start: likewise; it gets its reply.
+            replies: to `commands`.
 
         Raises:
-            RedisError: the store went away; any of them may have been written, and jobs may have been taken.
+            RedisError: a script had to be sent again, and the store went away; it may have been carried out.
         """
-        runs = [(self._succeed, call) for _, call in successes]
-        if start is None:
-            replies = run_together(self._site.connection, runs)
-        else:
-            *replies, start.reply = run_together(self._site.connection, [*runs, (self._start, start.call)])
-        return [
-            reply if isinstance(reply, Exception) else self._is_written(job, reply)
-            for (job, _), reply in zip(successes, replies, strict=True)
-        ]
+        outcomes: list[bool | Exception] = []
+        for (job, call), reply in zip(successes, replies, strict=False):
+            reply = _known(self._succeed, call, reply)
+            outcomes.append(reply if isinstance(reply, Exception) else self._is_written(job, reply))
+        if start is not None:
+            start.reply = _known(self._start, start.call, replies[-1])
+        return outcomes
 
     def _is_written(self, job: Job, reply: int) -> bool:
         site = self._site

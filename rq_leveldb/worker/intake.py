@@ -124,7 +124,7 @@ class Intake:
             RedisError: the store is away or takes no writes.
         """
         self._found = []
-        return self._assigned(self._worker.bookkeeper.taken(start), start.most)
+        return self._assigned(self._worker.bookkeeper.taken(start), len(start.children))
 
     def _assigned(self, taken: Taken, most: int) -> tuple[list[Assignment], bool]:
         self._heed(taken.paused)

@@ -81,6 +81,9 @@ class Line:
     def _connected(self) -> Any:
         if self._connection is None:
             self._connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        if self._connection._sock is not None and self._connection.can_read():
+            # Nothing was to come: the store has hung up since the last answer.
+            self._connection.disconnect()
         if self._connection._sock is None:
             self._connection.connect()
         return self._connection
@@ -106,6 +109,15 @@ class Line:
         if self._descriptor >= 0:
             self._loop.unwatch(self._descriptor)
             self._descriptor = -1
+
+    def hear(self) -> None:
+        """Wait here for the answer, if there is to be one, and handle it.
+
+        Raises:
+            Exception: whatever `answered` raised.
+        """
+        if self.waiting:
+            self._readable()
 
     def abandon(self) -> None:
         """Close the socket in a forked child; the parent keeps it."""

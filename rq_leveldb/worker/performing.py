@@ -8,7 +8,6 @@ Outside of `work` they do what RQ's do.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import rq.worker
@@ -24,7 +23,7 @@ from rq.utils import now, utcparse
 from rq_leveldb.records import ENDED_KEY
 
 from . import limits, signals
-from .bookkeeping import Bookkeeper, Start, mark_started
+from .bookkeeping import Bookkeeper, mark_started
 from .broken import set_aside_dependents
 from .claim import as_moment
 from .executions import is_left_to_others
@@ -283,35 +282,19 @@ class PerformingWorker(rq.worker.Worker):
         # The job has dependents, and RQ may not have enqueued all of them.
         enqueue_ready(self.site)
 
-    def write_reported_successes(
-        self, reported: Sequence[Reported], start: Start | None = None
-    ) -> list[bool | Exception]:
-        """Write down in one round trip what several children told of, as far as a script can do that.
+    def success_of(self, reported: Reported) -> Call | None:
+        """Return what a script is called with that writes down what a child told of; None if it is too much for that.
 
         Args:
-            reported: the successes, of jobs for which `is_simple` is true.
-            start: what takes further jobs in the same round trip; it gets its reply.
-
-        Returns:
-            For each whether it is written, or what the store refused.
-
-        Raises:
-            RedisError: the store went away; any of them may have been written, and jobs may have been taken.
+            reported: the success, of a job for which `is_simple` is true.
         """
-        calls: list[Call | None] = []
-        for one in reported:
-            name_function(one.job, one.report)
-            self._take_over(one.job, one.report)
-            self.note_usage(one.report.usage, one.raw)
-            calls.append(self._success_of(one.job, one.execution, again=one.again))
+        job, execution, report, raw, again = reported
+        name_function(job, report)
+        self._take_over(job, report)
+        self.note_usage(report.usage, raw)
+        call = self._success_of(job, execution, again=again)
         self.note_usage(None, {})
-        ready = [(one.job, call) for one, call in zip(reported, calls, strict=True) if call is not None]
-        outcomes = iter(self.bookkeeper.succeed_each(ready, start))
-        written = [call is not None and next(outcomes) for call in calls]
-        for one, outcome in zip(reported, written, strict=True):
-            if outcome is True:
-                self._log_success(one.job)
-        return written
+        return call
 
     def _take_over(self, job: Job, report: Report) -> None:
         """Bring RQ's object to what a child told of its job's success."""
@@ -341,14 +324,15 @@ class PerformingWorker(rq.worker.Worker):
         call = self._success_of(job, execution, again=again)
         if call is None or not self.bookkeeper.succeed(job, call):
             return False
-        self._log_success(job)
+        self.log_success(job)
         return True
 
     def _success_of(self, job: Job, execution: Execution, *, again: bool) -> Call | None:
         ttl = job.get_result_ttl(self.default_result_ttl)
         return self.bookkeeper.success_of(job, execution, ttl, self._usage_fields(), repetition=again)
 
-    def _log_success(self, job: Job) -> None:
+    def log_success(self, job: Job) -> None:
+        """Log that a job succeeded, as RQ does."""
         assert job.started_at is not None
         assert job.ended_at is not None
         shown = f'{job.description} job' if self.log_job_description else f'job {job.id}'

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from rq_leveldb.client.older_redis_py import UNUSED_NAME
 
-__all__ = ['Call', 'DryScript', 'Script', 'run_bare', 'run_together']
+__all__ = ['Call', 'DryScript', 'Script', 'run_bare']
 
 
 Call = tuple[Sequence[Any], Sequence[Any]]
@@ -48,7 +48,11 @@ class Script:
         try:
             return run_bare(self._client, *self.command(keys, arguments))
         except NoScriptError:
-            return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
+            return self.run_unknown(keys, arguments)
+
+    def run_unknown(self, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
+        """Run it where the store has just said that it does not know it; otherwise as `run`."""
+        return run_bare(self._client, 'EVAL', self._source, len(keys), *keys, *arguments)
 
     def command(self, keys: Sequence[Any], arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Return the command that runs it, if the store knows it; arguments as for `run`."""
@@ -63,30 +67,6 @@ class DryScript(Script):
         return 1
 
 
-def run_together(client: Redis, runs: Sequence[tuple[Script, Call]]) -> list[Any]:
-    """Run scripts one after the other, in one round trip, and return the replies; errors of the store among them.
-
-    Args:
-        client: the store.
-        runs: the scripts, and KEYS and ARGV of each.
-
-    Raises:
-        RedisError: the store went away; any of them may have been carried out.
-    """
-    replies = _run_bare_each(client, [script.command(*call) for script, call in runs])
-    return [
-        _run_unknown(script, call) if isinstance(reply, NoScriptError) else reply
-        for (script, call), reply in zip(runs, replies, strict=True)
-    ]
-
-
-def _run_unknown(script: Script, call: Call) -> Any:
-    try:
-        return script.run(*call)
-    except ResponseError as error:
-        return error
-
-
 def run_bare(client: Redis, *command: Any) -> Any:
     """Run one command and return its reply.
 
@@ -97,30 +77,16 @@ def run_bare(client: Redis, *command: Any) -> Any:
     Raises:
         RedisError: the store refused, or went away; nothing is repeated.
     """
-    (reply,) = _run_bare_each(client, [command])
-    if isinstance(reply, ResponseError):
-        raise reply
-    return reply
-
-
-def _run_bare_each(client: Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     pool = client.connection_pool
     connection: Any = pool.get_connection(*UNUSED_NAME)
-    replies: list[Any] = []
     try:
-        if len(commands) == 1:
-            connection.send_command(*commands[0])
-        else:
-            connection.send_packed_command(connection.pack_commands(commands))
-        for _ in commands:
-            try:
-                replies.append(connection.read_response())
-            except ResponseError as error:
-                replies.append(error)
+        connection.send_command(*command)
+        return connection.read_response()
+    except ResponseError:
+        raise
     except BaseException:
-        # Replies may still come, and would be taken for those of the next commands.
+        # A reply may still come, and would be taken for that of the next command.
         connection.disconnect()
         raise
     finally:
         pool.release(connection)
-    return replies

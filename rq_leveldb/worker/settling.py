@@ -7,8 +7,10 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, TimeoutError
 from rq.queue import Queue
 from rq.utils import as_text
 
@@ -20,9 +22,12 @@ from .bookkeeping import Start
 from .broken import fail_unreadable, set_aside_dependents
 from .child import Child
 from .ending import Ending, Verdict
+from .line import Line
+from .loop import Loop
 from .nursery import Nursery
 from .output import Capture
 from .performing import PerformingWorker, Reported
+from .script import Call
 from .sealed import sealed_queue
 from .trouble import NotWritten, is_about_the_store
 from .usage import usage_of
@@ -44,6 +49,8 @@ class _Open:
     given_at: float = 0.0
     plainly: str = ''
     failures: int = 0
+    call: Call | None = None
+    asked: bool = False
 
 
 def _reported(entry: _Open) -> Reported:
@@ -54,34 +61,49 @@ def _reported(entry: _Open) -> Reported:
     return Reported(assignment.job, assignment.execution, report, assignment.claim.raw, again)
 
 
+def _doubt(entries: list[_Open]) -> None:
+    """Note that these ends may have been written down."""
+    for entry in entries:
+        entry.ending.again = True
+
+
 class Settling:
     """Writes down the ends of one worker's jobs.
 
     Args:
         worker: whose jobs.
         nursery: where children are had for ends that need the application's code.
+        loop: where the store's answers are waited for.
         settled: called when an end is written, with the job and how it ended.
-        soon: has a function called when all is heard that has happened by now.
         next_jobs: returns the call that takes jobs for the children that are free; None if nothing is to be taken now.
         begin: called when such a call was answered.
+        lost: called when one was not answered, or could not be sent, with what was wrong.
     """
 
     def __init__(
         self,
         worker: PerformingWorker,
         nursery: Nursery,
+        loop: Loop,
         settled: Callable[[Assignment, Ending], None],
-        soon: Callable[[Callable[[], None]], None],
         next_jobs: Callable[[], Start | None],
         begin: Callable[[Start], None],
+        lost: Callable[[Exception], None],
     ) -> None:
         self._worker = worker
         self._nursery = nursery
+        self._loop = loop
         self._settled = settled
-        self._soon = soon
         self._next_jobs = next_jobs
         self._begin = begin
-        self._successes: list[_Open] = []
+        self._lost = lost
+        self._line = Line(worker.connection.connection_pool, loop, self._answer_lost)
+        # What the store is being told of, and since when.
+        self._asked: list[_Open] = []
+        self._asked_at = 0.0
+        # The ends of which it is told next: those that are ready to be sent, and those just heard of.
+        self._ready: list[_Open] = []
+        self._fresh: list[_Open] = []
         self._open: dict[str, _Open] = {}
         self._queues: dict[str, Queue] = {}
 
@@ -115,9 +137,9 @@ class Settling:
             entry = self._open[key] = _Open(assignment, ending, capture)
             if self._is_plain_success(entry):
                 # Others may have ended at the same moment, and are written in the same round trip.
-                if not self._successes:
-                    self._soon(self._write_successes)
-                self._successes.append(entry)
+                if not self._fresh:
+                    self._loop.soon(self._write_successes)
+                self._fresh.append(entry)
             else:
                 self._attempt(entry)
 
@@ -131,27 +153,88 @@ class Settling:
         )
 
     def _write_successes(self) -> None:
-        entries = [entry for entry in self._successes if entry.assignment.composite_key in self._open]
-        self._successes = []
-        outcomes: list[bool | Exception] = [False] * len(entries)
+        """Tell the store of the successes that there are, and take the next jobs; one such call is under way at a time.
+
+        While the store works on it, the next ends are heard of and made ready here.
+        """
+        fresh, self._fresh = self._fresh, []
+        for entry in fresh:
+            entry.call = self._worker.success_of(_reported(entry))
+        self._ready += fresh
+        if self._line.waiting:
+            return
+        entries = [entry for entry in self._ready if entry.assignment.composite_key in self._open]
+        self._ready = []
         # A free child gets its next job by the round trip that writes down how its former one ended.
         start = self._next_jobs() if entries else None
-        if len(entries) > 1 or start is not None:
-            try:
-                outcomes = self._worker.write_reported_successes([_reported(entry) for entry in entries], start)
-            except RedisError:
-                for entry in entries:
-                    entry.ending.again = True
-                raise
+        asked = {}
+        if start is not None or len(entries) > 1:
+            asked = {id(entry): entry for entry in entries if entry.call is not None and not entry.ending.again}
+            self._ask(list(asked.values()), start)
+        self._attempt_each([entry for entry in entries if id(entry) not in asked])
+
+    def _ask(self, entries: list[_Open], start: Start | None) -> None:
+        calls = [entry.call for entry in entries if entry.call is not None]
+        self._asked = entries
+        for entry in entries:
+            entry.asked = True
+        self._asked_at = time.monotonic()
+        try:
+            commands = self._worker.bookkeeper.commands(calls, start)
+            self._line.ask(commands, partial(self._answered, calls, start))
+        except RedisError as error:
+            self._answer_lost(error)
+
+    def _no_longer_asked(self) -> list[_Open]:
+        asked, self._asked = self._asked, []
+        for entry in asked:
+            entry.asked = False
+        return asked
+
+    def _answered(self, calls: list[Call], start: Start | None, replies: list[Any]) -> None:
+        asked = self._no_longer_asked()
+        if self._ready or self._fresh:
+            # First, so that the store works on these while the answer is dealt with.
+            self._loop.call(self._write_successes)
+        successes = [(entry.assignment.job, call) for entry, call in zip(asked, calls, strict=True)]
+        try:
+            outcomes = self._worker.bookkeeper.outcomes(successes, start, replies)
+        except Exception as error:
+            _doubt(asked)
+            self._lost(error)
+            return
         if start is not None:
             self._begin(start)
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        left = []
+        for entry, outcome in zip(asked, outcomes, strict=True):
             if outcome is True:
+                self._worker.log_success(entry.assignment.job)
                 self._done(entry)
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if outcome is not True:
-                entry.ending.again = entry.ending.again or isinstance(outcome, Exception)
-                self._attempt(entry)
+            else:
+                entry.ending.again = isinstance(outcome, Exception)
+                left.append(entry)
+        self._attempt_each(left)
+
+    def _answer_lost(self, error: Exception) -> None:
+        _doubt(self._no_longer_asked())
+        self._lost(error)
+
+    def _attempt_each(self, entries: list[_Open]) -> None:
+        for entry in entries:
+            self._attempt(entry)
+
+    def hear(self) -> None:
+        """Wait for what the store is being told of, so that no job is taken and not yet known here."""
+        while self._line.waiting:
+            self._loop.call(self._line.hear)
+
+    def abandon(self) -> None:
+        """Close in a forked child what is the parent's."""
+        self._line.abandon()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
 
     def attempt(self) -> None:
         """Write down what can be.
@@ -160,7 +243,7 @@ class Settling:
             RedisError: the store is away, or takes no writes.
         """
         for entry in list(self._open.values()):
-            if entry.child is None and not entry.wants_child:
+            if entry.child is None and not entry.wants_child and not entry.asked:
                 self._attempt(entry)
 
     def hand_out(self) -> None:
@@ -205,7 +288,11 @@ class Settling:
         self._attempt(entry)
 
     def check(self) -> None:
-        """Kill children that take too long over an end."""
+        """Kill children that take too long over an end, and hang up on a store that takes too long to answer."""
+        patience = self._worker.connection.connection_pool.connection_kwargs.get('socket_timeout')
+        if patience is not None and self._line.waiting and time.monotonic() - self._asked_at > patience:
+            self._line.close()
+            self._answer_lost(TimeoutError('Timeout reading from socket'))
         for entry in self._open.values():
             job = entry.assignment.job
             limit = _PATIENCE + max(job.failure_callback_timeout, job.stopped_callback_timeout, 0)

@@ -68,6 +68,7 @@ class Stopping:
         """Handle SIGINT or SIGTERM: the first one takes no more jobs, the second one ends the running ones."""
         worker = self._worker
         grace = self._site.settings.grace
+        self._settling.hear()
         try:
             if worker._shutdown_requested_date is None:
                 if grace is not None:
@@ -99,6 +100,7 @@ class Stopping:
         Args:
             reason: what happened to the jobs, in words.
         """
+        self._settling.hear()
         self.begin()
         for child in self._nursery.running:
             child.stop_reason = child.stop_reason or reason
@@ -130,6 +132,7 @@ class Stopping:
                 break
             self._settling.hand_out()
             self._loop.run_once(0.1)
+        self._settling.hear()
         with contextlib.suppress(RedisError):
             self._settling.give_up_on_children()
             self._settling.attempt()

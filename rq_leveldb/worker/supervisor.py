@@ -6,6 +6,7 @@ One thread, no blocking call but short round trips to the store. What it waits f
 signal wake-ups     see `signals`
 the forker          a child is there, or has ended: read how, settle its job if it did not do so itself
 a child             its job is over, and it may run another: the same
+the store           ends are written down, and the next jobs are here: see `settling`
 queue watches       a queue is no longer empty
 the command watch   RQ's commands and `children`
 a capture's pipe    output of a job
@@ -71,6 +72,10 @@ _RECOVERY = 0.5
 _SPARE = 4
 
 
+def _identities(children: dict[str, Child]) -> dict[str, Identity]:
+    return {execution_id: child.identity for execution_id, child in children.items()}
+
+
 @dataclass(frozen=True)
 class _Until:
     """When to stop without being told to; as for RQ's `work`."""
@@ -103,7 +108,15 @@ class Supervisor:
         self._nursery = nursery = Nursery(
             site, Template(worker), loop, self._leave, self._job_done, self._child_ended, self._pause, self._give_up
         )
-        self._settling = Settling(worker, nursery, self._job_is_over, loop.soon, self._next_jobs, self._begin_next_jobs)
+        self._settling = Settling(
+            worker,
+            nursery,
+            loop,
+            self._job_is_over,
+            self._next_jobs,
+            self._begin_next_jobs,
+            self._next_jobs_lost,
+        )
         self._stopping = Stopping(worker, loop, nursery, self._settling, self._queues.close, self._give_up)
         self._ended = EndedChildren(site, nursery, self._settling, self._stopping)
         self._services = Services(site, services, loop, lambda: self._stopping.has_begun)
@@ -114,8 +127,8 @@ class Supervisor:
         self.maintenance = Maintenance(worker, self.recovery)
         self.broken = False
         self._cron: WorkerCron | None = None
-        # The children that were there when jobs were taken last, by the ids of the executions that they were to have.
-        self._offered: dict[str, Child] = {}
+        # The children for which jobs are being taken, by the ids of the executions that they are to have.
+        self._promised: dict[str, Child] = {}
         # Jobs that were taken and have no process.
         self._homeless: list[Assignment] = []
         # Whether to look at the queues, and whether there was more when they were looked at last.
@@ -140,6 +153,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._queues.close()
+        self._settling.close()
         self.stop_listening()
         self._loop.close()
 
@@ -341,6 +355,9 @@ class Supervisor:
         return max(0, free)
 
     def _fill(self) -> None:
+        if self._promised:
+            # What the children are there for is on its way.
+            return
         try:
             if not self._recess.is_on:
                 self._settling.hand_out()
@@ -376,44 +393,66 @@ class Supervisor:
             return False
         self._work_seen = False
         number = min(len(waiting), self._capacity()) if self._intake.takes_several else 1
-        return self._begin_jobs(*self._intake.take(self._offer(waiting[:number])))
+        offered = {uuid4().hex: child for child in waiting[:number]}
+        return self._begin_jobs(offered, *self._intake.take(_identities(offered)))
 
-    def _offer(self, children: list[Child]) -> dict[str, Identity]:
-        self._offered = {uuid4().hex: child for child in children}
-        return {execution_id: child.identity for execution_id, child in self._offered.items()}
+    def _begin_jobs(self, offered: dict[str, Child], taken: list[Assignment], more: bool) -> bool:
+        """Start what was taken.
 
-    def _begin_jobs(self, taken: list[Assignment], more: bool) -> bool:
-        """Start what was taken; returns whether there may be more."""
+        Args:
+            offered: the children that are to have it, by the ids of executions.
+            taken: the jobs.
+            more: whether there may be more.
+
+        Returns:
+            Whether there may be more.
+        """
         if not more:
             self._look = False
         self._work_seen = more
         for assignment in taken:
             self._started += 1
-            # One that RQ's own methods have started goes to any that waits.
-            child = self._offered.get(assignment.execution.id) or next(iter(self._nursery.waiting()), None)
+            child = offered.get(assignment.execution.id)
+            if child is None or child.busy:
+                # One that RQ's own methods have started goes to any that waits.
+                child = next(iter(self._free_children()), None)
             if child is not None:
                 self._begin_job(child, assignment)
             else:
                 self._homeless.append(assignment)
         return more
 
+    def _free_children(self) -> list[Child]:
+        """Return the children that wait and have no job promised."""
+        promised = {child.pid for child in self._promised.values()}
+        return [child for child in self._nursery.waiting() if child.pid not in promised]
+
     def _next_jobs(self) -> Start | None:
         """Return the call that takes jobs for the children that wait, unless something else comes before."""
         if not self._look or self._homeless or self._settling.wants_children or not self._intake.takes_several:
             return None
-        children = self._nursery.waiting()[: self._capacity()]
-        return self._intake.start_of(self._offer(children)) if children else None
+        number = max(0, self._capacity() - len(self._promised))
+        offered = {uuid4().hex: child for child in self._free_children()[:number]}
+        self._promised |= offered
+        return self._intake.start_of(_identities(offered)) if offered else None
 
     def _begin_next_jobs(self, start: Start) -> None:
+        """Start what such a call has taken."""
+        offered = {name: child for name in start.children if (child := self._promised.pop(name, None)) is not None}
         if isinstance(start.reply, ResponseError):
             # The next look takes one by one what needs it, or says what is wrong.
             return
         try:
-            self._begin_jobs(*self._intake.taken(start))
+            self._begin_jobs(offered, *self._intake.taken(start))
         except Suspended:
             self._set_suspended(True)
         except BaseException as error:
             self._recess.bear(error)
+
+    def _next_jobs_lost(self, error: Exception) -> None:
+        """Survive that such a call was not answered."""
+        self._promised.clear()
+        self._recess.bear(error)
 
     def _open_queues(self) -> list[str]:
         """Return the keys of the queues that are not paused."""
@@ -435,6 +474,7 @@ class Supervisor:
         """Close in the forker what belongs to the supervisor."""
         self._loop.abandon()
         self._queues.abandon()
+        self._settling.abandon()
         if self._commands is not None:
             self._commands.abandon()
         self._services.leave()
@@ -497,6 +537,7 @@ class Supervisor:
     def _take_back_what_was_lost(self) -> None:
         if not self._unsure:
             return
+        self._settling.hear()
         returned = return_claims(self._site, self._site.name, self._intake.claimed)
         known = {child.assignment.composite_key for child in self._nursery.busy if child.assignment is not None}
         known |= self._settling.composite_keys
