@@ -16,7 +16,7 @@ from benchmarks.bench import Bench, Scenario
 from benchmarks.peers import PEERS, versions
 from benchmarks.report import COLUMNS, OURS, TCP, Report
 
-MODULES = ('enqueue', 'burst', 'first', 'million')
+MODULES = ('enqueue', 'dequeue', 'burst', 'first', 'million')
 # A table that is cut off at 80 characters in a pipe would be of no use.
 PIPE_WIDTH = 220
 

@@ -90,6 +90,14 @@ class RQTasks:
             print(last, flush=True)
         return spent(began)
 
+    def dequeue(self, count: int, name: str) -> dict[str, Any]:
+        queue = self.queue(name)
+        ready()
+        began = start()
+        for _ in range(count):
+            assert Queue.dequeue_any([queue], timeout=None, connection=self.connection) is not None
+        return spent(began)
+
     def work(self, count: int) -> dict[str, Any]:
         queue = self.queue()
         queue.enqueue_many([Queue.prepare_data(nothing, (number,)) for number in range(count)])
