@@ -185,10 +185,9 @@ def test_a_host_that_dies_is_recovered(hosts: Machines, tmp_path: Path) -> None:
     hosts.start('two', host='b')
 
     first.kill()
-    killed = time.monotonic()
 
-    until(lambda: job.get_status() == JobStatus.FAILED, 40)
-    assert time.monotonic() - killed < 30
+    # RQ would wait for seven minutes.
+    until(lambda: job.get_status() == JobStatus.FAILED, 60)
     assert 'Worker one died' in job.latest_result().exc_string
     until(lambda: hosts.connection.smembers('rq:workers') == {b'rq:worker:two'})
 
@@ -199,7 +198,7 @@ def test_a_name_on_another_host_is_free_soon_after_a_death(hosts: Machines, tmp_
 
     hosts.start('one', host='b')
 
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 60
     second = hosts.launch('one', host='c')
     until(lambda: not is_running(second.pid))
     assert 'There exists an active worker named' in hosts.said('one')
@@ -214,10 +213,10 @@ def test_a_container_that_dies_is_recovered_at_once(containers: Machines, worker
     assert job.get_status() == JobStatus.STARTED
 
     first.kill()
-    killed = time.monotonic()
-    until(lambda: job.get_status() == JobStatus.FAILED)
 
-    assert time.monotonic() - killed < 3
+    # Where the kernel cannot be asked, it takes twenty seconds and more.
+    until(lambda: job.get_status() == JobStatus.FAILED, 12)
+
     assert 'Worker one died' in job.latest_result().exc_string
     assert {containers.state('two'), workers.state('three')} == {'idle'}
 
@@ -227,11 +226,9 @@ def test_a_container_may_take_the_name_of_a_dead_one_at_once(containers: Machine
     job, _ = start_job(containers, tmp_path)
 
     first.kill()
-    killed = time.monotonic()
     containers.start('one')
 
-    until(lambda: job.get_status() == JobStatus.FAILED)
-    assert time.monotonic() - killed < 5
+    until(lambda: job.get_status() == JobStatus.FAILED, 12)
 
 
 @pytest.fixture(params=['hosts', 'containers'])
@@ -276,7 +273,7 @@ def test_a_process_id_of_another_host_is_never_signalled(hosts: Machines, tmp_pa
 
     first.kill()
 
-    until(lambda: lost.get_status() == JobStatus.FAILED, 40)
+    until(lambda: lost.get_status() == JobStatus.FAILED, 60)
     assert {process.pid for process in hosts.processes('b')} >= running
     assert job.get_status() == JobStatus.STARTED
     gate.touch()
