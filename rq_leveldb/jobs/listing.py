@@ -20,6 +20,7 @@ from rq_leveldb.records import output_key
 
 __all__ = [
     'CURSOR_PATTERN',
+    'MOST_SCANNED',
     'TIMES',
     'Listed',
     'listed',
@@ -36,8 +37,10 @@ TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
 CURSOR_PATTERN = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
 """What `write_cursor` returns: the index or score of a job, its entry there, and the queue."""
 
-# Most jobs that one request looks at, and most that it reads; a list then ends early and says where to go on.
-_MOST_SCANNED = 10_000
+MOST_SCANNED = 10_000
+"""Most jobs that one request or command looks at; a list then ends early and says where to go on."""
+
+# Most jobs that one request reads as well.
 _MOST_SEARCHED = 2000
 _SEARCHED = frozenset(('search', 'error_type', 'output'))
 # Outputs that are read at once, and bytes of each.
@@ -62,7 +65,7 @@ def most_scanned(wanted: Mapping[str, Any]) -> int:
     Args:
         wanted: what it is narrowed by, as for `listed`.
     """
-    return _MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
+    return MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
 
 
 @dataclass(frozen=True)
