@@ -21,6 +21,7 @@ __all__ = [
     'die_with_parent',
     'identify',
     'is_alive',
+    'most_processes',
     'pidfd_open',
     'prepare_to_fork',
     'resident_bytes',
@@ -121,6 +122,15 @@ def usable_cores(membership: Path = Path('/proc/self/cgroup'), hierarchy: Path =
                 cores = min(cores, _quota(group / 'cpu.max'))
                 group = group.parent
     return cores
+
+
+def most_processes(size: int = 1) -> int:
+    """Return how many processes fit into the memory of this machine.
+
+    Args:
+        size: of each, MiB.
+    """
+    return max(1, (os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20) // size)
 
 
 def _quota(path: Path) -> float:

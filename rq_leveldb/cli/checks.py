@@ -13,8 +13,14 @@ from rq.serializers import resolve_serializer
 from rq.utils import import_attribute, import_job_class, import_worker_class, parse_timeout
 
 from rq_leveldb.failed_import import describe
+from rq_leveldb.process import most_processes
 
 __all__ = ['check', 'read_seconds']
+
+# RQ sets alarms with these, and adds them to the current time: 68 years.
+_MOST_SECONDS = 2**31 - 1
+# MiB that one of RQ's own workers takes at least.
+_WORKER_SIZE = 16
 
 
 def check(command: click.Command, values: Mapping[str, Any]) -> None:
@@ -47,12 +53,13 @@ def _read_level(text: str) -> None:
 
 
 def _read_timeout(text: str) -> None:
-    if read_seconds(text) == 0:
+    if _read_time(text) == 0:
         raise ValueError('0 is not a valid time-out; use -1 for none')
 
 
 def _read_lifetime(text: str) -> None:
-    if (read_seconds(text) or 1) < 1:
+    seconds = _read_time(text)
+    if seconds is not None and seconds < 1:
         raise ValueError(f'{text} must be more than 0')
 
 
@@ -71,6 +78,14 @@ def read_seconds(text: str) -> int | None:
         raise ValueError(f'{text!r} is not a duration such as 90, 10m or 2h') from error
 
 
+def _read_time(text: str) -> int | None:
+    """Return the seconds of a duration that RQ gives to system calls and to the store, as `read_seconds`."""
+    seconds = read_seconds(text)
+    if seconds is not None and seconds > _MOST_SECONDS:
+        raise ValueError(f'{text} is more than {_MOST_SECONDS:,} seconds; use -1 for no end')
+    return seconds
+
+
 def _read_delay(text: str) -> None:
     try:
         datetime.now() + timedelta(seconds=read_seconds(text) or 0)
@@ -85,9 +100,23 @@ def _read_moment(text: str) -> None:
         raise ValueError(f'{text!r} is not a local time such as 2030-12-31T23:59:00') from error
 
 
-def _read_interval(seconds: int) -> None:
-    if seconds < 0:
-        raise ValueError(f'{seconds} must not be less than 0')
+def _between(least: int, most: int = _MOST_SECONDS) -> Callable[[float], None]:
+    def read(number: float) -> None:
+        if number < least:
+            raise ValueError(f'{number} must not be less than {least}')
+        # Nor is nan.
+        if not number <= most:
+            raise ValueError(f'{number} must not be more than {most:,}')
+
+    return read
+
+
+def _read_workers(number: int) -> None:
+    most = most_processes(_WORKER_SIZE)
+    if number < 1:
+        raise ValueError(f'{number} workers run no job: it must be 1 or more')
+    if number > most:
+        raise ValueError(f'not more than {most:,} workers fit into the memory of this machine')
 
 
 def _read_module(text: str) -> None:
@@ -99,20 +128,29 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     'connection_class': import_attribute,
     'death_penalty_class': import_attribute,
     'exception_handler': import_attribute,
-    'failure_ttl': read_seconds,
+    'duration': _between(1),
+    'failure_ttl': _read_time,
     'imports': _read_module,
+    'interval': _between(0),
     'job_class': import_job_class,
     'job_id': validate_job_id,
+    'job_monitoring_interval': _between(1),
     'log_format': logging.Formatter,
     'logging_level': _read_level,
+    'maintenance_interval': _between(0),
+    'max_idle_time': _between(0),
+    'max_jobs': _between(1),
+    'num_workers': _read_workers,
     'queue_class': import_attribute,
-    'result_ttl': read_seconds,
-    'retry_interval': _read_interval,
-    'retry_max': _read_interval,
+    'result_ttl': _read_time,
+    'results_ttl': _between(-1),
+    'retry_interval': _between(0),
+    'retry_max': _between(0),
     'schedule_at': _read_moment,
     'schedule_in': _read_delay,
     'serializer': resolve_serializer,
     'timeout': _read_timeout,
     'ttl': _read_lifetime,
     'worker_class': import_worker_class,
+    'worker_ttl': _between(1),
 }

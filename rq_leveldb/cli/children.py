@@ -26,8 +26,13 @@ def children(number: int | None, url: str | None, name: str | None, as_json: boo
     from rq_leveldb.cli.workers_seen import read_workers
     from rq_leveldb.client.connection import Redis
     from rq_leveldb.lookup import find_workers
+    from rq_leveldb.process import most_processes
     from rq_leveldb.records import CHILDREN_COMMAND, MAX_CHILDREN_FIELD
 
+    if number is not None and number > most_processes():
+        raise click.BadParameter(
+            f'not more than {most_processes():,} processes fit into the memory of this machine', param_hint='NUMBER'
+        )
     connection: Any = Redis.from_url(url) if url is not None else Redis()
     found = [worker for worker in find_workers(connection).names if name is None or worker == name]
     rows: list[list[str | int]] = []

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 from rq.cli.helpers import CliConfig, get_scale, refresh, show_workers
 from rq.exceptions import InvalidJobOperation
+from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.utils import as_text
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
@@ -26,6 +27,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.api import Queue
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
+from rq_leveldb.jobs.requeueing import requeue_many
 from rq_leveldb.lookup import (
     Seen,
     count_jobs,
@@ -83,28 +85,37 @@ def requeue(**options: Any) -> int:
     if options['all'] or function is not None:
         wanted = {name: value for name, value in (('queue', queue), ('function', function)) if value is not None}
         # RQ keeps stopped jobs among the failed ones, and requeues them with these.
-        job_ids, is_complete = choose(connection, reader, ['failed', 'stopped'], wanted)
+        job_ids, is_complete = choose(
+            connection, reader, ['failed'], wanted, with_stopped=True, job_class=config.job_class
+        )
     elif not job_ids:
         click.echo('Nothing to do')
         if queue is not None:
             click.echo(f'All failed jobs of a queue: rq-leveldb requeue --queue {queue} --all', err=True)
         return 0
 
-    def act(seen: Seen) -> None:
-        if seen.faults:
-            raise Refused('; '.join(map(str, seen.faults)))
-        # With the reader, or RQ would run code in what it holds.
-        registry = FailedJobRegistry(
-            queue or seen.job.origin, connection=connection, job_class=config.job_class, serializer=reader
-        )
-        try:
-            registry.requeue(seen.job.id)
-        except InvalidJobOperation as error:
-            raise Refused(f'it is not among the failed jobs of {registry.name}') from error
+    registries: dict[str, FailedJobRegistry] = {}
+
+    def find(job: Job) -> FailedJobRegistry:
+        name = queue or job.origin
+        if name not in registries:
+            # With the reader, or RQ would run code in what it holds.
+            registries[name] = FailedJobRegistry(
+                name, connection=connection, job_class=config.job_class, serializer=reader
+            )
+        return registries[name]
+
+    def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
+        outcomes = iter(requeue_many(connection, [seen.job for seen in found if not seen.faults], find=find))
+        for seen in found:
+            error = Refused('; '.join(map(str, seen.faults))) if seen.faults else next(outcomes)
+            if isinstance(error, InvalidJobOperation):
+                error = Refused(f'it is not among the failed jobs of {find(seen.job).name}')
+            yield error
 
     if job_ids and not options['as_json']:
         click.echo(f'Requeueing {len(job_ids)} jobs from failed queue')
-    failed = change(connection, reader, job_ids, act)
+    failed = change(connection, reader, job_ids, act, config.job_class)
     return report('Requeued', job_ids, failed, options['as_json']) or int(not is_complete)
 
 

@@ -9,6 +9,7 @@ import click
 
 from rq_leveldb.cli import options
 from rq_leveldb.errors import StoreError
+from rq_leveldb.http.settings import MOST_PROCESSES, MOST_THREADS
 
 __all__ = ['http']
 
@@ -40,8 +41,10 @@ __all__ = ['http']
 )
 @click.option('--open', 'is_open', is_flag=True, help='Require no token; only on loopback or a unix socket.')
 @options.serializer
-@click.option('--threads', type=click.IntRange(1), help='Number of requests that each process serves at a time.')
-@click.option('--processes', type=click.IntRange(1), help='Number of processes.')
+@click.option(
+    '--threads', type=click.IntRange(1, MOST_THREADS), help='Number of requests that each process serves at a time.'
+)
+@click.option('--processes', type=click.IntRange(1, MOST_PROCESSES), help='Number of processes.')
 @click.option('--access-log', is_flag=True, help='Log every request.')
 @click.option('--ready-fd', type=int, hidden=True)
 @click.option('--lock-fd', type=int, hidden=True)

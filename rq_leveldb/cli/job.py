@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_leveldb.cli import options, render
 from rq_leveldb.cli.traceback_text import fold
+from rq_leveldb.jobs.moment import read_timestamp
 
 if TYPE_CHECKING:
     from rq_leveldb.lookup import Seen
@@ -122,7 +122,7 @@ def _number(value: Any) -> float:
 
 
 def _when(text: Any) -> str:
-    return render.moment(datetime.fromisoformat(text)) if text else ''
+    return render.moment(read_timestamp(text)) if text else ''
 
 
 def _show(report: dict[str, Any], verbose: bool) -> None:
@@ -142,7 +142,7 @@ def _show(report: dict[str, Any], verbose: bool) -> None:
         for name in ('created_at', 'due_at', 'enqueued_at', 'started_at', 'ended_at')
     ]
     if report['started_at'] and report['ended_at']:
-        seconds = datetime.fromisoformat(report['ended_at']) - datetime.fromisoformat(report['started_at'])
+        seconds = read_timestamp(report['ended_at']) - read_timestamp(report['started_at'])
         pairs.append(('Took', f'{seconds.total_seconds():.3f} s'))
     pairs.append(('Worker', report['worker']))
     if report['retries_left'] is not None:

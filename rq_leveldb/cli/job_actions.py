@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,19 +56,28 @@ def cancel(
     from rq.command import send_stop_job_command
 
     from rq_leveldb.cli.many import Refused
+    from rq_leveldb.jobs.bulk import attempt
+    from rq_leveldb.jobs.cancellation import cancel_many
 
-    def act(seen: Seen) -> None:
-        job = seen.job
+    def refusal(seen: Seen) -> Exception | None:
         if seen.faults:
-            raise Refused('; '.join(map(str, seen.faults)))
-        if seen.status == 'started':
-            if not stop:
-                raise Refused('it runs; --stop stops it')
-            send_stop_job_command(job.connection, job.id, serializer=job.serializer)
-        elif seen.status in _DELETABLE and seen.status not in _WAITING:
-            raise Refused(f'it is {seen.status}')
-        else:
-            job.cancel(enqueue_dependents=enqueue_dependents)
+            return Refused('; '.join(map(str, seen.faults)))
+        if seen.status == 'started' and not stop:
+            return Refused('it runs; --stop stops it')
+        if seen.status in _DELETABLE and seen.status not in _WAITING:
+            return Refused(f'it is {seen.status}')
+        return None
+
+    def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
+        waiting = [seen.job for seen in found if refusal(seen) is None and seen.status != 'started']
+        outcomes = iter(cancel_many(connection, waiting, enqueue_dependents))
+        for seen in found:
+            error = refusal(seen)
+            if error is None and seen.status == 'started':
+                error = attempt(partial(send_stop_job_command, connection, seen.job.id, seen.job.serializer))
+            elif error is None:
+                error = next(outcomes)
+            yield error
 
     states = (*_WAITING, 'started') if stop else _WAITING
     return _do('Cancel', 'Canceled', url, job_ids, states, act, everything=everything, **given)
@@ -85,11 +95,11 @@ def cancel(
 def delete(job_ids: tuple[str, ...], url: str | None, state: str | None, dependents: bool, **given: Any) -> int:
     """Delete the jobs with these IDs and their results, or all of a --state."""
     from rq_leveldb.cli.many import Refused
-    from rq_leveldb.jobs.deletion import delete as remove
+    from rq_leveldb.jobs.deletion import GONE, delete_many
 
-    def act(seen: Seen) -> None:
-        if not remove(seen, dependents):
-            raise Refused('it is gone')
+    def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
+        for error in delete_many(connection, found, dependents):
+            yield Refused('it is gone') if isinstance(error, GONE) else error
 
     if state is None and (given['queue'] or given['function']):
         raise click.UsageError('Say which jobs with --state, such as --state failed.')
@@ -105,13 +115,14 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: str | None, depende
 def retry(job_ids: tuple[str, ...], url: str | None, at_front: bool, as_json: bool) -> int:
     """Put a job that failed, was stopped or was canceled back on its queue; rq-leveldb requeue does it with many."""
     from rq_leveldb.cli.many import Refused
-    from rq_leveldb.jobs.requeueing import requeue
+    from rq_leveldb.jobs.requeueing import NOT_THERE, requeue_many
 
-    def act(seen: Seen) -> None:
-        if seen.faults:
-            raise Refused('; '.join(map(str, seen.faults)))
-        if not requeue(seen.job, at_front):
-            raise Refused(f'it is {seen.status}')
+    def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
+        statuses = [seen.status for seen in found]
+        outcomes = iter(requeue_many(connection, [seen.job for seen in found if not seen.faults], at_front))
+        for seen, status in zip(found, statuses, strict=True):
+            error = Refused('; '.join(map(str, seen.faults))) if seen.faults else next(outcomes)
+            yield Refused(f'it is {status}') if isinstance(error, NOT_THERE) else error
 
     return _do('Requeue', 'Requeued', url, job_ids, (), act, as_json=as_json)
 
@@ -122,7 +133,7 @@ def _do(
     url: str | None,
     job_ids: Sequence[str],
     states: Sequence[str],
-    act: Callable[[Seen], None],
+    act: Callable[[Any, list[Seen]], Iterable[Exception | None]],
     as_json: bool,
     everything: bool = False,
     yes: bool = False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from rq_leveldb.cli import render
 from rq_leveldb.cli.waiting import why_waiting
 from rq_leveldb.jobs.listing import TIMES
+from rq_leveldb.jobs.moment import timestamp
 from rq_leveldb.jobs.parts import read_parts
 from rq_leveldb.lookup import Seen, see_jobs
 from rq_leveldb.reading import Looking, Reader, call_text, read_call, show, value_text
@@ -49,7 +49,7 @@ def report(connection: Any, reader: Reader, seen: Seen) -> dict[str, Any]:
         'progress_text': _progress(meta),
         'result_text': value_text(returned) if has_result else None,
         'worker': job.worker_name,
-        **{name: render.iso(getattr(job, name)) for name in TIMES},
+        **{name: timestamp(getattr(job, name)) for name in TIMES},
         'due_at': _moment(parts.due),
         **{name: getattr(job, name) for name in ('timeout', 'ttl', 'result_ttl', 'failure_ttl', 'retries_left')},
         'position': parts.position,
@@ -57,8 +57,7 @@ def report(connection: Any, reader: Reader, seen: Seen) -> dict[str, Any]:
         'depends_on': [{'id': job_id, 'status': status} for job_id, status in depends_on.items()],
         'dependents': [{'id': job_id, 'status': status} for job_id, status in dependents.items()],
         'running': [
-            {'execution': run.name, 'worker': run.worker, 'started_at': render.iso(run.started_at)}
-            for run in parts.runs
+            {'execution': run.name, 'worker': run.worker, 'started_at': timestamp(run.started_at)} for run in parts.runs
         ],
         'executions': [{**entry, 'started': _moment(entry.get('started'))} for entry in parts.usage],
         'crashes': parts.crashes,
@@ -78,7 +77,7 @@ def _states(connection: Any, reader: Reader, job_ids: list[str]) -> dict[str, st
 
 def _moment(seconds: Any) -> str | None:
     try:
-        return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
+        return timestamp(datetime.fromtimestamp(seconds, tz=timezone.utc))
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_leveldb.cli import options, render
+from rq_leveldb.jobs.moment import read_timestamp, timestamp
 
 if TYPE_CHECKING:
     from rq_leveldb.jobs.listing import Listed
@@ -33,8 +34,6 @@ _STATES = (
     'finished',
     'canceled',
 )
-# At most as many are looked at, or grouped.
-_MOST_SCANNED = 10_000
 _SHOWN_CALL = 80
 _SHOWN_ERROR = 200
 
@@ -101,6 +100,7 @@ def jobs(
     """
     from rq_leveldb.cli import checks
     from rq_leveldb.client.connection import Redis
+    from rq_leveldb.jobs.listing import MOST_SCANNED
     from rq_leveldb.reading import Reader
 
     checks.check(click.get_current_context().command, {'serializer': serializer})
@@ -125,7 +125,7 @@ def jobs(
                 break
             rows.append(_row(reader, name, entry))
             last = _end(name, entry)
-        if scanned == _MOST_SCANNED:
+        if scanned == MOST_SCANNED:
             is_cut, last = True, _end(name, entry)
             break
     end = last if is_cut else None
@@ -188,8 +188,8 @@ def _row(reader: Reader, state: str, entry: Listed) -> dict[str, Any]:
         'call': None if function is None else call_text(function, args, kwargs),
         'description': job.description,
         'worker': job.worker_name,
-        **{name: render.iso(getattr(job, name)) for name in TIMES},
-        'due_at': render.iso(due),
+        **{name: timestamp(getattr(job, name)) for name in TIMES},
+        'due_at': timestamp(due),
         'error': None if error is None else error.line,
         'error_type': None if error is None else error.kind,
         'unreadable': [str(fault) for fault in entry.seen.faults],
@@ -218,26 +218,26 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
 def _when(row: dict[str, Any]) -> str:
     if row['due_at']:
-        left = datetime.fromisoformat(row['due_at']).timestamp() - time.time()
+        left = read_timestamp(row['due_at']).timestamp() - time.time()
         return f'in {render.duration(left)}' if left > 0 else f'due {render.duration(-left)} ago'
     name = {'started': 'started_at', 'queued': 'enqueued_at'}.get(row['status'], 'ended_at')
     text = row[name] or row['enqueued_at'] or row['created_at']
-    return f'{render.duration(max(0.0, time.time() - datetime.fromisoformat(text).timestamp()))} ago' if text else ''
+    return f'{render.duration(max(0.0, time.time() - read_timestamp(text).timestamp()))} ago' if text else ''
 
 
 def _show_groups(
     connection: Any, reader: Reader, wanted: dict[str, Any], strange: list[Strange], limit: int, as_json: bool
 ) -> int:
     from rq_leveldb.jobs.failures import group_failures
-    from rq_leveldb.jobs.listing import newest
+    from rq_leveldb.jobs.listing import MOST_SCANNED, newest
     from rq_leveldb.lookup import find_queues
 
     queues = find_queues(connection)
     strange += queues.strange
-    found = list(islice(newest(connection, reader, 'failed', queues.names, wanted, strange), _MOST_SCANNED))
+    found = list(islice(newest(connection, reader, 'failed', queues.names, wanted, strange), MOST_SCANNED))
     groups = group_failures(reader, found)
     if as_json:
-        shown = [{**vars(group), 'latest_at': render.iso(group.latest_at)} for group in groups[:limit]]
+        shown = [{**vars(group), 'latest_at': timestamp(group.latest_at)} for group in groups[:limit]]
         document = {
             'groups': shown,
             'number_of_groups': len(groups),
@@ -268,6 +268,6 @@ def _show_groups(
     render.unreadable(strange)
     if len(groups) > limit:
         click.echo(f'\nAnd {len(groups) - limit} more groups; --limit shows more.', err=True)
-    if len(found) == _MOST_SCANNED:
-        click.echo(f'\nOnly the newest {_MOST_SCANNED:,} failed jobs were looked at.', err=True)
+    if len(found) == MOST_SCANNED:
+        click.echo(f'\nOnly the newest {MOST_SCANNED:,} failed jobs were looked at.', err=True)
     return 0

@@ -1,18 +1,18 @@
-"""Doing something with many jobs, one by one: which they are, whether that is meant, and what came of it."""
+"""Doing something with many jobs: which they are, whether that is meant, and what came of it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from redis.exceptions import ConnectionError as StoreConnectionError
-from redis.exceptions import TimeoutError as StoreTimeoutError
+from rq.job import Job
 
 from rq_leveldb.cli import render
 from rq_leveldb.cli.progress import Progress
-from rq_leveldb.jobs.listing import listed
+from rq_leveldb.jobs.bulk import SLICE
+from rq_leveldb.jobs.listing import listed, stored_ids
 from rq_leveldb.lookup import Seen, Strange, find_queues, see_jobs
 from rq_leveldb.reading import Reader
 
@@ -25,7 +25,15 @@ class Refused(Exception):
     """It cannot be done with this job; says why."""
 
 
-def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mapping[str, Any]) -> tuple[list[str], bool]:
+def choose(
+    connection: Any,
+    reader: Reader,
+    states: Iterable[str],
+    wanted: Mapping[str, Any],
+    *,
+    with_stopped: bool = False,
+    job_class: type[Job] = Job,
+) -> tuple[list[str], bool]:
     """Find all jobs that match, before the first is changed, which moves the others. What is no list is named.
 
     Of the jobs in a registry the oldest come first.
@@ -35,18 +43,25 @@ def choose(connection: Any, reader: Reader, states: Iterable[str], wanted: Mappi
         reader: reads the jobs.
         states: the states, of `jobs.states.STATES`.
         wanted: what to narrow them by, as for `listed`.
+        with_stopped: whether the stopped jobs come with the failed ones.
+        job_class: whose keys the jobs have.
 
     Returns:
         Their ids, and whether all lists could be read.
     """
     strange: list[Strange] = []
     names = find_queues(connection).names
-    found = [
-        entry.seen.job.id
-        for state in states
-        for entry in listed(connection, reader, state, names, wanted, strange, oldest_first=True)
-        if entry.seen is not None
-    ]
+    found: list[str] = []
+    for state in states:
+        if wanted.keys() <= {'queue'}:
+            # Reading whole jobs would take as long as changing them.
+            of_queues = [wanted['queue']] if wanted else names
+            found += stored_ids(connection, state, of_queues, strange, with_stopped=with_stopped, job_class=job_class)
+        else:
+            entries = listed(
+                connection, reader, state, names, wanted, strange, oldest_first=True, with_stopped=with_stopped
+            )
+            found += [entry.seen.job.id for entry in entries if entry.seen is not None]
     for item in dict.fromkeys(strange):
         render.complain(f'{item.key} contains something that is not a list of jobs: {item.reason}')
     return list(dict.fromkeys(found)), not strange
@@ -67,34 +82,51 @@ def confirm(question: str) -> None:
     click.confirm(question, abort=True)
 
 
-def change(connection: Any, serializer: Any, job_ids: Sequence[str], act: Callable[[Seen], None]) -> dict[str, str]:
-    """Do something with jobs, and return why it could not be done, by id.
+def change(
+    connection: Any,
+    serializer: Any,
+    job_ids: Sequence[str],
+    act: Callable[[Any, list[Seen]], Iterable[Exception | None]],
+    job_class: type[Job] = Job,
+) -> dict[str, str]:
+    """Do something with jobs, many at once, and return why it could not be done, by id.
 
     Args:
         connection: the store.
         serializer: of the jobs.
         job_ids: which jobs.
-        act: does it; raises an exception where it cannot.
+        act: does it over the connection with some of them; returns for each why it cannot, or None.
+        job_class: what the jobs become.
 
     Raises:
         StoreConnectionError: the store is gone.
         StoreTimeoutError: it does not answer.
     """
     failed: dict[str, str] = {}
+    done = 0
     with Progress('jobs') as shown:
-        for number, job_id in enumerate(job_ids):
-            shown.show('Jobs', number, len(job_ids))
-            try:
-                (seen,) = see_jobs(connection, [job_id], serializer)
-                if seen is None:
-                    raise Refused('there is no such job')
-                act(seen)
-            except (StoreConnectionError, StoreTimeoutError):
-                raise
-            except Exception as error:
-                # Whatever RQ raises of the records that belong to it.
-                failed[job_id] = str(error) or type(error).__name__
+        for few in _slices(job_ids):
+            shown.show('Jobs', done, len(job_ids))
+            found = see_jobs(connection, few, serializer, job_class)
+            errors = iter(act(connection, [seen for seen in found if seen is not None]))
+            for job_id, seen in zip(few, found, strict=True):
+                error = next(errors) if seen is not None else Refused('there is no such job')
+                if error is not None:
+                    failed[job_id] = str(error) or type(error).__name__
+            done += len(few)
     return failed
+
+
+def _slices(job_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Cut a list into slices, none of which has a job twice: what is said of it is said as it is then."""
+    few: dict[str, None] = {}
+    for job_id in job_ids:
+        if len(few) == SLICE or job_id in few:
+            yield list(few)
+            few = {}
+        few[job_id] = None
+    if few:
+        yield list(few)
 
 
 def report(done: str, job_ids: Sequence[str], failed: Mapping[str, str], as_json: bool) -> int:

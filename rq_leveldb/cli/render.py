@@ -26,7 +26,6 @@ __all__ = [
     'fields',
     'findings',
     'good',
-    'iso',
     'moment',
     'plain',
     'size',
@@ -182,11 +181,6 @@ def moment(when: datetime | None) -> str:
     passed = time.time() - when.timestamp()
     far = f'{duration(passed)} ago' if passed >= 0 else f'in {duration(-passed)}'
     return f'{when.astimezone():%Y-%m-%d %H:%M:%S} ({far})'
-
-
-def iso(when: datetime | None) -> str | None:
-    """Return a point in time for programs; None if it is not known."""
-    return when.isoformat() if when is not None else None
 
 
 def plain(text: str) -> str:

@@ -22,10 +22,23 @@ _MOST = 200
 _STATES = ('queued', 'started', 'failed', 'scheduled', 'deferred', 'finished')
 
 
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    # It is neither below nor above the range.
+    if value != value:
+        raise click.BadParameter('nan is not a number of seconds')
+    return value
+
+
 @click.command()
 @options.url
 @click.option(
-    '--interval', '-i', type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help='Seconds between looks.'
+    '--interval',
+    '-i',
+    type=click.FloatRange(0.1, 3600),
+    callback=_refuse_nan,
+    default=1.0,
+    show_default=True,
+    help='Seconds between looks.',
 )
 @options.json_output
 def top(url: str | None, interval: float, as_json: bool) -> int:

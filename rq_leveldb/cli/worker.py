@@ -354,12 +354,14 @@ def _settings(options: dict[str, Any]) -> Settings:
         settings.check()
     except ValueError as error:
         raise click.UsageError(_in_options(str(error))) from error
+    if options['burst'] and settings.max_children == 0:
+        raise click.UsageError('With --max-children 0, no job is run, and --burst would wait for them for ever.')
     return settings
 
 
 def _in_options(text: str) -> str:
     """Return a text about settings with the names of the options."""
-    for name in ('jobs_per_child', 'child_memory'):
+    for name in ('jobs_per_child', 'child_memory', 'max_children', 'capture_output', 'grace'):
         text = text.replace(name, f'--{name.replace("_", "-")}')
     return text
 

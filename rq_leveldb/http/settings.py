@@ -10,7 +10,13 @@ from typing import Any
 from rq_leveldb.errors import StoreError
 from rq_leveldb.http_address import DEFAULT_ADDRESS
 
-__all__ = ['BadSetting', 'HttpSettings', 'variable']
+__all__ = ['MOST_PROCESSES', 'MOST_THREADS', 'BadSetting', 'HttpSettings', 'variable']
+
+MOST_THREADS = 10_000
+"""Most requests that a process may be told to serve at a time."""
+
+MOST_PROCESSES = 1000
+"""Most processes that may be told to serve; each takes some 40 MB."""
 
 
 class BadSetting(StoreError, ValueError):
@@ -32,11 +38,25 @@ def _flag(text: str) -> bool:
     raise ValueError('write 1 or 0')
 
 
+_MOST_DIGITS = 20
+
+
 def _count(text: str) -> int:
     value = text.strip()
-    if not value.isascii() or not value.isdigit() or not int(value):
+    # Python does not read thousands of digits.
+    if not value.isascii() or not value.isdigit() or len(value) > _MOST_DIGITS or not int(value):
         raise ValueError('write a whole number above zero')
     return int(value)
+
+
+def _at_most(most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        count = _count(text)
+        if count > most:
+            raise ValueError(f'write a whole number from 1 to {most:,}')
+        return count
+
+    return read
 
 
 def _setting(variable: str, read: Callable[[str], Any], default: Any) -> Any:
@@ -82,8 +102,8 @@ class HttpSettings:
     hosts: tuple[str, ...] = _setting('RQ_LEVELDB_HTTP_HOSTS', _words, ())
     origins: tuple[str, ...] = _setting('RQ_LEVELDB_HTTP_ORIGINS', _words, ())
     serializer: str = _setting('RQ_LEVELDB_SERIALIZER', str, 'pickle')
-    threads: int = _setting('RQ_LEVELDB_HTTP_THREADS', _count, 24)
-    processes: int = _setting('RQ_LEVELDB_HTTP_PROCESSES', _count, 1)
+    threads: int = _setting('RQ_LEVELDB_HTTP_THREADS', _at_most(MOST_THREADS), 24)
+    processes: int = _setting('RQ_LEVELDB_HTTP_PROCESSES', _at_most(MOST_PROCESSES), 1)
     max_body: int = _setting('RQ_LEVELDB_HTTP_MAX_BODY', _count, 8 * 1024 * 1024)
     head_seconds: int = _setting('RQ_LEVELDB_HTTP_HEAD_SECONDS', _count, 10)
     body_seconds: int = _setting('RQ_LEVELDB_HTTP_BODY_SECONDS', _count, 30)

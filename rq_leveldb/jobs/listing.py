@@ -10,22 +10,24 @@ from datetime import datetime
 from typing import Any
 
 from redis import Redis
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from rq_leveldb.jobs.error_text import read_error
 from rq_leveldb.jobs.states import ASCENDING, Position, walk
-from rq_leveldb.lookup import UNREADABLE, Seen, Strange, replies, see_jobs, see_many_results
+from rq_leveldb.lookup import UNREADABLE, Seen, Strange, is_refused, replies, see_jobs, see_many_results
 from rq_leveldb.reading import Looking, Reader, call_text, read_call
 from rq_leveldb.records import output_key
 
 __all__ = [
     'CURSOR_PATTERN',
+    'MOST_SCANNED',
     'TIMES',
     'Listed',
     'listed',
     'most_scanned',
     'newest',
     'read_cursor',
+    'stored_ids',
     'write_cursor',
 ]
 
@@ -35,8 +37,10 @@ TIMES = ('created_at', 'enqueued_at', 'started_at', 'ended_at')
 CURSOR_PATTERN = r'^(-?[0-9]{1,17}(\.[0-9]{1,9})?|-?inf)~[^~]{1,300}~.{1,500}$'
 """What `write_cursor` returns: the index or score of a job, its entry there, and the queue."""
 
-# Most jobs that one request looks at, and most that it reads; a list then ends early and says where to go on.
-_MOST_SCANNED = 10_000
+MOST_SCANNED = 10_000
+"""Most jobs that one request or command looks at; a list then ends early and says where to go on."""
+
+# Most jobs that one request reads as well.
 _MOST_SEARCHED = 2000
 _SEARCHED = frozenset(('search', 'error_type', 'output'))
 # Outputs that are read at once, and bytes of each.
@@ -61,7 +65,7 @@ def most_scanned(wanted: Mapping[str, Any]) -> int:
     Args:
         wanted: what it is narrowed by, as for `listed`.
     """
-    return _MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
+    return MOST_SCANNED if _SEARCHED.isdisjoint(wanted) else _MOST_SEARCHED
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def listed(
     *,
     with_errors: bool = False,
     oldest_first: bool = False,
+    with_stopped: bool = False,
 ) -> Iterator[Listed]:
     """Walk the jobs of a state, queue by queue.
 
@@ -124,6 +129,7 @@ def listed(
         strange: receives what is stored where a list should be.
         with_errors: whether to read the errors of jobs that failed.
         oldest_first: whether a registry's jobs come in the order in which they came there, in any state.
+        with_stopped: whether the stopped jobs come with the failed ones, in whose registry RQ keeps them.
 
     Returns:
         Every entry that was looked at.
@@ -138,8 +144,61 @@ def listed(
             after = None
     for name in names:
         for entries in walk(connection, state, name, after, strange, oldest_first=oldest_first):
-            yield from _read(connection, reader, state, [(name, *entry) for entry in entries], wanted, with_errors)
+            yield from _read(
+                connection, reader, state, [(name, *entry) for entry in entries], wanted, with_errors, with_stopped
+            )
         after = None
+
+
+def stored_ids(
+    connection: Redis,
+    state: str,
+    names: Sequence[str],
+    strange: list[Strange],
+    *,
+    with_stopped: bool = False,
+    job_class: type[Job] = Job,
+) -> Iterator[str]:
+    """Walk the ids of the jobs that `listed` returns, the oldest of a registry first, without reading the jobs.
+
+    Args:
+        connection: the store.
+        state: one of `states.STATES`.
+        names: the queues.
+        strange: receives what is stored where a list should be.
+        with_stopped: whether the stopped jobs come with the failed ones.
+        job_class: whose keys the jobs have.
+    """
+    statuses = _statuses(state, with_stopped)
+    for name in names:
+        for entries in walk(connection, state, name, None, strange, oldest_first=True):
+            pipe = connection.pipeline(transaction=False)
+            for job_id, _ in entries:
+                if statuses is None:
+                    pipe.exists(job_class.key_for(job_id))
+                else:
+                    pipe.hget(job_class.key_for(job_id), 'status')
+            for (job_id, _), reply in zip(entries, replies(pipe), strict=True):
+                is_wanted = reply if statuses is None else _status(reply) in statuses
+                if is_wanted:
+                    yield job_id
+
+
+def _statuses(state: str, with_stopped: bool) -> tuple[str, ...] | None:
+    """Return which jobs belong in a list whose registry has others as well; None where it has none."""
+    if state not in _FAILED:
+        return None
+    return (*_FAILED, UNREADABLE) if with_stopped else (state, UNREADABLE)
+
+
+def _status(stored: Any) -> str | None:
+    """Return the status that a job is seen with; None if it is gone."""
+    if not stored or is_refused(stored):
+        return UNREADABLE if stored else None
+    try:
+        return JobStatus(stored.decode()).value
+    except ValueError:
+        return UNREADABLE
 
 
 def newest(
@@ -189,10 +248,12 @@ def _read(
     entries: Sequence[tuple[str, str, Position]],
     wanted: Mapping[str, Any],
     with_errors: bool,
+    with_stopped: bool = False,
 ) -> Iterable[Listed]:
     """Read the jobs of entries, and their errors where those are needed."""
+    statuses = _statuses(state, with_stopped)
     jobs = see_jobs(connection, [job_id for _, job_id, _ in entries], reader)
-    kept = [seen if seen is not None and _matches(reader, seen, state, wanted) else None for seen in jobs]
+    kept = [seen if seen is not None and _matches(reader, seen, state, statuses, wanted) else None for seen in jobs]
     if 'output' in wanted:
         printed = _printed(connection, [seen.job.id for seen in kept if seen is not None], wanted['output'])
         kept = [seen if seen is not None and seen.job.id in printed else None for seen in kept]
@@ -231,10 +292,12 @@ def _errors(connection: Redis, reader: Reader, jobs: Sequence[Job]) -> dict[str,
     }
 
 
-def _matches(reader: Reader, seen: Seen, state: str, wanted: Mapping[str, Any]) -> bool:
+def _matches(
+    reader: Reader, seen: Seen, state: str, statuses: tuple[str, ...] | None, wanted: Mapping[str, Any]
+) -> bool:
     """Say whether a job belongs in a list, as far as its record tells."""
     job = seen.job
-    if state in _FAILED and seen.status not in (state, UNREADABLE):
+    if statuses is not None and seen.status not in statuses:
         return False
     if 'error_type' in wanted and state not in _FAILED:
         return False

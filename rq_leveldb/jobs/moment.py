@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-__all__ = ['Format', 'Moment', 'timestamp']
+__all__ = ['Format', 'Moment', 'read_timestamp', 'timestamp']
 
 
 @dataclass(frozen=True)
@@ -31,3 +31,13 @@ def timestamp(value: datetime | None) -> str | None:
         value: aware, or None.
     """
     return None if value is None else value.isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+
+def read_timestamp(text: str) -> datetime:
+    """Return the point in time that `timestamp` wrote, in UTC.
+
+    Args:
+        text: what it returned.
+    """
+    # Python 3.10 does not read the Z.
+    return datetime.fromisoformat(text.replace('Z', '+00:00'))

@@ -26,6 +26,8 @@ __all__ = [
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What `sys.exc_info` returns."""
 
+# Of memory: what the kernel takes as a limit.
+_LARGEST = 2**63 - 1
 _UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40}
 
 _WORDS = {
@@ -60,6 +62,8 @@ def parse_size(text: str | int) -> int:
     size = int(float(match[1]) * _UNITS[match[2]])
     if size <= 0:
         raise ValueError(f'{text!r} is not a positive size')
+    if size > _LARGEST:
+        raise ValueError(f'{text!r} is more memory than any machine has')
     return size
 
 

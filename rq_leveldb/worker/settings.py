@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 
 from rq.utils import import_attribute
 
-from rq_leveldb.process import usable_cores
+from rq_leveldb.process import most_processes, usable_cores
 
 from .keep import Keep
 
 __all__ = ['Hook', 'NamedHook', 'Settings', 'default_max_children']
 
 Hook = Callable[[], object]
+
+_MOST_DIGITS = 20
+_LARGEST_OUTPUT = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ def _number_in(variable: str, least: int) -> int | None:
     text = os.environ.get(variable, '')
     if not text:
         return None
-    if not text.isdecimal() or int(text) < least:
-        raise ValueError(f'{variable} must be a number of {least} or more, not {text!r}')
+    # Python does not read thousands of digits.
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
+        raise ValueError(f'{variable} must be a number of {least} or more, not {text[:_MOST_DIGITS]!r}')
     return int(text)
 
 
@@ -114,6 +118,19 @@ class Settings:
         """
         if self.max_children < 0:
             raise ValueError('max_children must be 0 or more')
+        most = most_processes()
+        if self.max_children > most:
+            raise ValueError(
+                f'max_children is {self.max_children:,}, but not more than {most:,} processes fit into the memory of '
+                'this machine'
+            )
+        if self.grace is not None and not 0 <= self.grace < math.inf:
+            raise ValueError(f'grace must be 0 seconds or more, not {self.grace}; leave it out for no limit')
+        if not 0 <= self.capture_output <= _LARGEST_OUTPUT:
+            raise ValueError(
+                f'capture_output must be from 0 to {_LARGEST_OUTPUT >> 20} MiB, the largest value of a key, '
+                f'not {self.capture_output >> 20} MiB'
+            )
         if self.jobs_per_child < 1:
             raise ValueError(f'jobs_per_child must be 1 or more, not {self.jobs_per_child}')
         if self.child_memory is None:

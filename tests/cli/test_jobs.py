@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from rq import Queue
+from rq.job import Job
 
 from rq_leveldb import Redis
+from rq_leveldb.jobs.listing import TIMES
+from rq_leveldb.jobs.moment import timestamp
 from rq_leveldb.records import output_key
-from tests.cli.support import Call, work
+from tests.cli.support import Call, fields, work
 
 
 @pytest.fixture
@@ -125,3 +128,20 @@ def test_what_is_no_list_of_jobs_is_named(redis: Any, call: Call) -> None:
     assert code == 0
     assert 'cli_jobs.add()' in text
     assert 'Cannot be read: rq:failed:mail' in text
+
+
+def test_points_in_time_are_written_as_over_http(stored: Redis, call: Call) -> None:
+    good = Job.fetch('good', connection=stored)
+    due = datetime.fromtimestamp(stored.zscore('rq:scheduled:mail', 'later') or 0, timezone.utc)
+    listed = {job['id']: job for job in json.loads(call('jobs', '--json')[1])['jobs']}
+    shown = {job_id: json.loads(call('job', job_id, '--json')[1]) for job_id in ('good', 'later')}
+    group, _ = json.loads(call('jobs', '--group', '--json')[1])['groups']
+    for found in (listed, shown):
+        for name in TIMES:
+            assert found['good'][name] == timestamp(getattr(good, name))
+        assert found['later']['due_at'] == timestamp(due)
+    assert group['latest_at'] == timestamp(Job.fetch(group['latest_job'], connection=stored).ended_at)
+    assert group['latest_at'].endswith('Z')
+    assert good.ended_at is not None
+    assert good.started_at is not None
+    assert fields(call('job', 'good')[1])['Took'] == f'{(good.ended_at - good.started_at).total_seconds():.3f} s'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, TypedDict
+
+from rq.exceptions import InvalidJobOperation
 
 from rq_leveldb.http.documents.values import StrangeDocument, strange_documents
 from rq_leveldb.http.problems import UnreadableRecord
@@ -13,11 +16,12 @@ from rq_leveldb.http.queueing.filters import CURSOR, FILTERS
 from rq_leveldb.http.request import fields, query
 from rq_leveldb.http.request.fields import Record, Rule
 from rq_leveldb.http.routing.route import Call, Route
-from rq_leveldb.jobs.deletion import delete
+from rq_leveldb.jobs.bulk import Outcome
+from rq_leveldb.jobs.deletion import GONE, delete_many
 from rq_leveldb.jobs.failures import FailureGroup, group_failures
 from rq_leveldb.jobs.listing import Listed, listed, most_scanned, newest, write_cursor
 from rq_leveldb.jobs.moment import Moment, timestamp
-from rq_leveldb.jobs.requeueing import requeue
+from rq_leveldb.jobs.requeueing import NOT_THERE, requeue_many
 from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
 
@@ -118,29 +122,46 @@ def _group_document(group: FailureGroup) -> FailureDocument:
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, the oldest of each first, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-    requeued, progress = _each(call, lambda seen: not seen.faults and requeue(seen.job, at_front))
+
+    def act(found: list[Seen]) -> Iterator[Outcome]:
+        outcomes = iter(
+            requeue_many(call.backend.connection, [seen.job for seen in found if not seen.faults], at_front)
+        )
+        for seen in found:
+            yield InvalidJobOperation() if seen.faults else next(outcomes)
+
+    requeued, progress = _each(call, act, NOT_THERE)
     return {'requeued': requeued, **progress}
 
 
 def delete_failed(call: Call) -> DeletedDocument:
     """Delete jobs that failed, at most a thousand at a time."""
-    deleted, progress = _each(call, delete)
+    deleted, progress = _each(call, partial(delete_many, call.backend.connection), GONE)
     return {'deleted': deleted, **progress}
 
 
-def _each(call: Call, act: Callable[[Seen], bool]) -> tuple[list[str], _Progress]:
+def _each(
+    call: Call, act: Callable[[list[Seen]], Iterable[Outcome]], passed: tuple[type[Exception], ...]
+) -> tuple[list[str], _Progress]:
     """Do something with the chosen jobs.
+
+    Args:
+        call: the request.
+        act: does it.
+        passed: what is raised if it cannot be done with a job, which is then left out.
 
     Returns:
         The ids of those with which it was done, and how far that came.
     """
     done: list[str] = []
     found, is_all = _chosen(call.backend, call.values)
-    for entry in found:
-        if entry.seen is not None:
-            with acting(f'job {entry.seen.job.id}'):
-                if act(entry.seen):
-                    done.append(entry.seen.job.id)
+    jobs = [entry.seen for entry in found if entry.seen is not None]
+    for seen, outcome in zip(jobs, act(jobs), strict=True):
+        if outcome is None:
+            done.append(seen.job.id)
+        elif not isinstance(outcome, passed):
+            with acting(f'job {seen.job.id}'):
+                raise outcome
     return done, {
         'count': len(done),
         'looked_at': len(found),
