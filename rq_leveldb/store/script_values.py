@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from rq_leveldb.store.number_text import lua_text
@@ -10,7 +11,7 @@ from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetRe
 
 # Tags of a reply's tokens, and of a run's end, in sandbox.lua.
 _T_VALUE, _T_LIST, _T_STATUS, _T_ERROR, _T_DOUBLE, _T_MAP, _T_SET, _T_BIG, _T_VERBATIM = range(1, 10)
-_T_NULL, _T_TRUE, _T_FALSE = range(10, 13)
+_T_NULL, _T_TRUE, _T_FALSE, _T_RUN = range(10, 14)
 
 
 # -- from replies to Lua
@@ -79,6 +80,11 @@ def integer_reply(number: float) -> int:
     return int(number)
 
 
+def plain_values(values: Iterable[bytes | float]) -> list[Reply]:
+    """Return the replies for Lua values that are all strings or numbers."""
+    return [value if type(value) is bytes else integer_reply(value) for value in values]  # type: ignore[arg-type]
+
+
 def scalar_reply(value: Any, resp3: bool) -> Reply:
     """Return the reply for a Lua value that is not a table."""
     if type(value) is bytes or value is None:
@@ -94,6 +100,10 @@ def read_tokens(tokens: Iterator[Any], resp3: bool) -> Any:
     """Read the next value from a reply's tokens, with everything in it."""
     tag = next(tokens)
     value: Any = None if tag in (_T_TRUE, _T_FALSE, _T_NULL) else next(tokens)
+    if tag == _T_VALUE:
+        return value if type(value) is bytes else integer_reply(value)
+    if tag == _T_RUN:
+        return plain_values(islice(tokens, value))
     if tag == _T_LIST:
         return [read_tokens(tokens, resp3) for _ in range(value)]
     if tag == _T_STATUS:
@@ -110,7 +120,7 @@ def read_tokens(tokens: Iterator[Any], resp3: bool) -> Any:
         return one_line(value)
     if tag == _T_VERBATIM:
         return Verbatim(value)
-    return scalar_reply(tag == _T_TRUE if tag in (_T_TRUE, _T_FALSE) else value, resp3)
+    return scalar_reply(tag == _T_TRUE if tag != _T_NULL else None, resp3)
 
 
 def _hashable(value: Any) -> Any:

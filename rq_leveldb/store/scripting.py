@@ -29,7 +29,7 @@ from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import Reply, ReplyError, Status, shown
 from rq_leveldb.store.script_source import Script, parse, without_tail_calls
 from rq_leveldb.store.script_time import ScriptAborted
-from rq_leveldb.store.script_values import integer_reply, one_line, read_tokens, scalar_reply, size_in_lua, to_lua
+from rq_leveldb.store.script_values import one_line, plain_values, read_tokens, scalar_reply, size_in_lua, to_lua
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -349,7 +349,7 @@ class _Runtime:
         if tag == _R_VALUE:
             reply = scalar_reply(ending[1], current.resp3)
         elif tag == _R_LIST:
-            reply = [value if type(value) is bytes else integer_reply(value) for value in ending[2:]]
+            reply = plain_values(ending[2:])
         elif tag == _R_TOKENS:
             current.tokens.extend(ending[2:])
             reply = read_tokens(iter(current.tokens), current.resp3)
