@@ -104,7 +104,9 @@ class _Run:
     next_look: float = 0.0
 
     def must_end(self) -> bool:
-        """Return whether the script has to end, with `failure`."""
+        """Return whether the script has to end, with `failure`; asked again, it still has to."""
+        if self.failure is not None:
+            return True
         now = monotonic()
         self.next_look = now + _LOOK_INTERVAL
         try:
