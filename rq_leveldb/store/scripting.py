@@ -56,6 +56,8 @@ _KEPT_SCRIPTS = 500
 _COLLECT_ABOVE = 4 * MIB
 """Bytes that may stay allocated between two scripts."""
 
+_NESTED = frozenset((list, dict))
+
 # How py_call tells sandbox.lua what its first value is.
 _STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
 
@@ -409,11 +411,16 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
         if monotonic() >= run.next_look and run.must_end():
             return b'time', _ABORT
         try:
-            argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
+            try:
+                size = sum(map(len, arguments))
+                argv = list(arguments)
+            except TypeError:  # from the length of a number
+                argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
+                size = sum(map(len, argv))
             if run.argv:
                 argv = run.argv + argv
                 run.argv = []
-            size = sum(map(len, argv))
+                size = sum(map(len, argv))
             if size > _SMALL:
                 run.bytes_left -= size
                 if run.bytes_left < 0:
@@ -433,13 +440,9 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
             converted = to_lua(reply, run.resp3)
             if not runtime.has_room(size_in_lua(converted)):
                 return b'memory', _ABORT
-            if type(converted) is list:
-                if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
-                    return (None, _LIST, *converted)
-                return _table(runtime.lua, converted)
-            if type(converted) is dict:
-                return _table(runtime.lua, converted)
-            return converted
+            if type(converted) is list and len(converted) <= _MAX_DIRECT and _NESTED.isdisjoint(map(type, converted)):
+                return (None, _LIST, *converted)
+            return _table(runtime.lua, converted)
         except ReplyError as error:
             if isinstance(error, ScriptAborted):
                 run.failure = error
