@@ -38,7 +38,9 @@ class StoreServices:
         script_time: the time limit of the running script.
         settings: the store's configuration.
         statistics: the store's counters.
-        call: executes one command in the open transaction, as EXEC and scripts do; raises its error.
+        call: executes one command in the open transaction, as EXEC does; raises its error.
+        call_from_script: the same for a script. It gets whether that may not write, and whether the reply may use RESP3
+            types.
         block: blocks the client. `attempt` gets the key that changed; see :meth:`Context.block` for the rest.
         unblock: unblocks a client, as if it had timed out or with an error; returns whether it was blocked.
         blocked_clients: how many clients are blocked.
@@ -69,6 +71,7 @@ class StoreServices:
     settings: StoreSettings
     statistics: Statistics
     call: Callable[[Context, list[bytes]], Reply]
+    call_from_script: Callable[[bool, Context, list[bytes], bool], Reply]
     block: Callable[[Context, list[bytes], float, Callable[[bytes], Reply], Reply], Reply]
     unblock: Callable[[ClientState, bool], bool]
     blocked_clients: Callable[[], int]

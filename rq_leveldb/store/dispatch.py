@@ -70,7 +70,20 @@ class UnitAborted(Exception):
 class _Row:
     """A command in the lookup table, with what each call needs to know about it."""
 
-    __slots__ = ('command', 'grows', 'handler', 'least', 'most', 'queued', 'reads', 'skips_queue', 'statistics')
+    __slots__ = (
+        'command',
+        'grows',
+        'handler',
+        'least',
+        'may_write',
+        'most',
+        'no_script',
+        'queued',
+        'reads',
+        'skips_queue',
+        'statistics',
+        'writes',
+    )
 
     def __init__(self, command: Command, statistics: CommandStatistics) -> None:
         self.command = command
@@ -81,6 +94,9 @@ class _Row:
         self.skips_queue = flags.SKIP_QUEUE in command.flags
         self.grows = flags.DENYOOM in command.flags
         self.reads = not command.flags.isdisjoint((flags.READONLY, flags.IN_SNAPSHOT))
+        self.no_script = flags.NOSCRIPT in command.flags
+        self.writes = flags.WRITE in command.flags
+        self.may_write = self.writes or flags.MAY_REPLICATE in command.flags
         self.queued = not self.skips_queue and command.flags.isdisjoint((flags.NO_MULTI, flags.NOT_QUEUED))
 
 
@@ -281,7 +297,7 @@ class Dispatcher:
         return len(queue) - before
 
     def call(self, ctx: Context, argv: list[bytes]) -> Reply:
-        """Execute one command of a transaction or a script, inside the open unit.
+        """Execute one command of a transaction, inside the open unit.
 
         Raises:
             ReplyError: its error.
@@ -291,6 +307,36 @@ class Dispatcher:
             raise self._unknown(argv)
         if not row.least <= len(argv) <= row.most:
             raise wrong_arity(row.command.name)
+        return self._call(ctx, row, argv)
+
+    def call_from_script(self, readonly: bool, ctx: Context, argv: list[bytes], resp3: bool) -> Reply:
+        """Execute one command of a script, inside the open unit.
+
+        Args:
+            readonly: whether the script may not write.
+            ctx: the client's context.
+            argv: the command.
+            resp3: whether the reply may use RESP3 types.
+
+        Raises:
+            ReplyError: its error; `counted` if the command was executed.
+        """
+        row = self._rows.get(argv[0]) or self._look_up(argv)
+        if row is None:
+            raise ReplyError('ERR Unknown Redis command called from script')
+        if not row.least <= len(argv) <= row.most:
+            raise ReplyError('ERR Wrong number of args calling Redis command from script')
+        if row.no_script:
+            raise ReplyError('ERR This Redis command is not allowed from script')
+        if row.may_write:
+            if readonly:
+                raise ReplyError('ERR Write commands are not allowed from read-only scripts.')
+            if row.writes:
+                ctx.services.script_time.wrote = True
+        ctx.resp3 = resp3
+        return self._call(ctx, row, argv)
+
+    def _call(self, ctx: Context, row: _Row, argv: list[bytes]) -> Reply:
         statistics = row.statistics
         statistics.calls += 1
         started = perf_counter()

@@ -8,9 +8,9 @@ is correct if and only if every announced length equals the length found. Anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from rq_leveldb.store.encoding import DamagedRecord
@@ -32,6 +32,9 @@ _MAX_ODD = 16
 _ARGUMENT = 48
 """Bytes of memory that an argument needs beside its contents."""
 _PIECE = 512
+_MANY = 8
+"""Number of elements from which on it pays to look whether all are strings."""
+_BYTES = frozenset((bytes,))
 # A part of a word: without quotes, or in either kind of them, behind which the word or the line ends.
 _PART = re.compile(rb"""([^ \t\r\n"']+)|"((?:[^"\\]|\\.)*)"(?=\s|\Z)|'((?:[^'\\]|\\'|\\(?!'))*)'(?=\s|\Z)""", re.DOTALL)
 _ESCAPE = re.compile(rb'\\(x[0-9a-fA-F]{2}|.)', re.DOTALL)
@@ -284,6 +287,10 @@ def encode(reply: Any, resp3: bool) -> bytes:
     if kind is Status:
         return b'+%b\r\n' % reply.text
     if kind is list or kind is tuple:
+        if len(reply) >= _MANY:
+            strings = _short_strings(reply)
+            if strings is not None:
+                return b'*%d\r\n%b' % (len(reply), strings)
         out = [b'*%d\r\n' % len(reply)]
         for item in reply:
             if type(item) is bytes:
@@ -309,11 +316,8 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
             return b',%b\r\n' % text
         return b'$%d\r\n%b\r\n' % (len(text), text)
     if isinstance(reply, dict):
-        out = [b'%%%d\r\n' % len(reply) if resp3 else b'*%d\r\n' % (2 * len(reply))]
-        for key, value in reply.items():
-            out.append(encode(key, resp3))
-            out.append(encode(value, resp3))
-        return b''.join(out)
+        head = b'%%%d\r\n' % len(reply) if resp3 else b'*%d\r\n' % (2 * len(reply))
+        return head + _encode_each(list(chain.from_iterable(reply.items())), resp3)
     if isinstance(reply, NullArray):
         return b'_\r\n' if resp3 else b'*-1\r\n'
     if isinstance(reply, Verbatim):
@@ -328,10 +332,28 @@ def _encode_other(reply: Any, resp3: bool) -> bytes:
         sign = b'*'
         if resp3:
             sign = b'~' if isinstance(reply, SetReply) else b'>' if isinstance(reply, Push) else b'*'
-        return b'%b%d\r\n' % (sign, len(reply)) + b''.join([encode(item, resp3) for item in reply])
+        return b'%b%d\r\n' % (sign, len(reply)) + _encode_each(reply, resp3)
     if isinstance(reply, Pieces):
         return b''.join(encode_pieces(reply, resp3))
     raise TypeError(f'no reply: {reply!r}')
+
+
+def _encode_each(items: list[Any], resp3: bool) -> bytes:
+    strings = _short_strings(items)
+    return b''.join([encode(item, resp3) for item in items]) if strings is None else strings
+
+
+def _short_strings(items: Sequence[Any]) -> bytes | None:
+    """Return the bytes of these replies if all are short strings: that takes half the time of one by one."""
+    if not _BYTES.issuperset(map(type, items)):
+        return None
+    lines = [b''] * (2 * len(items) + 1)  # the last one ends the line before it
+    try:
+        lines[:-1:2] = map(_length_line, map(len, items))
+    except IndexError:
+        return None
+    lines[1::2] = items
+    return b'\r\n'.join(lines)
 
 
 def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
@@ -349,10 +371,10 @@ def encode_pieces(reply: Pieces, resp3: bool) -> Iterator[bytes]:
         yield b'%b%d\r\n' % (b'~' if resp3 and reply.kind == 'set' else b'*', reply.count)
     left = reply.count
     while True:
-        piece = [encode(item, resp3) for item in islice(reply.elements, _PIECE)]
+        piece = list(islice(reply.elements, _PIECE))
         left -= len(piece)
         if not piece:
             if left:
                 raise DamagedRecord(f'{left} of its {reply.count} elements are missing')
             return
-        yield b''.join(piece)
+        yield _encode_each(piece, resp3)

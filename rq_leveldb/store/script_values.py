@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from rq_leveldb.store.number_text import lua_text
@@ -10,7 +11,11 @@ from rq_leveldb.store.replies import NullArray, Pieces, Reply, ReplyError, SetRe
 
 # Tags of a reply's tokens, and of a run's end, in sandbox.lua.
 _T_VALUE, _T_LIST, _T_STATUS, _T_ERROR, _T_DOUBLE, _T_MAP, _T_SET, _T_BIG, _T_VERBATIM = range(1, 10)
-_T_NULL, _T_TRUE, _T_FALSE = range(10, 13)
+_T_NULL, _T_TRUE, _T_FALSE, _T_RUN = range(10, 14)
+
+
+_BYTES = frozenset((bytes,))
+_AS_IS = frozenset((bytes, int))
 
 
 # -- from replies to Lua
@@ -36,9 +41,9 @@ def to_lua(reply: Reply, resp3: bool) -> Any:
     if isinstance(reply, dict):
         if resp3:
             return {b'map': {_key(key): to_lua(value, True) for key, value in reply.items()}}
-        return [to_lua(item, False) for pair in reply.items() for item in pair]
+        return _list_to_lua(list(chain.from_iterable(reply.items())), False)
     if isinstance(reply, Pieces):
-        items = [to_lua(item, resp3) for item in reply.elements]
+        items = _list_to_lua(list(reply.elements), resp3)
         if resp3 and reply.kind == 'set':
             return {b'set': {item if isinstance(item, bytes) else b'': True for item in items}}
         if resp3 and reply.kind == 'map':
@@ -47,8 +52,13 @@ def to_lua(reply: Reply, resp3: bool) -> Any:
     if isinstance(reply, SetReply) and resp3:
         return {b'set': {_key(item): True for item in reply}}
     if isinstance(reply, (list, tuple)):
-        return [to_lua(item, resp3) for item in reply]
+        return _list_to_lua(reply, resp3)
     raise TypeError(f'no reply for a script: {reply!r}')
+
+
+def _list_to_lua(items: Sequence[Any], resp3: bool) -> list[Any]:
+    # Most are what they are in Lua.
+    return list(items) if _AS_IS.issuperset(map(type, items)) else [to_lua(item, resp3) for item in items]
 
 
 def _key(item: Any) -> Any:
@@ -60,6 +70,8 @@ def size_in_lua(value: Any) -> int:
     if type(value) is bytes:
         return 2 * len(value) + 64
     if type(value) is list:
+        if _BYTES.issuperset(map(type, value)):
+            return 128 + 64 * len(value) + 2 * sum(map(len, value))
         return 128 + sum(64 + (2 * len(item) if type(item) is bytes else size_in_lua(item)) for item in value)
     if type(value) is dict:
         return 128 + sum(64 + size_in_lua(key) + size_in_lua(item) for key, item in value.items())
@@ -79,6 +91,11 @@ def integer_reply(number: float) -> int:
     return int(number)
 
 
+def plain_values(values: Iterable[bytes | float]) -> list[Reply]:
+    """Return the replies for Lua values that are all strings or numbers."""
+    return [value if type(value) is bytes else integer_reply(value) for value in values]  # type: ignore[arg-type]
+
+
 def scalar_reply(value: Any, resp3: bool) -> Reply:
     """Return the reply for a Lua value that is not a table."""
     if type(value) is bytes or value is None:
@@ -94,6 +111,10 @@ def read_tokens(tokens: Iterator[Any], resp3: bool) -> Any:
     """Read the next value from a reply's tokens, with everything in it."""
     tag = next(tokens)
     value: Any = None if tag in (_T_TRUE, _T_FALSE, _T_NULL) else next(tokens)
+    if tag == _T_VALUE:
+        return value if type(value) is bytes else integer_reply(value)
+    if tag == _T_RUN:
+        return plain_values(islice(tokens, value))
     if tag == _T_LIST:
         return [read_tokens(tokens, resp3) for _ in range(value)]
     if tag == _T_STATUS:
@@ -110,7 +131,7 @@ def read_tokens(tokens: Iterator[Any], resp3: bool) -> Any:
         return one_line(value)
     if tag == _T_VERBATIM:
         return Verbatim(value)
-    return scalar_reply(tag == _T_TRUE if tag in (_T_TRUE, _T_FALSE) else value, resp3)
+    return scalar_reply(tag == _T_TRUE if tag != _T_NULL else None, resp3)
 
 
 def _hashable(value: Any) -> Any:

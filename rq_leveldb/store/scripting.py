@@ -29,7 +29,7 @@ from rq_leveldb.store.number_text import lua_text
 from rq_leveldb.store.replies import Reply, ReplyError, Status, shown
 from rq_leveldb.store.script_source import Script, parse, without_tail_calls
 from rq_leveldb.store.script_time import ScriptAborted
-from rq_leveldb.store.script_values import integer_reply, one_line, read_tokens, scalar_reply, size_in_lua, to_lua
+from rq_leveldb.store.script_values import one_line, plain_values, read_tokens, scalar_reply, size_in_lua, to_lua
 
 if TYPE_CHECKING:
     from lupa.lua51 import LuaRuntime
@@ -55,6 +55,8 @@ _KEPT_SCRIPTS = 500
 
 _COLLECT_ABOVE = 4 * MIB
 """Bytes that may stay allocated between two scripts."""
+
+_NESTED = frozenset((list, dict))
 
 # How py_call tells sandbox.lua what its first value is.
 _STATUS, _LIST, _ERROR, _ABORT = 1, 2, 3, 4
@@ -104,7 +106,9 @@ class _Run:
     next_look: float = 0.0
 
     def must_end(self) -> bool:
-        """Return whether the script has to end, with `failure`."""
+        """Return whether the script has to end, with `failure`; asked again, it still has to."""
+        if self.failure is not None:
+            return True
         now = monotonic()
         self.next_look = now + _LOOK_INTERVAL
         try:
@@ -349,7 +353,7 @@ class _Runtime:
         if tag == _R_VALUE:
             reply = scalar_reply(ending[1], current.resp3)
         elif tag == _R_LIST:
-            reply = [value if type(value) is bytes else integer_reply(value) for value in ending[2:]]
+            reply = plain_values(ending[2:])
         elif tag == _R_TOKENS:
             current.tokens.extend(ending[2:])
             reply = read_tokens(iter(current.tokens), current.resp3)
@@ -407,11 +411,16 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
         if monotonic() >= run.next_look and run.must_end():
             return b'time', _ABORT
         try:
-            argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
+            try:
+                size = sum(map(len, arguments))
+                argv = list(arguments)
+            except TypeError:  # from the length of a number
+                argv = [argument if type(argument) is bytes else lua_text(argument) for argument in arguments]
+                size = sum(map(len, argv))
             if run.argv:
                 argv = run.argv + argv
                 run.argv = []
-            size = sum(map(len, argv))
+                size = sum(map(len, argv))
             if size > _SMALL:
                 run.bytes_left -= size
                 if run.bytes_left < 0:
@@ -431,13 +440,9 @@ def _functions(runtime: _Runtime) -> tuple[Callable[..., Any], ...]:
             converted = to_lua(reply, run.resp3)
             if not runtime.has_room(size_in_lua(converted)):
                 return b'memory', _ABORT
-            if type(converted) is list:
-                if len(converted) <= _MAX_DIRECT and not any(type(item) in (list, dict) for item in converted):
-                    return (None, _LIST, *converted)
-                return _table(runtime.lua, converted)
-            if type(converted) is dict:
-                return _table(runtime.lua, converted)
-            return converted
+            if type(converted) is list and len(converted) <= _MAX_DIRECT and _NESTED.isdisjoint(map(type, converted)):
+                return (None, _LIST, *converted)
+            return _table(runtime.lua, converted)
         except ReplyError as error:
             if isinstance(error, ScriptAborted):
                 run.failure = error

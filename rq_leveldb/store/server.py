@@ -113,6 +113,7 @@ class Server:
             settings=settings,
             statistics=self.statistics,
             call=self.dispatcher.call,
+            call_from_script=self.dispatcher.call_from_script,
             block=self._waits.block,
             unblock=self._waits.unblock,
             blocked_clients=lambda: len(self._waits) + len(self._pausing),

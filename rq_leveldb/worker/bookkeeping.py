@@ -214,11 +214,8 @@ redis.call('HINCRBY', KEYS[10], 'successful_job_count', 1)
 redis.call('HINCRBYFLOAT', KEYS[10], 'total_working_time', ARGV[3])
 redis.pcall('RPUSH', KEYS[11], ARGV[9])
 local count = tonumber(ARGV[10])
-local fields, stream = {}, {}
-for i = 11, 10 + count do fields[#fields + 1] = ARGV[i] end
-for i = 11 + count, #ARGV do stream[#stream + 1] = ARGV[i] end
-redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10', '*', unpack(stream))
+redis.call('HSET', KEYS[1], unpack(ARGV, 11, 10 + count))
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10', '*', unpack(ARGV, 11 + count))
 local ttl = tonumber(ARGV[4])
 if ttl == -1 then redis.call('PERSIST', KEYS[4]) else redis.call('EXPIRE', KEYS[4], ARGV[4]) end
 redis.call('ZADD', KEYS[5], ARGV[5], ARGV[6])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import hiredis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +131,21 @@ def test_lines_as_typed() -> None:
 def test_replies_in_both_protocols(reply: replies.Reply, two: bytes, three: bytes) -> None:
     assert encode(reply, resp3=False) == two
     assert encode(reply, resp3=True) == three
+
+
+@given(
+    st.lists(
+        st.binary(max_size=40) | st.sampled_from([b'x' * 4095, b'x' * 4096, b'\r\n', 7, None, [b'a'] * 9]), max_size=24
+    )
+)
+def test_a_list_is_read_as_it_was_whatever_is_in_it(items: list[Any]) -> None:
+    whole = b'*%d\r\n' % len(items) + b''.join(encode(item, resp3=True) for item in items)
+    assert encode(items, resp3=True) == whole
+    assert b''.join(encode_pieces(replies.Pieces(len(items), iter(items)), resp3=True)) == whole
+    pairs = {b'%d' % number: item for number, item in enumerate(items)}
+    reader = hiredis.Reader()
+    reader.feed(whole + encode(pairs, resp3=True))
+    assert [reader.gets(), reader.gets()] == [items, pairs]
 
 
 def test_a_reply_in_pieces_equals_the_whole() -> None:

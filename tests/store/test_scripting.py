@@ -141,6 +141,37 @@ def test_a_reply_that_does_not_fit_ends_the_script() -> None:
     assert run(sandbox, "return #redis.call('get')", reply=b'x' * 100_000) == 100_000
 
 
+def test_lists_in_a_reply_arrive_whole_whatever_their_length() -> None:
+    """They leave Lua in pieces, and those of strings and numbers alone otherwise than the others."""
+    sandbox = Sandbox()
+    nested = """
+        local lists = {}
+        for length = 0, 210 do
+            local plain, mixed = {}, {}
+            for i = 1, length do plain[i], mixed[i] = i % 3 == 0 and i + 0.5 or 'x' .. i, i == length and {i} or i end
+            lists[#lists + 1] = {plain, mixed, 'end'}
+        end
+        return lists"""
+    wanted = [
+        [
+            [i if i % 3 == 0 else b'x%d' % i for i in range(1, length + 1)],
+            [[i] if i == length else i for i in range(1, length + 1)],
+            b'end',
+        ]
+        for length in range(211)
+    ]
+    assert run(sandbox, nested) == wanted
+
+
+def test_the_size_of_a_reply_is_limited_however_it_is_made_up() -> None:
+    sandbox = Sandbox(limits=Limits(command_bytes=100_000))
+    rows = 'local row = {} for i = 1, 50 do row[i] = ARGV[1] end local rows = {} for i = 1, 50 do rows[i] = row end'
+    assert run(sandbox, f'{rows} return {{row}}', b'x' * 1000) == [[b'x' * 1000] * 50]
+    for reply in ('rows', '{rows}', '{{row, row}}', '{ARGV[1], rows}', '{map = rows}'):
+        with pytest.raises(ScriptAborted, match='its commands or its reply had more than'):
+            run(sandbox, f'{rows} return {reply}', b'x' * 1000)
+
+
 def test_an_error_of_the_store_is_not_for_the_script_to_catch() -> None:
     sandbox = Sandbox()
 

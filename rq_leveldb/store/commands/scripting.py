@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from rq_leveldb.store.arguments import integer
-from rq_leveldb.store.command import MAY_REPLICATE, NOSCRIPT, WRITE, find
 from rq_leveldb.store.commands.rows import container, row
 from rq_leveldb.store.context import Context
 from rq_leveldb.store.replies import OK, Reply, ReplyError, too_many_keys
@@ -42,30 +41,17 @@ def _keys_count(argv: list[bytes]) -> int:
 
 def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly: bool) -> Reply:
     services, client = ctx.services, ctx.client
-    commands, sandbox, script_time = services.commands, services.sandbox, services.script_time
+    sandbox, script_time = services.sandbox, services.script_time
     readonly = readonly or sandbox.is_readonly(sha)
     told: list[str] = []  # the errors of what the script called, which were counted when it called
+    call_from_script = services.call_from_script
 
     def call(command_argv: list[bytes], resp3: bool) -> Reply:
-        command = commands.get(command_argv[0].lower())
-        if command is not None and command.subcommands:
-            command = find(commands, command_argv)
-        if command is None:
-            raise ReplyError('ERR Unknown Redis command called from script')
-        if not command.accepts(len(command_argv)):
-            raise ReplyError('ERR Wrong number of args calling Redis command from script')
-        flags = command.flags
-        if NOSCRIPT in flags:
-            raise ReplyError('ERR This Redis command is not allowed from script')
-        if readonly and (WRITE in flags or MAY_REPLICATE in flags):
-            raise ReplyError('ERR Write commands are not allowed from read-only scripts.')
-        if WRITE in flags:
-            script_time.wrote = True
-        ctx.resp3 = resp3
         try:
-            return services.call(ctx, command_argv)
+            return call_from_script(readonly, ctx, command_argv, resp3)
         except ReplyError as error:
-            told.append(error.text)
+            if error.counted:
+                told.append(error.text)
             raise
 
     before = ctx.db, client.db, ctx.resp3, ctx.may_block, ctx.in_script
@@ -74,7 +60,12 @@ def _run(ctx: Context, sha: bytes, keys_count: int, argv: list[bytes], readonly:
     script_time.begin()
     try:
         reply = sandbox.run(
-            sha, argv[3 : 3 + keys_count], argv[3 + keys_count :], call, commands.__contains__, script_time.look
+            sha,
+            argv[3 : 3 + keys_count],
+            argv[3 + keys_count :],
+            call,
+            services.commands.__contains__,
+            script_time.look,
         )
         kind = type(reply)
         if kind is list:

@@ -747,53 +747,92 @@ base.bit = protect(load_bit(type_name))
 -- From a Lua value to a reply -----------------------------------------------------------------------------------------
 
 -- A reply leaves as a row of tokens: a tag, then what belongs to it. scripting.py reads it.
-local T_VALUE, T_LIST, T_STATUS, T_ERROR, T_DOUBLE, T_MAP, T_SET, T_BIG, T_VERBATIM, T_NULL, T_TRUE, T_FALSE =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local T_VALUE, T_LIST, T_STATUS, T_ERROR, T_DOUBLE, T_MAP, T_SET, T_BIG, T_VERBATIM, T_NULL, T_TRUE, T_FALSE, T_RUN =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 local MAX_DEPTH = 200
 
 local tokens, filled, reply_bytes
 
 local TOKEN = 64 -- bytes, about, that Python and the reply need for one besides its text
+local MAX_REPLY = settings.reply_bytes
 
-local function emit(token)
-  reply_bytes = reply_bytes + TOKEN
-  if type(token) == 'string' then
-    reply_bytes = reply_bytes + #token
-  end
-  if reply_bytes > settings.reply_bytes then
-    stop('size')
-  end
-  filled = filled + 1
-  tokens[filled] = token
-  if filled == PIECE then
+local function hand_over_if_full()
+  if filled >= PIECE then
     check_memory()
-    py_emit(raw_unpack(tokens, 1, PIECE))
+    py_emit(raw_unpack(tokens, 1, filled))
     filled = 0
   end
+end
+
+local function add_to_reply(count, size)
+  reply_bytes = reply_bytes + TOKEN * count + size
+  if reply_bytes > MAX_REPLY then
+    stop('size')
+  end
+end
+
+local function emit(tag, value)
+  add_to_reply(2, type(value) == 'string' and #value or 0)
+  tokens[filled + 1], tokens[filled + 2] = tag, value
+  filled = filled + 2
+  hand_over_if_full()
+end
+
+local function emit_tag(tag)
+  add_to_reply(1, 0)
+  filled = filled + 1
+  tokens[filled] = tag
+  hand_over_if_full()
+end
+
+-- How many elements a plain list has, and the length of its strings; nil if the value is anything else, or long.
+local function plain_length(t)
+  if raw_getmetatable(t) ~= nil or t.err ~= nil or t.ok ~= nil or t.double ~= nil or t.map ~= nil or t.set ~= nil
+    or t.big_number ~= nil or t.verbatim_string ~= nil then
+    return nil
+  end
+  local size = 0
+  for index = 1, PIECE do
+    local value = t[index]
+    local kind = type(value)
+    if kind == 'string' then
+      size = size + #value
+    elseif kind == 'nil' then
+      return index - 1, size
+    elseif kind ~= 'number' then
+      return nil
+    end
+  end
+  return nil
 end
 
 local emit_value
 
 local function emit_table(t, depth)
   if depth > MAX_DEPTH then
-    emit(T_ERROR)
-    emit('ERR reached lua stack limit')
-    return
+    return emit(T_ERROR, 'ERR reached lua stack limit')
+  end
+  local length, size = plain_length(t)
+  if length then
+    emit(T_RUN, length)
+    add_to_reply(2 * length, size)
+    for index = 1, length do
+      tokens[filled + index] = t[index]
+    end
+    filled = filled + length
+    return hand_over_if_full()
   end
   local field = raw_rawget(t, 'err')
   if type(field) == 'string' then
-    emit(T_ERROR)
-    return emit(field)
+    return emit(T_ERROR, field)
   end
   field = raw_rawget(t, 'ok')
   if type(field) == 'string' then
-    emit(T_STATUS)
-    return emit(field)
+    return emit(T_STATUS, field)
   end
   field = raw_rawget(t, 'double')
   if type(field) == 'number' then
-    emit(T_DOUBLE)
-    return emit(field)
+    return emit(T_DOUBLE, field)
   end
   field = raw_rawget(t, 'map')
   if type(field) == 'table' then
@@ -802,8 +841,7 @@ local function emit_table(t, depth)
     for _ in next, field do
       count = count + 1
     end
-    emit(T_MAP)
-    emit(count)
+    emit(T_MAP, count)
     for key, value in next, field do
       emit_value(key, depth + 1)
       emit_value(value, depth + 1)
@@ -817,8 +855,7 @@ local function emit_table(t, depth)
     for _ in next, field do
       count = count + 1
     end
-    emit(T_SET)
-    emit(count)
+    emit(T_SET, count)
     for key in next, field do
       emit_value(key, depth + 1)
     end
@@ -826,23 +863,20 @@ local function emit_table(t, depth)
   end
   field = raw_rawget(t, 'big_number')
   if type(field) == 'string' then
-    emit(T_BIG)
-    return emit(field)
+    return emit(T_BIG, field)
   end
   field = raw_rawget(t, 'verbatim_string')
   if type(field) == 'table' then
     local words = raw_rawget(field, 'string')
     if type(raw_rawget(field, 'format')) == 'string' and type(words) == 'string' then
-      emit(T_VERBATIM)
-      return emit(words)
+      return emit(T_VERBATIM, words)
     end
   end
   local count = 0
   while raw_rawget(t, count + 1) ~= nil do
     count = count + 1
   end
-  emit(T_LIST)
-  emit(count)
+  emit(T_LIST, count)
   for index = 1, count do
     emit_value(raw_rawget(t, index), depth + 1)
   end
@@ -851,16 +885,15 @@ end
 function emit_value(value, depth)
   local kind = type(value)
   if kind == 'string' or kind == 'number' then
-    emit(T_VALUE)
-    return emit(value)
+    return emit(T_VALUE, value)
   elseif kind == 'table' then
     return emit_table(value, depth)
   elseif value == true then
-    return emit(T_TRUE)
+    return emit_tag(T_TRUE)
   elseif value == false then
-    return emit(T_FALSE)
+    return emit_tag(T_FALSE)
   end
-  emit(T_NULL)
+  emit_tag(T_NULL)
 end
 
 local function emit_result(value)
@@ -868,27 +901,6 @@ local function emit_result(value)
   emit_value(value, 0)
   check_memory()
   return filled
-end
-
--- How many elements a plain list has; nil if the value is anything else, or long.
-local function plain_length(t)
-  if raw_getmetatable(t) ~= nil or t.err ~= nil or t.ok ~= nil or t.double ~= nil or t.map ~= nil or t.set ~= nil
-    or t.big_number ~= nil or t.verbatim_string ~= nil then
-    return nil
-  end
-  local size = 0
-  for index = 1, PIECE do
-    local value = t[index]
-    local kind = type(value)
-    if kind == 'string' then
-      size = size + #value
-    elseif kind == 'nil' then
-      return size <= settings.reply_bytes and index - 1 or nil
-    elseif kind ~= 'number' then
-      return nil
-    end
-  end
-  return nil
 end
 
 -- Running a script ----------------------------------------------------------------------------------------------------
@@ -960,8 +972,10 @@ local function run(script, arguments, highest, keys_count, ...)
   local ok, result = raw_xpcall(script, describe)
   local count, length
   if ok and not ended and type(result) == 'table' then
-    length = plain_length(result)
-    if not length then
+    local size
+    length, size = plain_length(result)
+    if not length or size > MAX_REPLY then
+      length = nil
       ok, count = raw_pcall(emit_result, result)
       if not ok then
         result = count
