@@ -332,7 +332,8 @@ class Supervisor:
             worker.site.log.info('done, quitting')
             return True
         idle = time.monotonic() - self._idle_since
-        if self._until.max_idle_time is not None and not self._look and idle >= self._until.max_idle_time:
+        looks = self._look and self._site.settings.max_children > 0
+        if self._until.max_idle_time is not None and not looks and idle >= self._until.max_idle_time:
             worker.site.log.info('idle for %d seconds, quitting', self._until.max_idle_time)
             return True
         return False

@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import DequeueStrategy
 
 from rq_leveldb.worker import Worker
+from rq_leveldb.worker.settings import Settings
 from tests.worker.support import work
 
 
@@ -272,6 +273,13 @@ def test_max_idle_time(queue: Queue) -> None:
 
     assert queue.finished_job_registry.count == 1
     assert 1 <= time.monotonic() - began < 10
+
+
+def test_max_idle_time_of_a_worker_that_may_run_nothing(queue: Queue) -> None:
+    job = queue.enqueue(worker_jobs.nothing)
+    worker = Worker([queue], connection=queue.connection, settings=Settings(max_children=0))
+    worker.work(max_idle_time=1, logging_level='WARNING')
+    assert job.get_status() == JobStatus.QUEUED
 
 
 def test_a_subclass_is_asked_as_in_rq(queue: Queue) -> None:
