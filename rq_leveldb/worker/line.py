@@ -17,6 +17,14 @@ __all__ = ['Line', 'Replies']
 Replies = Callable[[list[Any]], None]
 
 
+def _has_hung_up(connection: Any) -> bool:
+    """Say whether the store has closed a connection over which nothing is to come."""
+    try:
+        return bool(connection.can_read())
+    except (RedisError, OSError):
+        return True
+
+
 class Line:
     """One connection, made as the pool makes its own but not counted there: a pool has a limit, 100 in redis-py.
 
@@ -81,8 +89,7 @@ class Line:
     def _connected(self) -> Any:
         if self._connection is None:
             self._connection = self._pool.connection_class(**self._pool.connection_kwargs)
-        if self._connection._sock is not None and self._connection.can_read():
-            # Nothing was to come: the store has hung up since the last answer.
+        if self._connection._sock is not None and _has_hung_up(self._connection):
             self._connection.disconnect()
         if self._connection._sock is None:
             self._connection.connect()

@@ -82,3 +82,17 @@ def test_a_store_that_is_killed_before_it_answers(workers: Workers, queue: Queue
     assert worker.poll() is None
     assert all(len(job.results()) == 1 for job in ended)
     until(lambda: workers.running() == 0)
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_anew(workers: Workers, queue: Queue, tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    workers.launch('--max-children', '2', '--jobs-per-child', '100', log=log)
+    first = [queue.enqueue(worker_jobs.nothing) for _ in range(20)]
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job in first))
+    theirs = [client['id'] for client in queue.connection.client_list() if client['cmd'] == 'evalsha']
+    assert theirs
+    for number in theirs:
+        queue.connection.client_kill_filter(_id=number)
+    second = [queue.enqueue(worker_jobs.nothing) for _ in range(20)]
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job in second))
+    assert 'retrying' not in log.read_text()
