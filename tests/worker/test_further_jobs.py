@@ -146,12 +146,18 @@ def test_memory_that_jobs_keep(queue: Queue) -> None:
     work(queue, max_children=1, jobs_per_child=100)
     assert len(set(results(limited))) == 1
 
-    # Of a child: what this process has in memory, and its children do not share, is another matter.
-    size = queue.enqueue(resident_bytes)
-    work(queue, max_children=1)
-    jobs = [queue.enqueue(leaving_jobs.keeps, 60) for _ in range(4)]
-    work(queue, max_children=1, jobs_per_child=100, child_memory=size.return_value() + (90 << 20))
 
+def test_a_process_that_has_grown_is_replaced(workers: Workers, queue: Queue) -> None:
+    first = workers.start('-m', '1')
+    size = queue.enqueue(resident_bytes)
+    until(lambda: size.get_status() == JobStatus.FINISHED)
+    workers.stop(first)
+    most = (size.return_value() >> 20) + 90
+    workers.start('-m', '1', '--jobs-per-child', '100', '--child-memory', f'{most}M')
+
+    jobs = [queue.enqueue(leaving_jobs.keeps, 60) for _ in range(4)]
+
+    until(lambda: all(job.get_status() == JobStatus.FINISHED for job in jobs))
     pids = results(jobs)
     assert pids[0] == pids[1] != pids[2] == pids[3]
 
