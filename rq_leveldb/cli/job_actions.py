@@ -69,12 +69,13 @@ def cancel(
         return None
 
     def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
-        waiting = [seen.job for seen in found if refusal(seen) is None and seen.status != 'started']
+        # Now, since RQ's method changes the status of a job that is canceled alone.
+        known = [(seen.job, refusal(seen), seen.status == 'started') for seen in found]
+        waiting = [job for job, error, is_running in known if error is None and not is_running]
         outcomes = iter(cancel_many(connection, waiting, enqueue_dependents))
-        for seen in found:
-            error = refusal(seen)
-            if error is None and seen.status == 'started':
-                error = attempt(partial(send_stop_job_command, connection, seen.job.id, seen.job.serializer))
+        for job, error, is_running in known:
+            if error is None and is_running:
+                error = attempt(partial(send_stop_job_command, connection, job.id, job.serializer))
             elif error is None:
                 error = next(outcomes)
             yield error

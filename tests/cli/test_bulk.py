@@ -216,6 +216,17 @@ def test_one_that_cannot_be_written_is_told_and_the_others_are_done(redis: Redis
     assert not any(outcomes.values())
 
 
+def test_jobs_that_are_canceled_one_by_one_are_told_as_canceled(redis: Redis, call: Call) -> None:
+    ids = wait_some(redis)
+    assert call('cancel', 'limited', 'second') == (0, 'Canceled 2 jobs.\n')
+    code, text = call('cancel', 'first', 'gone', 'deferred', 'second', '--enqueue-dependents')
+    assert (code, text.count('Error: ')) == (1, 2)
+    assert 'job gone: there is no such job' in text
+    assert 'job second: it is canceled' in text
+    canceled = {'limited', 'second', 'first', 'deferred'}
+    assert {job_id for job_id in ids if fetch(redis, job_id).is_canceled} == canceled
+
+
 class NoScripts(Redis):
     """A client of a user who may run no scripts."""
 
