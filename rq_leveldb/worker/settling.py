@@ -167,15 +167,21 @@ class Settling:
         self._ready = []
         # A free child gets its next job by the round trip that writes down how its former one ended.
         start = self._next_jobs() if entries else None
-        asked = {}
-        if start is not None or len(entries) > 1:
-            asked = {id(entry): entry for entry in entries if entry.call is not None and not entry.ending.again}
-            self._ask(list(asked.values()), start)
-        self._attempt_each([entry for entry in entries if id(entry) not in asked])
+        together = start is not None or len(entries) > 1
+        told: list[tuple[_Open, Call]] = []
+        alone: list[_Open] = []
+        for entry in entries:
+            if together and entry.call is not None and not entry.ending.again:
+                told.append((entry, entry.call))
+            else:
+                alone.append(entry)
+        if told or start is not None:
+            self._ask(told, start)
+        self._attempt_each(alone)
 
-    def _ask(self, entries: list[_Open], start: Start | None) -> None:
-        calls = [entry.call for entry in entries if entry.call is not None]
-        self._asked = entries
+    def _ask(self, told: list[tuple[_Open, Call]], start: Start | None) -> None:
+        entries = self._asked = [entry for entry, _ in told]
+        calls = [call for _, call in told]
         for entry in entries:
             entry.asked = True
         self._asked_at = time.monotonic()
