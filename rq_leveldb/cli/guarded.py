@@ -27,7 +27,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from rq_leveldb.api import Queue
 from rq_leveldb.cli import render
 from rq_leveldb.cli.many import Refused, change, choose, report
-from rq_leveldb.jobs.requeueing import requeue_many
+from rq_leveldb.jobs.requeueing import requeue_seen
 from rq_leveldb.lookup import (
     Seen,
     count_jobs,
@@ -106,9 +106,7 @@ def requeue(**options: Any) -> int:
         return registries[name]
 
     def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
-        outcomes = iter(requeue_many(connection, [seen.job for seen in found if not seen.faults], find=find))
-        for seen in found:
-            error = Refused('; '.join(map(str, seen.faults))) if seen.faults else next(outcomes)
+        for seen, error in zip(found, requeue_seen(connection, found, find=find), strict=True):
             if isinstance(error, InvalidJobOperation):
                 error = Refused(f'it is not among the failed jobs of {find(seen.job).name}')
             yield error

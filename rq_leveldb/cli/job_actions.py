@@ -116,13 +116,11 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: str | None, depende
 def retry(job_ids: tuple[str, ...], url: str | None, at_front: bool, as_json: bool) -> int:
     """Put a job that failed, was stopped or was canceled back on its queue; rq-leveldb requeue does it with many."""
     from rq_leveldb.cli.many import Refused
-    from rq_leveldb.jobs.requeueing import NOT_THERE, requeue_many
+    from rq_leveldb.jobs.requeueing import NOT_THERE, requeue_seen
 
     def act(connection: Any, found: list[Seen]) -> Iterator[Exception | None]:
         statuses = [seen.status for seen in found]
-        outcomes = iter(requeue_many(connection, [seen.job for seen in found if not seen.faults], at_front))
-        for seen, status in zip(found, statuses, strict=True):
-            error = Refused('; '.join(map(str, seen.faults))) if seen.faults else next(outcomes)
+        for status, error in zip(statuses, requeue_seen(connection, found, at_front), strict=True):
             yield Refused(f'it is {status}') if isinstance(error, NOT_THERE) else error
 
     return _do('Requeue', 'Requeued', url, job_ids, (), act, as_json=as_json)

@@ -13,11 +13,16 @@ from rq.registry import BaseRegistry, CanceledJobRegistry, FailedJobRegistry
 from rq.utils import utcformat
 
 from rq_leveldb.jobs.bulk import Change, Guard, Outcome, carry_out
+from rq_leveldb.lookup import Seen
 
-__all__ = ['NOT_THERE', 'requeue', 'requeue_many']
+__all__ = ['NOT_THERE', 'CannotBeRead', 'requeue', 'requeue_many', 'requeue_seen']
 
 NOT_THERE = (InvalidJobOperation, NoSuchJobError)
 """What RQ raises for a job that is not in the registry, or is gone: somebody else was faster."""
+
+
+class CannotBeRead(Exception):
+    """Something of a job cannot be read; says what."""
 
 
 def _find_registry(job: Job) -> BaseRegistry | None:
@@ -84,6 +89,27 @@ def requeue_many(
             yield _Requeueing(job, registry, queues[name], at_front)
 
     return carry_out(connection, changes())
+
+
+def requeue_seen(
+    connection: Redis,
+    found: Sequence[Seen],
+    at_front: bool = False,
+    find: Callable[[Job], BaseRegistry | None] = _find_registry,
+) -> list[Outcome]:
+    """Put those of some jobs back on their queues that can be read.
+
+    Args:
+        connection: the store.
+        found: the jobs, as far as they could be read.
+        at_front: as for `requeue_many`.
+        find: likewise.
+
+    Returns:
+        For each what `requeue_many` returns; CannotBeRead for those that cannot be read.
+    """
+    outcomes = iter(requeue_many(connection, [seen.job for seen in found if not seen.faults], at_front, find))
+    return [CannotBeRead('; '.join(map(str, seen.faults))) if seen.faults else next(outcomes) for seen in found]
 
 
 class _Requeueing(Change):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any, TypedDict
-
-from rq.exceptions import InvalidJobOperation
 
 from rq_leveldb.http.documents.values import StrangeDocument, strange_documents
 from rq_leveldb.http.problems import UnreadableRecord
@@ -21,7 +19,7 @@ from rq_leveldb.jobs.deletion import GONE, delete_many
 from rq_leveldb.jobs.failures import FailureGroup, group_failures
 from rq_leveldb.jobs.listing import Listed, listed, most_scanned, newest, write_cursor
 from rq_leveldb.jobs.moment import Moment, timestamp
-from rq_leveldb.jobs.requeueing import NOT_THERE, requeue_many
+from rq_leveldb.jobs.requeueing import NOT_THERE, CannotBeRead, requeue_seen
 from rq_leveldb.jobs.states import Position
 from rq_leveldb.lookup import Seen, Strange, count_jobs, find_queues
 
@@ -122,15 +120,8 @@ def _group_document(group: FailureGroup) -> FailureDocument:
 def requeue_failed(call: Call) -> RequeuedDocument:
     """Put jobs that failed back on their queues, the oldest of each first, at most a thousand at a time."""
     at_front = call.values.get('at_front', False)
-
-    def act(found: list[Seen]) -> Iterator[Outcome]:
-        outcomes = iter(
-            requeue_many(call.backend.connection, [seen.job for seen in found if not seen.faults], at_front)
-        )
-        for seen in found:
-            yield InvalidJobOperation() if seen.faults else next(outcomes)
-
-    requeued, progress = _each(call, act, NOT_THERE)
+    act = partial(requeue_seen, call.backend.connection, at_front=at_front)
+    requeued, progress = _each(call, act, (*NOT_THERE, CannotBeRead))
     return {'requeued': requeued, **progress}
 
 
