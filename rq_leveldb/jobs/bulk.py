@@ -7,7 +7,6 @@ one step: whoever is killed, no job is half changed.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.commands.core import Script
 from redis.exceptions import ConnectionError as StoreConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 __all__ = ['SLICE', 'Change', 'Guard', 'Outcome', 'attempt', 'carry_out']
@@ -58,7 +58,6 @@ _SOURCE = """
     end
     return outcomes
 """
-_DIGEST = hashlib.sha1(_SOURCE.encode()).hexdigest()
 
 Outcome = Exception | None
 """What RQ raised; None if the job was changed."""
@@ -107,9 +106,10 @@ def carry_out(connection: Redis, changes: Iterable[Change]) -> list[Outcome]:
         StoreConnectionError: the store is gone.
         StoreTimeoutError: it does not answer.
     """
+    script = connection.register_script(_SOURCE)
     outcomes: list[Outcome] = []
     for part in _slices(connection, changes):
-        replies = iter(_run(connection, [collected for _, collected in part if isinstance(collected, list)]))
+        replies = iter(_run(script, [collected for _, collected in part if isinstance(collected, list)]))
         for change, collected in part:
             outcome = next(replies) if isinstance(collected, list) else collected
             outcomes.append(attempt(change.do_alone) if isinstance(outcome, _Alone) else outcome)
@@ -177,29 +177,17 @@ def _joined(commands: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return joined
 
 
-def _run(connection: Redis, jobs: Sequence[_Arguments]) -> list[Outcome | _Alone]:
+def _run(script: Script, jobs: Sequence[_Arguments]) -> list[Outcome | _Alone]:
     if not jobs:
         return []
     arguments = [argument for job in jobs for argument in job]
     try:
-        try:
-            found = _evaluate(connection, arguments)
-        except NoScriptError:
-            connection.script_load(_SOURCE)
-            found = _evaluate(connection, arguments)
+        found = script(args=arguments)
     except ResponseError:
         # A server that runs no scripts, or none for this user. RQ's methods do without.
         return [_ALONE] * len(jobs)
     meaning: dict[Any, Outcome | _Alone] = {0: _ALONE, 1: None}
     return [meaning[one] if one in meaning else ResponseError(one.decode('utf-8', 'replace')) for one in found]
-
-
-def _evaluate(connection: Redis, arguments: Sequence[Any]) -> list[Any]:
-    # In a pipeline, for those of the store's client take less time.
-    pipe = connection.pipeline(transaction=False)
-    pipe.execute_command('EVALSHA', _DIGEST, 0, *arguments)
-    (found,) = pipe.execute()
-    return found  # type: ignore[no-any-return]
 
 
 def attempt(do: Callable[[], object]) -> Outcome:

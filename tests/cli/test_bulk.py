@@ -230,17 +230,10 @@ def test_jobs_that_are_canceled_one_by_one_are_told_as_canceled(redis: Redis, ca
 class NoScripts(Redis):
     """A client of a user who may run no scripts."""
 
-    def pipeline(self, *arguments: Any, **options: Any) -> Any:
-        pipe: Any = super().pipeline(*arguments, **options)
-        execute_command = pipe.execute_command
-
-        def refuse(*command: Any, **options: Any) -> Any:
-            if command[0] == 'EVALSHA':
-                raise NoPermissionError("User x has no permissions to run the 'evalsha' command")
-            return execute_command(*command, **options)
-
-        pipe.execute_command = refuse
-        return pipe
+    def execute_command(self, *command: Any, **options: Any) -> Any:
+        if command[0] == 'EVALSHA':
+            raise NoPermissionError("User x has no permissions to run the 'evalsha' command")
+        return super().execute_command(*command, **options)
 
 
 def test_without_scripts_rqs_methods_do_it(redis: Redis, url: str) -> None:
